@@ -1,0 +1,1 @@
+"""Rerank Ablations: declarative experiments on losses and negatives for re-rankers."""

@@ -1,0 +1,1 @@
+"""Collections, their tokens, and what is made of them: pairs and groups."""

@@ -1,0 +1,227 @@
+"""A collection: passages, queries and qrels, checked once, kept in columns on disk and memory-mapped.
+
+Texts are Arrow columns in an IPC file, so that millions of passages are a few mapped files and never as many Python
+objects. Everywhere else in the package a passage or query is its row number in these tables; ids come back only where a
+person or a file needs them.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from experiments.data.ragged import Ragged, group_by_key
+from experiments.data.source import SPLITS, Source
+from experiments.errors import ExperimentError
+from experiments.store import Store, file_digest, fingerprint
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1  # raised when the files below a collection's folder change their meaning
+BATCH = 20_000  # rows per record batch: a few megabytes
+TEXT_SCHEMA = pa.schema([("id", pa.large_string()), ("text", pa.large_string())])
+QRELS_SCHEMA = pa.schema([("query", pa.int64()), ("passage", pa.int64()), ("grade", pa.int32())])
+
+
+class TextTable:
+    """Ids and texts by row, memory-mapped. ``kind`` is the word for a row in messages: passage or query."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self.kind = kind
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        self._ids: pa.ChunkedArray = table.column("id")
+        self._texts: pa.ChunkedArray = table.column("text")
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def id(self, row: int) -> str:
+        """The id of a row."""
+        return str(self._ids[int(row)].as_py())
+
+    def text(self, row: int) -> str:
+        """The text of a row."""
+        return str(self._texts[int(row)].as_py())
+
+    def ids(self, rows: NDArray[Any] | Sequence[int]) -> list[str]:
+        """The ids of some rows, in their order."""
+        return list(self._ids.take(pa.array(rows, pa.int64())).to_pylist())
+
+    def texts(self, rows: NDArray[Any] | Sequence[int]) -> list[str]:
+        """The texts of some rows, in their order."""
+        return list(self._texts.take(pa.array(rows, pa.int64())).to_pylist())
+
+    def text_batches(self) -> Iterator[list[str]]:
+        """All texts in row order, a record batch at a time."""
+        for chunk in self._texts.chunks:
+            yield chunk.to_pylist()
+
+    def rows(self, ids: Sequence[str], where: str) -> NDArray[np.int64]:
+        """The rows of some ids. ``where`` says in a message what named them.
+
+        Raises:
+            ExperimentError: an id is not in this table.
+        """
+        found = pc.index_in(pa.array(ids, pa.large_string()), value_set=self._ids)
+        if found.null_count:
+            missing = sorted({ids[int(i)] for i in np.flatnonzero(pc.is_null(found).to_numpy(zero_copy_only=False))})
+            shown = ", ".join(repr(one) for one in missing[:3])
+            raise ExperimentError(
+                f"{where} names {len(missing):,} {self.kind} id(s) that the collection does not have, such as {shown}: "
+                f"check that the files belong together"
+            )
+        rows: NDArray[np.int64] = found.to_numpy().astype(np.int64)
+        return rows
+
+
+@dataclass(frozen=True)
+class Qrels:
+    """The judgements of one split, grouped by query.
+
+    ``queries``: (Q,) query rows, ascending. ``passages`` and ``grades``: ragged, one row per query.
+    """
+
+    queries: NDArray[np.int64]
+    passages: Ragged
+    grades: Ragged
+
+    def relevant(self, min_grade: int = 1) -> dict[int, NDArray[np.int64]]:
+        """Query row -> rows of the passages judged ``min_grade`` or better; queries without any are left out."""
+        found: dict[int, NDArray[np.int64]] = {}
+        for i, query in enumerate(self.queries):
+            passages = self.passages[i][self.grades[i] >= min_grade]
+            if len(passages):
+                found[int(query)] = passages
+        return found
+
+
+class Collection:
+    """Passages, queries and qrels of one data set, opened from its folder in the store."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.folder = folder
+        self.name = name
+        self.passages = TextTable(folder / "passages.arrow", "passage")
+        self.queries = TextTable(folder / "queries.arrow", "query")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The hash of the content: passages, queries and qrels, whatever file they were read from."""
+        return fingerprint({path.name: file_digest(path) for path in sorted(self.folder.glob("*.arrow"))})
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have qrels, in the order train, dev, test."""
+        return tuple(split for split in SPLITS if (self.folder / f"qrels.{split}.arrow").exists())
+
+    def qrels(self, split: str) -> Qrels:
+        """The judgements of a split.
+
+        Raises:
+            ExperimentError: the collection has no such split.
+        """
+        path = self.folder / f"qrels.{split}.arrow"
+        if not path.exists():
+            raise ExperimentError(
+                f"data set {self.name!r} has no qrels for the split {split!r}; it has {', '.join(self.splits)}"
+            )
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        queries, passages, grades = (table.column(name).to_numpy() for name in QRELS_SCHEMA.names)
+        distinct, offsets = group_by_key(queries)
+        return Qrels(distinct, Ragged(passages, offsets), Ragged(grades, offsets))
+
+
+def open_collection(source: Source, store: Store) -> Collection:
+    """The collection of a data source, built into the store at the first time.
+
+    Raises:
+        ExperimentError: duplicate ids, no passages or queries, qrels that name unknown ids, a split without judgements,
+        or what the
+            reader finds wrong in its files.
+    """
+    key = {"format": FORMAT, "source": dict(source.fingerprint())}
+    return Collection(store.get("collection", key, lambda folder: _build(source, folder)), source.name)
+
+
+def _build(source: Source, folder: Path) -> None:
+    log.info("reading the data set %s", source.name)
+    _write_texts(folder / "passages.arrow", source.passages(), "passage", source.name)
+    _write_texts(folder / "queries.arrow", source.queries(), "query", source.name)
+    passages = TextTable(folder / "passages.arrow", "passage")
+    queries = TextTable(folder / "queries.arrow", "query")
+    splits = source.qrels()
+    if not splits:
+        raise ExperimentError(
+            f"data set {source.name!r} has no qrels at all: without judgements nothing can be measured"
+        )
+    for split, rows in splits.items():
+        _write_qrels(
+            folder / f"qrels.{split}.arrow", rows, passages, queries, f"qrels of {source.name!r}, split {split!r},"
+        )
+    log.info(
+        "%s: %s passages, %s queries, splits %s",
+        source.name,
+        f"{len(passages):,}",
+        f"{len(queries):,}",
+        ", ".join(splits),
+    )
+
+
+def _write_texts(path: Path, rows: Iterable[tuple[str, str]], kind: str, name: str) -> None:
+    ids: list[str] = []
+    texts: list[str] = []
+    empty: list[str] = []
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, TEXT_SCHEMA) as writer:
+        for one, text in rows:
+            ids.append(one)
+            texts.append(text)
+            if not text.strip():
+                empty.append(one)
+            if len(ids) == BATCH:
+                writer.write_batch(pa.record_batch([ids, texts], schema=TEXT_SCHEMA))
+                ids, texts = [], []
+        if ids:
+            writer.write_batch(pa.record_batch([ids, texts], schema=TEXT_SCHEMA))
+    if empty:
+        log.warning(
+            "%s: %s of its texts of kind %s are empty, such as that of %r", name, f"{len(empty):,}", kind, empty[0]
+        )
+    column = TextTable(path, kind)._ids
+    if len(column) == 0:
+        raise ExperimentError(f"data set {name!r} has nothing of the kind {kind}: the file is empty")
+    if pc.count_distinct(column).as_py() != len(column):
+        counts = pc.value_counts(column)
+        double = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
+        shown = ", ".join(repr(one) for one in double[:3])
+        raise ExperimentError(
+            f"data set {name!r} has {len(double):,} {kind} id(s) more than once, such as {shown}: ids must be unique"
+        )
+
+
+def _write_qrels(
+    path: Path, rows: Iterable[tuple[str, str, int]], passages: TextTable, queries: TextTable, where: str
+) -> None:
+    triples = list(rows)
+    if not triples:
+        raise ExperimentError(f"{where} are empty: leave the split out or give it judgements")
+    query_ids, passage_ids, grades = (list(column) for column in zip(*triples, strict=True))
+    query_rows = queries.rows(query_ids, where)
+    passage_rows = passages.rows(passage_ids, where)
+    order = np.lexsort((passage_rows, query_rows))
+    pairs = np.stack([query_rows[order], passage_rows[order]])
+    repeated = np.flatnonzero((pairs[:, 1:] == pairs[:, :-1]).all(axis=0))
+    if len(repeated):
+        first = order[repeated[0]]
+        raise ExperimentError(
+            f"{where} judge the passage {passage_ids[first]!r} for the query {query_ids[first]!r} more than once"
+        )
+    columns = [pa.array(pairs[0]), pa.array(pairs[1]), pa.array(np.asarray(grades, np.int32)[order])]
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, QRELS_SCHEMA) as writer:
+        writer.write_table(pa.table(columns, schema=QRELS_SCHEMA))

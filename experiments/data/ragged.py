@@ -1,0 +1,50 @@
+"""Rows of different lengths in two flat arrays: the layout of tokens, qrels and runs, in memory or memory-mapped."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """``values[offsets[i]:offsets[i + 1]]`` is row ``i``.
+
+    ``values``: (total,), any type. ``offsets``: (rows + 1,) int64, ascending, beginning with 0.
+    """
+
+    values: NDArray[Any]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> NDArray[Any]:
+        return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(rows,) the length of every row."""
+        return np.diff(self.offsets)
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[Any]] | Iterable[NDArray[Any]], dtype: Any) -> "Ragged":
+        """Rows given one by one."""
+        arrays = [np.asarray(row, dtype=dtype) for row in rows]
+        values = np.concatenate(arrays) if arrays else np.empty(0, dtype=dtype)
+        return cls(values, offsets_of([len(array) for array in arrays]))
+
+
+def offsets_of(lengths: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """(rows + 1,) the offsets of rows of the given lengths."""
+    offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def group_by_key(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(distinct keys ascending, offsets) of an ascending array of keys."""
+    distinct, counts = np.unique(keys, return_counts=True)
+    return distinct, offsets_of(counts)

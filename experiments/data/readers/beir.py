@@ -1,0 +1,83 @@
+"""A local folder in the layout of BEIR: ``corpus.jsonl``, ``queries.jsonl`` and qrels by split, plain or gzipped."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.data.readers import lines
+from experiments.data.source import SPLITS
+from experiments.errors import ExperimentError
+
+
+class BeirFolder:
+    """``corpus.jsonl`` and ``queries.jsonl`` (``_id``, ``title``, ``text``) with ``qrels/<split>.tsv`` or
+    ``qrels.<split>.txt``.
+
+    ``path``: the folder. ``name``: what results call it; the folder's name if not given. ``title``: whether a passage
+    is its title and text, as in BEIR, or its text alone. ``splits``: which of the folder's qrels serve as train, dev
+    and test, such as ``{"test": "dl19"}``; a split that is not named is looked for under its own name.
+
+    Raises:
+        ExperimentError: the folder or one of its files is missing.
+    """
+
+    def __init__(
+        self, path: str, name: str | None = None, title: bool = True, splits: Mapping[str, str] | None = None
+    ) -> None:
+        folder = Path(path)
+        if not folder.is_dir():
+            raise ExperimentError(
+                f"there is no folder {folder}: set data.path to a folder with corpus.jsonl and queries.jsonl"
+            )
+        self.name = name or folder.resolve().name
+        self.title = title
+        self._corpus = lines.find(folder, "corpus.jsonl")
+        self._queries = lines.find(folder, "queries.jsonl")
+        self._qrels = _find_qrels(folder, splits or {})
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Sizes and times of the files, and the setting for titles."""
+        files = {"corpus": self._corpus, "queries": self._queries, **{f"qrels {s}": p for s, p in self._qrels.items()}}
+        paths = {role: str(path.resolve()) for role, path in files.items()}
+        return {"reader": "beir 1", "title": self.title, "paths": paths, "files": lines.file_states(files)}
+
+    def passages(self) -> Iterator[tuple[str, str]]:
+        """(id, title and text) of every passage."""
+        for where, one in self._objects(self._corpus):
+            title = one.get("title") or ""
+            text = one["text"]
+            yield where, f"{title} {text}" if self.title and title else text
+
+    def queries(self) -> Iterator[tuple[str, str]]:
+        """(id, text) of every query."""
+        for where, one in self._objects(self._queries):
+            yield where, one["text"]
+
+    def qrels(self) -> Mapping[str, Iterator[tuple[str, str, int]]]:
+        """The judgements of each split."""
+        return {split: lines.qrels(path) for split, path in self._qrels.items()}
+
+    @staticmethod
+    def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+        for number, one in lines.json_lines(path):
+            if not isinstance(one.get("_id"), str) or not isinstance(one.get("text"), str):
+                raise ExperimentError(f"{path}, line {number}: '_id' and 'text' must be there and be strings")
+            yield one["_id"], one
+
+
+def _find_qrels(folder: Path, splits: Mapping[str, str]) -> dict[str, Path]:
+    unknown = set(splits) - set(SPLITS)
+    if unknown:
+        raise ExperimentError(f"data.splits names {', '.join(sorted(unknown))}; the splits are {', '.join(SPLITS)}")
+    found = {}
+    for split in SPLITS:
+        name = splits.get(split) or split
+        candidates = [f"qrels/{name}.tsv", f"qrels/{name}.txt", f"qrels.{name}.tsv", f"qrels.{name}.txt"]
+        path = lines.find(folder, *candidates) if splits.get(split) else lines.find_optional(folder, *candidates)
+        if path is not None:
+            found[split] = path
+    if not found:
+        raise ExperimentError(
+            f"there are no qrels in {folder}: qrels/test.tsv or qrels.test.txt is looked for, likewise train and dev"
+        )
+    return found

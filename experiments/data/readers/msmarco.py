@@ -1,0 +1,61 @@
+"""MS MARCO's own files: ``collection.tsv``, ``queries.<split>.tsv`` and ``qrels.<split>.tsv``, plain or gzipped."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.data.readers import lines
+from experiments.data.source import SPLITS
+from experiments.errors import ExperimentError
+
+
+class MsMarcoFolder:
+    """Passages as ``id TAB text``, queries as ``id TAB text``, qrels in TREC's format.
+
+    ``path``: the folder. ``collection``: the passages' file. ``splits``: for each of train, dev and test the middle of
+    its file names, such as ``dev.small`` for ``queries.dev.small.tsv`` and ``qrels.dev.small.tsv``.
+
+    Raises:
+        ExperimentError: the folder or one of its files is missing.
+    """
+
+    def __init__(
+        self, path: str, splits: Mapping[str, str], name: str = "msmarco", collection: str = "collection.tsv"
+    ) -> None:
+        folder = Path(path)
+        if not folder.is_dir():
+            raise ExperimentError(f"there is no folder {folder}: set data.path to the folder of {collection}")
+        unknown = set(splits) - set(SPLITS)
+        if unknown or not splits:
+            raise ExperimentError(
+                f"data.splits must name some of {', '.join(SPLITS)}, not {', '.join(sorted(unknown)) or 'none'}"
+            )
+        self.name = name
+        self._collection = lines.find(folder, collection)
+        self._queries = {split: lines.find(folder, f"queries.{middle}.tsv") for split, middle in splits.items()}
+        self._qrels = {
+            split: lines.find(folder, f"qrels.{middle}.tsv", f"qrels.{middle}.txt") for split, middle in splits.items()
+        }
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Sizes and times of the files."""
+        files = {"collection": self._collection}
+        files |= {f"queries {split}": path for split, path in self._queries.items()}
+        files |= {f"qrels {split}": path for split, path in self._qrels.items()}
+        paths = {role: str(path.resolve()) for role, path in files.items()}
+        return {"reader": "msmarco 1", "paths": paths, "files": lines.file_states(files)}
+
+    def passages(self) -> Iterator[tuple[str, str]]:
+        """(id, text) of every passage."""
+        for _, (one, text) in lines.columns(self._collection, 2):
+            yield one, text
+
+    def queries(self) -> Iterator[tuple[str, str]]:
+        """(id, text) of the queries of all splits."""
+        for path in dict.fromkeys(self._queries.values()):
+            for _, (one, text) in lines.columns(path, 2):
+                yield one, text
+
+    def qrels(self) -> Mapping[str, Iterator[tuple[str, str, int]]]:
+        """The judgements of each split."""
+        return {split: lines.qrels(path) for split, path in self._qrels.items()}

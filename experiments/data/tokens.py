@@ -1,0 +1,83 @@
+"""Tokens of every passage and query, made once per tokenizer and kept memory-mapped, without special tokens.
+
+Pairs are joined from them (``experiments.data.pairs``), so that nothing is tokenised twice: not in the next epoch, not
+in the next job of a grid, not for the next first stage.
+"""
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from experiments.data.collection import Collection
+from experiments.data.ragged import Ragged, offsets_of
+from experiments.progress import tracked
+from experiments.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The hash of all that decides a tokenizer's output: vocabulary, merges, normalisation, added tokens."""
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    state = backend.to_str() if backend is not None else repr((tokenizer.get_vocab(), tokenizer.init_kwargs))
+    return hashlib.sha256(state.encode()).hexdigest()[:16]
+
+
+def tokens_of(
+    collection: Collection,
+    kind: str,
+    tokenizer: PreTrainedTokenizerBase,
+    max_tokens: int,
+    store: Store,
+    fingerprint: str | None = None,
+) -> Ragged:
+    """The first ``max_tokens`` token ids of every text: ragged, one row for each passage or query row, memory-mapped.
+
+    ``kind``: ``passages`` or ``queries``. ``fingerprint``: the tokenizer's, if it is known already.
+    """
+    key = {
+        "format": 1,
+        "collection": collection.fingerprint,
+        "kind": kind,
+        "tokenizer": fingerprint or tokenizer_fingerprint(tokenizer),
+        "max_tokens": max_tokens,
+    }
+    folder = store.get("tokens", key, lambda target: _tokenise(collection, kind, tokenizer, max_tokens, target))
+    offsets = np.load(folder / "offsets.npy", mmap_mode="r")
+    values = np.load(folder / "tokens.npy", mmap_mode="r")
+    return Ragged(values, offsets)
+
+
+def _tokenise(
+    collection: Collection, kind: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int, folder: Path
+) -> None:
+    table = collection.passages if kind == "passages" else collection.queries
+    dtype = np.dtype(np.uint16 if len(tokenizer) <= 2**16 else np.int32)
+    lengths: list[int] = []
+    raw = folder / "tokens.raw"
+    with raw.open("wb") as file, tracked(f"tokenising {len(table):,} {kind}", len(table)) as advance:
+        for texts in table.text_batches():
+            ids = _encode(tokenizer, texts, max_tokens)
+            file.write(np.concatenate([np.asarray(one, dtype) for one in ids]).tobytes())
+            lengths.extend(len(one) for one in ids)
+            advance(len(texts))
+    np.save(folder / "offsets.npy", offsets_of(lengths))
+    # Written as a .npy, whose header carries the type, through a map: the tokens need not fit into memory.
+    values = np.lib.format.open_memmap(folder / "tokens.npy", mode="w+", dtype=dtype, shape=(max(sum(lengths), 0),))
+    if len(values):
+        values[:] = np.memmap(raw, dtype=dtype, mode="r")
+        values.flush()
+    raw.unlink()
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_tokens: int) -> list[list[int]]:
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return [tokenizer.encode(text, add_special_tokens=False)[:max_tokens] for text in texts]
+    backend.no_truncation()
+    backend.no_padding()
+    return [one.ids[:max_tokens] for one in backend.encode_batch_fast(texts, add_special_tokens=False)]

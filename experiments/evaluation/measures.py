@@ -1,0 +1,97 @@
+"""Measures of a run through ir-measures, per query, safe against ties.
+
+ir-measures sends RR@10 to a provider that orders equal scores by ascending id and RR and nDCG to one that orders them
+descending: the same tied run scores 0.5 and 1.0, and a model that gives every passage one score can look perfect. Here
+every ranking is strict before it gets there: equal scores keep the order of the first stage, and how many there were is
+reported.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.data.ragged import Ragged
+from experiments.errors import ExperimentError
+from experiments.retrieval.run import Run, as_scores
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a run scores. ``per_query``: measure -> (Q,) values in the order of ``queries``; ``mean``: measure -> their
+    mean.
+    """
+
+    queries: NDArray[np.int64]
+    per_query: Mapping[str, NDArray[np.float64]]
+
+    @property
+    def mean(self) -> dict[str, float]:
+        return {name: float(values.mean()) for name, values in self.per_query.items()}
+
+
+def parse(names: Sequence[str]) -> list[Any]:
+    """The measures of ir-measures by their names, such as ``RR@10``, ``nDCG@10``, ``R@100``, ``AP``, ``RR(rel=2)@10``.
+
+    Raises:
+        ExperimentError: a name that ir-measures does not know, or none at all.
+    """
+    import ir_measures
+
+    if not names:
+        raise ExperimentError("measures is empty: name at least one, such as RR@10")
+    parsed = []
+    for name in names:
+        try:
+            parsed.append(ir_measures.parse_measure(name))
+        except (ValueError, NameError, SyntaxError, KeyError) as error:
+            raise ExperimentError(
+                f"measures: ir-measures does not know {name!r}; examples are RR@10, nDCG@10, R@100, AP"
+            ) from error
+    return parsed
+
+
+def evaluate(run: Run, relevance: Mapping[int, Mapping[int, int]], names: Sequence[str]) -> Evaluation:
+    """Score a run query by query.
+
+    ``relevance``: query row -> passage row -> grade, for every query that counts; one that the run lacks scores 0.
+    ``names``: the measures.
+    """
+    import ir_measures
+
+    measures = parse(names)
+    queries = np.array(sorted(relevance), np.int64)
+    position = {str(query): i for i, query in enumerate(queries)}
+    qrels = {str(query): {str(p): int(grade) for p, grade in judged.items()} for query, judged in relevance.items()}
+    ranked = {str(q): {str(p): s for p, s in scores.items()} for q, scores in as_scores(run).items() if q in relevance}
+    values = {name: np.zeros(len(queries)) for name in names}
+    by_measure = dict(zip(measures, names, strict=True))
+    for one in ir_measures.iter_calc(measures, qrels, ranked):
+        values[by_measure[one.measure]][position[one.query_id]] = one.value
+    return Evaluation(queries, values)
+
+
+def rerank(first_stage: Run, scores: NDArray[np.float32], name: str) -> tuple[Run, int]:
+    """The run that a model's scores make of a first stage's, and the number of ties among them.
+
+    ``scores``: one float32 for each entry of ``first_stage.passages.values``. Equal scores keep the first stage's
+    order; a tie is a passage whose score equals that of the passage ranked right above it.
+
+    Raises:
+        ExperimentError: a score is not a finite number.
+    """
+    bad = np.flatnonzero(~np.isfinite(scores))
+    if len(bad):
+        raise ExperimentError(
+            f"the model gave {len(bad):,} of {len(scores):,} pairs no finite score: training diverged, "
+            f"lower optimizer.lr"
+        )
+    offsets = first_stage.passages.offsets
+    query_of = np.repeat(np.arange(len(first_stage)), first_stage.passages.lengths)
+    order = np.lexsort((np.arange(len(scores)), -scores, query_of))
+    ranked, owner = scores[order], query_of[order]
+    ties = int(((ranked[1:] == ranked[:-1]) & (owner[1:] == owner[:-1])).sum())
+    passages = Ragged(np.asarray(first_stage.passages.values)[order], offsets)
+    return Run(name, first_stage.queries, passages, Ragged(ranked, offsets)), ties

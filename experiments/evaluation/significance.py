@@ -1,0 +1,148 @@
+"""What may be concluded from per-query differences between two rankings of the same queries.
+
+Everything here is paired: two rankings are compared query by query and only the differences enter. Queries are the
+sample, so an interval or a p value speaks about other queries of the same kind, not about other seeds or other data.
+
+Smucker, Allan and Carterette (CIKM 2007) found the bootstrap, the randomisation test and Student's t test to agree on
+retrieval measures, and advise against the sign and the Wilcoxon test, which drop the size of a difference; so there
+are those three.
+
+Shapes: Q queries, M hypotheses.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from experiments.errors import ExperimentError
+
+FloatArray = NDArray[np.float64]
+
+# Resamples are drawn in batches of about this many values (16 MB): all at once would take 560 MB for 7,000 queries.
+_VALUES_PER_BATCH = 2_000_000
+# Differences of measures that are closer than this differ by rounding only.
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with a confidence interval around it, in the unit of the measure."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether zero, "no difference", lies outside of the interval."""
+        return self.low > 0 or self.high < 0
+
+
+def paired_bootstrap(difference_Q: ArrayLike, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
+    """The mean of per-query differences and its bootstrap interval over queries.
+
+    The interval is the percentile one, not BCa (Efron 1987), because a reader looks first at whether it excludes
+    zero. On 2,000 simulated pairs of equally good rankings it did so wrongly in 6.8 % (60 queries) and 5.1 % (300
+    queries), BCa in 9.2 % and 5.6 %. The price: where 8 % of 300 queries gain and none loses, it lies below the true
+    mean in 5.0 % and above it in 1.4 % (BCa: 3.2 % and 2.2 %), so it rather understates a rare, large gain.
+
+    The same seed gives the same resamples, so that the rows of one table share them. If all differences are equal (a
+    model that left every ranking as it was) the interval has no width. Raises ExperimentError for fewer than two
+    queries.
+    """
+    values_Q = _checked(difference_Q)
+    mean = float(values_Q.mean())
+    if _all_equal(values_Q):
+        return Interval(mean, mean, mean)
+    from scipy import stats
+
+    result = stats.bootstrap(
+        (values_Q,),
+        _mean,
+        n_resamples=resamples,
+        batch=_batch(values_Q),
+        vectorized=True,
+        axis=0,
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    return Interval(mean, float(result.confidence_interval.low), float(result.confidence_interval.high))
+
+
+def paired_permutation_test(difference_Q: ArrayLike, resamples: int = 10_000, seed: int = 0) -> float:
+    """The two-sided p value of Fisher's randomisation test: how often random signs give a mean as far from zero.
+
+    Exact, over all 2^Q sign patterns, where these are no more than ``resamples``. Raises ExperimentError for fewer
+    than two queries.
+    """
+    values_Q = _checked(difference_Q)
+    from scipy import stats
+
+    result = stats.permutation_test(
+        (values_Q,),
+        _mean,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=resamples,
+        batch=_batch(values_Q),
+        alternative="two-sided",
+        axis=0,
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.pvalue)
+
+
+def paired_t_test(difference_Q: ArrayLike) -> float:
+    """The two-sided p value of Student's paired t test.
+
+    Where all differences are equal the statistic has no finite value: p is 1 if they are zero and 0 if they are not.
+    Raises ExperimentError for fewer than two queries.
+    """
+    values_Q = _checked(difference_Q)
+    if _all_equal(values_Q):
+        return 1.0 if abs(values_Q[0]) <= _ROUNDING else 0.0
+    from scipy import stats
+
+    return float(stats.ttest_1samp(values_Q, 0.0).pvalue)
+
+
+def holm(p_values_M: Sequence[float] | FloatArray) -> FloatArray:
+    """P values corrected for the number of hypotheses by Holm's step-down procedure (1979), in the order given.
+
+    Rejecting where the result is at most alpha keeps the probability of any false rejection at alpha, whatever the
+    dependence.
+    """
+    p_M = np.asarray(p_values_M, dtype=np.float64)
+    order_M = np.argsort(p_M, kind="stable")
+    stepped_M = p_M[order_M] * np.arange(p_M.size, 0, -1)
+    adjusted_M = np.empty_like(p_M)
+    adjusted_M[order_M] = np.minimum(np.maximum.accumulate(stepped_M), 1.0)
+    return adjusted_M
+
+
+def _checked(difference_Q: ArrayLike) -> FloatArray:
+    values_Q = np.asarray(difference_Q, dtype=np.float64)
+    if values_Q.ndim != 1 or values_Q.size < 2:
+        raise ExperimentError(
+            f"a paired comparison needs one difference a query and at least two queries, got shape {values_Q.shape}: "
+            "measure on more test queries"
+        )
+    if not np.isfinite(values_Q).all():
+        raise ExperimentError("a paired comparison needs finite differences: a per-query value is NaN or infinite")
+    return values_Q
+
+
+def _all_equal(values_Q: FloatArray) -> bool:
+    return float(np.ptp(values_Q)) <= _ROUNDING
+
+
+def _batch(values_Q: FloatArray) -> int:
+    return max(1, _VALUES_PER_BATCH // values_Q.size)
+
+
+def _mean(values: FloatArray, axis: int) -> Any:
+    return np.mean(values, axis=axis)

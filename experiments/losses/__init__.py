@@ -1,0 +1,1 @@
+"""Training losses: pure functions on the scores of groups, one file each."""

@@ -1,0 +1,1 @@
+"""LightningModules and the forward passes below them."""

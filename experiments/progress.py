@@ -1,0 +1,85 @@
+"""Progress with an ETA: a live bar in a terminal, a line now and then in a log file."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+console = Console(stderr=True, highlight=False)
+
+QUIET_SECONDS = 2.0  # what is over sooner is not announced in a log file
+LINE_SECONDS = 15.0  # between two lines in a log file
+
+
+Advance = Callable[..., None]  # (units just done, a note to show beside them)
+
+
+@contextmanager
+def tracked(description: str, total: int, done: int = 0) -> Iterator[Advance]:
+    """Show how far some work has got; the body calls what it is given with the number of units just done, and a note if
+    it likes.
+
+    ``done``: units that an earlier run did already.
+    """
+    if console.is_terminal:
+        with live_bar() as bar:
+            task = bar.add_task(description, total=total, completed=done, note="")
+            yield lambda count, note="": bar.update(task, advance=count, note=note)
+        return
+    lines = LogLines(description, total, done)
+    yield lines.advance
+    lines.close()
+
+
+def live_bar() -> Progress:
+    """The bar that every long work shows: done of total, elapsed, remaining."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TextColumn("elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        transient=True,
+        refresh_per_second=4,
+    )
+
+
+class LogLines:
+    """Progress where nothing can be redrawn: a line at most every ``LINE_SECONDS``, and one at the end of work that
+    took a while.
+    """
+
+    def __init__(self, description: str, total: int, done: int = 0) -> None:
+        self.description, self.total, self.done, self._before = description, total, done, done
+        self._start = self._last = time.monotonic()
+
+    def advance(self, count: int, note: str = "") -> None:
+        """Count units as done; write a line if the last is old enough."""
+        self.done += count
+        now = time.monotonic()
+        if now - self._last >= LINE_SECONDS and self.done > self._before:
+            self._last = now
+            left = (now - self._start) / (self.done - self._before) * (self.total - self.done)
+            self._write(f"{self.description}: {self.done:,} of {self.total:,}, {_clock(left)} left {note}")
+
+    def close(self) -> None:
+        """Write how long it took, if it took a while."""
+        seconds = time.monotonic() - self._start
+        if seconds >= QUIET_SECONDS:
+            self._write(f"{self.description}: done in {_clock(seconds)}")
+
+    @staticmethod
+    def _write(line: str) -> None:
+        print(line.rstrip(), file=sys.stderr, flush=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"

@@ -1,0 +1,1 @@
+"""First stages: what turns queries into runs."""

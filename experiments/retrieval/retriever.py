@@ -1,0 +1,46 @@
+"""What makes runs, and the one registry of runs on disk."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.data.collection import Collection
+from experiments.retrieval import run as runs
+from experiments.retrieval.run import Run
+from experiments.store import Store
+
+
+@runtime_checkable
+class Retriever(Protocol):
+    """A first stage, and a source of negatives. A new one is one class of this form and its YAML in
+    ``conf/retriever``.
+    """
+
+    name: str
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """All settings and versions that decide what is retrieved, as JSON."""
+        ...
+
+    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
+        """The best ``depth`` passages of each query row (fewer where fewer match)."""
+        ...
+
+
+def run_for(retriever: Retriever, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
+    """The run of a retriever over some queries (ascending rows), retrieved at the first time and read from the store
+    ever after.
+    """
+    key = {
+        "format": 1,
+        "collection": collection.fingerprint,
+        "retriever": dict(retriever.fingerprint()),
+        "queries": [int(query) for query in queries],
+        "depth": depth,
+    }
+    folder = store.get(
+        "run", key, lambda target: runs.save(retriever.retrieve(collection, queries, depth, store), target)
+    )
+    return runs.load(folder, retriever.name)

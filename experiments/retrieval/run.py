@@ -1,0 +1,160 @@
+"""A run: for each query, passages in ranked order with scores; in memory, in the store, and as a TREC file."""
+
+import gzip
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.data.collection import Collection
+from experiments.data.ragged import Ragged, group_by_key, offsets_of
+from experiments.data.readers import lines
+from experiments.errors import ExperimentError
+
+
+@dataclass(frozen=True)
+class Run:
+    """Ranked passages per query.
+
+    ``queries``: (Q,) query rows, ascending. ``passages``: ragged, passage rows best first, one row a query. ``scores``:
+    ragged float32 beside them, not ascending.
+    """
+
+    name: str
+    queries: NDArray[np.int64]
+    passages: Ragged
+    scores: Ragged
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def position(self, query: int) -> int:
+        """Where a query row stands in this run, or -1 if it is not there."""
+        at = int(np.searchsorted(self.queries, query))
+        return at if at < len(self.queries) and self.queries[at] == query else -1
+
+    def ranking(self, query: int) -> NDArray[np.int64]:
+        """The passages of a query row, best first; empty if the run does not have it."""
+        at = self.position(query)
+        return self.passages[at] if at >= 0 else np.empty(0, np.int64)
+
+    def top(self, depth: int) -> "Run":
+        """The first ``depth`` passages of every query."""
+        lengths = np.minimum(self.passages.lengths, depth)
+        rank = np.arange(len(self.passages.values)) - np.repeat(self.passages.offsets[:-1], self.passages.lengths)
+        keep = rank < depth
+        offsets = offsets_of(lengths)
+        return Run(
+            self.name,
+            self.queries,
+            Ragged(self.passages.values[keep], offsets),
+            Ragged(self.scores.values[keep], offsets),
+        )
+
+    def of(self, queries: NDArray[np.int64]) -> "Run":
+        """The run of some query rows only (ascending); those that it does not have are left out."""
+        at = np.array([i for i in (self.position(int(query)) for query in queries) if i >= 0], dtype=np.int64)
+        return Run(
+            self.name,
+            self.queries[at],
+            Ragged.of([self.passages[int(i)] for i in at], np.int64),
+            Ragged.of([self.scores[int(i)] for i in at], np.float32),
+        )
+
+
+def run_of(name: str, queries: NDArray[np.int64], passages: NDArray[np.int64], scores: NDArray[np.float32]) -> Run:
+    """A run from three columns in any order; within a query equal scores are ordered by passage row."""
+    order = np.lexsort((passages, -scores, queries))
+    distinct, offsets = group_by_key(queries[order])
+    return Run(name, distinct, Ragged(passages[order], offsets), Ragged(scores[order].astype(np.float32), offsets))
+
+
+def save(run: Run, folder: Path) -> None:
+    """Keep a run's arrays in a folder."""
+    arrays = {
+        "queries": run.queries,
+        "offsets": run.passages.offsets,
+        "passages": run.passages.values,
+        "scores": run.scores.values,
+    }
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+
+
+def load(folder: Path, name: str) -> Run:
+    """The run kept in a folder, memory-mapped."""
+    queries, offsets, passages, scores = (
+        np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("queries", "offsets", "passages", "scores")
+    )
+    return Run(name, queries, Ragged(passages, offsets), Ragged(scores, offsets))
+
+
+def strictly_descending(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores in ranked order, made to fall strictly: each that does not is lowered to the next float32 below the one
+    before it.
+
+    trec_eval keeps scores as float32 and orders equal ones by id, so this is what makes a written run keep its order.
+    """
+    strict = scores.astype(np.float32).copy()
+    for i in range(1, len(strict)):
+        if not strict[i] < strict[i - 1]:
+            strict[i] = np.nextafter(strict[i - 1], np.float32(-np.inf))
+    return strict
+
+
+def write_trec(run: Run, collection: Collection, path: Path) -> None:
+    """Write ``query Q0 passage rank score name`` lines, gzipped if the path says so, with strictly falling scores."""
+    query_ids = collection.queries.ids(run.queries)
+    text = io.StringIO()
+    for i, query_id in enumerate(query_ids):
+        ids = collection.passages.ids(run.passages[i])
+        for rank, (one, score) in enumerate(zip(ids, strictly_descending(run.scores[i]), strict=True), 1):
+            text.write(f"{query_id} Q0 {one} {rank} {score:.9g} {run.name}\n")
+    data = text.getvalue().encode()
+    # mtime=0: the same run gives the same bytes
+    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+
+
+def read_trec(path: Path, collection: Collection, name: str) -> Run:
+    """A run from a TREC file, plain or gzipped, ordered by score.
+
+    Raises:
+        ExperimentError: a malformed line, a passage twice for a query, or ids that the collection does not have.
+    """
+    query_ids: list[str] = []
+    passage_ids: list[str] = []
+    scores: list[float] = []
+    seen: set[tuple[str, str]] = set()
+    for number, line in lines.lines(path):
+        fields = line.split()
+        if len(fields) != 6:
+            raise ExperimentError(
+                f"{path}, line {number}: 'query Q0 passage rank score name' is expected, not {line!r}"
+            )
+        try:
+            scores.append(float(fields[4]))
+        except ValueError as error:
+            raise ExperimentError(f"{path}, line {number}: the score {fields[4]!r} is not a number") from error
+        if (fields[0], fields[2]) in seen:
+            raise ExperimentError(
+                f"{path}, line {number}: passage {fields[2]!r} stands twice for the query {fields[0]!r}"
+            )
+        seen.add((fields[0], fields[2]))
+        query_ids.append(fields[0])
+        passage_ids.append(fields[2])
+    if not query_ids:
+        raise ExperimentError(f"{path}: the run is empty")
+    queries = collection.queries.rows(query_ids, str(path))
+    passages = collection.passages.rows(passage_ids, str(path))
+    return run_of(name, queries, passages, np.asarray(scores, np.float32))
+
+
+def as_scores(run: Run) -> Mapping[int, Mapping[int, float]]:
+    """Query row -> passage row -> a score that any evaluator orders as this run is ordered: minus the rank."""
+    return {
+        int(query): {int(passage): float(-rank) for rank, passage in enumerate(run.passages[i])}
+        for i, query in enumerate(run.queries)
+    }

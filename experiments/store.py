@@ -1,0 +1,124 @@
+"""A folder of things that are dear to make: each is built once, found again by what it was made from, and never
+half-written.
+
+An entry's place is the hash of its *key*, the JSON of everything it was made from (collection, settings, versions).
+Beside its files lies a manifest with that key and each file's size and checksum. What does not match its manifest is
+rebuilt, never used. Two processes that ask for the same entry at once: one builds, the other waits. A build goes into a
+temporary folder that is renamed at the end, so that an interrupted one leaves nothing that could be taken for the
+whole.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+
+
+def fingerprint(key: Any) -> str:
+    """The hexadecimal SHA-256 of a JSON-able value, independent of the order of its keys; first 16 digits."""
+    text = json.dumps(key, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """The BLAKE2b digest of a file's content (about a gigabyte a second)."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(name, 0o644)
+    os.replace(name, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as indented JSON, atomically."""
+    write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+class Store:
+    """The entries below one folder."""
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        self.hits: dict[str, int] = {}
+        self.builds: dict[str, int] = {}
+
+    def get(self, kind: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+        """The folder of an entry, built by ``build(folder)`` unless it is there and whole.
+
+        ``kind`` names the sort of entry (``collection``, ``run`` ...), ``key`` everything that it is made from.
+        """
+        folder = self.root / kind / fingerprint(key)
+        if self._is_whole(folder, key):
+            self.hits[kind] = self.hits.get(kind, 0) + 1
+            return folder
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if self._is_whole(folder, key):  # another process built it while this one waited
+                self.hits[kind] = self.hits.get(kind, 0) + 1
+                return folder
+            self._build(folder, key, build)
+        self.builds[kind] = self.builds.get(kind, 0) + 1
+        return folder
+
+    def _build(self, folder: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -> None:
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        try:
+            build(temporary)
+            files = {
+                str(path.relative_to(temporary)): {"bytes": path.stat().st_size, "blake2b": file_digest(path)}
+                for path in sorted(temporary.rglob("*"))
+                if path.is_file()
+            }
+            write_json(temporary / MANIFEST, {"key": dict(key), "files": files})
+            os.chmod(temporary, 0o755)
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(temporary, folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+    def _is_whole(self, folder: Path, key: Mapping[str, Any]) -> bool:
+        manifest_path = folder / MANIFEST
+        if not manifest_path.exists():
+            return False
+        problem = damage(folder, key)
+        if problem is not None:
+            log.warning("the cache entry %s cannot be used (%s) and is built again", folder, problem)
+        return problem is None
+
+
+def damage(folder: Path, key: Mapping[str, Any] | None = None) -> str | None:
+    """What is wrong with an entry on disk: another key, a file that is missing or altered. None if it is whole."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        recorded, files = manifest["key"], manifest["files"]
+    except (ValueError, KeyError, TypeError):
+        return "its manifest is not readable"
+    if key is not None and fingerprint(recorded) != fingerprint(dict(key)):
+        return "it was made from other data"
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != expected["bytes"] or file_digest(path) != expected["blake2b"]:
+            return f"{name} was altered"
+    return None

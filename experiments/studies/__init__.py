@@ -1,0 +1,1 @@
+"""Jobs, their identity and folders, and the tables made of them."""

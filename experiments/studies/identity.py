@@ -1,0 +1,46 @@
+"""Which job a config is: two configs that differ in anything scientific are two jobs, and in nothing else are the same
+one.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.store import fingerprint
+
+VERSION = 1  # raised when the meaning of a config changes, so that old jobs are not taken for new ones
+
+# Where and how a job runs, not what it is. Precision changes results, so it stays.
+INCIDENTAL = ("study", "outputs", "cache", "logger")
+INCIDENTAL_OF_TRAINER = (
+    "accelerator",
+    "devices",
+    "strategy",
+    "threads",
+    "workers",
+    "deterministic",
+    "layout",
+    "tokens_per_batch",
+    "log_every",
+)
+
+
+def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a resolved config that decides the outcome: the retrievers that no role names are left out, as are
+    device and logging.
+    """
+    kept = {key: value for key, value in config.items() if key not in (*INCIDENTAL, "trainer", "retrievers", "hydra")}
+    kept["trainer"] = {key: value for key, value in config["trainer"].items() if key not in INCIDENTAL_OF_TRAINER}
+    named = {config["negatives"]["source"], *config["first_stage"]}
+    kept["retrievers"] = {name: value for name, value in config["retrievers"].items() if name in named}
+    return kept
+
+
+def job_hash(config: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits that identify a job's scientific config."""
+    return fingerprint({"version": VERSION, "config": scientific(config)})[:8]
+
+
+def job_name(config: Mapping[str, Any]) -> str:
+    """The name of a job's folder and of its W&B run, such as ``lce-n7-bm25-s1-1a2b3c4d``."""
+    loss, negatives = config["loss"]["name"], config["negatives"]
+    return f"{loss}-n{negatives['count']}-{negatives['source']}-s{config['seed']}-{job_hash(config)}"

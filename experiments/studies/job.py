@@ -1,0 +1,131 @@
+"""The folder of one job: its config, its status, its results. Written so that a kill at any moment leaves it
+resumable.
+"""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from experiments.errors import ExperimentError
+from experiments.store import write_atomic, write_json
+
+
+class JobFolder:
+    """``outputs/<study>/<job>/`` and what lies in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.checkpoints = folder / "checkpoints"
+        self.model = folder / "model"
+        self._began = time.monotonic()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the job for this process.
+
+        Raises:
+            ExperimentError: another process holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                yield
+        except Timeout as error:
+            raise ExperimentError(
+                f"another process is running the job {self.folder}: wait for it, or stop it"
+            ) from error
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The status file, or an empty dictionary if the job never began."""
+        path = self.folder / "status.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def finished_with(self, collection: str) -> dict[str, Any] | None:
+        """The metrics of the job, if it is finished and was made from the collection of that fingerprint."""
+        status = self.status
+        if status.get("state") != "finished" or status.get("collection") != collection:
+            return None
+        metrics: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
+        return metrics
+
+    def start(self, config: Mapping[str, Any], collection: str) -> None:
+        """Note that the job begins or goes on; checkpoints of other data are thrown away."""
+        before = self.status
+        if before and before.get("collection") != collection:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        write_atomic(self.folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        attempts = int(before.get("attempts", 0)) + 1 if before.get("state") != "finished" else 1
+        self._seconds_before = float(before.get("seconds", 0.0)) if attempts > 1 else 0.0
+        self._note = {"attempts": attempts, "collection": collection, "started": _now(), "git": git_revision()}
+        self._write("running", None)
+
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Write the metrics, then the status, and drop the checkpoints: the exported model is what stays."""
+        write_json(self.folder / "metrics.json", metrics)
+        self._write("finished", None)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def fail(self, error: BaseException) -> None:
+        """Note why the job stopped; its checkpoints stay, so that it can go on."""
+        said = str(error).strip().splitlines()
+        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+        kind = type(error).__name__ if not isinstance(error, ExperimentError) else ""
+        reason = "interrupted" if interrupted else ": ".join(part for part in (kind, said[0] if said else "") if part)
+        self._write("failed", reason)
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds of this job, over all its attempts."""
+        return self._seconds_before + time.monotonic() - self._began
+
+    def _write(self, state: str, error: str | None) -> None:
+        write_json(
+            self.folder / "status.json",
+            {"state": state, "error": error, "seconds": round(self.seconds, 2), "updated": _now(), **self._note},
+        )
+
+    @property
+    def resumable(self) -> Path | None:
+        """The last checkpoint, if there is one."""
+        last = self.checkpoints / "last.ckpt"
+        return last if last.exists() else None
+
+    def write_per_query(
+        self, first_stage: str, query_ids: Sequence[str], columns: Mapping[str, Sequence[float]]
+    ) -> None:
+        """Write ``per_query.<first stage>.tsv``: a row a query, a column a measure."""
+        rows = ["\t".join(["query", *columns])]
+        rows += [
+            "\t".join([one, *(f"{value:.6g}" for value in values)])
+            for one, *values in zip(query_ids, *columns.values(), strict=True)
+        ]
+        write_atomic(self.folder / f"per_query.{first_stage}.tsv", "\n".join(rows) + "\n")
+
+
+def git_revision() -> str | None:
+    """The revision of the checkout that this package runs from, with ``+`` if its tracked files were altered; None
+    outside one.
+    """
+    try:
+        said = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return said.stdout.strip() or None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

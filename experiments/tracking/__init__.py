@@ -1,0 +1,1 @@
+"""What the outside world sees of a job: one Weights & Biases run each."""

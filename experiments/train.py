@@ -1,0 +1,23 @@
+"""Run one experiment, or with ``-m`` a study: ``python -m experiments.train loss=lce negatives.count=7``.
+
+The only place, with its helpers in ``experiments.launch``, that knows Hydra.
+"""
+
+import hydra
+from omegaconf import DictConfig
+
+from experiments import launch
+
+launch.register()
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+def main(config: DictConfig) -> float:
+    """One job; returns its headline measure on the first of its first stages, so that Hydra's optimising sweepers work
+    too.
+    """
+    return launch.run(config)
+
+
+if __name__ == "__main__":
+    launch.entry(main)
