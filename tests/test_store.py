@@ -46,7 +46,9 @@ def test_a_corrupt_entry_is_built_again_and_said(tmp_path: Path, caplog: pytest.
 
 
 def test_an_entry_of_other_data_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    foreign = Store(tmp_path).get("thing", {"of": "something else"}, lambda folder: (folder / "data.txt").write_text("foreign"))
+    foreign = Store(tmp_path).get(
+        "thing", {"of": "something else"}, lambda folder: (folder / "data.txt").write_text("foreign")
+    )
     foreign.rename(foreign.parent / fingerprint(KEY))
     with caplog.at_level(logging.WARNING):
         entry = Store(tmp_path).get("thing", KEY, write)

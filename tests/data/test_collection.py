@@ -95,7 +95,10 @@ def test_without_dev_qrels_training_queries_are_carved_and_not_trained_on(tmp_pa
     ("judgements", "message"),
     [
         ({"train": [("q1", "p1", 1)]}, "has no test split"),
-        ({"train": [("q1", "p1", 1)], "test": [("q1", "p2", 1)]}, "1 queries stand in both train and test, such as 'q1'"),
+        (
+            {"train": [("q1", "p1", 1)], "test": [("q1", "p2", 1)]},
+            "1 queries stand in both train and test, such as 'q1'",
+        ),
         ({"train": [("q1", "p1", 1)], "test": [("q2", "p2", 0)]}, "split 'test' .*no passage judged 1 or better"),
     ],
 )

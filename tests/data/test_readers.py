@@ -106,7 +106,10 @@ def test_msmarco_reads_its_tsv_files(msmarco: Path):
     source = MsMarcoFolder(str(msmarco), {"train": "train", "test": "dev.small"})
     assert list(source.passages()) == [("0", "the first"), ("1", "with a\ttab")]
     assert list(source.queries()) == [("10", "first?"), ("11", "tab?")]
-    assert {split: list(rows) for split, rows in source.qrels().items()} == {"train": [("10", "0", 1)], "test": [("11", "1", 1)]}
+    assert {split: list(rows) for split, rows in source.qrels().items()} == {
+        "train": [("10", "0", 1)],
+        "test": [("11", "1", 1)],
+    }
 
 
 def test_msmarco_names_a_line_without_a_tab(msmarco: Path):

@@ -33,7 +33,9 @@ def test_what_is_written_is_read_back(tmp_path: Path):
 
 def test_equal_scores_keep_their_order_through_a_file(tmp_path: Path):
     collection = literal_collection(tmp_path)
-    tied = runs.Run("tied", np.array([0]), literal_run({0: [7, 2, 9]}).passages, runs.Ragged.of([[1.0, 1.0, 1.0]], np.float32))
+    tied = runs.Run(
+        "tied", np.array([0]), literal_run({0: [7, 2, 9]}).passages, runs.Ragged.of([[1.0, 1.0, 1.0]], np.float32)
+    )
     runs.write_trec(tied, collection, tmp_path / "run.trec")
     assert runs.read_trec(tmp_path / "run.trec", collection, "x").ranking(0).tolist() == [7, 2, 9]
 

