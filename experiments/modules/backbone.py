@@ -69,7 +69,7 @@ def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerBase:
         ExperimentError: it cannot be found; the message says how to get it.
     """
     place = locate(backbone)
-    with _found(backbone, place), _quiet():
+    with _found(backbone, place), quiet():
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, revision=backbone.revision)
     return tokenizer
 
@@ -82,7 +82,7 @@ def load_cross_encoder(backbone: Backbone, model: Model, seed: int) -> PreTraine
         ExperimentError: it cannot be found, or its positions do not reach ``model.max_length``.
     """
     place = locate(backbone)
-    with _found(backbone, place), _quiet():
+    with _found(backbone, place), quiet():
         config = AutoConfig.from_pretrained(place, revision=backbone.revision, num_labels=model.logits)
         if model.dropout is not None:
             _set_dropout(config, model.dropout)
@@ -121,9 +121,9 @@ def _found(backbone: Backbone, place: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back transformers' report on heads that are missing or left over: both are what a fresh cross-encoder is
-    made of.
+def quiet() -> Iterator[None]:
+    """Keep back transformers' bars, and its report on heads that are missing or left over: a fresh cross-encoder has
+    both.
     """
     before = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()

@@ -22,6 +22,7 @@ from experiments.data.groups import GroupBatch, ScoringBatch
 from experiments.data.pairs import TokenBatch
 from experiments.evaluation.measures import evaluate, rerank
 from experiments.hashing import key_of
+from experiments.modules.backbone import quiet
 from experiments.modules.compute import CostModel, Spent
 from experiments.modules.packing import packed_logits, padded_logits, supports_packing
 from experiments.modules.schedule import factor, make_optimizer, warmup_steps
@@ -248,7 +249,8 @@ class CrossEncoder(pl.LightningModule):
             config = self.network.config
             # sentence-transformers puts a sigmoid on a single logit unless the config names another activation
             config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity", "version": "5.0.0"}
-            self.network.save_pretrained(folder)
+            with quiet():
+                self.network.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
     @contextmanager

@@ -376,6 +376,7 @@ def _silence_lightning() -> None:
         ".*does not have many workers.*",
         ".*exists and is not empty.*",
         ".*LeafSpec.*",
+        ".*predict returned None.*",
         ".*val_check_interval.*",
         ".*treespec.*",
     ):

@@ -1,7 +1,5 @@
 """Pairs joined from cached tokens are what the tokenizer itself makes of the two texts."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from helpers.tiny import write_tiny_bert

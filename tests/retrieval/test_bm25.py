@@ -29,7 +29,8 @@ def collection(tmp_path: Path) -> Collection:
 
 
 def test_scores_by_hand(collection: Collection, tmp_path: Path):
-    # "cheese" stands in 1 of 4 passages; p2 has 3 terms, the mean is (3 + 6 + 3 + 2) / 4 = 3.5 without the stop word "and"
+    # "cheese" stands in 1 of 4 passages; p2 has 3 terms, the mean is (3 + 6 + 3 + 2) / 4 = 3.5 without the stop word
+    # "and"
     run = run_for(BM25(k1=0.9, b=0.4), collection, np.array([1]), 4, Store(tmp_path))
     idf = math.log(1 + (4 - 1 + 0.5) / (1 + 0.5))
     expected = idf * 1 / (1 + 0.9 * (1 - 0.4 + 0.4 * 3 / 3.5))

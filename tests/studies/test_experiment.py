@@ -1,4 +1,4 @@
-"""Whole jobs on a tiny model: what they leave on disk, that they repeat, skip and resume, and that knobs do something."""
+"""Whole jobs on a tiny model: what they leave on disk, that they repeat, skip and resume; that knobs do something."""
 
 import csv
 import gzip
