@@ -93,10 +93,24 @@ def load_cross_encoder(backbone: Backbone, model: Model, seed: int) -> PreTraine
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-                place, revision=backbone.revision, config=config, dtype=torch.float32
+            network, report = AutoModelForSequenceClassification.from_pretrained(
+                place, revision=backbone.revision, config=config, dtype=torch.float32, output_loading_info=True
             )
-    return network
+    if model.fresh_pooler == "identity" and any(name.endswith("pooler.dense.weight") for name in report["missing_keys"]):
+        _start_pooler_as_identity(network)
+    found: PreTrainedModel = network
+    return found
+
+
+def _start_pooler_as_identity(network: Any) -> None:
+    """Let the head read the tanh of the [CLS] state itself. A pooler of small random weights, which is what
+    transformers makes where a checkpoint has none, hides that state from the classifier for the first hundreds of
+    steps.
+    """
+    dense = network.base_model.pooler.dense
+    with torch.no_grad():
+        dense.weight.copy_(torch.eye(dense.out_features, dense.in_features))
+        dense.bias.zero_()
 
 
 def _set_dropout(config: Any, rate: float) -> None:

@@ -127,7 +127,7 @@ class NegativeSampler:
 def _too_short(short: list[tuple[str, int]], rule: NegativeRule, source: str, queries: int) -> str:
     one, least = min(short, key=lambda item: item[1])
     return (
-        f"{len(short):,} of {queries:,} training queries have fewer than negatives.count={rule.count} usable "
-        f"negatives in ranks {rule.skip + 1}-{rule.depth} of {source!r} (query {one!r} has {least}): lower negatives.count, raise "
-        f"negatives.depth, or set negatives.short=replacement or negatives.short=drop"
+        f"{len(short):,} of {queries:,} training queries have fewer than negatives.count={rule.count} usable negatives "
+        f"in ranks {rule.skip + 1}-{rule.depth} of {source!r} (query {one!r} has {least}): lower negatives.count, "
+        f"raise negatives.depth, or set negatives.short=replacement or negatives.short=drop"
     )

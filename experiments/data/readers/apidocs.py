@@ -3,11 +3,12 @@
 The docstrings are read with `ast` from the installed sources: nothing is imported and nothing is downloaded. Each
 section of a docstring (numpydoc or Google style) becomes one or a few passages, and one question asks for it:
 
-    passage  scipy.linalg.solve#returns   "scipy.linalg.solve x : (N, NRHS) ndarray The solution array."
+    passage  scipy.linalg.solve#returns   "scipy.linalg.solve returns: x : (N, NRHS) ndarray The solution array."
     query    scipy.linalg.solve#returns   "What does scipy.linalg.solve return?"
 
-The heading of a section is no part of its passages. A lexical first stage therefore finds the right function easily
-but not the right section: that is left to the re-ranker. The versions of the packages determine the content.
+All sections of a function share its name, and most questions ask for a section in other words than its heading. A
+lexical first stage therefore finds the right function easily but not the right section: that is left to the re-ranker.
+The versions of the packages determine the content.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from experiments.data.readers.docstrings import PackageSources, split_body, spli
 from experiments.data.source import SPLITS
 from experiments.errors import ExperimentError
 
-READER_VERSION = 1  # raised when the same packages would give other passages, queries or qrels
+READER_VERSION = 2  # raised when the same packages would give other passages, queries or qrels
 # Installed with the project on every platform, themselves or through another package.
 DEFAULT_PACKAGES = (
     *("fontTools", "fsspec", "huggingface_hub", "lightning_fabric", "matplotlib", "mpmath", "networkx", "numpy"),
@@ -136,10 +137,11 @@ class Apidocs:
         return sections
 
     def passages(self) -> Iterator[tuple[str, str]]:
-        """(passage id, qualified name and body); the parts of a long section are name#kind, name#kind-2, ..."""
+        """(passage id, "qualified name heading: body"); the parts of a long section are name#kind, name#kind-2, ..."""
         for section, bodies in self.sections.items():
+            name, _, kind = section.partition("#")
             for passage, body in zip(passage_ids(section, len(bodies)), bodies, strict=True):
-                yield passage, f"{section.partition('#')[0]} {body}"
+                yield passage, f"{name} {kind.replace('_', ' ')}: {body}"
 
     def queries(self) -> Iterator[tuple[str, str]]:
         """(section id, question) of every section."""
