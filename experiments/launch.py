@@ -25,6 +25,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from experiments import progress
 from experiments.errors import ExperimentError
 from experiments.evaluation import measures
 from experiments.schema import Experiment
@@ -159,6 +160,7 @@ def run(config: DictConfig) -> float:
     experiment = check(config)
     label = ""
     if hydra.mode is not None and hydra.mode.name == "MULTIRUN":
+        progress.side_by_side = not str(hydra.launcher._target_).endswith("BasicLauncher")
         label = f"[{hydra.job.num + 1}/{os.environ.get(JOBS, '?')}] {job_name(plain(config)).rpartition('-')[0]}"
     metrics = run_job(experiment, plain(config), make_parts(experiment), label)
     return float(metrics["test"][experiment.first_stage[0]][experiment.measures[0]])

@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 console = Console(stderr=True, highlight=False)
 
+side_by_side = False  # other jobs write to this terminal too: lines, not bars, which would overwrite each other
+
 QUIET_SECONDS = 2.0  # what is over sooner is not announced in a log file
 LINE_SECONDS = 15.0  # between two lines in a log file
 
@@ -24,7 +26,7 @@ def tracked(description: str, total: int, done: int = 0) -> Iterator[Advance]:
 
     ``done``: units that an earlier run did already.
     """
-    if console.is_terminal:
+    if console.is_terminal and not side_by_side:
         with live_bar() as bar:
             task = bar.add_task(description, total=total, completed=done, note="")
             yield lambda count, note="": bar.update(task, advance=count, note=note)
