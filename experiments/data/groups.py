@@ -6,7 +6,6 @@ Shapes: Q queries of a step, N passages a group (the positive at index 0, then t
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -60,10 +59,14 @@ class TrainingGroups:
     ) -> None:
         self.sampler, self.encoder = sampler, encoder
         self.queries_per_step, self.tokens_per_batch = queries_per_step, tokens_per_batch
-        self._order = lru_cache(maxsize=2)(self._epoch_order)
+        self._orders: dict[int, NDArray[np.int64]] = {}
 
-    def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
-        return shuffled(key_of("order", self.sampler.seed, epoch), self.sampler.queries)
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if epoch not in self._orders:
+            while len(self._orders) >= 2:  # a step may reach into the next epoch
+                self._orders.pop(min(self._orders))
+            self._orders[epoch] = shuffled(key_of("order", self.sampler.seed, epoch), self.sampler.queries)
+        return self._orders[epoch]
 
     def groups(self, step: int, rank: int = 0, ranks: int = 1) -> Groups:
         """The groups that a rank visits at a step (0, 1, ...)."""

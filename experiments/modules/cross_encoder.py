@@ -235,7 +235,7 @@ class CrossEncoder(pl.LightningModule):
         """(P,) fp32 scores of all pairs just scored: each rank scored its own and left zeros at the others'."""
         if not torch.distributed.is_initialized():
             return self.scores_P
-        scores_P = self.scores_P.to(self.device)
+        scores_P = self.scores_P.to(self.device, copy=True)  # reduced in place
         torch.distributed.all_reduce(scores_P)
         return scores_P.cpu()
 

@@ -114,7 +114,7 @@ def labels_of(experiment: Experiment, config: Mapping[str, Any], collection: Col
         "seed": experiment.seed,
         "data": collection.name,
         "backbone": experiment.backbone.name,
-        "budget": f"{experiment.budget.size} {experiment.budget.unit}",
+        "budget": f"{experiment.budget.size:,} {experiment.budget.unit}",
     }
 
 

@@ -226,9 +226,11 @@ def _set_titles(figure: "Figure", block: Block) -> None:
     first_stage = proper_name(block.first_stage)
     fewest, most = block.seed_counts[0], block.seed_counts[-1]
     seeds = f"{fewest} to {most} seeds" if fewest < most else f"{most} seeds"
-    points = f"Points: mean of {seeds}. Bars" if most > 1 else "One seed. Bars"
+    points = f"Points: mean of {seeds}" if most > 1 else "One seed"
+    budget = block.constants.get("budget")
     explanation = (
-        f"{points}: 95 % interval of the difference to {first_stage}, paired bootstrap over queries.\n"
+        f"{points}{f', {budget} a model' if budget else ''}. Bars: 95 % interval of the difference to {first_stage},\n"
+        "paired bootstrap over queries. "
         "Where a bar does not reach the dashed line, the interval excludes 0."
     )
     title = f"Re-ranking {first_stage} on {block.data}, {len(block.query_ids):,} test queries"

@@ -137,9 +137,9 @@ def alternate(
 
 
 def report(pairs: int, seconds: dict[str, list[float]], scores: dict[str, NDArray[np.float32]]) -> Table:
-    """Pairs a second, and the ratio to predict: of the medians, in brackets the least and greatest of any round."""
+    """Pairs a second, and the ratio to predict: of the medians, then the least and the greatest of a round."""
     table = Table("scoring")
-    for column in ("pairs/s", "[min - max]", "ratio", "[min - max] ", "scores differ by"):
+    for column in ("pairs/s", "min - max", "ratio", "min - max ", "scores differ by"):
         table.add_column(column, justify="right")
     for name, own in seconds.items():
         ratios = [reference / mine for reference, mine in zip(seconds[PREDICT], own, strict=True)]
@@ -194,7 +194,7 @@ def main() -> None:
         options.rounds,
     )
     spread = " ".join(f"{length:.0f}" for length in np.percentile(cached[1].lengths, [0, 25, 50, 75, 100]))
-    print(f"{options.backbone}, {len(pairs)} pairs, {options.threads} threads, {options.rounds} rounds")
+    print(f"{options.backbone}, pairs: {len(pairs)}, threads: {options.threads}, rounds: {options.rounds}")
     print(f"tokens of the passages, quartiles: {spread}")
     Console(width=100).print(report(len(pairs), seconds, scores))
     if any(np.abs(scores[PREDICT] - own).max() > TOLERANCE for own in scores.values()):
