@@ -179,8 +179,9 @@ class Checks(Callback):
         os.environ[JOBS] = str(len(grid)) if grid else "?"
         loader = GlobalHydra.instance().config_loader()
         jobs: dict[str, DictConfig] = {}
+        shared = set.intersection(*map(set, grid)) if len(grid) > 1 else set()
         for number, overrides in enumerate(grid, 1):
-            where = f"job {number} ({' '.join(overrides)}): "
+            where = f"job {number} ({' '.join(one for one in overrides if one not in shared)}): "
             try:
                 jobs[where] = loader.load_sweep_config(config, overrides)
             except (HydraException, OmegaConfBaseException) as error:

@@ -21,7 +21,9 @@ NEEDS = {
     ("data", "ir_datasets"): ["data.source.splits.train=a", "data.source.splits.test=b"],
     ("backbone", "local"): ["backbone.path=x", "backbone.name=x"],
 }
-GROUPS = sorted((file.parent.name, file.stem) for file in (ROOT / "conf").glob("*/*.yaml"))
+GROUPS = sorted(
+    (file.parent.name, file.stem) for file in (ROOT / "conf").glob("*/*.yaml") if file.parent.name != "sweeps"
+)
 
 
 def value_of(group: str, option: str) -> str:
