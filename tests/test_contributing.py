@@ -1,0 +1,41 @@
+"""The parts that CONTRIBUTING.md shows work as they stand there."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from helpers.jobs import ROOT
+
+from experiments.data.collection import open_collection
+from experiments.data.splits import make_splits
+from experiments.store import Store
+
+SHOWN = dict(re.findall(r"`([\w/.]+)`\n\n```\w+\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL))
+
+
+def names_of(path: str) -> dict[str, object]:
+    names: dict[str, object] = {}
+    exec(compile(SHOWN[path], path, "exec"), names)
+    return names
+
+
+def test_the_loss_and_its_yaml():
+    hinge = names_of("experiments/losses/hinge.py")["hinge"]
+    # margins of 2 and 0.5 over the positive's 2: terms 0 and 0.5
+    assert hinge(torch.tensor([[2.0, 0.0, 1.5]])).item() == pytest.approx(0.25)
+    settings = yaml.safe_load(SHOWN["conf/loss/hinge.yaml"])
+    assert settings["_target_"] == "experiments.losses.hinge.hinge"
+    assert settings.keys() == yaml.safe_load((ROOT / "conf/loss/lce.yaml").read_text()).keys() | {"margin"}
+
+
+def test_the_data_set_and_its_yaml(tmp_path: Path):
+    rows = ["id,question,answer,split", "1,what is boron,a metalloid,train", "2,what is neon,a gas,test"]
+    (tmp_path / "faq.csv").write_text("\n".join(rows) + "\n")
+    source = names_of("experiments/data/readers/faq.py")["Faq"](str(tmp_path / "faq.csv"))
+    collection = open_collection(source, Store(tmp_path / "store"))
+    splits = make_splits(collection)
+    assert [len(splits[name].queries) for name in ("train", "test")] == [1, 1]
+    settings = yaml.safe_load(SHOWN["conf/data/faq.yaml"])
+    assert settings.keys() == yaml.safe_load((ROOT / "conf/data/beir.yaml").read_text()).keys()
