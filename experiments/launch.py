@@ -136,7 +136,7 @@ def _check_part(key: str, part: Any) -> None:
 
 def make_parts(experiment: Experiment) -> Any:
     """The data source, the retrievers that a role names, and the loss, instantiated."""
-    from experiments.studies.experiment import Parts
+    from experiments.studies.preparation import Parts
 
     named = {experiment.negatives.source, *experiment.first_stage}
     return Parts(
@@ -163,7 +163,8 @@ def run(config: DictConfig) -> float:
         progress.side_by_side = not str(hydra.launcher._target_).endswith("BasicLauncher")
         label = f"[{hydra.job.num + 1}/{os.environ.get(JOBS, '?')}] {job_name(plain(config)).rpartition('-')[0]}"
     metrics = run_job(experiment, plain(config), make_parts(experiment), label)
-    return float(metrics["test"][experiment.first_stage[0]][experiment.measures[0]])
+    found = metrics["test"].get(experiment.first_stage[0])  # empty in all but the first process of a DDP training
+    return float(found[experiment.measures[0]]) if found else float("nan")
 
 
 class Checks(Callback):

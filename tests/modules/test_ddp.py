@@ -11,8 +11,10 @@ from helpers.jobs import composed, tiny_overrides
 from helpers.tiny import write_beir_folder, write_tiny_bert
 
 from experiments import launch
+from experiments.data.collection import open_collection
 from experiments.store import Store
-from experiments.studies.experiment import _make_module, open_collection, prepare
+from experiments.studies.preparation import prepare
+from experiments.studies.training import make_module
 
 STEPS = 6
 
@@ -23,7 +25,7 @@ def train_and_score(overrides: list[str], processes: int, result: Path) -> None:
     parts = launch.make_parts(experiment)
     store = Store(experiment.cache)
     prepared = prepare(experiment, open_collection(parts.source, store), parts, store)
-    module, data, _ = _make_module(experiment, prepared, parts.loss)
+    module, data, _ = make_module(experiment, prepared, parts.loss)
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=processes,
