@@ -106,7 +106,7 @@ def test_the_title_names_data_and_queries_and_the_subtitle_explains_the_bars(tmp
     write_grid(tmp_path)
     title, explanation = texts(drawn(tmp_path))[:2]
     assert title == "Re-ranking BM25 on apidocs, 4 test queries"
-    assert "95 % interval of the difference to BM25, paired bootstrap over queries" in explanation
+    assert "95 % interval of the difference to BM25, paired bootstrap over queries" in " ".join(explanation.split())
 
 
 def test_losses_differ_in_colour_and_in_marker(tmp_path: Path) -> None:
