@@ -106,10 +106,16 @@ class Store:
         return problem is None
 
 
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """The manifest of an entry: its ``key``, and for each of its ``files`` the size in ``bytes`` and ``blake2b`` digest."""
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return manifest
+
+
 def damage(folder: Path, key: Mapping[str, Any] | None = None) -> str | None:
     """What is wrong with an entry on disk: another key, a file that is missing or altered. None if it is whole."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = manifest_of(folder)
         recorded, files = manifest["key"], manifest["files"]
     except (ValueError, KeyError, TypeError):
         return "its manifest is not readable"

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from experiments.data.ragged import Ragged, group_by_key
 from experiments.data.source import SPLITS, Source
 from experiments.errors import ExperimentError
-from experiments.store import Store, file_digest, fingerprint
+from experiments.store import Store, fingerprint, manifest_of
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,8 @@ class Collection:
     @cached_property
     def fingerprint(self) -> str:
         """The hash of the content: passages, queries and qrels, whatever file they were read from."""
-        return fingerprint({path.name: file_digest(path) for path in sorted(self.folder.glob("*.arrow"))})
+        files = manifest_of(self.folder)["files"]
+        return fingerprint({name: files[name]["blake2b"] for name in sorted(files)})
 
     @property
     def splits(self) -> tuple[str, ...]:

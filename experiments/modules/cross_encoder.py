@@ -166,7 +166,7 @@ class CrossEncoder(pl.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with the configured schedule, stepped every optimiser step."""
-        optimizer = make_optimizer(self.network, self.config)
+        optimizer = make_optimizer(self.network, self.config, fused=self.trainer.precision != "16-mixed")
         warmup = warmup_steps(self.config.warmup, self.steps)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: factor(self.config.schedule, step, self.steps, warmup, self.config.decay)

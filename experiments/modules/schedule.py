@@ -29,11 +29,16 @@ def factor(schedule: str, step: int, steps: int, warmup: int, decay: float = 1.0
     return 1.0
 
 
-def make_optimizer(module: nn.Module, config: Optimizer) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters, without decay on biases and normalisation weights (all of one dimension)."""
+def make_optimizer(module: nn.Module, config: Optimizer, *, fused: bool = True) -> torch.optim.AdamW:
+    """AdamW over the trainable parameters, without decay on biases and normalisation weights (all of one dimension).
+
+    ``fused``: one kernel for all parameters. It unscales fp16 gradients by itself, after they were clipped: not for fp16.
+    """
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     groups = [
         {"params": [one for one in parameters if one.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [one for one in parameters if one.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.betas[0], config.betas[1]), eps=config.eps, fused=True)
+    return torch.optim.AdamW(
+        groups, lr=config.lr, betas=(config.betas[0], config.betas[1]), eps=config.eps, fused=fused
+    )

@@ -1,5 +1,6 @@
 """What makes runs, and the one registry of runs on disk."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -37,7 +38,7 @@ def run_for(retriever: Retriever, collection: Collection, queries: NDArray[np.in
         "format": 1,
         "collection": collection.fingerprint,
         "retriever": dict(retriever.fingerprint()),
-        "queries": [int(query) for query in queries],
+        "queries": hashlib.blake2b(queries.astype("<i8").tobytes(), digest_size=16).hexdigest(),
         "depth": depth,
     }
     folder = store.get(
