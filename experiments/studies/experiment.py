@@ -47,7 +47,9 @@ def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, lab
     job = JobFolder(study / job_name(config))
     store = Store(experiment.cache)
     label = label or job.folder.name
-    if rank_zero_only.rank != 0:  # of one training on several devices: the first process keeps the folder
+    if (
+        getattr(rank_zero_only, "rank", 0) != 0
+    ):  # of one training on several devices: the first process keeps the folder
         return _execute(
             experiment, config, open_collection(parts.source, store), parts, store, job, NoTracking(), label
         )
