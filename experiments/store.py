@@ -107,7 +107,9 @@ class Store:
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
-    """The manifest of an entry: its ``key``, and for each of its ``files`` the size in ``bytes`` and ``blake2b`` digest."""
+    """The manifest of an entry: its ``key``, and for each of its ``files`` the size in ``bytes`` and the
+    ``blake2b``.
+    """
     manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     return manifest
 

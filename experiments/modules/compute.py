@@ -42,8 +42,10 @@ class Spent:
 
 @dataclass(frozen=True)
 class CostModel:
-    """Floating-point operations of an encoder. ``weights``: parameters that every token is multiplied with (embeddings
-    are looked up, not multiplied). ``attention``: layers times hidden size.
+    """Floating-point operations of an encoder, as the algorithm has them: what a packed pass leaves out of the last
+    layer (see ``packing``) is counted all the same, so that jobs compare whatever computed them. ``weights``:
+    parameters that every token is multiplied with (embeddings are looked up, not multiplied). ``attention``: layers
+    times hidden size.
     """
 
     weights: int

@@ -32,7 +32,7 @@ def factor(schedule: str, step: int, steps: int, warmup: int, decay: float = 1.0
 def make_optimizer(module: nn.Module, config: Optimizer, *, fused: bool = True) -> torch.optim.AdamW:
     """AdamW over the trainable parameters, without decay on biases and normalisation weights (all of one dimension).
 
-    ``fused``: one kernel for all parameters. It unscales fp16 gradients by itself, after they were clipped: not for fp16.
+    ``fused``: one kernel for all parameters. It unscales fp16 gradients itself, after they were clipped: not for those.
     """
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     groups = [

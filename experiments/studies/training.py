@@ -23,9 +23,16 @@ from experiments.studies.job import JobFolder
 from experiments.studies.preparation import Prepared, relevance_of
 from experiments.tracking.wandb import NoTracking, WandbJob
 
-# Tokens of one forward pass by device: (training, scoring). On a CPU small batches stay in its caches; the figures are
-# measured by tests/benchmarks/bench_rerank.py. On a GPU large ones fill it.
-TOKENS_PER_BATCH = {"cpu": (1024, 1024), "gpu": (16_384, 65_536)}
+# Tokens of one forward pass by device and layout: (training, scoring). On a CPU, as measured with both registry
+# backbones on one thread: packed passes are fastest around 2k tokens (training up to 4k, which spreads the cost of the
+# vocabulary's dense gradient), padded ones at half of that or less. On a GPU large batches fill the device; these were
+# not measured.
+TOKENS_PER_BATCH = {
+    ("cpu", "packed"): (4096, 2048),
+    ("cpu", "padded"): (1024, 1024),
+    ("gpu", "packed"): (16_384, 65_536),
+    ("gpu", "padded"): (16_384, 65_536),
+}
 
 
 def make_module(
@@ -33,7 +40,8 @@ def make_module(
 ) -> tuple[CrossEncoder, RerankingData, int]:
     network = load_cross_encoder(experiment.backbone, experiment.model, experiment.seed)
     device = "gpu" if _uses_gpu(experiment.trainer.accelerator) else "cpu"
-    train_tokens, score_tokens = TOKENS_PER_BATCH[device]
+    layout = choose_layout(network, experiment.trainer.layout, device)
+    train_tokens, score_tokens = TOKENS_PER_BATCH[device, layout]
     wanted = experiment.trainer.tokens_per_batch
     groups = TrainingGroups(
         prepared.sampler,
@@ -55,7 +63,7 @@ def make_module(
         experiment.optimizer,
         steps=steps,
         seed=experiment.seed,
-        layout=choose_layout(network, experiment.trainer.layout, device),
+        layout=layout,
         rank_by=experiment.model.rank_by,
         recompute=experiment.batch.checkpoint,
         dev=DevSet(prepared.dev, relevance, experiment.measures[0]),
