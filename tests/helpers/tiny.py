@@ -109,7 +109,9 @@ def write_beir_folder(folder: Path, *, train: int = 40, dev: int = 8, test: int 
     return folder
 
 
-def write_tiny_bert(folder: Path, texts: Sequence[str], *, hidden: int = 32, layers: int = 2, seed: int = 0) -> Path:
+def write_tiny_bert(
+    folder: Path, texts: Sequence[str], *, hidden: int = 32, layers: int = 2, seed: int = 0, pooler: bool = True
+) -> Path:
     """A random BERT with a word-level vocabulary of the given texts, in Hugging Face format."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
@@ -138,5 +140,5 @@ def write_tiny_bert(folder: Path, texts: Sequence[str], *, hidden: int = 32, lay
         intermediate_size=2 * hidden,
         max_position_embeddings=64,
     )
-    BertModel(config).save_pretrained(folder)
+    BertModel(config, add_pooling_layer=pooler).save_pretrained(folder)
     return folder

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.tiny import write_tiny_bert
+from transformers import AutoModel
 
 from experiments.errors import ExperimentError
 from experiments.modules.backbone import load_cross_encoder, load_tokenizer, locate
@@ -53,6 +54,21 @@ def test_the_seed_decides_the_fresh_head_and_leaves_the_global_generator_alone(t
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_pooler_that_the_backbone_lacks_starts_as_the_identity_unless_asked_otherwise(tmp_path: Path):
+    backbone = Backbone(name="x", path=str(write_tiny_bert(tmp_path, ["a b c"], pooler=False)))
+    started, drawn = (
+        load_cross_encoder(backbone, Model(max_length=32, fresh_pooler=how), 1) for how in ("identity", "random")
+    )
+    assert torch.equal(started.bert.pooler.dense.weight, torch.eye(32))
+    assert not torch.equal(drawn.bert.pooler.dense.weight, torch.eye(32))
+
+
+def test_a_pooler_that_the_backbone_brings_is_kept(tmp_path: Path):
+    backbone = Backbone(name="x", path=str(write_tiny_bert(tmp_path, ["a b c"])))
+    kept = load_cross_encoder(backbone, Model(max_length=32), 1).bert.pooler.dense.weight
+    assert torch.equal(kept, AutoModel.from_pretrained(tmp_path).pooler.dense.weight)
 
 
 def test_dropout_can_be_set_and_two_classes_asked_for(tmp_path: Path):
