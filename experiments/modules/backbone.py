@@ -96,8 +96,9 @@ def load_cross_encoder(backbone: Backbone, model: Model, seed: int) -> PreTraine
             network, report = AutoModelForSequenceClassification.from_pretrained(
                 place, revision=backbone.revision, config=config, dtype=torch.float32, output_loading_info=True
             )
-    if model.fresh_pooler == "identity" and any(
-        name.endswith("pooler.dense.weight") for name in report["missing_keys"]
+    if (
+        model.fresh_pooler == "identity"
+        and f"{network.base_model_prefix}.pooler.dense.weight" in report["missing_keys"]
     ):
         _start_pooler_as_identity(network)
     found: PreTrainedModel = network
