@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 console = Console(stderr=True, highlight=False)
 
@@ -37,15 +37,13 @@ def tracked(description: str, total: int, done: int = 0) -> Iterator[Advance]:
 
 
 def live_bar() -> Progress:
-    """The bar that every long work shows: done of total, elapsed, remaining."""
+    """The bar that every long work shows, within 80 columns: done of total, and the time that is left."""
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=28),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
-        TextColumn("elapsed"),
-        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
         TextColumn("left"),
-        TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
         transient=True,

@@ -22,7 +22,7 @@ class ProgressBar(pl.Callback):
 
     def _open(self, trainer: pl.Trainer, what: str, total: int, done: int = 0) -> None:
         if trainer.is_global_zero:
-            bar = tracked(f"{self.label}: {what}", total, done)
+            bar = tracked(f"{self.label} {what}", total, done)
             self._bars.append((bar, bar.__enter__()))
 
     def _advance(self, count: int, note: str = "") -> None:
@@ -35,7 +35,7 @@ class ProgressBar(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, CrossEncoder)
-        self._open(trainer, "training, groups", self.groups, pl_module.spent.groups)
+        self._open(trainer, "training", self.groups, pl_module.spent.groups)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

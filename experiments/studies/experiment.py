@@ -46,7 +46,7 @@ def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, lab
     study = Path(experiment.outputs) / experiment.study
     job = JobFolder(study / job_name(config))
     store = Store(experiment.cache)
-    label = label or job.folder.name
+    label = label or job.folder.name.rpartition("-")[0]
     if (
         getattr(rank_zero_only, "rank", 0) != 0
     ):  # of one training on several devices: the first process keeps the folder
@@ -124,7 +124,7 @@ def _execute(
         dev = select(experiment, module, best)
         metrics: dict[str, Any] = {"labels": labels_of(experiment, config, collection), "dev": dev, "test": {}}
         for name, run in prepared.test.items():
-            progress.scoring = f"re-ranking {name}, pairs"
+            progress.scoring = f"re-ranking {name}"
             trainer.predict(
                 module,
                 dataloaders=data.run_loader(run, (trainer.global_rank, trainer.world_size)),
