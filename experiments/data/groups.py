@@ -139,7 +139,7 @@ class RunPairs(Dataset[ScoringBatch]):
         self.encoder = encoder
         lengths = encoder.lengths(self.queries, self.passages)
         self.total, self.tokens = len(lengths), int(lengths.sum())
-        self.batches = micro_batches(lengths, tokens_per_batch)[rank::ranks]
+        self.batches = micro_batches(lengths, tokens_per_batch, at_least=ranks)[rank::ranks]
 
     def __len__(self) -> int:
         return len(self.batches)

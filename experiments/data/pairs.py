@@ -124,21 +124,24 @@ def _lengths(tokens: Ragged, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(tokens.offsets[rows + 1] - tokens.offsets[rows])
 
 
-def micro_batches(lengths: NDArray[np.int64], tokens_per_batch: int) -> list[NDArray[np.int64]]:
+def micro_batches(lengths: NDArray[np.int64], tokens_per_batch: int, at_least: int = 1) -> list[NDArray[np.int64]]:
     """Indices of pairs, sorted by length and cut into batches of about equal numbers of tokens, at most
     ``tokens_per_batch`` each.
 
     Sorting makes padding, and the spread of attention's cost, small; equal batches make the time left predictable. A
-    batch has at least one pair, however long.
+    batch has at least one pair, however long. There are ``at_least`` so many batches, if there are so many pairs: one for
+    each device.
     """
     order = np.argsort(-lengths, kind="stable")
     ends = np.cumsum(lengths[order])
     if not len(order):
         return []
-    count = -(-int(ends[-1]) // tokens_per_batch)
+    wanted = min(at_least, len(order))
+    count = max(wanted, -(-int(ends[-1]) // tokens_per_batch))
     while True:
         cuts = np.searchsorted(ends, np.linspace(0, ends[-1], count + 1)[1:-1], side="right")
         batches = [batch for batch in np.split(order, np.unique(cuts)) if len(batch)]
-        if all(len(batch) == 1 or lengths[batch].sum() <= tokens_per_batch for batch in batches):
+        fitting = all(len(batch) == 1 or lengths[batch].sum() <= tokens_per_batch for batch in batches)
+        if fitting and len(batches) >= wanted:
             return batches
         count += max(1, count // 50)

@@ -76,6 +76,13 @@ def test_micro_batches_hold_every_pair_once_within_the_budget(lengths: list[int]
     assert all(len(batch) == 1 or array[batch].sum() <= budget for batch in batches)
 
 
+@given(st.lists(st.integers(1, 200), min_size=1, max_size=20), st.integers(1, 8))
+def test_there_is_a_batch_for_every_device_if_there_are_so_many_pairs(lengths: list[int], devices: int):
+    batches = micro_batches(np.array(lengths), 10_000, at_least=devices)
+    assert len(batches) >= min(devices, len(lengths))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
+
+
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=80), st.integers(16, 512))
 def test_micro_batches_are_sorted_by_length(lengths: list[int], budget: int):
     order = np.concatenate(micro_batches(np.array(lengths), budget))
