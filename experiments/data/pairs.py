@@ -129,8 +129,8 @@ def micro_batches(lengths: NDArray[np.int64], tokens_per_batch: int, at_least: i
     ``tokens_per_batch`` each.
 
     Sorting makes padding, and the spread of attention's cost, small; equal batches make the time left predictable. A
-    batch has at least one pair, however long. There are ``at_least`` so many batches if there are so many pairs, one for
-    each device.
+    batch has at least one pair, however long. There are ``at_least`` so many batches if there are so many pairs: one
+    for each device.
     """
     order = np.argsort(-lengths, kind="stable")
     ends = np.cumsum(lengths[order])
