@@ -82,9 +82,7 @@ class NegativeSampler:
                 return self._except("dropped_short", one)
             if rule.short == "replacement" and len(candidates):
                 self._except("replaced_short", one)
-        if not len(candidates) and rule.short != "error":
-            return self._except("no_candidates", one)
-        if not len(candidates) and rule.replacement:
+        if not len(candidates) and (rule.replacement or rule.short != "error"):
             return self._except("no_candidates", one)
         self._pools[query] = candidates
         self._positives[query] = positives

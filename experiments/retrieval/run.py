@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged, group_by_key, offsets_of
+from experiments.data.ragged import Ragged, group_by_key
 from experiments.data.readers import lines
 from experiments.errors import ExperimentError
 
@@ -40,29 +40,6 @@ class Run:
         """The passages of a query row, best first; empty if the run does not have it."""
         at = self.position(query)
         return self.passages[at] if at >= 0 else np.empty(0, np.int64)
-
-    def top(self, depth: int) -> "Run":
-        """The first ``depth`` passages of every query."""
-        lengths = np.minimum(self.passages.lengths, depth)
-        rank = np.arange(len(self.passages.values)) - np.repeat(self.passages.offsets[:-1], self.passages.lengths)
-        keep = rank < depth
-        offsets = offsets_of(lengths)
-        return Run(
-            self.name,
-            self.queries,
-            Ragged(self.passages.values[keep], offsets),
-            Ragged(self.scores.values[keep], offsets),
-        )
-
-    def of(self, queries: NDArray[np.int64]) -> "Run":
-        """The run of some query rows only (ascending); those that it does not have are left out."""
-        at = np.array([i for i in (self.position(int(query)) for query in queries) if i >= 0], dtype=np.int64)
-        return Run(
-            self.name,
-            self.queries[at],
-            Ragged.of([self.passages[int(i)] for i in at], np.int64),
-            Ragged.of([self.scores[int(i)] for i in at], np.float32),
-        )
 
 
 def run_of(name: str, queries: NDArray[np.int64], passages: NDArray[np.int64], scores: NDArray[np.float32]) -> Run:
