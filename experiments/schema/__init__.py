@@ -1,0 +1,16 @@
+"""Every knob of an experiment with its type and range. ``conf/`` fills these classes in; a key that is not here does
+not exist.
+
+The composed config is turned into these objects before anything loads; a value out of range stops there, with the key
+in the message.
+"""
+
+from experiments.schema.experiment import Experiment, Logger, Probe
+from experiments.schema.inputs import Backbone, Data, Negatives, QueryLimits
+from experiments.schema.model import Model
+from experiments.schema.training import Batch, Budget, Optimizer, TokensPerBatch, Trainer, Validation
+
+__all__ = [
+    "Backbone", "Batch", "Budget", "Data", "Experiment", "Logger", "Model", "Negatives", "Optimizer", "Probe",
+    "QueryLimits", "TokensPerBatch", "Trainer", "Validation",
+]  # fmt: skip

@@ -1,0 +1,86 @@
+"""One job: all of its keys together."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from experiments.errors import ExperimentError
+from experiments.schema.inputs import Backbone, Data, Negatives
+from experiments.schema.model import Model
+from experiments.schema.ranges import at_least, one_of
+from experiments.schema.training import Batch, Budget, Optimizer, Trainer, Validation
+
+
+@dataclass
+class Probe:
+    """Layers whose embeddings are measured. Only null is served so far: a list of layers is refused, not ignored."""
+
+    layers: Any = None
+
+    def __post_init__(self) -> None:
+        if self.layers is not None:
+            raise ExperimentError(
+                f"probe.layers is {self.layers}: this version does not probe layers yet, it must be null"
+            )
+
+
+@dataclass
+class Logger:
+    """Weights & Biases. ``mode``: ``auto`` (online when logged in, else offline), ``online``, ``offline``, or
+    ``none``.
+    """
+
+    mode: str = "auto"
+    project: str = "rerank-ablations"
+    entity: str | None = None
+
+    def __post_init__(self) -> None:
+        one_of("logger.mode", self.mode, ("auto", "online", "offline", "disabled", "none"))
+
+
+@dataclass
+class Experiment:
+    """One job. The keys read like the sentence that describes it."""
+
+    data: Data = field(default_factory=Data)
+    backbone: Backbone = MISSING
+    model: Model = field(default_factory=Model)
+    loss: Any = None
+    negatives: Negatives = field(default_factory=Negatives)
+    first_stage: list[str] = field(default_factory=lambda: ["bm25"])
+    first_stage_depth: int = 100
+    retrievers: dict[str, Any] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
+    batch: Batch = field(default_factory=Batch)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    validation: Validation = field(default_factory=Validation)
+    measures: list[str] = field(default_factory=lambda: ["RR@10", "nDCG@10", "R@100", "AP"])
+    probe: Probe = field(default_factory=Probe)
+    seed: int = 1
+    study: str = "adhoc"
+    outputs: str = "outputs"
+    cache: str = ".cache"
+    trainer: Trainer = field(default_factory=Trainer)
+    logger: Logger = field(default_factory=Logger)
+
+    def __post_init__(self) -> None:
+        at_least("seed", self.seed, 0)
+        at_least("first_stage_depth", self.first_stage_depth, 1)
+        if not self.first_stage:
+            raise ExperimentError(
+                "first_stage is empty: name at least one retriever whose run is re-ranked, such as [bm25]"
+            )
+        if len(set(self.first_stage)) != len(self.first_stage):
+            raise ExperimentError(f"first_stage names a retriever twice: {self.first_stage}")
+        for key, name in [
+            ("negatives.source", self.negatives.source),
+            *(("first_stage", one) for one in self.first_stage),
+        ]:
+            if name not in self.retrievers:
+                known = ", ".join(sorted(self.retrievers)) or "none"
+                raise ExperimentError(
+                    f"{key} is {name!r}: it must be one of the composed retrievers ({known}); add it with "
+                    f"retriever=[...]"
+                )
+        self.batch.queries(self.negatives.count)

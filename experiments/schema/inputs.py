@@ -1,0 +1,69 @@
+"""What goes in: the data set, the pretrained weights, the negatives."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from experiments.errors import ExperimentError
+from experiments.negatives.rule import NegativeRule
+from experiments.schema.ranges import at_least
+
+
+@dataclass
+class QueryLimits:
+    """How many queries of each split to use; null for all. A smaller sample is part of a larger one."""
+
+    train: int | None = None
+    dev: int | None = 200
+    test: int | None = None
+
+    def __post_init__(self) -> None:
+        for split in ("train", "dev", "test"):
+            at_least(f"data.queries.{split}", getattr(self, split), 1)
+
+
+@dataclass
+class Data:
+    """A data set. ``source``: the reader (``_target_``) and its settings. ``min_grade``: the lowest grade that counts
+    as relevant. ``carve_dev``: without a dev split, that many training queries become it.
+    """
+
+    source: Any = None
+    path: str | None = MISSING  # each file of conf/data says null or ???; ??? would not replace a default
+    min_grade: int = 1
+    queries: QueryLimits = field(default_factory=QueryLimits)
+    carve_dev: int = 200
+
+    def __post_init__(self) -> None:
+        at_least("data.min_grade", self.min_grade, 1)
+        at_least("data.carve_dev", self.carve_dev, 0)
+
+
+@dataclass
+class Backbone:
+    """Pretrained weights: from an installed registry package (``package``, ``version``, ``folder`` in it, ``sha256`` of
+    the weights), or a hub id or local folder (``path``, ``revision``).
+    """
+
+    name: str = MISSING
+    path: str | None = None
+    revision: str | None = None
+    package: str | None = None
+    version: str | None = None
+    folder: str | None = None
+    sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.package is None):
+            raise ExperimentError(
+                "backbone: give either path (a hub id or a folder) or package (an installed package), not both or none"
+            )
+
+
+@dataclass
+class Negatives(NegativeRule):
+    """A sampling rule and the retriever (a key of ``retrievers``) whose run it samples from."""
+
+    name: str = "uniform"
+    source: str = "bm25"
