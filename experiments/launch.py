@@ -1,35 +1,29 @@
-"""Between Hydra and the experiments: the typed schema, names of folders, checks before the first job, parts made from
-their YAML.
-"""
+"""Between Hydra and the experiments: checks before the first job, jobs, and how they end."""
 
-import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from hydra.utils import get_object, instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import (
-    ConfigAttributeError,
-    ConfigKeyError,
-    InterpolationToMissingValueError,
     OmegaConfBaseException,
 )
 
 from experiments import progress
+from experiments.composition import check, explain, job_of_retriever, make_parts, plain, roles_of
 from experiments.errors import ExperimentError
-from experiments.evaluation import measures
 from experiments.schema import Experiment
-from experiments.studies.identity import job_name
+from experiments.studies.identity import job_name, with_their_candidates
 
 log = logging.getLogger(__name__)
 
@@ -49,105 +43,6 @@ def entry(main: Callable[[], Any]) -> None:
         _exit(explain(error))
 
 
-def explain(error: BaseException) -> str:
-    """One clear message: which key or option is wrong, and which there are."""
-    cause = error.__cause__
-    if isinstance(error, InstantiationException) and isinstance(cause, ExperimentError):
-        return str(cause)
-    if isinstance(error, InterpolationToMissingValueError):
-        key = str(error.msg or error).splitlines()[0].rpartition(" ")[2]
-        return f"{key} must be given: add {key}=... to the command"
-    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
-        parent = cause.parent_node
-        known = ", ".join(sorted(str(key) for key in parent)) if isinstance(parent, DictConfig) else "none"
-        where = cause.full_key.rpartition(".")[0]
-        return f"there is no key {cause.full_key}; {f'the keys of {where}' if where else 'the keys'} are {known}"
-    said = str(error).split("\nConfig search path:")[0].strip()
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return f"{cause.full_key}: {str(cause.msg or cause).splitlines()[0]}"
-    return said.removeprefix("In 'config': ").replace("\n\t", " ").replace("\n\n", ". ")
-
-
-def register() -> None:
-    """Make the schema and the resolvers known to Hydra; in every process that imports ``experiments.train``."""
-    ConfigStore.instance().store(name="experiment_schema", node=Experiment)
-    OmegaConf.register_new_resolver("job_name", lambda *, _root_: job_name(plain(_root_)), replace=True)
-
-
-def settings_of(config: DictConfig) -> DictConfig:
-    """The experiment's part of a composed config, without Hydra's own."""
-    settings = config.copy()
-    OmegaConf.set_struct(settings, False)
-    settings.pop("hydra", None)
-    return settings
-
-
-def plain(config: DictConfig) -> dict[str, Any]:
-    """The experiment's part of a composed config, resolved, as plain dictionaries and lists."""
-    resolved = OmegaConf.to_container(settings_of(config), resolve=True)
-    assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}
-
-
-def check(config: DictConfig) -> Experiment:
-    """The config as typed objects, every range checked and every part's settings compared with what the part takes.
-
-    Raises:
-        ExperimentError: the message names the key, and what is allowed.
-    """
-    settings = settings_of(config)
-    missing = sorted(str(key) for key in OmegaConf.missing_keys(settings))
-    if missing:
-        raise ExperimentError(f"{', '.join(missing)} must be given: add {missing[0]}=... to the command")
-    experiment = OmegaConf.to_object(settings)
-    assert isinstance(experiment, Experiment)
-    _check_part("data.source", experiment.data.source)
-    _check_part("loss", experiment.loss)
-    for name, part in experiment.retrievers.items():
-        _check_part(f"retrievers.{name}", part)
-    measures.parse(experiment.measures)
-    return experiment
-
-
-# Keys that stand beside a part's own settings and are not passed to it.
-LABELS = {"loss": ("name", "logits")}
-
-
-def _settings(key: str, part: Any) -> dict[str, Any]:
-    if not isinstance(part, Mapping) or "_target_" not in part:
-        raise ExperimentError(f"{key} has no _target_: choose one of the files of its group in conf/")
-    return {name: value for name, value in part.items() if name not in LABELS.get(key, ())}
-
-
-def _check_part(key: str, part: Any) -> None:
-    settings = _settings(key, part)
-    try:
-        target = get_object(settings["_target_"])
-    except Exception as error:  # Hydra raises many kinds; each means that the name leads nowhere
-        raise ExperimentError(f"{key}._target_: {settings['_target_']} cannot be imported ({error})") from error
-    given = {name for name in settings if not name.startswith("_")}
-    taken = set(inspect.signature(target).parameters)
-    unknown = sorted(given - taken)
-    if unknown:
-        raise ExperimentError(
-            f"{key}.{unknown[0]} does not exist: {settings['_target_']} takes {', '.join(sorted(taken))}"
-        )
-
-
-def make_parts(experiment: Experiment) -> Any:
-    """The data source, the retrievers that a role names, and the loss, instantiated."""
-    from experiments.studies.preparation import Parts
-
-    named = {experiment.negatives.source, *experiment.first_stage}
-    return Parts(
-        source=instantiate(_settings("data.source", experiment.data.source)),
-        retrievers={
-            name: instantiate(_settings(f"retrievers.{name}", experiment.retrievers[name])) for name in sorted(named)
-        },
-        loss=instantiate(_settings("loss", experiment.loss)),
-    )
-
-
 def run(config: DictConfig) -> float:
     """Check a composed config and run its job; returns the headline measure on the first of the first stages.
 
@@ -162,9 +57,31 @@ def run(config: DictConfig) -> float:
     if hydra.mode is not None and hydra.mode.name == "MULTIRUN":
         progress.side_by_side = not str(hydra.launcher._target_).endswith("BasicLauncher")
         label = f"[{hydra.job.num + 1}/{os.environ.get(JOBS, '?')}] {job_name(plain(config)).rpartition('-')[0]}"
-    metrics = run_job(experiment, plain(config), make_parts(experiment), label)
+    metrics = run_job(experiment, plain(config), parts_of(experiment), label)
     found = metrics["test"].get(experiment.first_stage[0])  # empty in all but the first process of a DDP training
     return float(found[experiment.measures[0]]) if found else float("nan")
+
+
+def parts_of(experiment: Experiment) -> Any:
+    """The parts of an experiment; a retriever that needs a model of its own gets it trained first."""
+    return make_parts(experiment, partial(train_retriever, experiment))
+
+
+def train_retriever(parent: Experiment, name: str, overrides: Sequence[str]) -> str:
+    """Train the model of a retriever unless it is there, and return its folder; of several processes that ask for it
+    one trains and the others wait.
+    """
+    from filelock import FileLock
+
+    from experiments.studies.experiment import run_job
+
+    experiment, config = job_of_retriever(name, overrides, parent)
+    folder = Path(experiment.outputs) / experiment.study / job_name(config)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        log.info("%s is trained on this collection, unless it is there already: %s", name, folder)
+        run_job(experiment, config, make_parts(experiment), f"training {name}")
+    return str(folder / "model")
 
 
 class Checks(Callback):
@@ -207,7 +124,8 @@ def _check_or_exit(jobs: Mapping[str, DictConfig]) -> None:
         try:
             experiment = check(config)
             for make, what in (
-                (make_parts, (experiment.data, experiment.retrievers)),
+                (make_parts, (experiment.data, experiment.retrievers, roles_of(experiment))),
+                (_check_jobs_of_retrievers, (experiment.data, experiment.retrievers, roles_of(experiment))),
                 (_locate_package, experiment.backbone),
             ):
                 if repr(what) not in seen:  # a grid repeats its parts: each is looked at once
@@ -215,6 +133,13 @@ def _check_or_exit(jobs: Mapping[str, DictConfig]) -> None:
                     make(experiment)
         except (ExperimentError, HydraException, OmegaConfBaseException) as error:
             _exit(where + explain(error))
+
+
+def _check_jobs_of_retrievers(experiment: Experiment) -> None:
+    for name in sorted(with_their_candidates(roles_of(experiment), experiment.retrievers)):
+        job, checkpoint = (experiment.retrievers[name].get(key) for key in ("job", "checkpoint"))
+        if job and checkpoint is None:
+            _locate_package(job_of_retriever(name, job, experiment)[0])
 
 
 def _locate_package(experiment: Experiment) -> None:

@@ -5,7 +5,7 @@ An entry's place is the hash of its *key*, the JSON of everything it was made fr
 Beside its files lies a manifest with that key and each file's size and checksum. What does not match its manifest is
 rebuilt, never used. Two processes that ask for the same entry at once: one builds, the other waits. A build goes into a
 temporary folder that is renamed at the end, so that an interrupted one leaves nothing that could be taken for the
-whole.
+whole. A build that can go on where it stopped finds what it left in that folder again.
 """
 
 import hashlib
@@ -60,10 +60,12 @@ class Store:
         self.hits: dict[str, int] = {}
         self.builds: dict[str, int] = {}
 
-    def get(self, kind: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+    def get(self, kind: str, key: Mapping[str, Any], build: Callable[[Path], None], *, resumable: bool = False) -> Path:
         """The folder of an entry, built by ``build(folder)`` unless it is there and whole.
 
         ``kind`` names the sort of entry (``collection``, ``run`` ...), ``key`` everything that it is made from.
+        ``resumable``: after an error or a kill, ``build`` gets its folder back as it left it and must itself judge what
+        of it is sound; otherwise it begins with an empty folder.
         """
         folder = self.root / kind / fingerprint(key)
         if self._is_whole(folder, key):
@@ -74,12 +76,16 @@ class Store:
             if self._is_whole(folder, key):  # another process built it while this one waited
                 self.hits[kind] = self.hits.get(kind, 0) + 1
                 return folder
-            self._build(folder, key, build)
+            self._build(folder, key, build, resumable)
         self.builds[kind] = self.builds.get(kind, 0) + 1
         return folder
 
-    def _build(self, folder: Path, key: Mapping[str, Any], build: Callable[[Path], None]) -> None:
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    def _build(self, folder: Path, key: Mapping[str, Any], build: Callable[[Path], None], resumable: bool) -> None:
+        if resumable:
+            temporary = folder.parent / f".{folder.name}.unfinished"
+            temporary.mkdir(exist_ok=True)
+        else:
+            temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
         try:
             build(temporary)
             files = {
@@ -93,7 +99,8 @@ class Store:
                 shutil.rmtree(folder)
             os.replace(temporary, folder)
         except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
+            if not resumable:
+                shutil.rmtree(temporary, ignore_errors=True)
             raise
 
     def _is_whole(self, folder: Path, key: Mapping[str, Any]) -> bool:

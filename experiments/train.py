@@ -6,9 +6,9 @@ The only place, with its helpers in ``experiments.launch``, that knows Hydra.
 import hydra
 from omegaconf import DictConfig
 
-from experiments import launch
+from experiments import composition, launch
 
-launch.register()
+composition.register()
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")

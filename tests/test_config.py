@@ -9,7 +9,7 @@ import pytest
 from helpers.jobs import ROOT, composed
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments import launch
+from experiments import composition
 from experiments.errors import ExperimentError
 from experiments.schema import Experiment
 from experiments.studies.identity import job_hash, job_name
@@ -20,6 +20,7 @@ NEEDS = {
     ("data", "msmarco"): ["data.path=x"],
     ("data", "ir_datasets"): ["data.source.splits.train=a", "data.source.splits.test=b"],
     ("backbone", "local"): ["backbone.path=x", "backbone.name=x"],
+    ("retriever", "run_file"): ["retrievers.run_file.path=x"],
 }
 GROUPS = sorted(
     (file.parent.name, file.stem) for file in (ROOT / "conf").glob("*/*.yaml") if file.parent.name != "sweeps"
@@ -27,13 +28,13 @@ GROUPS = sorted(
 
 
 def value_of(group: str, option: str) -> str:
-    return f"{group}=[{option}]" if group == "retriever" else f"{group}={option}"
+    return f"retriever=[bm25,{option}]" if group == "retriever" and option != "bm25" else f"{group}={option}"
 
 
 @pytest.mark.parametrize(("group", "option"), GROUPS)
 def test_every_file_of_every_group_composes_and_passes_the_checks(group: str, option: str):
     config = composed(value_of(group, option), *NEEDS.get((group, option), []))
-    assert isinstance(launch.check(config), Experiment)
+    assert isinstance(composition.check(config), Experiment)
 
 
 @pytest.mark.parametrize(("group", "option"), GROUPS)
@@ -45,7 +46,8 @@ def test_every_file_of_every_group_says_in_its_first_lines_what_it_is(group: str
 
 def test_presets_of_the_papers_are_the_recipes_facts():
     gao, pradeep, nogueira = (
-        launch.check(composed(f"negatives={name}")).negatives for name in ("gao2021", "pradeep2022", "nogueira2019")
+        composition.check(composed(f"negatives={name}")).negatives
+        for name in ("gao2021", "pradeep2022", "nogueira2019")
     )
     assert (gao.depth, gao.pool, gao.count, gao.replacement, gao.positives) == (100, 10, 7, False, "all")
     assert (pradeep.depth, pradeep.pool, pradeep.replacement, pradeep.positives) == (200, None, True, "retrieved")
@@ -53,7 +55,7 @@ def test_presets_of_the_papers_are_the_recipes_facts():
 
 
 def test_paper_scale_is_pradeeps_setting():
-    experiment = launch.check(composed("scale=paper"))
+    experiment = composition.check(composed("scale=paper"))
     assert experiment.backbone.path == "google/electra-base-discriminator"
     assert (experiment.model.max_length, experiment.model.max_query_tokens) == (256, 50)
     assert experiment.budget.size // experiment.batch.queries(31) == 30_000
@@ -77,6 +79,10 @@ def test_paper_scale_is_pradeeps_setting():
         ),
         ("first_stage=[bm25,splade]", r"first_stage is 'splade'"),
         ("first_stage=[]", "first_stage is empty"),
+        ("negatives.source=bm25+", r"negatives.source is 'bm25\+': it must be a retriever, or several joined by"),
+        ("negatives.source=bm25+splade", r"negatives.source is 'splade': it must be one of"),
+        ("+retrievers.bm25.candidates_from=splade", r"retrievers.bm25.candidates_from is 'splade'"),
+        ("+retrievers.bm25.name=other", r"retrievers.bm25.name cannot be set: a retriever is called by its key"),
         ("seed=-1", "seed is -1: it must be at least 0"),
         ("budget.unit=epochs", "budget.unit is 'epochs': it must be one of groups, pairs, tokens"),
         ("budget.size=0", "budget.size is 0"),
@@ -94,8 +100,8 @@ def test_paper_scale_is_pradeeps_setting():
 )
 def test_a_value_out_of_range_names_its_key_and_what_is_allowed(override: str, message: str):
     with pytest.raises((ExperimentError, OmegaConfBaseException)) as found:
-        launch.check(composed(override))
-    assert re.search(message, launch.explain(found.value))
+        composition.check(composed(override))
+    assert re.search(message, composition.explain(found.value))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +115,7 @@ def test_a_value_out_of_range_names_its_key_and_what_is_allowed(override: str, m
 def test_a_typo_names_the_keys_and_options_that_there_are(override: str, message: str):
     with pytest.raises(Exception) as found:  # noqa: PT011 - Hydra's own; the message is what counts
         composed(override)
-    assert message in launch.explain(found.value)
+    assert message in composition.explain(found.value)
 
 
 def test_a_sweep_with_one_bad_job_stops_before_the_first(tmp_path: Path):
@@ -130,9 +136,9 @@ def test_a_sweep_with_one_bad_job_stops_before_the_first(tmp_path: Path):
 
 
 def test_a_job_is_what_is_scientific_about_it():
-    one = launch.plain(composed())
+    one = composition.plain(composed())
     assert job_hash(
-        launch.plain(composed("trainer.threads=1", "logger=none", "study=other", "cache=elsewhere"))
+        composition.plain(composed("trainer.threads=1", "logger=none", "study=other", "cache=elsewhere"))
     ) == job_hash(one)
     for change in (
         "seed=2",
@@ -142,11 +148,12 @@ def test_a_job_is_what_is_scientific_about_it():
         "trainer.precision=bf16-mixed",
         "retrievers.bm25.b=0.5",
     ):
-        assert job_hash(launch.plain(composed(change))) != job_hash(one), change
+        assert job_hash(composition.plain(composed(change))) != job_hash(one), change
 
 
 def test_a_jobs_name_says_what_varies():
-    assert job_name(launch.plain(composed("loss=bce", "negatives.count=3", "seed=5"))).startswith("bce-n3-bm25-s5-")
+    config = composition.plain(composed("loss=bce", "negatives.count=3", "seed=5"))
+    assert job_name(config).startswith("bce-n3-bm25-s5-")
 
 
 def test_every_sweep_composes():
@@ -154,4 +161,4 @@ def test_every_sweep_composes():
     assert sweeps, "there are sweeps"
     for sweep in sweeps:
         config = composed(f"+sweeps={sweep.stem}")
-        assert launch.check(config).study == sweep.stem
+        assert composition.check(config).study == sweep.stem

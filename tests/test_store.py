@@ -79,3 +79,41 @@ def _build_slowly(root: str) -> int:
 def test_of_two_processes_one_builds_and_the_other_waits(tmp_path: Path):
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         assert sorted(pool.map(_build_slowly, [str(tmp_path)] * 2)) == [0, 1]
+
+
+def test_a_resumable_build_gets_back_what_it_left(tmp_path: Path):
+    def interrupted(folder: Path) -> None:
+        (folder / "half.txt").write_text("half")
+        raise KeyboardInterrupt
+
+    def go_on(folder: Path) -> None:
+        (folder / "data.txt").write_text((folder / "half.txt").read_text() + " whole")
+
+    store = Store(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        store.get("thing", KEY, interrupted, resumable=True)
+    entry = store.get("thing", KEY, go_on, resumable=True)
+    assert (entry / "data.txt").read_text() == "half whole"
+    assert [path for path in (tmp_path / "thing").iterdir() if path.is_dir()] == [entry]
+
+
+def test_a_resumable_build_of_another_key_begins_empty(tmp_path: Path):
+    def interrupted(folder: Path) -> None:
+        write(folder)
+        raise KeyboardInterrupt
+
+    seen: list[Path] = []
+    with pytest.raises(KeyboardInterrupt):
+        Store(tmp_path).get("thing", KEY, interrupted, resumable=True)
+    Store(tmp_path).get("thing", {"of": "something else"}, lambda folder: seen.extend(folder.iterdir()), resumable=True)
+    assert seen == []
+
+
+def test_what_a_resumable_build_left_is_no_entry(tmp_path: Path):
+    def interrupted(folder: Path) -> None:
+        write(folder)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Store(tmp_path).get("thing", KEY, interrupted, resumable=True)
+    assert not (tmp_path / "thing" / fingerprint(KEY)).exists()

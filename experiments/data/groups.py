@@ -1,23 +1,22 @@
-"""The training data as a pure function of the step: which groups it visits, and their pairs in length-sorted
-micro-batches.
+"""The training data as a pure function of the step: which groups it visits, in which order, for any number of workers
+and ranks.
+
+What a network reads of a group is made by a ``Batcher``: pairs for a cross-encoder (``experiments.data.pair_batches``),
+texts for an encoder of single texts (``experiments.data.text_batches``).
 
 Shapes: Q queries of a step, N passages a group (the positive at index 0, then the negatives).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 
-from experiments.data.pairs import PairEncoder, TokenBatch, micro_batches
 from experiments.hashing import key_of, shuffled
 from experiments.negatives.sampler import NegativeSampler
-from experiments.retrieval.run import Run
 
 
 @dataclass(frozen=True)
@@ -29,21 +28,16 @@ class Groups:
     passages_QN: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class GroupBatch:
-    """The pairs of a step's groups, in micro-batches. ``place_P``: where each pair, in the order of the micro-batches,
-    stands in the flattened (Q, N) groups.
-    """
+class Batcher(Protocol):
+    """Turns groups into what a network reads."""
 
-    step: int
-    micro_batches: tuple[TokenBatch, ...]
-    place_P: Tensor
-    shape_QN: tuple[int, int]
+    def batch(self, step: int, groups: Groups) -> Any:
+        """What one device trains on at a step; has a ``shape_QN`` and can be moved with ``to(device)``."""
+        ...
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "GroupBatch":
-        """The same batch on a device (Lightning calls this)."""
-        micro = tuple(one.to(device, non_blocking) for one in self.micro_batches)
-        return GroupBatch(self.step, micro, self.place_P.to(device, non_blocking=non_blocking), self.shape_QN)
+    def tokens(self, groups: Groups) -> int:
+        """How many tokens of the groups a network reads, without padding."""
+        ...
 
 
 class TrainingGroups:
@@ -54,11 +48,8 @@ class TrainingGroups:
     of ranks that divides ``queries_per_step``, see the same groups.
     """
 
-    def __init__(
-        self, sampler: NegativeSampler, encoder: PairEncoder, queries_per_step: int, tokens_per_batch: int
-    ) -> None:
-        self.sampler, self.encoder = sampler, encoder
-        self.queries_per_step, self.tokens_per_batch = queries_per_step, tokens_per_batch
+    def __init__(self, sampler: NegativeSampler, queries_per_step: int, batcher: Batcher) -> None:
+        self.sampler, self.queries_per_step, self.batcher = sampler, queries_per_step, batcher
         self._orders: dict[int, NDArray[np.int64]] = {}
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
@@ -82,25 +73,15 @@ class TrainingGroups:
         return Groups(epochs, queries, passages)
 
     def tokens(self, step: int) -> int:
-        """How many tokens a step's pairs have, over all ranks."""
-        groups = self.groups(step)
-        return int(self.encoder.lengths(*_pairs(groups)).sum())
+        """How many tokens a step reads, over all ranks."""
+        return self.batcher.tokens(self.groups(step))
 
-    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> GroupBatch:
+    def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Any:
         """What a rank trains on at a step."""
-        groups = self.groups(step, rank, ranks)
-        queries, passages = _pairs(groups)
-        parts = micro_batches(self.encoder.lengths(queries, passages), self.tokens_per_batch)
-        joined = tuple(self.encoder.join(queries[part], passages[part]) for part in parts)
-        shape = groups.passages_QN.shape
-        return GroupBatch(step, joined, torch.from_numpy(np.concatenate(parts)), (shape[0], shape[1]))
+        return self.batcher.batch(step, self.groups(step, rank, ranks))
 
 
-def _pairs(groups: Groups) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    return np.repeat(groups.queries_Q, groups.passages_QN.shape[1]), groups.passages_QN.ravel()
-
-
-class StepStream(IterableDataset[GroupBatch]):
+class StepStream(IterableDataset[Any]):
     """Batches of the steps from ``start`` on, for ever; loading workers take turns, so that the order stays that of the
     steps.
     """
@@ -108,42 +89,9 @@ class StepStream(IterableDataset[GroupBatch]):
     def __init__(self, groups: TrainingGroups, start: int, rank: int = 0, ranks: int = 1) -> None:
         self.groups, self.start, self.rank, self.ranks = groups, start, rank, ranks
 
-    def __iter__(self) -> Iterator[GroupBatch]:
+    def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()
         step, stride = (self.start, 1) if worker is None else (self.start + worker.id, worker.num_workers)
         while True:
             yield self.groups.batch(step, self.rank, self.ranks)
             step += stride
-
-
-@dataclass(frozen=True)
-class ScoringBatch:
-    """Pairs to be scored. ``places_B``: where their scores belong among all pairs of the run."""
-
-    places_B: Tensor
-    tokens: TokenBatch
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "ScoringBatch":
-        """The same batch on a device (Lightning calls this)."""
-        return ScoringBatch(self.places_B, self.tokens.to(device, non_blocking))
-
-
-class RunPairs(Dataset[ScoringBatch]):
-    """All pairs of a run in batches under a token budget, sorted by length over the whole run; each rank has every
-    ``ranks``-th batch, so that no pair is scored twice.
-    """
-
-    def __init__(self, run: Run, encoder: PairEncoder, tokens_per_batch: int, rank: int = 0, ranks: int = 1) -> None:
-        self.queries = np.repeat(run.queries, run.passages.lengths)
-        self.passages: NDArray[Any] = np.asarray(run.passages.values)
-        self.encoder = encoder
-        lengths = encoder.lengths(self.queries, self.passages)
-        self.total, self.tokens = len(lengths), int(lengths.sum())
-        self.batches = micro_batches(lengths, tokens_per_batch, at_least=ranks)[rank::ranks]
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, index: int) -> ScoringBatch:
-        part = self.batches[index]
-        return ScoringBatch(torch.from_numpy(part), self.encoder.join(self.queries[part], self.passages[part]))

@@ -25,25 +25,30 @@ class Split:
 
 
 def make_splits(
-    collection: Collection, *, min_grade: int = 1, limits: Mapping[str, int | None] | None = None, carve_dev: int = 0
+    collection: Collection,
+    *,
+    min_grade: int = 1,
+    limits: Mapping[str, int | None] | None = None,
+    carve_dev: int = 0,
+    needed: Sequence[str] = ("train", "test"),
 ) -> dict[str, Split]:
     """The splits train, dev and test of a collection.
 
     ``min_grade``: the lowest grade that counts as relevant. ``limits``: how many queries of a split to keep, None for
     all; a smaller number keeps a sub-set of what a larger one keeps. ``carve_dev``: if the collection has no dev split,
     that many training queries (at most a fifth of them) become it and are not trained on: selection must never see the
-    test queries.
+    test queries. ``needed``: the splits that there must be.
 
     Raises:
-        ExperimentError: no train or test split, a split without a relevant passage, or queries that stand in two
+        ExperimentError: a needed split is not there, a split without a relevant passage, or queries that stand in two
         splits.
     """
     limits = limits or {}
-    for needed in ("train", "test"):
-        if needed not in collection.splits:
+    for name in needed:
+        if name not in collection.splits and not (name == "dev" and carve_dev):
             have = ", ".join(collection.splits)
             raise ExperimentError(
-                f"data set {collection.name!r} has no {needed} split (it has {have}): name one under data.splits"
+                f"data set {collection.name!r} has no {name} split (it has {have}): name one under data.source.splits"
             )
     relevant = {name: collection.qrels(name).relevant(min_grade) for name in collection.splits}
     chosen = {name: by_hash(collection, list(found)) for name, found in relevant.items()}
@@ -52,7 +57,7 @@ def make_splits(
             raise ExperimentError(
                 f"split {name!r} of {collection.name!r} has no passage judged {min_grade} or better: see data.min_grade"
             )
-    if "dev" not in chosen and carve_dev:
+    if "dev" not in chosen and "train" in chosen and carve_dev:
         count = min(carve_dev, len(chosen["train"]) // 5)
         chosen["dev"], chosen["train"] = chosen["train"][:count], chosen["train"][count:]
         relevant["dev"] = relevant["train"]

@@ -69,7 +69,7 @@ def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerBase:
         ExperimentError: it cannot be found; the message says how to get it.
     """
     place = locate(backbone)
-    with _found(backbone, place), quiet():
+    with found_or_said(backbone, place), quiet():
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, revision=backbone.revision)
     return tokenizer
 
@@ -82,10 +82,10 @@ def load_cross_encoder(backbone: Backbone, model: Model, seed: int) -> PreTraine
         ExperimentError: it cannot be found, or its positions do not reach ``model.max_length``.
     """
     place = locate(backbone)
-    with _found(backbone, place), quiet():
+    with found_or_said(backbone, place), quiet():
         config = AutoConfig.from_pretrained(place, revision=backbone.revision, num_labels=model.logits)
         if model.dropout is not None:
-            _set_dropout(config, model.dropout)
+            set_dropout(config, model.dropout)
         positions = getattr(config, "max_position_embeddings", None)
         if positions and model.max_length > positions:
             raise ExperimentError(
@@ -116,7 +116,8 @@ def _start_pooler_as_identity(network: Any) -> None:
         dense.bias.zero_()
 
 
-def _set_dropout(config: Any, rate: float) -> None:
+def set_dropout(config: Any, rate: float) -> None:
+    """Set every dropout rate of a model's config."""
     names = [
         name for name in vars(config) if "dropout" in name and isinstance(getattr(config, name), float | int | None)
     ]
@@ -125,7 +126,12 @@ def _set_dropout(config: Any, rate: float) -> None:
 
 
 @contextmanager
-def _found(backbone: Backbone, place: str) -> Iterator[None]:
+def found_or_said(backbone: Backbone, place: str) -> Iterator[None]:
+    """Say of weights that cannot be loaded which backbone they are of and what to do.
+
+    Raises:
+        ExperimentError: instead of what the body raises for files that are missing or unreadable.
+    """
     try:
         yield
     except (OSError, ValueError) as error:

@@ -4,7 +4,19 @@ from dataclasses import asdict, dataclass
 
 from torch import nn
 
-from experiments.data.groups import GroupBatch
+
+@dataclass(frozen=True)
+class Step:
+    """What one device read and computed at one step.
+
+    ``shape_QN``: groups and passages a group. ``tokens``: of all texts or pairs, special tokens included;
+    ``computed_tokens``: with padding, as computed; ``flops``: an estimate.
+    """
+
+    shape_QN: tuple[int, int]
+    tokens: int
+    computed_tokens: int
+    flops: float
 
 
 @dataclass
@@ -22,17 +34,17 @@ class Spent:
     seconds: float = 0.0
     flops: float = 0.0
 
-    def count(self, batch: GroupBatch, computed_tokens: int, flops: float, ranks: int) -> None:
+    def count(self, step: Step, ranks: int) -> None:
         """Add one step. Every rank has the same number of groups; tokens and operations of the others are taken as this
         rank's.
         """
-        queries, passages = batch.shape_QN
+        queries, passages = step.shape_QN
         self.steps += 1
         self.groups += queries * ranks
         self.pairs += queries * passages * ranks
-        self.tokens += sum(sum(micro.lengths) for micro in batch.micro_batches) * ranks
-        self.computed_tokens += computed_tokens * ranks
-        self.flops += flops * ranks
+        self.tokens += step.tokens * ranks
+        self.computed_tokens += step.computed_tokens * ranks
+        self.flops += step.flops * ranks
 
     def as_dict(self) -> dict[str, float]:
         """The totals and the share of computed tokens that were padding."""

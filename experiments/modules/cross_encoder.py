@@ -1,46 +1,25 @@
 """The cross-encoder: one network that reads a query and a passage together and gives their pair a score.
 
-Shapes: B pairs of a batch, C logits of a pair (1 or 2), P pairs of a step, Q queries, N passages a group (the positive
-at index 0).
+Shapes: B pairs of a batch, C logits of a pair (1 or 2), P pairs of a step or a run, Q queries, N passages a group (the
+positive at index 0).
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from experiments.data.groups import GroupBatch, ScoringBatch
+from experiments.data.pair_batches import GroupBatch, ScoringBatch
 from experiments.data.pairs import TokenBatch
-from experiments.evaluation.measures import evaluate, rerank
-from experiments.hashing import key_of
 from experiments.modules.backbone import quiet
-from experiments.modules.compute import CostModel, Spent
+from experiments.modules.compute import CostModel, Step
 from experiments.modules.packing import packed_logits, padded_logits, supports_packing
-from experiments.modules.schedule import factor, make_optimizer, warmup_steps
-from experiments.retrieval.run import Run
+from experiments.modules.ranker import DevSet, Loss, Ranker
 from experiments.schema import Optimizer
-
-Loss = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class DevSet:
-    """What checkpoints are chosen on. ``run``: the first stage's run over the dev queries; ``relevance``: query row ->
-    passage row -> grade; ``measure``: the measure, such as RR@10.
-    """
-
-    run: Run
-    relevance: Mapping[int, Mapping[int, int]]
-    measure: str
 
 
 def choose_layout(network: PreTrainedModel, layout: str, device: str) -> str:
@@ -62,13 +41,14 @@ def score_of(logits_BC: Tensor, rank_by: str = "log_odds") -> Tensor:
     return logits_BC[:, 1] - logits_BC[:, 0] if rank_by == "log_odds" else logits_BC[:, 1]
 
 
-class CrossEncoder(pl.LightningModule):
+class CrossEncoder(Ranker):
     """Trains and scores with a Hugging Face sequence-classification network.
 
-    ``loss``: of (Q, N) scores. ``steps``: optimiser steps in all, for the schedule. ``layout``: ``packed`` or
-    ``padded`` forward passes. ``recompute``: keep no activations but recompute them in the backward pass. ``dev``: what
-    validation measures.
+    ``layout``: ``packed`` or ``padded`` forward passes. ``recompute``: keep no activations but recompute them in the
+    backward pass. The others: see ``Ranker``.
     """
+
+    network: PreTrainedModel
 
     def __init__(
         self,
@@ -84,21 +64,11 @@ class CrossEncoder(pl.LightningModule):
         recompute: bool = False,
         dev: DevSet | None = None,
     ) -> None:
-        super().__init__()
-        self.network, self.tokenizer, self.loss, self.config = network.train(), tokenizer, loss, optimizer
-        self.steps, self.seed, self.layout, self.rank_by, self.recompute, self.dev = (
-            steps,
-            seed,
-            layout,
-            rank_by,
-            recompute,
-            dev,
-        )
-        self.spent = Spent()
+        super().__init__(network, loss, optimizer, steps=steps, seed=seed, dev=dev)
+        self.tokenizer, self.layout, self.rank_by, self.recompute = tokenizer, layout, rank_by, recompute
         self.cost = CostModel.of(network)
         self.pad_token_id = int(tokenizer.pad_token_id or 0)
         self.scores_P = torch.empty(0)  # of the pairs of the run being scored
-        self._started = 0.0
 
     def forward(self, tokens: TokenBatch) -> Tensor:
         """(B, C) logits of a batch of pairs."""
@@ -117,118 +87,46 @@ class CrossEncoder(pl.LightningModule):
         scores_P = torch.cat(parts)
         return torch.empty_like(scores_P).index_copy(0, batch.place_P, scores_P).view(batch.shape_QN)
 
+    def scored_groups(self, batch: GroupBatch) -> tuple[Tensor, Tensor]:
+        """The (Q, N) scores of the groups, twice: the loss is taken of nothing else."""
+        scores_QN = self.group_scores(batch)
+        return scores_QN, scores_QN
+
     def _trained_scores(self, micro: TokenBatch) -> Tensor:
         if self.recompute:
             scores_B: Tensor = checkpoint(lambda tokens: score_of(self(tokens)), micro, use_reentrant=False)
             return scores_B
         return score_of(self(micro))
 
-    def training_step(self, batch: GroupBatch, batch_idx: int) -> Tensor:
-        """The loss of a step's groups."""
-        # Dropout is seeded by the step: a resumed training goes on as if it had never stopped.
-        torch.manual_seed(key_of("dropout", self.seed, batch.step, self.global_rank))
-        scores_QN = self.group_scores(batch)
-        loss = self.loss(scores_QN)
-        self._log_step(batch, scores_QN.detach(), loss.detach())
-        return loss
-
-    def _log_step(self, batch: GroupBatch, scores_QN: Tensor, loss: Tensor) -> None:
-        computed = sum(self._computed_tokens(micro) for micro in batch.micro_batches)
-        flops = sum(self.cost.training(micro.lengths, recomputed=self.recompute) for micro in batch.micro_batches)
-        now = time.monotonic()
-        tokens_before = self.spent.tokens
-        self.spent.count(batch, computed, flops, self.trainer.world_size)
-        if self._started:  # from the end of the last step to the end of this forward pass: a whole step's time
-            self.spent.seconds += now - self._started
-            speed = (self.spent.tokens - tokens_before) / max(now - self._started, 1e-9)
-            self.log("train/tokens_per_second", speed)
-        self._started = now
-        positive_Q, negative_Q = scores_QN[:, 0], scores_QN[:, 1:]
-        self.log("train/loss", loss)
-        self.log("train/score_margin", (positive_Q - negative_Q.mean(dim=1)).mean())
-        self.log("train/positive_on_top", (positive_Q > negative_Q.amax(dim=1)).float().mean())
-        self.log("train/lr", self.lr_schedulers().get_last_lr()[0])  # type: ignore[union-attr]
-        self.log("train/groups", float(self.spent.groups))
-        self.log("train/pairs", float(self.spent.pairs))
-
-    def _computed_tokens(self, micro: TokenBatch) -> int:
-        return sum(micro.lengths) if self.layout == "packed" else max(micro.lengths) * len(micro.lengths)
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip to ``optimizer.clip`` and log the norm before it; one pass over the gradients does both."""
-        limit = self.config.clip if self.config.clip is not None else float("inf")
-        self.log("train/gradient_norm", nn.utils.clip_grad_norm_(self.parameters(), limit))
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with the configured schedule, stepped every optimiser step."""
-        optimizer = make_optimizer(self.network, self.config, fused=self.trainer.precision != "16-mixed")
-        warmup = warmup_steps(self.config.warmup, self.steps)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: factor(self.config.schedule, step, self.steps, warmup, self.config.decay)
+    def cost_of(self, batch: GroupBatch) -> Step:
+        """Tokens, computed tokens and operations of a step's pairs."""
+        lengths = [micro.lengths for micro in batch.micro_batches]
+        packed = self.layout == "packed"
+        return Step(
+            shape_QN=batch.shape_QN,
+            tokens=sum(map(sum, lengths)),
+            computed_tokens=sum(sum(some) if packed else max(some) * len(some) for some in lengths),
+            flops=sum(self.cost.training(some, recomputed=self.recompute) for some in lengths),
         )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def on_train_start(self) -> None:
-        """Start the clock of the training's seconds."""
-        self._started = time.monotonic()
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what was spent so far."""
-        checkpoint["spent"] = self.spent.as_dict()
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Count on from there."""
-        spent = dict(checkpoint["spent"])
-        spent.pop("padding_waste")
-        self.spent = Spent(**spent)
 
     # --- scoring
-
-    def on_validation_start(self) -> None:
-        """Stop the training's clock."""
-        if self._started:
-            self.spent.seconds += time.monotonic() - self._started
-
-    def on_validation_epoch_start(self) -> None:
-        """Make room for the scores of the dev pairs."""
-        assert self.dev is not None
-        self._begin_scoring(len(self.dev.run.passages.values))
-
-    def validation_step(self, batch: ScoringBatch, batch_idx: int) -> None:
-        """Score one batch of dev pairs."""
-        self._score(batch)
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the dev measure, such as ``dev/RR@10``, of the re-ranked dev run."""
-        assert self.dev is not None
-        run, ties = rerank(self.dev.run, self.gathered_scores().numpy(), "dev")
-        value = evaluate(run, self.dev.relevance, [self.dev.measure]).mean[self.dev.measure]
-        self.log(f"dev/{self.dev.measure}", value, prog_bar=True, rank_zero_only=False)
-        self.log("dev/ties", float(ties))
-
-    def on_validation_end(self) -> None:
-        """Start the training's clock again."""
-        self._started = time.monotonic()
 
     def on_predict_epoch_start(self) -> None:
         """Make room for the scores of a run's pairs."""
         loader = self.trainer.predict_dataloaders
         assert loader is not None
-        self._begin_scoring(loader.dataset.total)
+        self.begin_scoring(loader.dataset.total)
 
     def predict_step(self, batch: ScoringBatch, batch_idx: int) -> None:
         """Score one batch of a run's pairs."""
-        self._score(batch)
+        self.score_batch(batch)
 
-    def _begin_scoring(self, pairs: int) -> None:
+    def begin_scoring(self, pairs: int) -> None:
+        """Make room for the scores of a run's pairs."""
         self.scores_P = torch.zeros(pairs, dtype=torch.float32)
 
-    def _score(self, batch: ScoringBatch) -> None:
+    def score_batch(self, batch: ScoringBatch) -> None:
+        """Score one batch of pairs."""
         self.scores_P[batch.places_B] = score_of(self(batch.tokens), self.rank_by).cpu()
 
     def gathered_scores(self) -> Tensor:
@@ -266,7 +164,7 @@ class CrossEncoder(pl.LightningModule):
             folded.weight.copy_(head.weight[1:] - first * head.weight[:1])
             folded.bias.copy_(head.bias[1:] - first * head.bias[:1])
         parent = self.network.get_submodule(name.rpartition(".")[0])
-        labels = self.network.config.num_labels
+        labels = self.network.config.num_labels or head.out_features
         setattr(parent, name.rpartition(".")[2], folded)
         self.network.config.num_labels = 1
         try:

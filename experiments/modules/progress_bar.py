@@ -7,8 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from experiments.data.groups import RunPairs
-from experiments.modules.cross_encoder import CrossEncoder
+from experiments.modules.ranker import Ranker
 from experiments.progress import Advance, tracked
 
 
@@ -34,7 +33,7 @@ class ProgressBar(pl.Callback):
             self._bars.pop()[0].__exit__(None, None, None)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, CrossEncoder)
+        assert isinstance(pl_module, Ranker)
         self._open(trainer, "training", self.groups, pl_module.spent.groups)
 
     def on_train_batch_end(
@@ -57,9 +56,7 @@ class ProgressBar(pl.Callback):
     def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         loader = trainer.predict_dataloaders
         assert loader is not None
-        dataset = loader.dataset
-        assert isinstance(dataset, RunPairs)
-        self._open(trainer, self.scoring, dataset.total)
+        self._open(trainer, self.scoring, loader.dataset.total)
 
     def on_predict_batch_end(
         self,
@@ -70,7 +67,7 @@ class ProgressBar(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._advance(len(batch.places_B) * trainer.world_size)
+        self._advance(len(batch) * trainer.world_size)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._close()

@@ -1,5 +1,5 @@
-"""What was drawn: every group of a training as a file, and a summary of where its negatives stood in the source's
-ranking.
+"""What was drawn: every group of a training as a file, and a summary of where its negatives came from and where they
+stood in the ranking of their source.
 """
 
 import gzip
@@ -9,22 +9,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from experiments.data.collection import Collection
 from experiments.data.groups import Groups, TrainingGroups
 from experiments.progress import tracked
 from experiments.retrieval.run import Run
 
+PERCENTILES = (5, 25, 50, 75, 95)
 
-def write_audit(groups: TrainingGroups, steps: int, run: Run, collection: Collection, path: Path) -> dict[str, Any]:
+
+def write_audit(groups: TrainingGroups, steps: int, collection: Collection, path: Path) -> dict[str, Any]:
     """Write ``epoch, query, positive, negatives`` (ids, tab-separated, the negatives by spaces) for every group of
     ``steps`` steps.
 
     As draws are a pure function of the seed, the file is drawn anew here and needs no book-keeping during the training.
-    ``run``: the source's run. Returns the summary: counts, ranks of the negatives in the run (1 is the top), and the
-    exceptions to the rule.
+    Returns the summary: counts; ranks of the negatives in the run of the source that each was drawn from (1 is the
+    top), over all and by source; and the exceptions to the rule with what the filters dropped.
     """
-    ranks: list[np.ndarray[Any, Any]] = []
+    sampler = groups.sampler
+    ranks: dict[str, list[NDArray[np.int64]]] = {name: [] for name in sampler.sources}
     drawn: set[int] = set()
     queries: set[int] = set()
     repeated = epochs = 0
@@ -37,30 +41,39 @@ def write_audit(groups: TrainingGroups, steps: int, run: Run, collection: Collec
             some = groups.groups(step)
             for line in _lines(some, collection):
                 file.write(line)
-            for query, passages in zip(some.queries_Q.tolist(), some.passages_QN, strict=True):
-                negatives = passages[1:]
-                ranks.append(_ranks(run.ranking(query), negatives))
+            for query, epoch in zip(some.queries_Q.tolist(), some.epochs_Q.tolist(), strict=True):
+                negatives, sources = sampler.drawn(query, epoch)
+                for source in np.unique(sources).tolist():
+                    name = sampler.sources[source]
+                    ranks[name].append(ranks_of(sampler.runs[name], query, negatives[sources == source]))
                 drawn.update(negatives.tolist())
                 repeated += len(negatives) - len(np.unique(negatives))
                 queries.add(query)
             epochs = int(some.epochs_Q.max()) + 1
             advance(1)
-    every = np.concatenate(ranks)
+    by_source = {name: np.concatenate([np.empty(0, np.int64), *some]) for name, some in ranks.items()}
+    every = np.concatenate(list(by_source.values()))
     return {
-        "source": run.name,
+        "source": sampler.source,
         "groups": steps * groups.queries_per_step,
         "epochs_begun": epochs,
         "queries": len(queries),
-        "training_queries": len(groups.sampler.queries),
+        "training_queries": len(sampler.queries),
         "negatives_drawn": len(every),
         "distinct_negatives": len(drawn),
         "repeated_within_a_group": repeated,
-        "rank_in_source": {
-            "mean": float(every.mean()),
-            **{f"p{q}": float(np.percentile(every, q)) for q in (5, 25, 50, 75, 95)},
-        },
-        "exceptions": asdict(groups.sampler.exceptions),
+        "rank_in_source": _summary(every),
+        "by_source": {name: _of_source(some, len(every)) for name, some in by_source.items()},
+        "exceptions": asdict(sampler.exceptions),
     }
+
+
+def ranks_of(run: Run, query: int, passages: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The ranks (1 is the top) of some passages that a run has for a query row."""
+    ranking = run.ranking(query)
+    order = np.argsort(ranking, kind="stable")
+    ranks: NDArray[np.int64] = order[np.searchsorted(ranking, passages, sorter=order)] + 1
+    return ranks
 
 
 def _lines(groups: Groups, collection: Collection) -> Iterator[str]:
@@ -72,6 +85,10 @@ def _lines(groups: Groups, collection: Collection) -> Iterator[str]:
         yield f"{groups.epochs_Q[i]}\t{query_id}\t{positive}\t{' '.join(negatives)}\n"
 
 
-def _ranks(ranking: np.ndarray[Any, Any], passages: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    order = np.argsort(ranking, kind="stable")
-    return order[np.searchsorted(ranking, passages, sorter=order)] + 1
+def _of_source(ranks: NDArray[Any], drawn: int) -> dict[str, Any]:
+    summary = _summary(ranks) if len(ranks) else None
+    return {"negatives_drawn": len(ranks), "share": len(ranks) / drawn, "rank_in_source": summary}
+
+
+def _summary(ranks: NDArray[Any]) -> dict[str, float]:
+    return {"mean": float(ranks.mean()), **{f"p{q}": float(np.percentile(ranks, q)) for q in PERCENTILES}}

@@ -30,6 +30,22 @@ class Retriever(Protocol):
         ...
 
 
+@runtime_checkable
+class FromFiles(Protocol):
+    """A retriever whose rankings come from files that may change under their name: a run file, a checkpoint."""
+
+    def content(self) -> str:
+        """The digest of the files."""
+        ...
+
+
+def contents_of(retrievers: Mapping[str, Retriever]) -> dict[str, str]:
+    """Name -> digest of the files of each retriever that has any: what a finished job was made from, beside its
+    config.
+    """
+    return {f"retrievers.{name}": one.content() for name, one in retrievers.items() if isinstance(one, FromFiles)}
+
+
 def run_for(retriever: Retriever, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
     """The run of a retriever over some queries (ascending rows), retrieved at the first time and read from the store
     ever after.

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged, group_by_key
-from experiments.data.readers import lines
-from experiments.errors import ExperimentError
+from experiments.retrieval import run_formats
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,15 @@ class Run:
 def run_of(name: str, queries: NDArray[np.int64], passages: NDArray[np.int64], scores: NDArray[np.float32]) -> Run:
     """A run from three columns in any order; within a query equal scores are ordered by passage row."""
     order = np.lexsort((passages, -scores, queries))
+    distinct, offsets = group_by_key(queries[order])
+    return Run(name, distinct, Ragged(passages[order], offsets), Ragged(scores[order].astype(np.float32), offsets))
+
+
+def run_in_order(
+    name: str, queries: NDArray[np.int64], passages: NDArray[np.int64], scores: NDArray[np.float32]
+) -> Run:
+    """A run from three columns in which each query's passages stand best first; equal scores keep that order."""
+    order = np.argsort(queries, kind="stable")
     distinct, offsets = group_by_key(queries[order])
     return Run(name, distinct, Ragged(passages[order], offsets), Ragged(scores[order].astype(np.float32), offsets))
 
@@ -96,37 +104,15 @@ def write_trec(run: Run, collection: Collection, path: Path) -> None:
 
 
 def read_trec(path: Path, collection: Collection, name: str) -> Run:
-    """A run from a TREC file, plain or gzipped, ordered by score.
+    """A run from a TREC file, plain or gzipped, ordered by score as trec_eval orders it.
 
     Raises:
         ExperimentError: a malformed line, a passage twice for a query, or ids that the collection does not have.
     """
-    query_ids: list[str] = []
-    passage_ids: list[str] = []
-    scores: list[float] = []
-    seen: set[tuple[str, str]] = set()
-    for number, line in lines.lines(path):
-        fields = line.split()
-        if len(fields) != 6:
-            raise ExperimentError(
-                f"{path}, line {number}: 'query Q0 passage rank score name' is expected, not {line!r}"
-            )
-        try:
-            scores.append(float(fields[4]))
-        except ValueError as error:
-            raise ExperimentError(f"{path}, line {number}: the score {fields[4]!r} is not a number") from error
-        if (fields[0], fields[2]) in seen:
-            raise ExperimentError(
-                f"{path}, line {number}: passage {fields[2]!r} stands twice for the query {fields[0]!r}"
-            )
-        seen.add((fields[0], fields[2]))
-        query_ids.append(fields[0])
-        passage_ids.append(fields[2])
-    if not query_ids:
-        raise ExperimentError(f"{path}: the run is empty")
-    queries = collection.queries.rows(query_ids, str(path))
-    passages = collection.passages.rows(passage_ids, str(path))
-    return run_of(name, queries, passages, np.asarray(scores, np.float32))
+    found = run_formats.read(path, "trec")
+    queries = collection.queries.rows(found.query_ids.to_pylist(), str(path))
+    passages = collection.passages.rows(found.passage_ids.to_pylist(), str(path))
+    return run_in_order(name, np.repeat(queries, np.diff(found.offsets)), passages[found.passages], found.scores)
 
 
 def as_scores(run: Run) -> Mapping[int, Mapping[int, float]]:

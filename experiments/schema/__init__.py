@@ -5,12 +5,13 @@ The composed config is turned into these objects before anything loads; a value 
 in the message.
 """
 
+from experiments.schema.audit import Audit
 from experiments.schema.experiment import Experiment, Logger, Probe
 from experiments.schema.inputs import Backbone, Data, Negatives, QueryLimits
-from experiments.schema.model import Model
+from experiments.schema.model import LateInteraction, Model
 from experiments.schema.training import Batch, Budget, Optimizer, TokensPerBatch, Trainer, Validation
 
 __all__ = [
-    "Backbone", "Batch", "Budget", "Data", "Experiment", "Logger", "Model", "Negatives", "Optimizer", "Probe",
-    "QueryLimits", "TokensPerBatch", "Trainer", "Validation",
+    "Audit", "Backbone", "Batch", "Budget", "Data", "Experiment", "LateInteraction", "Logger", "Model", "Negatives",
+    "Optimizer", "Probe", "QueryLimits", "TokensPerBatch", "Trainer", "Validation",
 ]  # fmt: skip

@@ -6,6 +6,8 @@ from typing import Any
 from omegaconf import MISSING
 
 from experiments.errors import ExperimentError
+from experiments.negatives.rule import sources_of
+from experiments.schema.audit import Audit
 from experiments.schema.inputs import Backbone, Data, Negatives
 from experiments.schema.model import Model
 from experiments.schema.ranges import at_least, one_of
@@ -50,6 +52,7 @@ class Experiment:
     negatives: Negatives = field(default_factory=Negatives)
     first_stage: list[str] = field(default_factory=lambda: ["bm25"])
     first_stage_depth: int = 100
+    first_stage_inject_gold: bool = False
     retrievers: dict[str, Any] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
     batch: Batch = field(default_factory=Batch)
@@ -57,6 +60,7 @@ class Experiment:
     validation: Validation = field(default_factory=Validation)
     measures: list[str] = field(default_factory=lambda: ["RR@10", "nDCG@10", "R@100", "AP"])
     probe: Probe = field(default_factory=Probe)
+    audit: Audit = field(default_factory=Audit)
     seed: int = 1
     study: str = "adhoc"
     outputs: str = "outputs"
@@ -74,8 +78,10 @@ class Experiment:
         if len(set(self.first_stage)) != len(self.first_stage):
             raise ExperimentError(f"first_stage names a retriever twice: {self.first_stage}")
         for key, name in [
-            ("negatives.source", self.negatives.source),
+            *(("negatives.source", one) for one in sources_of(self.negatives.source)),
             *(("first_stage", one) for one in self.first_stage),
+            *(("audit.sources", one) for mixture in self.audit.sources for one in sources_of(mixture)),
+            *((f"retrievers.{key}.candidates_from", one) for key, one in self._candidates()),
         ]:
             if name not in self.retrievers:
                 known = ", ".join(sorted(self.retrievers)) or "none"
@@ -84,3 +90,6 @@ class Experiment:
                     f"retriever=[...]"
                 )
         self.batch.queries(self.negatives.count)
+
+    def _candidates(self) -> list[tuple[str, str]]:
+        return [(key, one["candidates_from"]) for key, one in self.retrievers.items() if one.get("candidates_from")]

@@ -63,7 +63,6 @@ class Backbone:
 
 @dataclass
 class Negatives(NegativeRule):
-    """A sampling rule and the retriever (a key of ``retrievers``) whose run it samples from."""
+    """A sampling rule with the name that tables call it by; its sources are keys of ``retrievers``."""
 
     name: str = "uniform"
-    source: str = "bm25"

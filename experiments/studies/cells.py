@@ -16,7 +16,8 @@ import numpy as np
 
 from experiments.errors import ExperimentError
 from experiments.evaluation.significance import Interval, paired_bootstrap
-from experiments.studies.identity import scientific
+from experiments.negatives.rule import sources_of
+from experiments.studies.identity import scientific, with_their_candidates
 from experiments.studies.records import CONFIG, FloatArray, Job, PerQuery
 
 # Labels that have a place of their own: the heading of a block, its first columns, the seeds averaged over.
@@ -172,10 +173,12 @@ def _aligned(jobs: list[Job], first_stage: str, measure: str) -> list[PerQuery]:
                 "they cannot stand in one table, move one of them to another study"
             )
         table = table.ordered(reference.query_ids)
-        if not np.allclose(table.first_stage[measure], reference.first_stage[measure], rtol=0, atol=ROUNDING):
+        digests = {one.test[first_stage].get("first_stage_digest") for one in (jobs[0], job)} - {None}
+        same = np.allclose(table.first_stage[measure], reference.first_stage[measure], rtol=0, atol=ROUNDING)
+        if len(digests) > 1 or not same:
             raise ExperimentError(
                 f"the jobs {jobs[0].name} and {job.name} re-rank different runs under the name {first_stage}: "
-                f"its own {measure} is not the same, they cannot stand in one table, move one of them to another study"
+                f"they cannot stand in one table, move one of them to another study"
             )
         tables.append(table)
     return tables
@@ -208,8 +211,8 @@ def _trained_by(job: Job) -> dict[str, Any]:
     """What decides a job's training, its seed apart, by dotted key; what it re-ranks afterwards does not."""
     try:
         config = scientific(job.config)
-        source = config["negatives"]["source"]
-        config["retrievers"] = {source: config["retrievers"].get(source)}
+        sources = with_their_candidates(sources_of(config["negatives"]["source"]), config["retrievers"])
+        config["retrievers"] = {name: config["retrievers"].get(name) for name in sorted(sources)}
     except (KeyError, TypeError) as error:
         raise ExperimentError(f"{job.folder / CONFIG} is not the config of a job: {error} is missing") from error
     del config["first_stage"]

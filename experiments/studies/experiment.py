@@ -12,23 +12,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 from pytorch_lightning.utilities import rank_zero_only
 
 from experiments.data.collection import Collection, open_collection
-from experiments.evaluation.measures import evaluate, rerank
 from experiments.modules.progress_bar import ProgressBar
 from experiments.negatives.audit import write_audit
-from experiments.retrieval.run import Run, write_trec
+from experiments.retrieval.retriever import contents_of
 from experiments.schema import Experiment
 from experiments.store import Store, fingerprint, write_json
+from experiments.studies.building import build
 from experiments.studies.identity import job_name
 from experiments.studies.job import JobFolder
-from experiments.studies.preparation import Parts, Prepared, prepare, relevance_of
-from experiments.studies.training import make_module, make_trainer, select, silence_lightning
+from experiments.studies.preparation import Parts, prepare
+from experiments.studies.testing import Testing
+from experiments.studies.training import make_trainer, select, silence_lightning
 from experiments.tracking.wandb import NoTracking, RunIdentity, WandbJob
 
 log = logging.getLogger(__name__)
@@ -55,11 +54,12 @@ def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, lab
         )
     with job.locked():
         collection = open_collection(parts.source, store)
-        done = job.finished_with(collection.fingerprint)
+        inputs = {"collection": collection.fingerprint, **contents_of(parts.retrievers)}
+        done = job.finished_with(inputs)
         if done is not None:
             log.info("%s is finished already: %s", label, job.folder)
             return done
-        job.start(config, collection.fingerprint)
+        job.start(config, inputs)
         try:
             with _tracking(experiment, config, collection, study) as tracking:
                 metrics = _execute(experiment, config, collection, parts, store, job, tracking, label)
@@ -81,6 +81,8 @@ def labels_of(experiment: Experiment, config: Mapping[str, Any], collection: Col
         "data": collection.name,
         "backbone": experiment.backbone.name,
         "budget": f"{experiment.budget.size:,} {experiment.budget.unit}",
+        **({"model": experiment.model.kind} if experiment.model.kind != "cross_encoder" else {}),
+        **({"gold": "injected"} if experiment.first_stage_inject_gold else {}),
     }
 
 
@@ -115,29 +117,24 @@ def _execute(
         torch.set_num_threads(experiment.trainer.threads)
     pl.seed_everything(experiment.seed, workers=True, verbose=False)
     prepared = prepare(experiment, collection, parts, store)
-    module, data, steps = make_module(experiment, prepared, parts.loss)
-    progress = ProgressBar(label, steps * data.groups.queries_per_step)
-    trainer, best = make_trainer(experiment, module, tracking, job, progress, steps)
+    training = build(experiment, prepared, parts.loss, store)
+    module, data = training.module, training.data
+    progress = ProgressBar(label, training.steps * data.groups.queries_per_step)
+    trainer, best = make_trainer(experiment, module, tracking, job, progress, training.steps)
     with warnings.catch_warnings():
         silence_lightning()
         trainer.fit(module, datamodule=data, ckpt_path=job.resumable, weights_only=False)
-        dev = select(experiment, module, best)
-        metrics: dict[str, Any] = {"labels": labels_of(experiment, config, collection), "dev": dev, "test": {}}
-        for name, run in prepared.test.items():
-            progress.scoring = f"re-ranking {name}"
-            trainer.predict(
-                module,
-                dataloaders=data.run_loader(run, (trainer.global_rank, trainer.world_size)),
-                return_predictions=False,
-            )
-            scores = module.gathered_scores().numpy()
-            if trainer.is_global_zero:
-                metrics["test"][name] = _report_first_stage(experiment, prepared, run, scores, job, tracking)
+        metrics: dict[str, Any] = {
+            "labels": labels_of(experiment, config, collection),
+            "dev": select(experiment, module, best),
+        }
+        if trainer.is_global_zero:
+            module.export(job.model)
+        testing = Testing(experiment, prepared, training, trainer, progress, job, tracking, store)
+        metrics["test"] = testing.first_stages()
+        metrics |= {"retrieval": whole} if (whole := testing.whole_collection()) else {}
     if trainer.is_global_zero:
-        module.export(job.model)
-        audit = write_audit(
-            data.groups, module.spent.steps, prepared.source_run, collection, job.folder / "negatives.tsv.gz"
-        )
+        audit = write_audit(data.groups, module.spent.steps, collection, job.folder / "negatives.tsv.gz")
         write_json(job.folder / "audit.json", audit)
         metrics["compute"] = {
             **module.spent.as_dict(),
@@ -145,46 +142,13 @@ def _execute(
             "seconds": job.seconds,
             "device": str(module.device),
             "threads": torch.get_num_threads(),
-            "layout": module.layout,
+            "layout": getattr(module, "layout", "padded"),
             "cache_hits": store.hits,
             "cache_builds": store.builds,
         }
         write_json(job.folder / "compute.json", metrics["compute"])
         tracking.log_summary(_headline(metrics, experiment.measures))
     return metrics
-
-
-def _report_first_stage(
-    experiment: Experiment,
-    prepared: Prepared,
-    first_stage: Run,
-    scores: NDArray[np.float32],
-    job: JobFolder,
-    tracking: WandbJob | NoTracking,
-) -> dict[str, Any]:
-    """Measure the re-ranked run and the first stage itself, and write both into the job's folder."""
-    collection, measures = prepared.collection, experiment.measures
-    relevance = relevance_of(collection, prepared.splits["test"])
-    reranked, ties = rerank(first_stage, scores, job.folder.name)
-    after, before = evaluate(reranked, relevance, measures), evaluate(first_stage, relevance, measures)
-    path = job.folder / f"run.{first_stage.name}.trec.gz"
-    write_trec(reranked, collection, path)
-    query_ids = collection.queries.ids(after.queries)
-    columns = {name: after.per_query[name].tolist() for name in measures}
-    columns |= {f"first_stage:{name}": before.per_query[name].tolist() for name in measures}
-    job.write_per_query(first_stage.name, query_ids, columns)
-    tracking.log_table(
-        f"per_query/{first_stage.name}",
-        ["query", "text", *columns],
-        (
-            [one, text, *values]
-            for one, text, *values in zip(
-                query_ids, collection.queries.texts(after.queries), *columns.values(), strict=True
-            )
-        ),
-    )
-    tracking.log_run_file(first_stage.name, path)
-    return {**after.mean, "first_stage": before.mean, "ties": ties, "queries": len(query_ids), "pairs": len(scores)}
 
 
 def _headline(metrics: Mapping[str, Any], measures: list[str]) -> dict[str, float]:
@@ -198,5 +162,8 @@ def _headline(metrics: Mapping[str, Any], measures: list[str]) -> dict[str, floa
             summary[f"{name}/{measure}"] = values[measure]
             summary[f"{name}/first_stage/{measure}"] = values["first_stage"][measure]
         summary[f"{name}/ties"] = values["ties"]
+    for split, found in metrics.get("retrieval", {}).items():
+        for name, values in found.items():
+            summary |= {f"retrieval/{split}/{name}/{measure}": values[measure] for measure in measures}
     spent = ("groups", "pairs", "tokens", "padding_waste", "flops", "train_seconds", "seconds")
     return summary | {f"compute/{key}": metrics["compute"][key] for key in spent}

@@ -2,15 +2,16 @@
 one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from experiments.negatives.rule import sources_of
 from experiments.store import fingerprint
 
-VERSION = 1  # raised when the meaning of a config changes, so that old jobs are not taken for new ones
+VERSION = 2  # raised when the meaning of a config changes, so that old jobs are not taken for new ones
 
 # Where and how a job runs, not what it is. Precision changes results, so it stays.
-INCIDENTAL = ("study", "outputs", "cache", "logger")
+INCIDENTAL = ("study", "outputs", "cache", "logger", "audit")
 INCIDENTAL_OF_TRAINER = (
     "accelerator",
     "devices",
@@ -30,9 +31,23 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     kept = {key: value for key, value in config.items() if key not in (*INCIDENTAL, "trainer", "retrievers", "hydra")}
     kept["trainer"] = {key: value for key, value in config["trainer"].items() if key not in INCIDENTAL_OF_TRAINER}
-    named = {config["negatives"]["source"], *config["first_stage"]}
+    roles = [*sources_of(config["negatives"]["source"]), *config["first_stage"]]
+    named = with_their_candidates(roles, config["retrievers"])
     kept["retrievers"] = {name: value for name, value in config["retrievers"].items() if name in named}
     return kept
+
+
+def with_their_candidates(names: Iterable[str], retrievers: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Some retrievers and those whose candidates they re-rank (``candidates_from``), and so on."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            before = (retrievers.get(name) or {}).get("candidates_from")
+            waiting += [before] if before else []
+    return found
 
 
 def job_hash(config: Mapping[str, Any]) -> str:
@@ -42,5 +57,6 @@ def job_hash(config: Mapping[str, Any]) -> str:
 
 def job_name(config: Mapping[str, Any]) -> str:
     """The name of a job's folder and of its W&B run, such as ``lce-n7-bm25-s1-1a2b3c4d``."""
-    loss, negatives = config["loss"]["name"], config["negatives"]
-    return f"{loss}-n{negatives['count']}-{negatives['source']}-s{config['seed']}-{job_hash(config)}"
+    loss, negatives, kind = config["loss"]["name"], config["negatives"], config["model"]["kind"]
+    prefix = "" if kind == "cross_encoder" else f"{kind}-"
+    return f"{prefix}{loss}-n{negatives['count']}-{negatives['source']}-s{config['seed']}-{job_hash(config)}"

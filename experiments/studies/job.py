@@ -50,24 +50,26 @@ class JobFolder:
         path = self.folder / "status.json"
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
-    def finished_with(self, collection: str) -> dict[str, Any] | None:
-        """The metrics of the job, if it is finished and was made from the collection of that fingerprint."""
+    def finished_with(self, inputs: Mapping[str, str]) -> dict[str, Any] | None:
+        """The metrics of the job, if it is finished and was made from these inputs: name -> digest of the content of
+        the collection, of run files, of retrievers' weights.
+        """
         status = self.status
-        if status.get("state") != "finished" or status.get("collection") != collection:
+        if status.get("state") != "finished" or status.get("inputs") != dict(inputs):
             return None
         metrics: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
         return metrics
 
-    def start(self, config: Mapping[str, Any], collection: str) -> None:
-        """Note that the job begins or goes on; checkpoints of other data are thrown away."""
+    def start(self, config: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+        """Note that the job begins or goes on; checkpoints of other inputs are thrown away."""
         before = self.status
-        if before and before.get("collection") != collection:
+        if before and before.get("inputs") != dict(inputs):
             shutil.rmtree(self.checkpoints, ignore_errors=True)
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         write_atomic(self.folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         attempts = int(before.get("attempts", 0)) + 1 if before.get("state") != "finished" else 1
         self._seconds_before = float(before.get("seconds", 0.0)) if attempts > 1 else 0.0
-        self._note = {"attempts": attempts, "collection": collection, "started": _now(), "git": git_revision()}
+        self._note = {"attempts": attempts, "inputs": dict(inputs), "started": _now(), "git": git_revision()}
         self._write("running", None)
 
     def finish(self, metrics: Mapping[str, Any]) -> None:

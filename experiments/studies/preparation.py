@@ -1,30 +1,32 @@
 """Everything that a training needs and that bad input can spoil, made and checked before any weights move."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from experiments.data.collection import Collection
-from experiments.data.pairs import PairEncoder, PairTemplate
 from experiments.data.source import Source
 from experiments.data.splits import Split, make_splits
-from experiments.data.tokens import tokenizer_fingerprint, tokens_of
 from experiments.errors import ExperimentError
-from experiments.modules.backbone import load_tokenizer
+from experiments.negatives.rule import sources_of
 from experiments.negatives.sampler import NegativeSampler
+from experiments.retrieval.gold import with_gold
 from experiments.retrieval.retriever import Retriever, run_for
 from experiments.retrieval.run import Run
 from experiments.schema import Experiment
 from experiments.store import Store
+from experiments.studies.candidate_filters import make_filters
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The exchangeable parts of a job, made from the config at the entry point."""
+    """The exchangeable parts of a job, made from the config at the entry point. ``retrievers`` are those that a role
+    names.
+    """
 
     source: Source
     retrievers: Mapping[str, Retriever]
@@ -33,49 +35,58 @@ class Parts:
 
 @dataclass(frozen=True)
 class Prepared:
-    """All that a training needs, checked. ``dev``: the first of the first stages over the dev queries, cut to the
-    validation depth.
+    """All that a training needs, checked.
+
+    ``dev``: the first of the first stages over the dev queries, cut to the validation depth. ``test``: each first stage
+    over the test queries; ``candidates``: what of them is re-ranked, the same unless gold is injected.
     """
 
     collection: Collection
     splits: Mapping[str, Split]
     sampler: NegativeSampler
-    source_run: Run
-    encoder: PairEncoder
     dev: Run
     test: Mapping[str, Run]
+    candidates: Mapping[str, Run]
 
 
 def prepare(experiment: Experiment, collection: Collection, parts: Parts, store: Store) -> Prepared:
-    """The runs, the sampler and the tokens of a job: everything that bad input can spoil, before any weights move.
+    """The runs and the sampler of a job: everything that bad input can spoil, before any weights move.
 
     Raises:
-        ExperimentError: see ``make_splits``, ``NegativeSampler``, ``load_tokenizer``.
+        ExperimentError: see ``make_splits``, ``NegativeSampler`` and the retrievers.
     """
-    data, model = experiment.data, experiment.model
-    limits = {"train": data.queries.train, "dev": data.queries.dev, "test": data.queries.test}
-    splits = make_splits(collection, min_grade=data.min_grade, limits=limits, carve_dev=data.carve_dev)
+    splits = splits_of(experiment, collection)
     if "dev" not in splits:
         raise ExperimentError(
             f"data set {collection.name!r} has no dev queries to choose checkpoints on: set data.carve_dev above 0"
         )
-    tokenizer = load_tokenizer(experiment.backbone)
-    source = parts.retrievers[experiment.negatives.source]
-    source_run = run_for(source, collection, splits["train"].queries, experiment.negatives.depth, store)
-    sampler = NegativeSampler(experiment.negatives, source_run, splits["train"].relevant, collection, experiment.seed)
+    train, negatives = splits["train"], experiment.negatives
+    source_runs = tuple(
+        run_for(parts.retrievers[name], collection, train.queries, negatives.depth, store)
+        for name in sources_of(negatives.source)
+    )
+    filters = make_filters(negatives, source_runs, train.relevant, collection, store)
+    sampler = NegativeSampler(negatives, source_runs, train.relevant, collection, experiment.seed, filters)
     _warn_of_exceptions(sampler)
     first_stages = {name: parts.retrievers[name] for name in experiment.first_stage}
     test = {
         name: run_for(one, collection, splits["test"].queries, experiment.first_stage_depth, store)
         for name, one in first_stages.items()
     }
+    gold = experiment.first_stage_inject_gold
+    candidates = {name: with_gold(run, splits["test"].relevant) if gold else run for name, run in test.items()}
     first = next(iter(first_stages.values()))
     dev = run_for(first, collection, splits["dev"].queries, experiment.validation.depth, store)
-    identity = tokenizer_fingerprint(tokenizer)
-    queries = tokens_of(collection, "queries", tokenizer, model.max_query_tokens, store, identity)
-    passages = tokens_of(collection, "passages", tokenizer, model.max_length, store, identity)
-    encoder = PairEncoder(PairTemplate.of(tokenizer), queries, passages, model.max_query_tokens, model.max_length)
-    return Prepared(collection, splits, sampler, source_run, encoder, dev, test)
+    return Prepared(collection, splits, sampler, dev, test, candidates)
+
+
+def splits_of(
+    experiment: Experiment, collection: Collection, needed: Sequence[str] = ("train", "test")
+) -> dict[str, Split]:
+    """The splits of a collection as an experiment's ``data`` wants them; see ``make_splits``."""
+    data = experiment.data
+    limits = {"train": data.queries.train, "dev": data.queries.dev, "test": data.queries.test}
+    return make_splits(collection, min_grade=data.min_grade, limits=limits, carve_dev=data.carve_dev, needed=needed)
 
 
 def _warn_of_exceptions(sampler: NegativeSampler) -> None:

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from experiments.evaluation.significance import Interval, holm, paired_t_test
 from experiments.studies.cells import PLACED, Block, Cell
+from experiments.studies.matrix import EXPLAINED, markdown_matrix, matrices, rich_matrix
 from experiments.studies.records import UNREADABLE, Job
 
 PROPER_NAMES = {"bm25": "BM25", "colbert": "ColBERT", "tct_colbert": "TCT-ColBERT", "run_file": "run file"}
@@ -117,13 +118,23 @@ def print_tables(blocks: Sequence[Block], jobs: Sequence[Job], folder: Path, con
     Into a file nothing is cut or wrapped within a table: the width follows the widest one.
     """
     tables = [_rich_table(block) for block in blocks]
+    grids = matrices(blocks, PROPER_NAMES)
+    grid_tables = [rich_matrix(matrix) for matrix in grids]
     if not console.is_terminal:
-        widest = max(Measurement.get(console, console.options.update(width=1000), table).maximum for table in tables)
+        widest = max(
+            Measurement.get(console, console.options.update(width=1000), table).maximum
+            for table in (*tables, *grid_tables)
+        )
         console.width = max(console.width, widest)
     for block, table in zip(blocks, tables, strict=True):
         console.print(Text(f"{heading(block)}\n", style="bold"))
         console.print(table)
         console.print(Text(f"\n{caption(block)}"))
+        console.print()
+    for matrix, grid in zip(grids, grid_tables, strict=True):
+        console.print(Text(f"{matrix.title}\n", style="bold"))
+        console.print(grid)
+        console.print(Text(f"\n{EXPLAINED}."))
         console.print()
     listing = Table.grid(padding=(0, 2, 0, 0))
     for term, meaning in legend(folder, blocks):
@@ -157,6 +168,8 @@ def markdown(blocks: Sequence[Block], jobs: Sequence[Job], folder: Path) -> str:
         ruler = ["---" if name in {"loss", *block.axes} else "---:" for name in columns]
         lines = [_markdown_row(line) for line in (columns, ruler, *rows(block))]
         parts += [f"## {heading(block)}", "\n".join(lines), caption(block)]
+    for matrix in matrices(blocks, PROPER_NAMES):
+        parts += [f"## {matrix.title}", markdown_matrix(matrix), f"{EXPLAINED}."]
     parts.append(
         "\n".join(f"- **{term.replace(MARK, f'`{MARK}`')}** {meaning}" for term, meaning in legend(folder, blocks))
     )

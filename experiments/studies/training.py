@@ -1,99 +1,25 @@
-"""From prepared data to chosen weights: the module, its budget in steps, Lightning's trainer, selection on dev."""
+"""Lightning's trainer, and the choice of weights on dev."""
 
 import logging
-import math
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
-from torch import Tensor
 
-from experiments.data.groups import TrainingGroups
-from experiments.errors import ExperimentError
-from experiments.modules.backbone import load_cross_encoder, load_tokenizer
-from experiments.modules.cross_encoder import CrossEncoder, DevSet, choose_layout
-from experiments.modules.data_module import RerankingData
 from experiments.modules.progress_bar import ProgressBar
+from experiments.modules.ranker import Ranker
 from experiments.schema import Experiment
+from experiments.studies.building import uses_gpu
 from experiments.studies.job import JobFolder
-from experiments.studies.preparation import Prepared, relevance_of
 from experiments.tracking.wandb import NoTracking, WandbJob
-
-# Tokens of one forward pass by device and layout: (training, scoring). On a CPU, as measured with both registry
-# backbones on one thread: packed passes are fastest around 2k tokens (training up to 4k, which spreads the cost of the
-# vocabulary's dense gradient), padded ones at half of that or less. On a GPU large batches fill the device; these were
-# not measured.
-TOKENS_PER_BATCH = {
-    ("cpu", "packed"): (4096, 2048),
-    ("cpu", "padded"): (1024, 1024),
-    ("gpu", "packed"): (16_384, 65_536),
-    ("gpu", "padded"): (16_384, 65_536),
-}
-
-
-def make_module(
-    experiment: Experiment, prepared: Prepared, loss: Callable[[Tensor], Tensor]
-) -> tuple[CrossEncoder, RerankingData, int]:
-    network = load_cross_encoder(experiment.backbone, experiment.model, experiment.seed)
-    device = "gpu" if _uses_gpu(experiment.trainer.accelerator) else "cpu"
-    layout = choose_layout(network, experiment.trainer.layout, device)
-    train_tokens, score_tokens = TOKENS_PER_BATCH[device, layout]
-    wanted = experiment.trainer.tokens_per_batch
-    groups = TrainingGroups(
-        prepared.sampler,
-        prepared.encoder,
-        experiment.batch.queries(experiment.negatives.count),
-        wanted.train or train_tokens,
-    )
-    if groups.queries_per_step % experiment.trainer.devices:
-        raise ExperimentError(
-            f"a step has {groups.queries_per_step} queries, which {experiment.trainer.devices} devices cannot share "
-            f"evenly"
-        )
-    steps = steps_for(experiment, groups)
-    relevance = relevance_of(prepared.collection, prepared.splits["dev"])
-    module = CrossEncoder(
-        network,
-        load_tokenizer(experiment.backbone),
-        loss,
-        experiment.optimizer,
-        steps=steps,
-        seed=experiment.seed,
-        layout=layout,
-        rank_by=experiment.model.rank_by,
-        recompute=experiment.batch.checkpoint,
-        dev=DevSet(prepared.dev, relevance, experiment.measures[0]),
-    )
-    data = RerankingData(
-        groups, prepared.encoder, prepared.dev, wanted.score or score_tokens, experiment.trainer.workers
-    )
-    return module, data, steps
-
-
-def steps_for(experiment: Experiment, groups: TrainingGroups) -> int:
-    """Optimiser steps of the budget, rounded up to whole steps and to a multiple of ``validation.times``, so that the
-    last validation sees the last weights.
-    """
-    size, unit = experiment.budget.size, experiment.budget.unit
-    per_group = 1 if unit == "groups" else experiment.negatives.count + 1
-    if unit == "tokens":
-        steps = spent = 0
-        while spent < size:
-            spent += groups.tokens(steps)
-            steps += 1
-    else:
-        steps = math.ceil(size / (groups.queries_per_step * per_group))
-    times = experiment.validation.times
-    return math.ceil(steps / times) * times
 
 
 def make_trainer(
     experiment: Experiment,
-    module: CrossEncoder,
+    module: Ranker,
     tracking: WandbJob | NoTracking,
     job: JobFolder,
     progress: ProgressBar,
@@ -116,7 +42,7 @@ def make_trainer(
     precision = (
         wanted.precision
         if wanted.precision != "auto"
-        else ("bf16-mixed" if _uses_gpu(wanted.accelerator) else "32-true")
+        else ("bf16-mixed" if uses_gpu(wanted.accelerator) else "32-true")
     )
     with warnings.catch_warnings():
         silence_lightning()
@@ -142,7 +68,7 @@ def make_trainer(
     return trainer, best
 
 
-def select(experiment: Experiment, module: CrossEncoder, best: ModelCheckpoint) -> dict[str, Any]:
+def select(experiment: Experiment, module: Ranker, best: ModelCheckpoint) -> dict[str, Any]:
     """Put the chosen weights into the module; returns what dev said of them."""
     measure = experiment.measures[0]
     value = float(best.best_model_score) if best.best_model_score is not None else float("nan")
@@ -151,10 +77,6 @@ def select(experiment: Experiment, module: CrossEncoder, best: ModelCheckpoint) 
     state = torch.load(Path(str(best.dirpath)) / "best.ckpt", map_location="cpu", weights_only=False)
     module.load_state_dict(state["state_dict"])
     return {"selected": "best", measure: value, "step": int(state["global_step"])}
-
-
-def _uses_gpu(accelerator: str) -> bool:
-    return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
 
 
 def silence_lightning() -> None:

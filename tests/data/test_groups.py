@@ -8,7 +8,8 @@ import torch
 from helpers.tiny import literal_collection, literal_run
 from torch.utils.data import DataLoader
 
-from experiments.data.groups import RunPairs, StepStream, TrainingGroups
+from experiments.data.groups import StepStream, TrainingGroups
+from experiments.data.pair_batches import PairBatcher, RunPairs
 from experiments.data.pairs import PairEncoder, PairTemplate
 from experiments.data.ragged import Ragged
 from experiments.negatives.audit import write_audit
@@ -25,12 +26,11 @@ def groups(tmp_path: Path) -> TrainingGroups:
     collection = literal_collection(tmp_path, passages=12, queries=7, judgements=judged)
     run = literal_run({query: list(range(12)) for query in range(6)})
     relevant = {query: np.array([query]) for query in range(6)}
-    sampler = NegativeSampler(NegativeRule(count=3, depth=12), run, relevant, collection, seed=1)
+    sampler = NegativeSampler(NegativeRule(count=3, depth=12), [run], relevant, collection, seed=1)
     queries = Ragged.of([[10 + i] * 2 for i in range(7)], np.int64)
     passages = Ragged.of([[100 + i] * (i + 1) for i in range(12)], np.int64)
-    return TrainingGroups(
-        sampler, PairEncoder(TEMPLATE, queries, passages, 4, 30), queries_per_step=4, tokens_per_batch=30
-    )
+    batcher = PairBatcher(PairEncoder(TEMPLATE, queries, passages, 4, 30), tokens_per_batch=30)
+    return TrainingGroups(sampler, queries_per_step=4, batcher=batcher)
 
 
 def test_an_epoch_visits_every_query_once(groups: TrainingGroups):
@@ -80,7 +80,7 @@ def test_a_stream_from_a_step_goes_on_as_if_it_had_begun_before(groups: Training
 
 def test_scoring_batches_hold_every_pair_of_a_run_once_over_all_ranks(groups: TrainingGroups):
     run = literal_run({0: [0, 5, 11], 6: [6, 1]})
-    ranks = [RunPairs(run, groups.encoder, 30, rank, 2) for rank in (0, 1)]
+    ranks = [RunPairs(run, groups.batcher.encoder, 30, rank, 2) for rank in (0, 1)]
     places = torch.cat([data[i].places_B for data in ranks for i in range(len(data))])
     assert sorted(places.tolist()) == [0, 1, 2, 3, 4]
     first = ranks[0][0]
@@ -89,9 +89,8 @@ def test_scoring_batches_hold_every_pair_of_a_run_once_over_all_ranks(groups: Tr
 
 
 def test_the_audit_says_where_the_negatives_stood(groups: TrainingGroups, tmp_path: Path):
-    run = literal_run({query: list(range(12)) for query in range(6)})
     collection = literal_collection(tmp_path / "again", passages=12, queries=7)
-    summary = write_audit(groups, 3, run, collection, tmp_path / "drawn.tsv.gz")
+    summary = write_audit(groups, 3, collection, tmp_path / "drawn.tsv.gz")
     ranks = np.concatenate([groups.groups(step).passages_QN[:, 1:].ravel() + 1 for step in range(3)])
     assert summary["rank_in_source"]["mean"] == pytest.approx(ranks.mean())
     assert summary["groups"] == 12

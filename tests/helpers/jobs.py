@@ -6,14 +6,14 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from experiments import launch
+from experiments import composition
 
 ROOT = Path(__file__).parents[2]
 
 
 def composed(*overrides: str) -> DictConfig:
     """The config of ``python -m experiments.train <overrides>``."""
-    launch.register()
+    composition.register()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return compose("config", overrides=list(overrides))
 
@@ -51,7 +51,7 @@ def run(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     from experiments.studies.identity import job_name
 
     config = composed(*overrides)
-    plain = launch.plain(config)
-    experiment = launch.check(config)
-    metrics = run_job(experiment, plain, launch.make_parts(experiment))
+    plain = composition.plain(config)
+    experiment = composition.check(config)
+    metrics = run_job(experiment, plain, composition.make_parts(experiment))
     return metrics, Path(experiment.outputs) / experiment.study / job_name(plain)

@@ -9,7 +9,7 @@ import torch
 from helpers.tiny import write_tiny_bert
 from torch import Tensor
 
-from experiments.data.groups import GroupBatch
+from experiments.data.pair_batches import GroupBatch
 from experiments.data.pairs import PairEncoder, PairTemplate, TokenBatch, micro_batches
 from experiments.data.ragged import Ragged
 from experiments.losses.lce import lce

@@ -10,22 +10,22 @@ import torch
 from helpers.jobs import composed, tiny_overrides
 from helpers.tiny import write_beir_folder, write_tiny_bert
 
-from experiments import launch
+from experiments import composition
 from experiments.data.collection import open_collection
 from experiments.store import Store
+from experiments.studies.building import build
 from experiments.studies.preparation import prepare
-from experiments.studies.training import make_module
 
 STEPS = 6
 
 
 def train_and_score(overrides: list[str], processes: int, result: Path) -> None:
     """Train a few steps and score the test pairs on some processes; the first one writes weights and scores."""
-    experiment = launch.check(composed(*overrides, f"trainer.devices={processes}"))
-    parts = launch.make_parts(experiment)
+    experiment = composition.check(composed(*overrides, f"trainer.devices={processes}"))
+    parts = composition.make_parts(experiment)
     store = Store(experiment.cache)
     prepared = prepare(experiment, open_collection(parts.source, store), parts, store)
-    module, data, _ = make_module(experiment, prepared, parts.loss)
+    training = build(experiment, prepared, parts.loss, store)
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=processes,
@@ -42,7 +42,7 @@ def train_and_score(overrides: list[str], processes: int, result: Path) -> None:
         logger=False,
         callbacks=[Keep(result)],
     )
-    trainer.fit(module, datamodule=data)
+    trainer.fit(training.module, datamodule=training.data)
 
 
 class Keep(pl.Callback):

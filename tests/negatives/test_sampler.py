@@ -34,7 +34,7 @@ def sampler_of(
 ) -> NegativeSampler:
     judged = relevant or {0: [0]}
     positives = {query: np.array(rows) for query, rows in judged.items()}
-    return NegativeSampler(rule, literal_run(rankings or {0: TWELVE}, name), positives, collection, seed)
+    return NegativeSampler(rule, [literal_run(rankings or {0: TWELVE}, name)], positives, collection, seed)
 
 
 def test_a_smaller_draw_is_the_beginning_of_a_larger_one(collection: Collection):

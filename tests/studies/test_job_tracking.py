@@ -8,7 +8,7 @@ from helpers.jobs import composed, run, tiny_overrides
 from helpers.tiny import write_beir_folder, write_tiny_bert
 from helpers.wandb_records import isolated_wandb, read_offline_runs
 
-from experiments import launch
+from experiments import composition
 from experiments.errors import ExperimentError
 
 
@@ -36,7 +36,7 @@ def test_the_record_of_a_finished_job_and_of_a_crashed_one(tmp_path: Path):
         "data=shapes",
         "backbone=random-bert",
     }
-    assert finished["config"]["negatives"] == launch.plain(composed(*overrides))["negatives"]
+    assert finished["config"]["negatives"] == composition.plain(composed(*overrides))["negatives"]
 
     logged = {key for row in finished["history"] for key in row}
     assert logged >= {

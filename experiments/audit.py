@@ -1,0 +1,121 @@
+"""False negatives among the negatives: ``python -m experiments.audit data=beir data.path=...
+audit.depths=[10,50,100]``.
+
+Draws what the rule would draw, from each source and depth, before any training, and reports how many of the negatives
+look relevant: near-duplicates of a positive, passages that are judged relevant, passages that a trained model puts
+above the positive. Takes the keys of ``experiments.train`` and those of ``audit``; writes into
+``outputs/<study>/audit-...``.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from rich.console import Console
+
+from experiments import composition, launch
+from experiments.data.collection import Collection, open_collection
+from experiments.data.splits import Split, by_hash
+from experiments.modules.pair_scorer import load_scorer
+from experiments.negatives.near_duplicates import passage_shingles
+from experiments.negatives.rule import NegativeRule, sources_of
+from experiments.retrieval.retriever import run_for
+from experiments.retrieval.run import Run
+from experiments.schema import Experiment
+from experiments.store import Store, fingerprint
+from experiments.studies.candidate_filters import make_filters
+from experiments.studies.false_negatives import AuditInput, FalseNegativeAudit, audit_negatives
+from experiments.studies.false_negatives_table import cell_rows, pair_rows, print_audit, write_report
+from experiments.studies.preparation import relevance_of, splits_of
+from experiments.tracking.wandb import RunIdentity, WandbJob
+
+composition.register()
+log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+def main(config: DictConfig) -> None:
+    """Audit the negatives of a config, print the table, write it and log it."""
+    experiment = composition.check(config)
+    sources = experiment.audit.sources or [experiment.negatives.source]
+    # Those that are audited are made, whatever a training of this config would draw from or re-rank.
+    names = sorted({name for source in sources for name in sources_of(source)})
+    experiment = replace(experiment, first_stage=names, negatives=replace(experiment.negatives, source=names[0]))
+    found = audit(experiment, sources, launch.parts_of(experiment))
+    print_audit(found, Console(highlight=False))
+    settings = composition.plain(config)
+    name = f"audit-{fingerprint({'data': found.data, **settings})[:8]}"
+    folder = Path(experiment.outputs) / experiment.study / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in write_report(found, folder):
+        print(path)
+    _track(experiment, found, settings, name)
+
+
+def audit(experiment: Experiment, sources: Sequence[str], parts: Any) -> FalseNegativeAudit:
+    """The audit of an experiment's rule over some sources, as ``experiment.audit`` has it."""
+    wanted, store = experiment.audit, Store(experiment.cache)
+    collection = open_collection(parts.source, store)
+    train = _sample(splits_of(experiment, collection, needed=("train",))["train"], wanted.queries, collection)
+    depth = max(wanted.depths)
+    runs = {name: run_for(one, collection, train.queries, depth, store) for name, one in parts.retrievers.items()}
+    given = AuditInput(
+        collection, train.relevant, relevance_of(collection, train), runs, passage_shingles(collection, store)
+    )
+    scorer = load_scorer(wanted.scorer) if wanted.scorer else None
+
+    def filters(rule: NegativeRule, of: Sequence[Run]) -> Any:
+        return make_filters(rule, of, train.relevant, collection, store)
+
+    def score(queries: NDArray[np.int64], passages: NDArray[np.int64]) -> NDArray[np.float32]:
+        assert scorer is not None
+        return scorer.score(collection, queries, passages, store)
+
+    return audit_negatives(
+        given,
+        experiment.negatives,
+        sources=sources,
+        depths=wanted.depths,
+        near_duplicate=wanted.near_duplicate,
+        seed=experiment.seed,
+        filters=filters,
+        score=score if scorer is not None else None,
+        scorer=wanted.scorer,
+        margin=wanted.margin,
+        worst=wanted.worst,
+    )
+
+
+def _sample(split: Split, queries: int | None, collection: Collection) -> Split:
+    """A fixed random sub-set of a split's queries, part of any larger one."""
+    rows = by_hash(collection, split.queries.tolist())[:queries]
+    return Split(split.name, np.sort(np.asarray(rows, np.int64)), {row: split.relevant[row] for row in rows})
+
+
+def _track(experiment: Experiment, found: FalseNegativeAudit, settings: dict[str, Any], name: str) -> None:
+    if experiment.logger.mode == "none":
+        return
+    identity = RunIdentity(
+        study=experiment.study,
+        name=name,
+        id=fingerprint({"study": experiment.study, "audit": name}),
+        tags=(f"data={found.data}", f"rule={experiment.negatives.name}", *(f"source={c.source}" for c in found.cells)),
+        config=settings,
+        job_type="audit",
+    )
+    study, logger = Path(experiment.outputs) / experiment.study, experiment.logger
+    with WandbJob(identity, study, logger.mode, logger.project, logger.entity) as tracking:
+        tracking.log_table("false_negatives", *cell_rows(found))
+        tracking.log_table("worst_pairs", *pair_rows(found))
+        shares = {f"{c.source}/{c.depth}/{sign}": c.shares[sign].mean for c in found.cells for sign in c.shares}
+        tracking.log_summary(shares)
+
+
+if __name__ == "__main__":
+    launch.entry(main)

@@ -1,0 +1,187 @@
+"""From YAML to objects: the composed config as typed and checked settings, and the parts that it names.
+
+With ``experiments.launch`` the only module that knows Hydra.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, InstantiationException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationToMissingValueError,
+    OmegaConfBaseException,
+)
+
+from experiments.errors import ExperimentError
+from experiments.evaluation import measures
+from experiments.negatives.rule import sources_of
+from experiments.schema import Experiment
+from experiments.studies.identity import job_name
+
+CONF = Path(__file__).parents[1] / "conf"
+# Keys that stand beside a part's own settings and are not passed to it.
+LABELS = {"loss": ("name", "logits")}
+SECTIONS = ("data", "trainer", "logger")  # of the schema: objects that have to be made plain again
+
+
+def register() -> None:
+    """Make the schema and the resolvers known to Hydra; in every process that imports ``experiments.train``."""
+    ConfigStore.instance().store(name="experiment_schema", node=Experiment)
+    OmegaConf.register_new_resolver("job_name", lambda *, _root_: job_name(plain(_root_)), replace=True)
+
+
+def settings_of(config: DictConfig) -> DictConfig:
+    """The experiment's part of a composed config, without Hydra's own."""
+    settings = config.copy()
+    OmegaConf.set_struct(settings, False)
+    settings.pop("hydra", None)
+    return settings
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The experiment's part of a composed config, resolved, as plain dictionaries and lists."""
+    resolved = OmegaConf.to_container(settings_of(config), resolve=True)
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def check(config: DictConfig) -> Experiment:
+    """The config as typed objects, every range checked and every part's settings compared with what the part takes.
+
+    Raises:
+        ExperimentError: the message names the key, and what is allowed.
+    """
+    settings = settings_of(config)
+    missing = sorted(str(key) for key in OmegaConf.missing_keys(settings))
+    if missing:
+        raise ExperimentError(f"{', '.join(missing)} must be given: add {missing[0]}=... to the command")
+    experiment = OmegaConf.to_object(settings)
+    assert isinstance(experiment, Experiment)
+    _check_part("data.source", experiment.data.source)
+    _check_part("loss", experiment.loss)
+    for name, part in experiment.retrievers.items():
+        _check_part(f"retrievers.{name}", part)
+    measures.parse(experiment.measures)
+    return experiment
+
+
+def explain(error: BaseException) -> str:
+    """One clear message: which key or option is wrong, and which there are."""
+    cause = error.__cause__
+    if isinstance(error, InstantiationException) and isinstance(cause, ExperimentError):
+        return str(cause)
+    if isinstance(error, InterpolationToMissingValueError):
+        key = str(error.msg or error).splitlines()[0].rpartition(" ")[2]
+        return f"{key} must be given: add {key}=... to the command"
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
+        parent = cause.parent_node
+        known = ", ".join(sorted(str(key) for key in parent)) if isinstance(parent, DictConfig) else "none"
+        where = cause.full_key.rpartition(".")[0]
+        return f"there is no key {cause.full_key}; {f'the keys of {where}' if where else 'the keys'} are {known}"
+    said = str(error).split("\nConfig search path:")[0].strip()
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        return f"{cause.full_key}: {str(cause.msg or cause).splitlines()[0]}"
+    return said.removeprefix("In 'config': ").replace("\n\t", " ").replace("\n\n", ". ")
+
+
+def _settings(key: str, part: Any) -> dict[str, Any]:
+    if not isinstance(part, Mapping) or "_target_" not in part:
+        raise ExperimentError(f"{key} has no _target_: choose one of the files of its group in conf/")
+    return {name: value for name, value in part.items() if name not in LABELS.get(key, ())}
+
+
+def _check_part(key: str, part: Any) -> None:
+    settings = _settings(key, part)
+    if key.startswith("retrievers."):
+        if "name" in settings:
+            raise ExperimentError(f"{key}.name cannot be set: a retriever is called by its key under retrievers")
+        settings.pop("job", None)
+    try:
+        target = get_object(settings["_target_"])
+    except Exception as error:  # Hydra raises many kinds; each means that the name leads nowhere
+        raise ExperimentError(f"{key}._target_: {settings['_target_']} cannot be imported ({error})") from error
+    given = {name for name in settings if not name.startswith("_")}
+    taken = set(inspect.signature(target).parameters)
+    unknown = sorted(given - taken)
+    if unknown:
+        raise ExperimentError(
+            f"{key}.{unknown[0]} does not exist: {settings['_target_']} takes {', '.join(sorted(taken))}"
+        )
+
+
+def roles_of(experiment: Experiment) -> set[str]:
+    """The retrievers that negatives are drawn from or whose runs are re-ranked."""
+    return {*sources_of(experiment.negatives.source), *experiment.first_stage}
+
+
+def make_parts(experiment: Experiment, trained: Callable[[str, Sequence[str]], str] | None = None) -> Any:
+    """The data source, the retrievers that a role names and those whose candidates they take, and the loss.
+
+    ``trained``: trains what a retriever without a checkpoint names as its ``job`` (the retriever's name, the overrides
+    of a job) and returns the folder of the model; None leaves such a retriever without one, which is enough to check
+    it.
+    """
+    from experiments.studies.preparation import Parts
+
+    made: dict[str, Any] = {}
+
+    def retriever(name: str, waiting: tuple[str, ...] = ()) -> Any:
+        if name in waiting:
+            circle = " -> ".join((*waiting, name))
+            raise ExperimentError(f"retrievers.{name}.candidates_from goes round in a circle: {circle}")
+        if name not in made:
+            settings = _settings(f"retrievers.{name}", experiment.retrievers[name])
+            if settings.get("candidates_from"):
+                settings["candidates_from"] = retriever(settings["candidates_from"], (*waiting, name))
+            job = settings.pop("job", None)
+            if job and trained is not None and settings.get("checkpoint") is None:
+                settings["checkpoint"] = trained(name, job)
+            made[name] = instantiate(settings, name=name)
+        return made[name]
+
+    for name in sorted(roles_of(experiment)):
+        retriever(name)
+    return Parts(
+        source=instantiate(_settings("data.source", experiment.data.source)),
+        retrievers=made,
+        loss=instantiate(_settings("loss", experiment.loss)),
+    )
+
+
+def job_of_retriever(name: str, overrides: Sequence[str], parent: Experiment) -> tuple[Experiment, dict[str, Any]]:
+    """The experiment that makes a retriever's model: what ``python -m experiments.train <overrides>`` is, on the data
+    of the experiment that asks for it, run where and as that one is.
+
+    Raises:
+        ExperimentError: the overrides do not compose, or the job itself names a retriever that has to be trained.
+    """
+    where = f"retrievers.{name}.job"
+    before = HydraConfig.instance().cfg
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = compose("config", overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ExperimentError(f"{where}: {explain(error)}") from error
+    finally:
+        HydraConfig.instance().cfg = before
+    for key in ("data", "outputs", "cache", "trainer", "logger"):
+        OmegaConf.update(config, key, asdict(getattr(parent, key)) if key in SECTIONS else getattr(parent, key))
+    config.study = "retrievers"
+    try:
+        experiment = check(config)
+    except (ExperimentError, OmegaConfBaseException) as error:
+        raise ExperimentError(f"{where}: {explain(error)}") from error
+    for role in roles_of(experiment):
+        if experiment.retrievers[role].get("job") and experiment.retrievers[role].get("checkpoint") is None:
+            raise ExperimentError(f"{where}: it would need {role!r}, which has to be trained itself")
+    return experiment, plain(config)

@@ -1,0 +1,284 @@
+"""Scores of query-passage pairs by a trained model: a cross-encoder, or a bi-encoder of one or many vectors a text.
+
+A model is known by the content of its folder and a list of pairs by its rows, so that what was scored once is read from
+the store ever after.
+
+Shapes: P pairs, B pairs of a batch.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from experiments.data.collection import Collection
+from experiments.data.pairs import PairEncoder, PairTemplate, micro_batches
+from experiments.data.tokens import tokens_of
+from experiments.errors import ExperimentError
+from experiments.modules.backbone import quiet
+from experiments.modules.cross_encoder import choose_layout, score_of
+from experiments.modules.packing import packed_logits, padded_logits
+from experiments.progress import tracked
+from experiments.store import Store, file_digest
+
+MAX_LENGTH, MAX_QUERY_TOKENS = 512, 64  # of a cross-encoder's pairs, where its positions reach so far
+TOKENS_PER_BATCH = {"packed": 2_048, "padded": 1_024}  # of a forward pass on a CPU, as for re-ranking
+TOKENS_PER_BATCH_GPU = 65_536
+TEXTS_PER_CHUNK = 2_048  # passages that a bi-encoder holds the vectors of at a time
+PAIRS_PER_CHUNK = 8_192
+DECIDING = (".safetensors", ".bin", ".json", ".txt", ".model")  # files that decide a model's scores
+GIVE = "give the folder of a trained cross-encoder or bi-encoder, such as the folder model of a finished job"
+
+Rows = NDArray[np.int64]
+
+
+class PairScorer(Protocol):
+    """A trained model that gives a pair of a query and a passage a score."""
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What decides its scores, as JSON: the content of its files and how they are used."""
+        ...
+
+    def score(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+        """(P,) the scores of the pairs of query and passage rows (P,), from the store if it has them."""
+        ...
+
+
+def load_scorer(path: str) -> PairScorer:
+    """The model in a folder, or of that name on the hub: with a ``modules.json`` a sentence-transformers bi-encoder,
+    else a cross-encoder in Hugging Face format, such as a job's ``model`` folder.
+
+    Raises:
+        ExperimentError: there is no such folder or model, or it is neither of these.
+    """
+    folder = _folder_of(path)
+    kind = _kind_of(folder)
+    if kind == "CrossEncoder":
+        return CrossEncoderScorer(folder)
+    return BiEncoderScorer(folder, kind)
+
+
+class CachedScorer:
+    """What scorers share: identity by content, and scores kept in the store."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self._fingerprint = {**settings, "files": digest_of(folder)}
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """The content of the folder and the settings."""
+        return self._fingerprint
+
+    def score(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+        """(P,) scores, computed at the first time.
+
+        Raises:
+            ExperimentError: a score is not finite.
+        """
+        rows = np.stack([queries, passages]).astype("<i8")
+        key = {
+            "format": 1,
+            "collection": collection.fingerprint,
+            "scorer": self.fingerprint(),
+            "pairs": hashlib.blake2b(rows.tobytes(), digest_size=16).hexdigest(),
+        }
+
+        def build(target: Path) -> None:
+            scores_P = self.computed(collection, rows[0], rows[1], store)
+            if not np.isfinite(scores_P).all():
+                raise ExperimentError(f"the scorer {self.folder} gives scores that are not finite: it cannot compare")
+            np.save(target / "scores.npy", scores_P)
+
+        scores_P: NDArray[np.float32] = np.load(store.get("pair_scores", key, build) / "scores.npy")
+        return scores_P
+
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+        """(P,) scores, computed now."""
+        raise NotImplementedError
+
+
+class CrossEncoderScorer(CachedScorer):
+    """A sequence classifier of one logit, the score, or of two, whose log-odds are the score.
+
+    Pairs are cut as in training: the query to ``MAX_QUERY_TOKENS``, the passage to what is left of ``MAX_LENGTH``, or
+    of the model's positions.
+
+    Raises:
+        ExperimentError: the folder has no such model, it has no trained head, or more logits.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.network, self.tokenizer = _classifier_of(folder)
+        self.max_length = _max_length(self.network, self.tokenizer)
+        self.max_query_tokens = min(MAX_QUERY_TOKENS, self.max_length // 2)
+        settings = {"kind": "cross_encoder 1", "max_length": self.max_length, "max_query": self.max_query_tokens}
+        super().__init__(folder, settings)
+        self.network.to(self.device)  # type: ignore[arg-type]
+        self.layout = choose_layout(self.network, "auto", "gpu" if self.device.type == "cuda" else "cpu")
+
+    @torch.no_grad()
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+        """(P,) scores, in length-sorted batches."""
+        encoder = PairEncoder(
+            PairTemplate.of(self.tokenizer),
+            tokens_of(collection, "queries", self.tokenizer, self.max_query_tokens, store),
+            tokens_of(collection, "passages", self.tokenizer, self.max_length, store),
+            self.max_query_tokens,
+            self.max_length,
+        )
+        limit = TOKENS_PER_BATCH_GPU if self.device.type == "cuda" else TOKENS_PER_BATCH[self.layout]
+        scores_P = np.empty(len(queries), np.float32)
+        with tracked(f"scoring {len(queries):,} pairs", len(queries)) as advance:
+            for part_B in micro_batches(encoder.lengths(queries, passages), limit):
+                tokens = encoder.join(queries[part_B], passages[part_B]).to(self.device)
+                if self.layout == "packed":
+                    logits_BC = packed_logits(self.network, tokens)
+                else:
+                    logits_BC = padded_logits(self.network, tokens, int(self.tokenizer.pad_token_id or 0))
+                scores_P[part_B] = score_of(logits_BC).cpu().numpy()
+                advance(len(part_B))
+        return scores_P
+
+
+class BiEncoderScorer(CachedScorer):
+    """A ``SentenceTransformer`` or ``MultiVectorEncoder``: each different text is encoded once, as a query or as a
+    document, and a pair's score is the model's own similarity.
+
+    The vectors of all queries are held in memory, those of the passages a chunk at a time.
+    """
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        import sentence_transformers
+
+        super().__init__(folder, {"kind": f"{kind} 1", "sentence_transformers": sentence_transformers.__version__})
+        try:
+            with quiet():
+                self.model: Any = getattr(sentence_transformers, kind)(str(folder), device=str(self.device))
+        except (OSError, ValueError, KeyError) as error:
+            raise ExperimentError(_cannot_load(folder, error)) from error
+
+    @torch.no_grad()
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+        """(P,) similarities."""
+        distinct_queries, query_P = np.unique(queries, return_inverse=True)
+        distinct_passages, passage_P = np.unique(passages, return_inverse=True)
+        order_P = np.argsort(passage_P, kind="stable")
+        bounds = np.searchsorted(passage_P[order_P], np.arange(0, len(distinct_passages) + 1))
+        scores_P = np.empty(len(queries), np.float32)
+        total = len(distinct_queries) + len(distinct_passages)
+        with tracked(f"encoding {total:,} texts", total) as advance:
+            of_queries: list[NDArray[np.float32]] = []
+            for rows in _chunks(distinct_queries, TEXTS_PER_CHUNK):
+                of_queries += self._vectors(self.model.encode_query, collection.queries.texts(rows))
+                advance(len(rows))
+            first = 0
+            for rows in _chunks(distinct_passages, TEXTS_PER_CHUNK):
+                vectors = self._vectors(self.model.encode_document, collection.passages.texts(rows))
+                for part_B in _chunks(order_P[bounds[first] : bounds[first + len(rows)]], PAIRS_PER_CHUNK):
+                    left = [of_queries[i] for i in query_P[part_B]]
+                    right = [vectors[i - first] for i in passage_P[part_B]]
+                    scores_P[part_B] = self._similarity(left, right)
+                first += len(rows)
+                advance(len(rows))
+        return scores_P
+
+    @staticmethod
+    def _vectors(encode: Any, texts: list[str]) -> list[NDArray[np.float32]]:
+        """(D,) or (tokens, D) of each text."""
+        return list(encode(texts, convert_to_numpy=True, show_progress_bar=False))
+
+    def _similarity(self, left: list[NDArray[np.float32]], right: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        if left[0].ndim == 1:  # one vector a text
+            scores = self.model.similarity_pairwise(np.stack(left), np.stack(right))
+        else:
+            scores = self.model.similarity_pairwise(left, right)
+        values: NDArray[np.float32] = scores.float().cpu().numpy()
+        return values
+
+
+def _chunks(rows: Rows, size: int) -> Iterator[Rows]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def digest_of(folder: Path) -> dict[str, str]:
+    """File name -> digest of the content, for the files of a model's folder that decide its scores."""
+    return {
+        str(path.relative_to(folder)): file_digest(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix in DECIDING
+    }
+
+
+def _folder_of(path: str) -> Path:
+    if Path(path).is_dir():
+        return Path(path)
+    from huggingface_hub import snapshot_download
+
+    try:
+        with quiet():
+            return Path(snapshot_download(path, ignore_patterns=["onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot"]))
+    except (OSError, ValueError) as error:
+        raise ExperimentError(
+            f"negatives.filter.scorer is {path!r}: there is no such folder, and no model of this name could be had "
+            f"from the hub ({_first_line(error)}): {GIVE}"
+        ) from error
+
+
+def _kind_of(folder: Path) -> str:
+    if not (folder / "modules.json").is_file():
+        return "CrossEncoder"
+    config = folder / "config_sentence_transformers.json"
+    try:
+        said = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    except ValueError as error:
+        raise ExperimentError(_cannot_load(folder, error)) from error
+    kind = str(said.get("model_type", "SentenceTransformer"))
+    kind = {"ColBERT": "MultiVectorEncoder"}.get(kind, kind)  # PyLate's word for it
+    if kind not in ("CrossEncoder", "SentenceTransformer", "MultiVectorEncoder"):
+        raise ExperimentError(f"negatives.filter.scorer: {folder} holds a {kind}, which is not served: {GIVE}")
+    return kind
+
+
+def _classifier_of(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    try:
+        with quiet():
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+            network, report = AutoModelForSequenceClassification.from_pretrained(
+                folder, dtype=torch.float32, output_loading_info=True
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise ExperimentError(_cannot_load(folder, error)) from error
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ExperimentError(
+            f"negatives.filter.scorer: {folder} is no trained cross-encoder, it lacks weights such as {missing[0]}: "
+            f"{GIVE}"
+        )
+    if network.config.num_labels not in (1, 2):
+        raise ExperimentError(
+            f"negatives.filter.scorer: {folder} has {network.config.num_labels} logits a pair, not one or two: {GIVE}"
+        )
+    return network.eval(), tokenizer
+
+
+def _max_length(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    positions = getattr(network.config, "max_position_embeddings", None) or MAX_LENGTH
+    embeddings = getattr(network.base_model, "embeddings", None)
+    offset = getattr(embeddings, "padding_idx", None)  # RoBERTa's positions begin after it
+    reach = positions if offset is None else positions - offset - 1
+    return int(min(MAX_LENGTH, tokenizer.model_max_length, reach))
+
+
+def _cannot_load(folder: Path, error: BaseException) -> str:
+    return f"negatives.filter.scorer: no model can be loaded from {folder} ({_first_line(error)}): {GIVE}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

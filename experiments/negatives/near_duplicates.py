@@ -1,0 +1,110 @@
+"""How alike two passages are word for word: the Jaccard similarity of their sets of word shingles (Broder 1997).
+
+Exact, not estimated by MinHash: only the candidates of a query are compared with its positives, which are few pairs.
+The sets of all passages are made once, hashed to 64 bits, and kept memory-mapped in the store.
+
+Shapes: C candidates, V shingles of all of them, T words of some texts one after another.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.data.collection import Collection
+from experiments.data.ragged import Ragged, offsets_of
+from experiments.progress import tracked
+from experiments.store import Store
+
+WORD = re.compile(r"\w+")
+# Words a shingle. Documents are compared by longer ones (Broder: 10), but passages may have twenty words: three still
+# tell orders of words apart, and one changed word in the middle of twenty leaves a similarity of 15 / 21 = 0.71.
+SHINGLE = 3
+
+
+@lru_cache(maxsize=2**18)
+def _hash_of(word: str) -> int:
+    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
+
+
+def shingles_of(texts: Iterable[str], words: int = SHINGLE) -> Ragged:
+    """The hashed shingles of each text: ragged uint64, ascending and different within a row.
+
+    Words are runs of letters, digits and underscores, in lower case; every ``words`` neighbours are a shingle. A text
+    with fewer words is one shingle, one without any has none.
+    """
+    hashes = [[_hash_of(word) for word in WORD.findall(text.lower())] for text in texts]
+    lengths = np.array([len(one) for one in hashes], np.int64)
+    words_T = np.array([value for one in hashes for value in one], np.uint64)
+    ends = np.cumsum(lengths)
+    left_T = np.repeat(ends, lengths) - np.arange(len(words_T))  # words from here to the end of the text, this included
+    starts = np.flatnonzero((left_T >= words) | (left_T == np.repeat(lengths, lengths)))
+    values = np.zeros(len(starts), np.uint64)
+    for place in range(words):
+        within = left_T[starts] > place
+        following = np.where(within, words_T[np.minimum(starts + place, len(words_T) - 1)], np.uint64(0))
+        with np.errstate(over="ignore"):
+            values = (values ^ following) * np.uint64(0x9E3779B97F4A7C15)
+            values ^= values >> np.uint64(29)
+    rows = np.repeat(np.arange(len(lengths)), lengths)[starts]
+    order = np.lexsort((values, rows))
+    rows, values = rows[order], values[order]
+    first = np.ones(len(rows), bool)
+    first[1:] = (rows[1:] != rows[:-1]) | (values[1:] != values[:-1])
+    return Ragged(values[first], offsets_of(np.bincount(rows[first], minlength=len(lengths))))
+
+
+def passage_shingles(collection: Collection, store: Store) -> Ragged:
+    """The hashed shingles of every passage row, memory-mapped; made at the first time, read from the store ever after.
+    Eight bytes a word, about.
+    """
+    key = {"format": 1, "collection": collection.fingerprint, "words": SHINGLE}
+    folder = store.get("shingles", key, lambda target: _write_shingles(collection, target))
+    values, offsets = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("shingles", "offsets"))
+    return Ragged(values, offsets)
+
+
+def _write_shingles(collection: Collection, folder: Path) -> None:
+    lengths: list[NDArray[np.int64]] = []
+    raw = folder / "shingles.raw"
+    passages = collection.passages
+    with raw.open("wb") as file, tracked(f"shingling {len(passages):,} passages", len(passages)) as advance:
+        for texts in passages.text_batches():
+            part = shingles_of(texts)
+            file.write(part.values.tobytes())
+            lengths.append(part.lengths)
+            advance(len(texts))
+    offsets = offsets_of(np.concatenate(lengths))
+    np.save(folder / "offsets.npy", offsets)
+    # Written as a .npy, whose header carries the type, through a map: the shingles need not fit into memory.
+    values = np.lib.format.open_memmap(folder / "shingles.npy", mode="w+", dtype=np.uint64, shape=(int(offsets[-1]),))
+    if len(values):
+        values[:] = np.memmap(raw, dtype=np.uint64, mode="r")
+        values.flush()
+    raw.unlink()
+
+
+def similarity(shingles: Ragged, positives: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(C,) the Jaccard similarity of each candidate to the positive that it is most alike.
+
+    ``positives`` and ``candidates``: passage rows. Similarity is 0 to 1; 1 means the same shingles, not quite the same
+    text. Texts without words are like nothing.
+    """
+    starts, lengths_C = shingles.offsets[candidates], shingles.offsets[candidates + 1] - shingles.offsets[candidates]
+    ends = np.cumsum(lengths_C)
+    total = int(ends[-1]) if len(ends) else 0
+    values_V = shingles.values[np.arange(total) + np.repeat(starts - (ends - lengths_C), lengths_C)]
+    owner_V = np.repeat(np.arange(len(candidates)), lengths_C)
+    best_C = np.zeros(len(candidates))
+    for positive in positives:
+        own = np.asarray(shingles[int(positive)])
+        if not len(own):
+            continue
+        found_V = own[np.minimum(np.searchsorted(own, values_V), len(own) - 1)] == values_V
+        shared_C = np.bincount(owner_V[found_V], minlength=len(candidates))
+        best_C = np.maximum(best_C, shared_C / (lengths_C + len(own) - shared_C))
+    return best_C

@@ -1,0 +1,181 @@
+"""ColBERT: exact late interaction over all passages, over another retriever's candidates, or through a PLAID index.
+
+Shapes: Q queries, P passages of a part, N passages of a run or of one query.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.data.collection import Collection
+from experiments.data.ragged import Ragged, offsets_of
+from experiments.errors import ExperimentError
+from experiments.progress import tracked
+from experiments.retrieval import plaid
+from experiments.retrieval.checkpoint import Checkpoint, check_projection, device_of
+from experiments.retrieval.embeddings import Embeddings, embeddings_key, passage_embeddings
+from experiments.retrieval.late_interaction import LateInteractionEncoder, Settings
+from experiments.retrieval.maxsim import Queries, maxsim, maxsim_pairs, rows_at
+from experiments.retrieval.retriever import Retriever, run_for
+from experiments.retrieval.run import Run, run_of
+from experiments.retrieval.topk import QUERIES_AT_ONCE, TopK, joined
+from experiments.store import Store
+
+if TYPE_CHECKING:
+    import torch
+
+INDICES = ("exact", "plaid")
+TRAINED = ", such as the folder of one that python -m experiments.train model=colbert has trained"
+PART_TOKENS = {"cpu": 1 << 16, "cuda": 1 << 20}  # read from disk at a time
+
+
+class ColBERT:
+    """Late interaction (Khattab and Zaharia 2020; Santhanam et al. 2022) with a checkpoint that sentence-transformers
+    can load: Stanford's format (``colbert-ir/colbertv2.0``), PyLate's, or its own.
+
+    ``checkpoint``: a folder or hub id (with a ``revision``), or None for one yet to be trained. ``query_length``,
+    ``document_length``, ``query_expansion``, ``query_marker``, ``document_marker``: None leaves the checkpoint's.
+    ``candidates_from``: a retriever whose top ``candidates`` are re-ranked; None searches all passages. ``index``:
+    ``exact`` computes every score; ``plaid`` searches an approximate index (the package fast-plaid).
+    ``tokens_per_batch``: None suits the device. ``device``: ``auto``, ``cpu``, ``cuda`` ...
+
+    Raises:
+        ExperimentError: a folder that is not there, that holds no model or one without a projection; a setting out of
+        range.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | None = None,
+        revision: str | None = None,
+        query_length: int | None = None,
+        document_length: int | None = None,
+        query_expansion: bool | None = None,
+        query_marker: str | None = None,
+        document_marker: str | None = None,
+        candidates_from: Retriever | None = None,
+        candidates: int = 1000,
+        index: str = "exact",
+        tokens_per_batch: int | None = None,
+        device: str = "auto",
+        name: str = "colbert",
+    ) -> None:
+        for key, value in (
+            ("query_length", query_length),
+            ("document_length", document_length),
+            ("candidates", candidates),
+            ("tokens_per_batch", tokens_per_batch),
+        ):
+            if value is not None and value < 1:
+                raise ExperimentError(f"retrievers.{name}.{key} is {value}: it must be at least 1")
+        if index not in INDICES:
+            raise ExperimentError(f"retrievers.{name}.index is {index!r}: it must be one of {', '.join(INDICES)}")
+        if index == "plaid" and candidates_from is not None:
+            raise ExperimentError(f"retrievers.{name}: index=plaid searches all passages; candidates_from must be null")
+        if index == "plaid":
+            plaid.require(f"retrievers.{name}.index")
+        self.checkpoint = Checkpoint(checkpoint, revision, f"retrievers.{name}", TRAINED)
+        if self.checkpoint.is_folder:
+            check_projection(self.checkpoint)
+        self.name, self.index, self.device = name, index, device
+        self.candidates_from, self.candidates = candidates_from, candidates
+        settings = Settings(query_length, document_length, query_expansion, query_marker, document_marker)
+        self.encoder = LateInteractionEncoder(self.checkpoint, settings, tokens_per_batch, device, name)
+
+    def content(self) -> str:
+        """What identifies the weights: a digest of the folder, or id and revision."""
+        return self.checkpoint.content()
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """The weights, the settings, the candidates' retriever, and the versions of the libraries."""
+        found: dict[str, Any] = {"retriever": "colbert 1", **self.encoder.fingerprint(), "index": self.index}
+        if self.candidates_from is not None:
+            found["candidates_from"] = dict(self.candidates_from.fingerprint())
+            found["candidates"] = self.candidates
+        if self.index == "plaid":
+            found["plaid"] = plaid.fingerprint()
+        return found
+
+    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
+        """The best passages of each query; with ``candidates_from``, of its candidates.
+
+        Raises:
+            ExperimentError: there is no checkpoint yet, or it cannot be used.
+        """
+        depth = min(depth, len(collection.passages))
+        if self.candidates_from is not None:
+            run = run_for(self.candidates_from, collection, queries, self.candidates, store)
+            return self._reranked(collection, run, depth, store)
+        embeddings = passage_embeddings(self.encoder, collection, store)
+        vectors = self._encode_queries(collection, queries)
+        if self.index == "plaid":
+            key = embeddings_key(self.encoder, collection)
+            return plaid.search(self.name, queries, vectors, embeddings, key, depth, device_of(self.device), store)
+        return exact_search(self.name, queries, vectors, embeddings, depth, device_of(self.device))
+
+    def pair_scores(self, collection: Collection, run: Run, store: Store) -> NDArray[np.float32]:
+        """(N,) the score of each query of a run with each of its passages, in the order of ``run.passages.values``.
+
+        Of a run that covers less than half of the collection, only its own passages are encoded.
+        """
+        import torch
+
+        scores_N = np.empty(len(run.passages.values), np.float32)
+        rows = np.unique(run.passages.values)
+        if not len(rows):
+            return scores_N
+        of_all = 2 * len(rows) > len(collection.passages)
+        embeddings = passage_embeddings(self.encoder, collection, store, None if of_all else rows)
+        places_N = embeddings.places(np.asarray(run.passages.values))
+        device = device_of(self.device)
+        with tracked(f"{self.name}: scoring {len(run):,} queries' passages", len(run)) as advance:
+            for start in range(0, len(run), QUERIES_AT_ONCE):
+                vectors = self._encode_queries(collection, run.queries[start : start + QUERIES_AT_ONCE])
+                for i in range(len(vectors)):
+                    span = slice(*run.passages.offsets[start + i : start + i + 2])
+                    query_SD = torch.from_numpy(vectors[i]).to(device)
+                    if span.start < span.stop:
+                        scores_N[span] = maxsim_pairs(query_SD, rows_at(embeddings.vectors, places_N[span])).cpu()
+                    advance(1)
+        return scores_N
+
+    def _encode_queries(self, collection: Collection, queries: NDArray[np.int64]) -> Ragged:
+        return self.encoder.encode_queries(collection.queries.texts(queries))
+
+    def _reranked(self, collection: Collection, run: Run, depth: int, store: Store) -> Run:
+        scores_N = self.pair_scores(collection, run, store)
+        queries_N = np.repeat(run.queries, run.passages.lengths)
+        return first_ranks(run_of(self.name, queries_N, np.asarray(run.passages.values), scores_N), depth)
+
+
+def exact_search(
+    name: str, queries: NDArray[np.int64], vectors: Ragged, embeddings: Embeddings, depth: int, device: "torch.device"
+) -> Run:
+    """The best ``depth`` passages of each query row by MaxSim with every passage; ``vectors``: the queries' tokens.
+
+    Memory holds one part of the passages, and for at most 4,096 queries at a time what they have found so far.
+    """
+    part_tokens = PART_TOKENS.get(device.type, PART_TOKENS["cpu"])
+    starts = range(0, len(queries), QUERIES_AT_ONCE)
+    runs = []
+    with tracked(f"{name}: {len(queries):,} queries x passages", len(embeddings) * len(starts)) as advance:
+        for start in starts:
+            some = np.arange(start, min(start + QUERIES_AT_ONCE, len(queries)))
+            laid_out, best = Queries(rows_at(vectors, some), device), TopK(queries[some], depth)
+            for rows_P, part in embeddings.read(part_tokens):
+                best.add(maxsim(laid_out, part), rows_P)
+                advance(len(rows_P))
+            runs.append(best.run(name))
+    return joined(name, runs)
+
+
+def first_ranks(run: Run, depth: int) -> Run:
+    """A run cut to its first ``depth`` ranks."""
+    lengths = np.minimum(run.passages.lengths, depth)
+    offsets = offsets_of(lengths)
+    kept = np.repeat(run.passages.offsets[:-1] - offsets[:-1], lengths) + np.arange(offsets[-1])
+    return Run(
+        run.name, run.queries, Ragged(run.passages.values[kept], offsets), Ragged(run.scores.values[kept], offsets)
+    )

@@ -1,0 +1,167 @@
+"""Dense retrieval with any single-vector model of sentence-transformers."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.data.collection import Collection
+from experiments.errors import ExperimentError
+from experiments.retrieval import vector_search
+from experiments.retrieval.checkpoint import Checkpoint, device_of, token_budget, token_counts, versions
+from experiments.retrieval.run import Run
+from experiments.store import Store
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+log = logging.getLogger(__name__)
+
+SIMILARITIES = ("cosine", "dot")
+
+
+class Dense:
+    """A bi-encoder: one vector a text, compared by inner product or cosine.
+
+    ``checkpoint``: a folder or hub id (with a ``revision``). ``query_prompt``, ``passage_prompt``: what texts begin
+    with; None takes the model's own. ``max_length``: tokens of a text, None for the model's. ``similarity``:
+    ``cosine``, ``dot``, or None for the model's own. ``normalise``: make vectors of length 1. ``index``: ``exact``, or
+    ``faiss`` for the index that ``faiss_factory`` describes (the package faiss-cpu). ``tokens_per_batch``: None suits
+    the device.
+
+    Raises:
+        ExperimentError: a folder that is not there or holds no model; a setting out of range; faiss is missing.
+    """
+
+    dtype = np.float32
+
+    def __init__(
+        self,
+        checkpoint: str | None = None,
+        revision: str | None = None,
+        query_prompt: str | None = None,
+        passage_prompt: str | None = None,
+        max_length: int | None = None,
+        similarity: str | None = None,
+        normalise: bool = False,
+        index: str = "exact",
+        faiss_factory: str = "HNSW32",
+        tokens_per_batch: int | None = None,
+        device: str = "auto",
+        name: str = "dense",
+    ) -> None:
+        for key, value in (("max_length", max_length), ("tokens_per_batch", tokens_per_batch)):
+            if value is not None and value < 1:
+                raise ExperimentError(f"retrievers.{name}.{key} is {value}: it must be at least 1")
+        if similarity is not None and similarity not in SIMILARITIES:
+            raise ExperimentError(
+                f"retrievers.{name}.similarity is {similarity!r}: it must be null or one of {', '.join(SIMILARITIES)}"
+            )
+        if index not in vector_search.INDICES:
+            allowed = ", ".join(vector_search.INDICES)
+            raise ExperimentError(f"retrievers.{name}.index is {index!r}: it must be one of {allowed}")
+        if index == "faiss":
+            vector_search.require_faiss(f"retrievers.{name}.index")
+        self.checkpoint = Checkpoint(checkpoint, revision, f"retrievers.{name}")
+        self.name, self.index, self.faiss_factory, self.device = name, index, faiss_factory, device
+        self.query_prompt, self.passage_prompt = query_prompt, passage_prompt
+        self.max_length, self.similarity, self.normalise = max_length, similarity, normalise
+        self._tokens_per_batch = tokens_per_batch
+
+    def content(self) -> str:
+        """What identifies the weights: a digest of the folder, or id and revision."""
+        return self.checkpoint.content()
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """The weights, the settings and the versions of the libraries."""
+        return {
+            "retriever": "dense 1",
+            **self.passage_fingerprint(),
+            "query_prompt": self.query_prompt,
+            "similarity": self.similarity,
+            **vector_search.index_fingerprint(self.index, self.faiss_factory),
+        }
+
+    def passage_fingerprint(self) -> Mapping[str, Any]:
+        """All that decides a passage's vector."""
+        return {
+            "encoder": "dense",
+            "checkpoint": self.checkpoint.content(),
+            "passage_prompt": self.passage_prompt,
+            "max_length": self.max_length,
+            "normalise": self.normalise,
+            **versions(),
+        }
+
+    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
+        """The best passages of each query.
+
+        Raises:
+            ExperimentError: there is no checkpoint, or it cannot be used.
+        """
+        vectors_QD = self._encode(collection.queries.texts(queries), "query")
+        return vector_search.retrieve(
+            self,
+            collection,
+            queries,
+            vectors_QD,
+            depth=depth,
+            cosine=self._similarity() == "cosine",
+            factory=self.faiss_factory if self.index == "faiss" else None,
+            device=self.device,
+            store=store,
+        )
+
+    @cached_property
+    def tokens_per_batch(self) -> int:
+        """Of passages, padding included."""
+        return token_budget(self._tokens_per_batch, device_of(self.device))
+
+    @cached_property
+    def model(self) -> "SentenceTransformer":
+        """The loaded checkpoint.
+
+        Raises:
+            ExperimentError: it cannot be loaded.
+        """
+        place = self.checkpoint.place
+        from sentence_transformers import SentenceTransformer
+
+        log.info("%s: loading %s", self.name, place)
+        with self.checkpoint.loading():
+            model = SentenceTransformer(place, revision=self.checkpoint.revision, device=str(device_of(self.device)))
+        if self.max_length is not None:
+            model.max_seq_length = self.max_length
+        return model.eval()
+
+    def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """(B,) tokens of passages, cut to what the model reads."""
+        return token_counts(self.model.tokenizer, texts, self.model.max_seq_length)
+
+    def encode_passages(self, texts: Sequence[str]) -> tuple[NDArray[np.floating[Any]], NDArray[np.int64]]:
+        """(B, D) float32 vectors, and (B,) ones: how many each passage has."""
+        return self._encode(texts, "document"), np.ones(len(texts), np.int64)
+
+    def _encode(self, texts: Sequence[str], task: str) -> NDArray[np.float32]:
+        encode = self.model.encode_query if task == "query" else self.model.encode_document
+        vectors: Any = encode(
+            list(texts),
+            prompt=self.query_prompt if task == "query" else self.passage_prompt,
+            batch_size=64 if task == "query" else len(texts),  # passages come in batches
+            normalize_embeddings=self.normalise,
+            show_progress_bar=False,
+        )
+        return np.asarray(vectors, np.float32)
+
+    def _similarity(self) -> str:
+        if self.similarity is not None:
+            return self.similarity
+        own = str(self.model.similarity_fn_name)
+        if own not in SIMILARITIES:
+            raise ExperimentError(
+                f"retrievers.{self.name}.similarity: the model's own is {own!r}; set {' or '.join(SIMILARITIES)}"
+            )
+        return own

@@ -1,0 +1,174 @@
+"""Token embeddings by a late-interaction checkpoint, through sentence-transformers' ``MultiVectorEncoder``.
+
+Shapes: B texts, L tokens of the longest, T vectors of all texts, D dimensions.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.data.ragged import Ragged
+from experiments.errors import ExperimentError
+from experiments.retrieval.checkpoint import (
+    Checkpoint,
+    check_projection,
+    device_of,
+    token_budget,
+    token_counts,
+    versions,
+)
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+log = logging.getLogger(__name__)
+
+USUAL_QUERY_LENGTH = 32  # of ColBERT, for an expansion that neither the settings nor the checkpoint give a length
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What replaces a checkpoint's own settings; None leaves them.
+
+    ``query_length``, ``document_length``: tokens, special ones and markers included. ``query_expansion``: whether
+    queries are filled up with [MASK] to their length. ``query_marker``, ``document_marker``: what a text begins with.
+    """
+
+    query_length: int | None = None
+    document_length: int | None = None
+    query_expansion: bool | None = None
+    query_marker: str | None = None
+    document_marker: str | None = None
+
+
+class LateInteractionEncoder:
+    """Vectors of tokens, loaded at first use. Any format that ``MultiVectorEncoder`` reads: its own, PyLate's, and that
+    of Stanford's ColBERT.
+    """
+
+    dtype = np.float16
+
+    def __init__(
+        self, checkpoint: Checkpoint, settings: Settings, tokens_per_batch: int | None, device: str, name: str
+    ) -> None:
+        self.checkpoint, self.settings, self.name, self._device = checkpoint, settings, name, device
+        self._tokens_per_batch = tokens_per_batch
+
+    @cached_property
+    def tokens_per_batch(self) -> int:
+        """Of passages, padding included."""
+        return token_budget(self._tokens_per_batch, device_of(self._device))
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """All that decides the vectors of queries and passages."""
+        return {"checkpoint": self.checkpoint.content(), **asdict(self.settings), **versions()}
+
+    def passage_fingerprint(self) -> Mapping[str, Any]:
+        """All that decides the vectors of passages."""
+        of_queries = ("query_length", "query_expansion", "query_marker")
+        return {key: value for key, value in self.fingerprint().items() if key not in of_queries}
+
+    @cached_property
+    def model(self) -> "MultiVectorEncoder":
+        """The loaded checkpoint with the settings in place.
+
+        Raises:
+            ExperimentError: it cannot be loaded, has no projection, or has too few positions.
+        """
+        check_projection(self.checkpoint)
+        from sentence_transformers import MultiVectorEncoder
+
+        log.info("%s: loading %s", self.name, self.checkpoint.place)
+        with self.checkpoint.loading():
+            model = MultiVectorEncoder(
+                self.checkpoint.place, revision=self.checkpoint.revision, device=str(device_of(self._device))
+            )
+            _set_lengths(model[0], self.settings)
+        self._check_positions(model)
+        _set_markers(model, self.settings)
+        return model.eval()
+
+    def _check_positions(self, model: "MultiVectorEncoder") -> None:
+        positions = getattr(getattr(model[0], "config", None), "max_position_embeddings", None)
+        for key in ("query_length", "document_length"):
+            wanted = getattr(self.settings, key)
+            if positions and wanted and wanted > positions:
+                where = self.checkpoint.key.removesuffix("checkpoint") + key
+                raise ExperimentError(f"{where} is {wanted}, but {self.checkpoint.place!r} has {positions} positions")
+
+    def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """(B,) tokens of passages, cut to what the model reads."""
+        most = getattr(self.model[0], "document_length", None) or self.model.max_seq_length
+        return token_counts(self.model.tokenizer, texts, most)
+
+    def encode_passages(self, texts: Sequence[str]) -> tuple[NDArray[np.floating[Any]], NDArray[np.int64]]:
+        """(T, D) float16 vectors of the passages' tokens that are scored, and (B,) how many each passage has.
+
+        As ``MultiVectorEncoder.encode_document`` gives them, but brought over in one piece. A passage none of whose
+        tokens is scored has one vector of zeros.
+        """
+        import torch
+        from sentence_transformers.util import batch_to_device
+
+        model = self.model
+        prompt = next((model.prompts[key] for key in ("document", "passage", "corpus") if key in model.prompts), None)
+        with torch.inference_mode():
+            features = batch_to_device(model.preprocess(list(texts), prompt=prompt, task="document"), model.device)
+            features = model(features, task="document")
+            vectors_BLD, scored_BL = features["token_embeddings"], features["attention_mask"].bool()
+            empty_B = ~scored_BL.any(1)
+            if empty_B.any():
+                vectors_BLD[empty_B] = 0
+                scored_BL[empty_B, 0] = True
+            vectors_TD = vectors_BLD[scored_BL].half().cpu().numpy()
+        return vectors_TD, scored_BL.sum(1).cpu().numpy()
+
+    def encode_queries(self, texts: Sequence[str]) -> Ragged:
+        """Ragged rows of (tokens, D) float32, a row a query.
+
+        For a model whose score is the mean over a query's tokens, not the sum, the vectors are divided by their number.
+        """
+        rows: Any = self.model.encode_query(
+            list(texts),
+            batch_size=max(1, self.tokens_per_batch // USUAL_QUERY_LENGTH),
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        )
+        if self.model.similarity_fn_name == "meanmaxsim":
+            rows = [row / max(1, len(row)) for row in rows]
+        return Ragged.of(list(rows), np.float32)
+
+
+def _set_lengths(transformer: Any, settings: Settings) -> None:
+    own = transformer.query_expansion
+    if settings.document_length is not None:
+        transformer.document_length = settings.document_length
+    transformer.query_expansion = None  # first, because it may not be longer than query_length
+    if settings.query_expansion is False or (own is None and settings.query_expansion is None):
+        own_length = own["length"] if own is not None else transformer.query_length
+        transformer.query_length = settings.query_length or own_length
+        return
+    length = settings.query_length or (own["length"] if own is not None else transformer.query_length)
+    expansion = {**(own or {"strategy": "fixed", "attend": False}), "length": length or USUAL_QUERY_LENGTH}
+    if transformer.query_length is not None:
+        transformer.query_length = max(transformer.query_length, expansion["length"])
+    transformer.query_expansion = expansion
+
+
+def _set_markers(model: "MultiVectorEncoder", settings: Settings) -> None:
+    """Markers are prompts; one that the vocabulary has as a token must not be cut into pieces."""
+    from transformers import AddedToken
+
+    markers = {"query": settings.query_marker, "document": settings.document_marker}
+    vocabulary = model.tokenizer.get_vocab()
+    for task, marker in markers.items():
+        if marker is None:
+            continue
+        model.prompts[task] = f"{marker} " if marker else ""
+        if marker in vocabulary and model.tokenizer.tokenize(marker) != [marker]:
+            model.tokenizer.add_tokens([AddedToken(marker, normalized=False, special=True)], special_tokens=True)

@@ -1,0 +1,127 @@
+"""MaxSim, the score of late interaction: for each token of a query its best similarity to a token of the passage,
+summed over the query's tokens (Khattab and Zaharia 2020, equation 3).
+
+All similarities of a block, query tokens x passage tokens, are one matrix product that stays in the cache, and the
+maximum runs over whole rows of it, because the tokens of a block stand position by position: first the first token of
+every passage, then the second, and so on. Two paddings make that exact rather than masked: a passage shorter than the
+longest of its block repeats its last token, which changes no maximum; a query shorter than the longest of its chunk
+gets rows of zeros, whose maxima are zeros.
+
+Half-precision embeddings are read as they are and computed in fp32, on a CPU or a GPU.
+
+Shapes: Q queries, C queries of a chunk, S tokens of the longest query of a chunk, P passages, L tokens of the longest
+passage of a block, T tokens of all passages, R tokens of a block (L x P), D dimensions, N passages of one query.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.data.ragged import Ragged, offsets_of
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+# Tokens of passages x tokens of queries in one product: 4 MB of similarities fit the cache of a CPU core; a GPU wants
+# more work at a time.
+CPU_BLOCK = (1024, 1024)
+GPU_BLOCK = (32_768, 8_192)
+
+
+@dataclass(frozen=True)
+class QueryChunk:
+    """Some queries of about one length. ``rows_C``: which. ``tokens_DX``: (D, C x S) fp32, the tokens as columns."""
+
+    rows_C: "Tensor"
+    tokens_DX: "Tensor"
+
+
+class Queries:
+    """The token embeddings of Q queries, laid out for scoring.
+
+    ``embeddings``: ragged rows of (tokens, D), float32 or float16. ``device``: where to compute.
+    """
+
+    def __init__(self, embeddings: Ragged, device: "torch.device | str" = "cpu") -> None:
+        import torch
+
+        self.device = torch.device(device)
+        self.embeddings = embeddings
+        self.block_tokens, chunk_tokens = CPU_BLOCK if self.device.type == "cpu" else GPU_BLOCK
+        self.chunks = [_chunk(embeddings, rows, self.device) for rows in _by_length(embeddings.lengths, chunk_tokens)]
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+
+def maxsim(queries: Queries, passages: Ragged) -> "Tensor":
+    """(Q, P) fp32 scores of every query with every passage, on the queries' device.
+
+    ``passages``: ragged rows of (tokens, D), at least one token each, float32 or float16. Passages of one length next
+    to each other are not needed: they are sorted here.
+    """
+    import torch
+
+    tokens_TD = torch.from_numpy(passages.values).to(queries.device)
+    scores_QP = torch.empty(len(queries), len(passages), device=queries.device)
+    for rows_P in _by_length(passages.lengths, queries.block_tokens):
+        places_LP = _token_major(passages.offsets[rows_P], passages.lengths[rows_P])
+        block_RD = tokens_TD[torch.from_numpy(places_LP.ravel()).to(queries.device)].float()
+        columns_P = torch.from_numpy(rows_P).to(queries.device)
+        for chunk in queries.chunks:
+            similar_LPX = (block_RD @ chunk.tokens_DX).view(*places_LP.shape, -1)
+            best_PCS = similar_LPX.amax(0).view(len(rows_P), len(chunk.rows_C), -1)
+            scores_QP[chunk.rows_C[:, None], columns_P] = best_PCS.sum(-1).T
+    return scores_QP
+
+
+def maxsim_pairs(query_SD: "Tensor", passages: Ragged) -> "Tensor":
+    """(N,) fp32 scores of one query with some passages, at least one token each: re-ranking. On the query's device.
+
+    ``query_SD``: fp32 token embeddings.
+    """
+    import torch
+
+    tokens_TD = torch.from_numpy(passages.values).to(query_SD.device).float()
+    lengths_N = torch.from_numpy(passages.lengths).to(query_SD.device)
+    best_NS = torch.segment_reduce(tokens_TD @ query_SD.T, "max", lengths=lengths_N, axis=0)
+    return best_NS.sum(1)
+
+
+def rows_at(embeddings: Ragged, rows: NDArray[np.int64]) -> Ragged:
+    """Some rows of ragged embeddings, in the given order, copied together (out of a memory map, if it is one)."""
+    lengths = embeddings.offsets[rows + 1] - embeddings.offsets[rows]
+    offsets = offsets_of(lengths)
+    places = np.repeat(embeddings.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
+    return Ragged(np.asarray(embeddings.values[places]), offsets)
+
+
+def _chunk(embeddings: Ragged, rows: NDArray[np.int64], device: "torch.device") -> QueryChunk:
+    import torch
+
+    width = max(1, int(embeddings.lengths[rows].max()))
+    tokens_CSD = np.zeros((len(rows), width, embeddings.values.shape[1]), np.float32)
+    for i, row in enumerate(rows):
+        tokens_CSD[i, : len(embeddings[row])] = embeddings[row]
+    flat_XD = torch.from_numpy(tokens_CSD).to(device).flatten(0, 1)
+    return QueryChunk(torch.from_numpy(rows).to(device), flat_XD.T.contiguous())
+
+
+def _by_length(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
+    """Rows sorted by length, longest first, in pieces of at most ``tokens`` once padded, but of one row at least."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        count = max(1, tokens // max(1, int(lengths[order[start]])))
+        yield order[start : start + count]
+        start += count
+
+
+def _token_major(starts_P: NDArray[np.int64], lengths_P: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(L, P) where in the flat tokens token l of passage p stands; past its end, its last token again."""
+    positions_L1 = np.arange(int(lengths_P.max()))[:, None]
+    return starts_P + np.minimum(positions_L1, lengths_P - 1)

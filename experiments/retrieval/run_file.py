@@ -1,0 +1,229 @@
+"""Published runs as a retriever: a file of ColBERTv2's, SPLADE's or Anserini's rankings, or ir_datasets' scored
+documents.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from experiments.data.collection import Collection
+from experiments.errors import ExperimentError
+from experiments.retrieval import run_formats
+from experiments.retrieval.run import Run, run_in_order
+from experiments.retrieval.run_formats import RankedIds
+from experiments.store import Store, file_digest, fingerprint
+
+log = logging.getLogger(__name__)
+
+CATALOGUE = "ir_datasets:"
+FORMATS = ("auto", "trec", "msmarco")
+MISSING = ("error", "empty")
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """The lines of one source that belong to the queries asked for. ``queries``: the row of each line. ``within``: how
+    many lines stand above it in its ranking.
+    """
+
+    queries: NDArray[np.int64]
+    within: NDArray[np.int64]
+    passages: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+class RunFile:
+    """The rankings of one or several files: published runs as a source of negatives or as a first stage.
+
+    ``path``: a file, plain or gzipped, or a list of them whose queries differ (train, dev and test runs are usually
+    separate); or ``ir_datasets:<id>`` for the scored documents of that catalogue's data set. ``format``: ``trec``
+    (query Q0 passage rank score name), ranked by score, equal ones by passage id from the last to the first as in
+    trec_eval; ``msmarco`` (query, passage, rank and perhaps score, separated by tabs), ranked by rank; ``auto`` looks
+    at the first line. ``missing``: whether a query without any line is an ``error`` or has an ``empty`` ranking.
+
+    Raises:
+        ExperimentError: a file that is not there or empty, or an id that the catalogue does not have.
+    """
+
+    def __init__(
+        self, path: str | Sequence[str], format: str = "auto", missing: str = "error", name: str = "run_file"
+    ) -> None:
+        for key, value, allowed in (("format", format, FORMATS), ("missing", missing, MISSING)):
+            if value not in allowed:
+                raise ExperimentError(f"retrievers.{name}.{key} is {value!r}: it must be one of {', '.join(allowed)}")
+        self.name, self.format, self.missing = name, format, missing
+        self.sources = [path] if isinstance(path, str) else [str(one) for one in path]
+        if not self.sources:
+            raise ExperimentError(f"retrievers.{name}.path is empty: name at least one run file")
+        for source in self.sources:
+            if source.startswith(CATALOGUE):
+                _scoreddocs(source, f"retrievers.{name}.path")
+            else:
+                _check_file(Path(source), f"retrievers.{name}.path")
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """The files' content, not their names; the catalogue's ids and version; the settings."""
+        return {
+            "retriever": "run_file 1",
+            "sources": [_content(source) for source in self.sources],
+            "format": self.format,
+            "missing": self.missing,
+        }
+
+    def content(self) -> str:
+        """The digest of the files, or of the catalogue's ids."""
+        return fingerprint([_content(source) for source in self.sources])
+
+    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
+        """The files' best passages of each query, cut to ``depth``; scores are the files' as float32.
+
+        Raises:
+            ExperimentError: a malformed line, a query in two files, a passage twice for a query or unknown to the
+                collection, none of the queries in the files, or one that lacks if ``missing`` is ``error``.
+        """
+        ranked = [self._read(source, store) for source in self.sources]
+        self._check_disjoint(ranked)
+        asked = pa.array(collection.queries.ids(queries), pa.large_string())
+        positions = [
+            pc.fill_null(pc.index_in(asked, value_set=one.query_ids), -1).to_numpy().astype(np.int64) for one in ranked
+        ]
+        self._check_coverage(asked, np.max(positions, axis=0) >= 0)
+        parts = []
+        for source, one, at in zip(self.sources, ranked, positions, strict=True):
+            part = _lines_of(source, one, queries[at >= 0], at[at >= 0], collection)
+            self._check_ranked(source, one, part, depth)
+            parts.append(part)
+        kept = [part.within < depth for part in parts]
+        columns = [
+            np.concatenate([getattr(part, column)[keep] for part, keep in zip(parts, kept, strict=True)])
+            for column in ("queries", "passages", "scores")
+        ]
+        return run_in_order(self.name, *columns)
+
+    def _read(self, source: str, store: Store) -> RankedIds:
+        """A source in ranked order: parsed at the first time, read from the store ever after."""
+
+        def build(folder: Path) -> None:
+            log.info("reading the run %s", source)
+            if source.startswith(CATALOGUE):
+                found = run_formats.read_scoreddocs(_rows(source, f"retrievers.{self.name}.path"), source)
+            else:
+                found = run_formats.read(Path(source), self.format)
+            found.save(folder)
+
+        return RankedIds.load(store.get("run_file", {**_content(source), "format": self.format, "version": 1}, build))
+
+    def _check_disjoint(self, ranked: Sequence[RankedIds]) -> None:
+        every = pa.concat_arrays([one.query_ids for one in ranked])
+        counts = pc.value_counts(every)
+        twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
+        if len(twice):
+            holders = [
+                source
+                for source, one in zip(self.sources, ranked, strict=True)
+                if pc.index(one.query_ids, twice[0]).as_py() >= 0
+            ]
+            raise ExperimentError(
+                f"retrievers.{self.name}.path: {len(twice):,} query id(s) stand in more than one file, such as "
+                f"{twice[0].as_py()!r} in {' and '.join(holders)}: leave one of them out"
+            )
+
+    def _check_coverage(self, asked: Any, found: NDArray[np.bool_]) -> None:
+        absent = asked.filter(pa.array(~found))
+        if not len(absent):
+            return
+        where = ", ".join(self.sources)
+        if len(absent) == len(asked):
+            raise ExperimentError(
+                f"{where}: none of the {len(asked):,} queries asked for is in the run, such as {absent[0].as_py()!r}: "
+                f"add the file of this split to retrievers.{self.name}.path"
+            )
+        lacking = (
+            f"{where}: {len(absent):,} of the {len(asked):,} queries asked for have no line, such as "
+            f"{absent[0].as_py()!r}"
+        )
+        if self.missing == "error":
+            raise ExperimentError(f"{lacking}; retrievers.{self.name}.missing=empty accepts them with an empty ranking")
+        log.warning("%s: their rankings are empty", lacking)
+
+    def _check_ranked(self, source: str, one: RankedIds, part: _Lines, depth: int) -> None:
+        """Some of the catalogue's scored documents are candidates without scores, MS MARCO's top 1000 among them."""
+        if not source.startswith(CATALOGUE) or one.scores.any():
+            return
+        longest = int(part.within.max(initial=-1)) + 1
+        if longest > depth:
+            raise ExperimentError(
+                f"{source} has candidates without scores, up to {longest:,} a query, and so no best {depth:,}: use all "
+                f"of them (negatives.depth, first_stage_depth or validation.depth) or another run"
+            )
+        log.warning("%s has candidates without scores: the order of its passages means nothing", source)
+
+
+def _lines_of(
+    source: str, one: RankedIds, queries: NDArray[np.int64], at: NDArray[np.int64], collection: Collection
+) -> _Lines:
+    """``queries``: their rows. ``at``: their positions in the source."""
+    starts, lengths = one.offsets[at], one.offsets[at + 1] - one.offsets[at]
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    picked = np.repeat(starts, lengths) + within
+    passages = one.passages[picked]
+    distinct = np.flatnonzero(np.bincount(passages, minlength=len(one.passage_ids)))
+    rows = np.empty(len(one.passage_ids), np.int64)
+    rows[distinct] = collection.passages.rows(one.passage_ids.take(pa.array(distinct)).to_pylist(), source)
+    return _Lines(np.repeat(queries, lengths), within, rows[passages], one.scores[picked])
+
+
+def _check_file(path: Path, key: str) -> None:
+    if path.is_dir():
+        raise ExperimentError(f"{key}: {path} is a folder: name the run file in it, or a list of them")
+    if not path.exists():
+        raise ExperimentError(f"{key}: there is no file {path}")
+    if path.stat().st_size == 0:
+        raise ExperimentError(f"{key}: the file {path} is empty")
+
+
+def _content(source: str) -> dict[str, str]:
+    """What identifies a source's content."""
+    if source.startswith(CATALOGUE):
+        return {"ir_datasets": source.removeprefix(CATALOGUE), "catalogue": version("ir-datasets")}
+    state = Path(source).stat()
+    return {"file": _digest(source, state.st_mtime_ns, state.st_size)}
+
+
+@cache
+def _digest(path: str, mtime_ns: int, size: int) -> str:
+    """Time and size make a file that was written anew another entry of the cache."""
+    return file_digest(Path(path))
+
+
+def _scoreddocs(source: str, key: str) -> Any:
+    """The data set of an ``ir_datasets:<id>``, which is known to have scored documents."""
+    import ir_datasets
+
+    one = source.removeprefix(CATALOGUE)
+    try:
+        dataset = ir_datasets.load(one)
+    except KeyError as error:
+        raise ExperimentError(f"{key}: ir_datasets has no data set {one!r}") from error
+    if not dataset.has_scoreddocs():
+        raise ExperimentError(f"{key}: {one!r} has no scoreddocs in ir_datasets; a sub-set of it may have")
+    return dataset
+
+
+def _rows(source: str, key: str) -> Iterator[Any]:
+    try:
+        yield from _scoreddocs(source, key).scoreddocs_iter()
+    except (RuntimeError, OSError, ValueError) as error:
+        raise ExperimentError(
+            f"ir_datasets could not provide the scoreddocs of {source.removeprefix(CATALOGUE)}: {error}. Without a "
+            f"network, lay its source files under the folder that IR_DATASETS_HOME names"
+        ) from error

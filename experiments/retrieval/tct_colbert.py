@@ -1,0 +1,165 @@
+"""TCT-ColBERT (Lin, Yang and Lin 2020, 2021): a single-vector model distilled from ColBERT, as its authors encode it in
+Pyserini.
+
+Shapes: B texts, L tokens of the longest, D dimensions.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.data.collection import Collection
+from experiments.errors import ExperimentError
+from experiments.retrieval import vector_search
+from experiments.retrieval.checkpoint import Checkpoint, device_of, token_budget, token_counts, versions
+from experiments.retrieval.run import Run
+from experiments.store import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+
+QUERY_TOKENS = 36  # filled up with [MASK], all of them attended to
+MARKER_TOKENS = 4  # "[CLS] [Q] " or "[CLS] [D] ": [CLS], [, q or d, ]; left out of the mean
+
+
+class TctColBERT:
+    """TCT-ColBERT: the mean of the last hidden states behind the marker, compared by inner product.
+
+    ``checkpoint``: a folder or hub id (with a ``revision``). ``max_length``: tokens of a passage, marker included.
+    ``index``: ``exact``, or ``faiss`` for the index that ``faiss_factory`` describes (the package faiss-cpu).
+    ``tokens_per_batch``: None suits the device.
+
+    Raises:
+        ExperimentError: a folder that is not there or holds no model; a setting out of range; faiss is missing.
+    """
+
+    dtype = np.float32
+
+    def __init__(
+        self,
+        checkpoint: str | None = "castorini/tct_colbert-v2-hnp-msmarco",
+        revision: str | None = None,
+        max_length: int = 512,
+        index: str = "exact",
+        faiss_factory: str = "HNSW32",
+        tokens_per_batch: int | None = None,
+        device: str = "auto",
+        name: str = "tct_colbert",
+    ) -> None:
+        if max_length <= MARKER_TOKENS:
+            raise ExperimentError(f"retrievers.{name}.max_length is {max_length}: it must be above {MARKER_TOKENS}")
+        if tokens_per_batch is not None and tokens_per_batch < 1:
+            raise ExperimentError(f"retrievers.{name}.tokens_per_batch is {tokens_per_batch}: it must be at least 1")
+        if index not in vector_search.INDICES:
+            allowed = ", ".join(vector_search.INDICES)
+            raise ExperimentError(f"retrievers.{name}.index is {index!r}: it must be one of {allowed}")
+        if index == "faiss":
+            vector_search.require_faiss(f"retrievers.{name}.index")
+        self.checkpoint = Checkpoint(checkpoint, revision, f"retrievers.{name}")
+        self.name, self.max_length, self.device = name, max_length, device
+        self.index, self.faiss_factory, self._tokens_per_batch = index, faiss_factory, tokens_per_batch
+
+    def content(self) -> str:
+        """What identifies the weights: a digest of the folder, or id and revision."""
+        return self.checkpoint.content()
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """The weights, the settings and the versions of the libraries."""
+        return {
+            "retriever": "tct_colbert 1",
+            **self.passage_fingerprint(),
+            **vector_search.index_fingerprint(self.index, self.faiss_factory),
+        }
+
+    def passage_fingerprint(self) -> Mapping[str, Any]:
+        """All that decides a passage's vector."""
+        return {
+            "encoder": "tct_colbert",
+            "checkpoint": self.checkpoint.content(),
+            "max_length": self.max_length,
+            **versions(),
+        }
+
+    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
+        """The best passages of each query.
+
+        Raises:
+            ExperimentError: the checkpoint cannot be used.
+        """
+        return vector_search.retrieve(
+            self,
+            collection,
+            queries,
+            self.encode_queries(collection.queries.texts(queries)),
+            depth=depth,
+            cosine=False,
+            factory=self.faiss_factory if self.index == "faiss" else None,
+            device=self.device,
+            store=store,
+        )
+
+    @cached_property
+    def tokens_per_batch(self) -> int:
+        """Of passages, padding included."""
+        return token_budget(self._tokens_per_batch, device_of(self.device))
+
+    @cached_property
+    def _loaded(self) -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
+        place, revision = self.checkpoint.place, self.checkpoint.revision
+        import torch
+        from transformers import AutoModel, AutoTokenizer
+
+        log.info("%s: loading %s", self.name, place)
+        with self.checkpoint.loading():
+            tokenizer = AutoTokenizer.from_pretrained(place, revision=revision)
+            network = AutoModel.from_pretrained(place, revision=revision, dtype=torch.float32)
+        positions = network.config.max_position_embeddings
+        if self.max_length > positions:
+            raise ExperimentError(
+                f"retrievers.{self.name}.max_length is {self.max_length}, but {place!r} has {positions} positions"
+            )
+        return tokenizer, network.to(device_of(self.device)).eval()
+
+    def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """(B,) tokens of passages with their marker, cut to ``max_length``."""
+        return token_counts(self._loaded[0], [f"[CLS] [D] {text}" for text in texts], self.max_length)
+
+    def encode_passages(self, texts: Sequence[str]) -> tuple[NDArray[np.floating[Any]], NDArray[np.int64]]:
+        """(B, D) float32 vectors, and (B,) ones: how many each passage has."""
+        return self._encode([f"[CLS] [D] {text}" for text in texts], self.max_length), np.ones(len(texts), np.int64)
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(B, D) float32 vectors of queries, each of exactly 36 tokens."""
+        filled = [f"[CLS] [Q] {text}" + "[MASK]" * QUERY_TOKENS for text in texts]
+        per_batch = max(1, self.tokens_per_batch // QUERY_TOKENS)
+        batches = [filled[start : start + per_batch] for start in range(0, len(filled), per_batch)]
+        return np.concatenate([self._encode(batch, QUERY_TOKENS) for batch in batches])
+
+    def _encode(self, texts: list[str], max_length: int) -> NDArray[np.float32]:
+        import torch
+
+        tokenizer, network = self._loaded
+        inputs = tokenizer(
+            texts,
+            add_special_tokens=False,
+            truncation=True,
+            max_length=max_length,
+            padding=True,
+            return_tensors="pt",
+        ).to(network.device)
+        with torch.inference_mode():
+            vectors_BD = mean_after_marker(network(**inputs).last_hidden_state, inputs["attention_mask"])
+        return np.asarray(vectors_BD.cpu().numpy(), np.float32)
+
+
+def mean_after_marker(states_BLD: "Tensor", mask_BL: "Tensor") -> "Tensor":
+    """(B, D) the mean of the states of a text's own tokens; zeros for an empty text."""
+    own_BL1 = mask_BL[:, MARKER_TOKENS:, None].to(states_BLD.dtype)
+    return (states_BLD[:, MARKER_TOKENS:] * own_BL1).sum(1) / own_BL1.sum(1).clamp(min=1)

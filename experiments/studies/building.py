@@ -1,0 +1,161 @@
+"""The parts of a training by the kind of its model: the network in its LightningModule, and the batches it reads."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from experiments.data.groups import Batcher, TrainingGroups
+from experiments.data.pair_batches import PairBatcher, RunPairs
+from experiments.data.pairs import PairEncoder, PairTemplate
+from experiments.data.text_batches import RunTexts, TextBatcher
+from experiments.data.tokens import tokenizer_fingerprint, tokens_of
+from experiments.errors import ExperimentError
+from experiments.modules.backbone import load_cross_encoder, load_tokenizer
+from experiments.modules.colbert import ColBERT
+from experiments.modules.colbert_network import load_colbert
+from experiments.modules.cross_encoder import CrossEncoder, choose_layout
+from experiments.modules.data_module import RankingData
+from experiments.modules.ranker import DevSet, Ranker
+from experiments.modules.text_features import features_of
+from experiments.schema import Experiment
+from experiments.store import Store
+from experiments.studies.preparation import Prepared, relevance_of
+
+# Tokens of one forward pass by device and layout: (training, scoring). On a CPU, as measured with both registry
+# backbones on one thread: packed passes are fastest around 2k tokens (training up to 4k, which spreads the cost of the
+# vocabulary's dense gradient), padded ones at half of that or less. On a GPU large batches fill the device; these were
+# not measured.
+TOKENS_PER_BATCH = {
+    ("cpu", "packed"): (4096, 2048),
+    ("cpu", "padded"): (1024, 1024),
+    ("gpu", "packed"): (16_384, 65_536),
+    ("gpu", "padded"): (16_384, 65_536),
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a trainer is given. ``steps``: optimiser steps of the budget."""
+
+    module: Ranker
+    data: RankingData
+    steps: int
+
+
+def build(experiment: Experiment, prepared: Prepared, loss: Callable[[Tensor], Tensor], store: Store) -> Training:
+    """The module and the data of an experiment, by ``model.kind``.
+
+    Raises:
+        ExperimentError: weights or a tokenizer cannot be loaded or do not fit the settings, or a step cannot be shared
+        by the devices.
+    """
+    return BUILDERS[experiment.model.kind](experiment, prepared, loss, store)
+
+
+def _cross_encoder(
+    experiment: Experiment, prepared: Prepared, loss: Callable[[Tensor], Tensor], store: Store
+) -> Training:
+    network = load_cross_encoder(experiment.backbone, experiment.model, experiment.seed)
+    layout = choose_layout(network, experiment.trainer.layout, _device(experiment))
+    train_tokens, score_tokens = _tokens_per_batch(experiment, layout)
+    encoder = _pair_encoder(experiment, prepared, store)
+    groups = _groups(experiment, prepared, PairBatcher(encoder, train_tokens))
+    steps = steps_for(experiment, groups)
+    module = CrossEncoder(
+        network,
+        load_tokenizer(experiment.backbone),
+        loss,
+        experiment.optimizer,
+        steps=steps,
+        seed=experiment.seed,
+        layout=layout,
+        rank_by=experiment.model.rank_by,
+        recompute=experiment.batch.checkpoint,
+        dev=_dev_set(experiment, prepared),
+    )
+    scoring = partial(RunPairs, encoder=encoder, tokens_per_batch=score_tokens)
+    return Training(module, RankingData(groups, scoring, prepared.dev, experiment.trainer.workers), steps)
+
+
+def _pair_encoder(experiment: Experiment, prepared: Prepared, store: Store) -> PairEncoder:
+    tokenizer, model = load_tokenizer(experiment.backbone), experiment.model
+    identity = tokenizer_fingerprint(tokenizer)
+    queries = tokens_of(prepared.collection, "queries", tokenizer, model.max_query_tokens, store, identity)
+    passages = tokens_of(prepared.collection, "passages", tokenizer, model.max_length, store, identity)
+    return PairEncoder(PairTemplate.of(tokenizer), queries, passages, model.max_query_tokens, model.max_length)
+
+
+def _colbert(experiment: Experiment, prepared: Prepared, loss: Callable[[Tensor], Tensor], store: Store) -> Training:
+    if experiment.trainer.devices > 1:
+        raise ExperimentError(
+            "model=colbert trains on one device: set trainer.devices=1 (negatives are shared within a step)"
+        )
+    encoder = load_colbert(experiment.backbone, experiment.model, experiment.seed)
+    train_tokens, score_tokens = _tokens_per_batch(experiment, "padded")
+    queries, passages = (features_of(prepared.collection, kind, encoder, store) for kind in ("queries", "passages"))
+    batcher = TextBatcher(queries, passages, prepared.splits["train"].relevant, train_tokens)
+    groups = _groups(experiment, prepared, batcher)
+    steps = steps_for(experiment, groups)
+    module = ColBERT(
+        encoder,
+        loss,
+        experiment.optimizer,
+        steps=steps,
+        seed=experiment.seed,
+        in_batch=experiment.model.late_interaction.in_batch,
+        scale=experiment.model.late_interaction.scale,
+        dev=_dev_set(experiment, prepared),
+    )
+    scoring = partial(RunTexts, queries=queries, passages=passages, tokens_per_batch=score_tokens)
+    return Training(module, RankingData(groups, scoring, prepared.dev, experiment.trainer.workers), steps)
+
+
+BUILDERS = {"cross_encoder": _cross_encoder, "colbert": _colbert}
+
+
+def _groups(experiment: Experiment, prepared: Prepared, batcher: Batcher) -> TrainingGroups:
+    queries, devices = experiment.batch.queries(experiment.negatives.count), experiment.trainer.devices
+    if queries % devices:
+        raise ExperimentError(f"a step has {queries} queries, which {devices} devices cannot share evenly")
+    return TrainingGroups(prepared.sampler, queries, batcher)
+
+
+def _dev_set(experiment: Experiment, prepared: Prepared) -> DevSet:
+    relevance = relevance_of(prepared.collection, prepared.splits["dev"])
+    return DevSet(prepared.dev, relevance, experiment.measures[0])
+
+
+def _tokens_per_batch(experiment: Experiment, layout: str) -> tuple[int, int]:
+    train_tokens, score_tokens = TOKENS_PER_BATCH[_device(experiment), layout]
+    wanted = experiment.trainer.tokens_per_batch
+    return wanted.train or train_tokens, wanted.score or score_tokens
+
+
+def _device(experiment: Experiment) -> str:
+    return "gpu" if uses_gpu(experiment.trainer.accelerator) else "cpu"
+
+
+def uses_gpu(accelerator: str) -> bool:
+    """Whether an accelerator, as Lightning names it, is a GPU on this machine."""
+    return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
+
+
+def steps_for(experiment: Experiment, groups: TrainingGroups) -> int:
+    """Optimiser steps of the budget, rounded up to whole steps and to a multiple of ``validation.times``, so that the
+    last validation sees the last weights.
+    """
+    size, unit = experiment.budget.size, experiment.budget.unit
+    per_group = 1 if unit == "groups" else experiment.negatives.count + 1
+    if unit == "tokens":
+        steps = spent = 0
+        while spent < size:
+            spent += groups.tokens(steps)
+            steps += 1
+    else:
+        steps = math.ceil(size / (groups.queries_per_step * per_group))
+    times = experiment.validation.times
+    return math.ceil(steps / times) * times

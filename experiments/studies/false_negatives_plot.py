@@ -1,0 +1,123 @@
+"""An audit of negatives as a picture: the share of suspicious negatives over the depth that they were drawn to, a line
+a source, in the colours of the other pictures.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.studies.false_negatives import Cell, FalseNegativeAudit
+from experiments.studies.false_negatives_table import source_name
+from experiments.studies.plots import COLOURS, DPI, FAINT, HEIGHT, LABEL_GAP, LEADER, MARKERS, STYLE, WIDTH, spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MARGIN = 1.2  # free space left and right of the points, as a factor of the depth
+DODGE = 0.035  # between two sources at one depth, as a share of the depth
+
+
+def draw_audit(audit: FalseNegativeAudit, folder: Path) -> list[Path]:
+    """Draw the picture as PNG and SVG into ``folder``; the paths of the files."""
+    import matplotlib
+
+    paths: list[Path] = []
+    with matplotlib.rc_context(STYLE):
+        figure = audit_figure(audit)
+        for suffix, metadata in (("png", {}), ("svg", {"Date": None})):
+            paths.append(folder / f"suspicious_by_depth.{suffix}")
+            figure.savefig(paths[-1], dpi=DPI, metadata=metadata)
+    return paths
+
+
+def audit_figure(audit: FalseNegativeAudit) -> "Figure":
+    """The share of suspicious negatives in per cent over depth, with 95 % intervals."""
+    from matplotlib.figure import Figure
+
+    lines: dict[str, list[Cell]] = {}
+    for cell in audit.cells:
+        lines.setdefault(cell.source, []).append(cell)
+    depths = sorted({cell.depth for cell in audit.cells})
+    figure = Figure(figsize=(WIDTH, HEIGHT))
+    axes = figure.subplots()
+    _set_axes(axes, depths)
+    ends = []
+    for index, (source, cells) in enumerate(lines.items()):
+        shift = 1 + DODGE * (index - (len(lines) - 1) / 2)
+        ends.append((source_name(source), *_draw_line(axes, sorted(cells, key=lambda cell: cell.depth), index, shift)))
+    axes.set_ylim(bottom=0)
+    _label_lines(axes, ends)
+    title = f"Suspicious negatives on {audit.data}, {max(cell.queries for cell in audit.cells):,} queries"
+    figure.text(0.02, 0.965, title, size=11, weight="bold", va="top")
+    figure.text(0.02, 0.905, _explanation(audit), size=7.5, color=FAINT, va="top", linespacing=1.35)
+    widest = max(len(source_name(source)) for source in lines)
+    figure.subplots_adjust(left=0.135, right=max(0.45, 0.95 - 0.0122 * widest), bottom=0.125, top=0.8)
+    return figure
+
+
+def _set_axes(axes: "Axes", depths: Sequence[int]) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    axes.set_xscale("log")
+    axes.set_xlim(depths[0] / MARGIN, depths[-1] * MARGIN)
+    # Neighbours nearer than this would print over each other.
+    shown = [depths[0], *(after for before, after in pairwise(depths) if after >= 1.15 * before)]
+    axes.set_xticks(shown, [f"{depth:,}" for depth in shown])
+    axes.set_xticks([], minor=True)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
+    axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel("depth of the source's ranking")
+    axes.set_ylabel("suspicious negatives")
+
+
+def _draw_line(axes: "Axes", cells: Sequence[Cell], index: int, shift: float) -> tuple[str, float, float]:
+    """Draw one source, moved by a factor of the depth; its colour, and where it ends."""
+    colour = COLOURS[index % len(COLOURS)]
+    shares = [cell.shares["suspicious"] for cell in cells]
+    x = [cell.depth * shift for cell in cells]
+    y = [100 * share.mean for share in shares]
+    bars = [[100 * (share.mean - share.low) for share in shares], [100 * (share.high - share.mean) for share in shares]]
+    axes.errorbar(x, y, yerr=bars, fmt="none", ecolor=colour, elinewidth=1, capsize=2, alpha=0.75, zorder=2)
+    axes.plot(
+        x,
+        y,
+        color=colour,
+        linewidth=1.6,
+        marker=MARKERS[index % len(MARKERS)],
+        markersize=5.5,
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+        zorder=3,
+    )
+    return colour, x[-1], y[-1]
+
+
+def _label_lines(axes: "Axes", ends: Sequence[tuple[str, str, float, float]]) -> None:
+    low, high = axes.get_ylim()
+    heights = spread([(y - low) / (high - low) for *_, y in ends], min(LABEL_GAP, 1 / len(ends)))
+    for (name, colour, x, y), height in zip(ends, heights, strict=True):
+        axes.annotate(
+            name,
+            xy=(x, y),
+            xytext=(1.025, height),
+            textcoords="axes fraction",
+            color=colour,
+            va="center",
+            ha="left",
+            arrowprops={"color": colour} | LEADER,
+        )
+
+
+def _explanation(audit: FalseNegativeAudit) -> str:
+    signs = f"word similarity of {audit.near_duplicate:g} or more to a positive, or judged relevant"
+    if audit.margin is not None:
+        signs = (
+            f"word similarity of {audit.near_duplicate:g} or more to a positive, judged relevant, or scored above it"
+        )
+    return (
+        f"Share of the {audit.count} negatives a query with {signs}.\n"
+        "Bars: 95 % interval, bootstrap over queries. A suspicion is no proof."
+    )

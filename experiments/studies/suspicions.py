@@ -1,0 +1,130 @@
+"""What speaks for a negative being relevant, for every different pair of a query and a drawn negative.
+
+Shapes: U different (query, negative) pairs of all draws, Q queries, N negatives a group.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.data.collection import Collection
+from experiments.data.ragged import Ragged
+from experiments.negatives.filters import PairScores
+from experiments.negatives.near_duplicates import similarity
+
+Rows = NDArray[np.int64]
+TEXTS_PER_CHUNK = 20_000
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Different pairs, ascending by query and negative. ``passages``: how many the collection has."""
+
+    queries_U: Rows
+    negatives_U: Rows
+    passages: int
+
+    @classmethod
+    def of(cls, draws: Sequence[tuple[Rows, Rows]], passages: int) -> "Pairs":
+        """From draws: (Q,) query rows and (Q, N) negatives each."""
+        keys = np.unique(np.concatenate([(q[:, None] * passages + n).ravel() for q, n in draws]))
+        return cls(keys // passages, keys % passages, passages)
+
+    def __len__(self) -> int:
+        return len(self.queries_U)
+
+    def places(self, queries_Q: Rows, negatives_QN: Rows) -> Rows:
+        """(Q, N) where the pairs of a draw stand."""
+        keys_U = self.queries_U * self.passages + self.negatives_U
+        places: Rows = np.searchsorted(keys_U, queries_Q[:, None] * self.passages + negatives_QN)
+        return places
+
+
+@dataclass(frozen=True)
+class Suspicions:
+    """What was found, (U,) each. ``nearest_U``: the positive that is most alike. ``score_U``: of the negative;
+    ``best_U``: of the best-scored positive. These two and ``above_positive`` are None where nothing was scored.
+    """
+
+    similarity_U: NDArray[np.float64]
+    nearest_U: Rows
+    exact_duplicate: NDArray[np.bool_]
+    near_duplicate: NDArray[np.bool_]
+    judged_relevant: NDArray[np.bool_]
+    above_positive: NDArray[np.bool_] | None
+    score_U: NDArray[np.float64] | None
+    best_U: NDArray[np.float64] | None
+
+    @property
+    def suspicious(self) -> NDArray[np.bool_]:
+        """Whether anything speaks against a pair."""
+        either = self.exact_duplicate | self.near_duplicate | self.judged_relevant
+        return either if self.above_positive is None else either | self.above_positive
+
+    def order(self) -> Rows:
+        """(U,) places from the most to the least suspicious: by the number of signs, then the same text, judgements,
+        similarity, and how far a negative's score exceeds the positive's.
+        """
+        above = np.zeros(len(self.nearest_U), bool) if self.above_positive is None else self.above_positive
+        excess = np.zeros(len(above))
+        if self.score_U is not None and self.best_U is not None:
+            excess = self.score_U - self.best_U
+        signs = self.exact_duplicate.astype(int) + self.near_duplicate + self.judged_relevant + above
+        keys = (signs, self.exact_duplicate, self.judged_relevant, self.similarity_U, excess)
+        return np.lexsort([-key.astype(float) for key in reversed(keys)])
+
+
+def look_at(
+    pairs: Pairs,
+    collection: Collection,
+    relevant: Mapping[int, Rows],
+    judged: Mapping[int, Mapping[int, int]],
+    shingles: Ragged,
+    near_duplicate: float,
+    scores: PairScores | None,
+    margin: float,
+) -> Suspicions:
+    """Look at every pair. ``near_duplicate``: the least similarity that counts. ``margin``: a negative is above the
+    positive if its score exceeds the best-scored positive's less this.
+    """
+    queries, starts = np.unique(pairs.queries_U, return_index=True)
+    spans = [slice(start, end) for start, end in zip(starts, [*starts[1:], len(pairs)], strict=True)]
+    positives = [relevant[int(query)] for query in queries]
+    texts = _normalised(collection, np.unique(np.concatenate([pairs.negatives_U, *positives])))
+    similarity_U, nearest_U = np.zeros(len(pairs)), np.zeros(len(pairs), np.int64)
+    exact_U, judged_U = np.zeros(len(pairs), bool), np.zeros(len(pairs), bool)
+    score_U, best_U = np.full(len(pairs), np.nan), np.full(len(pairs), np.nan)
+    for query, own, span in zip(queries.tolist(), positives, spans, strict=True):
+        negatives = pairs.negatives_U[span]
+        alike = np.stack([similarity(shingles, own[i : i + 1], negatives) for i in range(len(own))])
+        same = np.stack([[texts[int(n)] == texts[int(p)] for n in negatives] for p in own])
+        similarity_U[span], exact_U[span] = alike.max(axis=0), same.any(axis=0)
+        nearest_U[span] = own[(alike + same).argmax(axis=0)]
+        grades = judged.get(query, {})
+        judged_U[span] = [grades.get(int(negative), 0) >= 1 for negative in negatives]
+        if scores is not None:
+            score_U[span], best_U[span] = scores.get(query, negatives), scores.get(query, own).max()
+    known = scores is not None
+    return Suspicions(
+        similarity_U=similarity_U,
+        nearest_U=nearest_U,
+        exact_duplicate=exact_U,
+        near_duplicate=similarity_U >= near_duplicate,
+        judged_relevant=judged_U,
+        above_positive=score_U > best_U - margin if known else None,
+        score_U=score_U if known else None,
+        best_U=best_U if known else None,
+    )
+
+
+def _normalised(collection: Collection, rows: Rows) -> dict[int, bytes]:
+    """Passage row -> a digest of its text in lower case with single spaces."""
+    digests: dict[int, bytes] = {}
+    for start in range(0, len(rows), TEXTS_PER_CHUNK):
+        some = rows[start : start + TEXTS_PER_CHUNK]
+        for row, text in zip(some.tolist(), collection.passages.texts(some), strict=True):
+            digests[row] = hashlib.blake2b(" ".join(text.lower().split()).encode(), digest_size=16).digest()
+    return digests

@@ -1,0 +1,120 @@
+"""A trained model on the test queries: each first stage re-ranked; a retriever also searches the whole collection."""
+
+import hashlib
+import logging
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from numpy.typing import NDArray
+
+from experiments.evaluation.measures import evaluate, rerank
+from experiments.modules.progress_bar import ProgressBar
+from experiments.retrieval.colbert import ColBERT
+from experiments.retrieval.retriever import run_for
+from experiments.retrieval.run import Run, write_trec
+from experiments.schema import Experiment
+from experiments.store import Store
+from experiments.studies.building import Training
+from experiments.studies.job import JobFolder
+from experiments.studies.preparation import Prepared, relevance_of
+from experiments.tracking.wandb import NoTracking, WandbJob
+
+log = logging.getLogger(__name__)
+
+
+class Testing:
+    """Measures a job's model, whose exported folder is there, and writes what it finds into the job's folder."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        prepared: Prepared,
+        training: Training,
+        trainer: pl.Trainer,
+        progress: ProgressBar,
+        job: JobFolder,
+        tracking: WandbJob | NoTracking,
+        store: Store,
+    ) -> None:
+        self.experiment, self.prepared, self.training = experiment, prepared, training
+        self.trainer, self.progress, self.job, self.tracking, self.store = trainer, progress, job, tracking, store
+        self.collection, self.measures = prepared.collection, experiment.measures
+        self.retriever = (
+            ColBERT(checkpoint=str(job.model), name=experiment.model.kind)
+            if experiment.model.kind == "colbert"
+            else None
+        )
+
+    def first_stages(self) -> dict[str, Any]:
+        """Measures of every first stage, re-ranked and as it was; empty in all but the first process."""
+        found = {}
+        for name, candidates in self.prepared.candidates.items():
+            scores = self._scores(name, candidates)
+            if self.trainer.is_global_zero:
+                found[name] = self._report(self.prepared.test[name], candidates, scores)
+        return found
+
+    def _scores(self, name: str, run: Run) -> NDArray[np.float32]:
+        """One float32 for each passage of a run, in its order."""
+        if self.retriever is not None:
+            return self.retriever.pair_scores(self.collection, run, self.store)
+        self.progress.scoring = f"re-ranking {name}"
+        place = (self.trainer.global_rank, self.trainer.world_size)
+        loader = self.training.data.run_loader(run, place)
+        self.trainer.predict(self.training.module, dataloaders=loader, return_predictions=False)
+        scores: NDArray[np.float32] = self.training.module.gathered_scores().numpy()
+        return scores
+
+    def _report(self, first_stage: Run, candidates: Run, scores: NDArray[np.float32]) -> dict[str, Any]:
+        """Measure the re-ranked run and the first stage itself, and write both into the job's folder."""
+        collection, measures, name = self.collection, self.measures, first_stage.name
+        relevance = relevance_of(collection, self.prepared.splits["test"])
+        reranked, ties = rerank(candidates, scores, self.job.folder.name)
+        after, before = evaluate(reranked, relevance, measures), evaluate(first_stage, relevance, measures)
+        path = self.job.folder / f"run.{name}.trec.gz"
+        write_trec(reranked, collection, path)
+        query_ids = collection.queries.ids(after.queries)
+        columns = {one: after.per_query[one].tolist() for one in measures}
+        columns |= {f"first_stage:{one}": before.per_query[one].tolist() for one in measures}
+        self.job.write_per_query(name, query_ids, columns)
+        texts = collection.queries.texts(after.queries)
+        self.tracking.log_table(
+            f"per_query/{name}",
+            ["query", "text", *columns],
+            ([one, text, *values] for one, text, *values in zip(query_ids, texts, *columns.values(), strict=True)),
+        )
+        self.tracking.log_run_file(name, path)
+        return {
+            **after.mean,
+            "first_stage": before.mean,
+            "first_stage_digest": _digest(first_stage),
+            "ties": ties,
+            "queries": len(query_ids),
+            "pairs": len(scores),
+        }
+
+    def whole_collection(self) -> dict[str, Any]:
+        """Measures of a retriever over the whole collection, on dev and test, beside the first stages on the same
+        queries; empty for a model that only re-ranks.
+        """
+        if self.retriever is None:
+            return {}
+        found: dict[str, Any] = {}
+        beside = {"dev": {self.prepared.dev.name: self.prepared.dev}, "test": self.prepared.test}
+        for split, others in beside.items():
+            queries, depth = self.prepared.splits[split].queries, self.experiment.first_stage_depth
+            run = run_for(self.retriever, self.collection, queries, depth, self.store)
+            relevance = relevance_of(self.collection, self.prepared.splits[split])
+            found[split] = {one.name: evaluate(one, relevance, self.measures).mean for one in (run, *others.values())}
+            said = ", ".join(f"{name} {values[self.measures[0]]:.3f}" for name, values in found[split].items())
+            log.info("%s of the whole collection on %s: %s", self.measures[0], split, said)
+            if split == "test":
+                write_trec(run, self.collection, self.job.folder / "run.whole_collection.trec.gz")
+        return found
+
+
+def _digest(run: Run) -> str:
+    """Of a run's rankings, so that two of the same name can be told apart."""
+    parts = (run.queries, run.passages.offsets, run.passages.values)
+    return hashlib.blake2b(b"".join(np.ascontiguousarray(one).tobytes() for one in parts), digest_size=8).hexdigest()
