@@ -1,14 +1,13 @@
-"""False negatives among the negatives: ``python -m experiments.audit data=beir data.path=...
-audit.depths=[10,50,100]``.
+"""False negatives among the negatives: ``python -m experiments.audit data=beir data.path=my/folder``.
 
 Draws what the rule would draw, from each source and depth, before any training, and reports how many of the negatives
-look relevant: near-duplicates of a positive, passages that are judged relevant, passages that a trained model puts
-above the positive. Takes the keys of ``experiments.train`` and those of ``audit``; writes into
-``outputs/<study>/audit-...``.
+look relevant: near-duplicates of a positive, passages that are judged relevant, passages that answer a twin of the
+query, passages that a trained model puts above the positive. Takes the keys of ``experiments.train`` and those of
+``audit``; writes into ``outputs/<study>/audit-...``.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from experiments.data.splits import Split, by_hash
 from experiments.modules.pair_scorer import load_scorer
 from experiments.negatives.near_duplicates import passage_shingles
 from experiments.negatives.rule import NegativeRule, sources_of
+from experiments.negatives.twin_queries import TwinQueries
 from experiments.retrieval.retriever import run_for
 from experiments.retrieval.run import Run
 from experiments.schema import Experiment
@@ -32,10 +32,17 @@ from experiments.store import Store, fingerprint
 from experiments.studies.candidate_filters import make_filters
 from experiments.studies.false_negatives import AuditInput, FalseNegativeAudit, audit_negatives
 from experiments.studies.false_negatives_table import cell_rows, pair_rows, print_audit, write_report
+from experiments.studies.identity import INCIDENTAL
 from experiments.studies.preparation import relevance_of, splits_of
 from experiments.tracking.wandb import RunIdentity, WandbJob
 
-composition.register()
+
+def audit_name(config: Mapping[str, Any]) -> str:
+    """The name of an audit's folder: of another config, another one."""
+    return f"audit-{fingerprint({key: value for key, value in config.items() if key not in INCIDENTAL})[:8]}"
+
+
+composition.register(audit_name)
 log = logging.getLogger(__name__)
 
 
@@ -50,7 +57,7 @@ def main(config: DictConfig) -> None:
     found = audit(experiment, sources, launch.parts_of(experiment))
     print_audit(found, Console(highlight=False))
     settings = composition.plain(config)
-    name = f"audit-{fingerprint({'data': found.data, **settings})[:8]}"
+    name = audit_name(settings)
     folder = Path(experiment.outputs) / experiment.study / name
     folder.mkdir(parents=True, exist_ok=True)
     for path in write_report(found, folder):
@@ -62,16 +69,22 @@ def audit(experiment: Experiment, sources: Sequence[str], parts: Any) -> FalseNe
     """The audit of an experiment's rule over some sources, as ``experiment.audit`` has it."""
     wanted, store = experiment.audit, Store(experiment.cache)
     collection = open_collection(parts.source, store)
-    train = _sample(splits_of(experiment, collection, needed=("train",))["train"], wanted.queries, collection)
+    every = splits_of(experiment, collection, needed=("train",))["train"]
+    train = _sample(every, wanted.queries, collection)
     depth = max(wanted.depths)
     runs = {name: run_for(one, collection, train.queries, depth, store) for name, one in parts.retrievers.items()}
     given = AuditInput(
-        collection, train.relevant, relevance_of(collection, train), runs, passage_shingles(collection, store)
+        collection,
+        train.relevant,
+        relevance_of(collection, train),
+        runs,
+        passage_shingles(collection, store),
+        TwinQueries.of(collection, every.relevant),  # a twin need not be in the sample
     )
     scorer = load_scorer(wanted.scorer) if wanted.scorer else None
 
     def filters(rule: NegativeRule, of: Sequence[Run]) -> Any:
-        return make_filters(rule, of, train.relevant, collection, store)
+        return make_filters(rule, of, train.relevant, collection, store, given.twins)
 
     def score(queries: NDArray[np.int64], passages: NDArray[np.int64]) -> NDArray[np.float32]:
         assert scorer is not None
@@ -83,6 +96,7 @@ def audit(experiment: Experiment, sources: Sequence[str], parts: Any) -> FalseNe
         sources=sources,
         depths=wanted.depths,
         near_duplicate=wanted.near_duplicate,
+        twin_query=wanted.twin_query,
         seed=experiment.seed,
         filters=filters,
         score=score if scorer is not None else None,

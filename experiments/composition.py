@@ -4,14 +4,16 @@ With ``experiments.launch`` the only module that knows Hydra.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -31,13 +33,15 @@ from experiments.studies.identity import job_name
 CONF = Path(__file__).parents[1] / "conf"
 # Keys that stand beside a part's own settings and are not passed to it.
 LABELS = {"loss": ("name", "logits")}
-SECTIONS = ("data", "trainer", "logger")  # of the schema: objects that have to be made plain again
 
 
-def register() -> None:
-    """Make the schema and the resolvers known to Hydra; in every process that imports ``experiments.train``."""
+def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
+    """Make the schema and the resolvers known to Hydra; in every process that imports an entry point.
+
+    ``name_of``: of a resolved config, the name of the folder that the entry point writes into.
+    """
     ConfigStore.instance().store(name="experiment_schema", node=Experiment)
-    OmegaConf.register_new_resolver("job_name", lambda *, _root_: job_name(plain(_root_)), replace=True)
+    OmegaConf.register_new_resolver("job_name", lambda *, _root_: name_of(plain(_root_)), replace=True)
 
 
 def settings_of(config: DictConfig) -> DictConfig:
@@ -124,12 +128,11 @@ def roles_of(experiment: Experiment) -> set[str]:
     return {*sources_of(experiment.negatives.source), *experiment.first_stage}
 
 
-def make_parts(experiment: Experiment, trained: Callable[[str, Sequence[str]], str] | None = None) -> Any:
+def make_parts(experiment: Experiment, trained: Callable[[str, str], str] | None = None) -> Any:
     """The data source, the retrievers that a role names and those whose candidates they take, and the loss.
 
-    ``trained``: trains what a retriever without a checkpoint names as its ``job`` (the retriever's name, the overrides
-    of a job) and returns the folder of the model; None leaves such a retriever without one, which is enough to check
-    it.
+    ``trained``: trains what a retriever without a checkpoint names as its ``job`` (the retriever's name, the job) and
+    returns the folder of the model; None leaves such a retriever without one, which is enough to check it.
     """
     from experiments.studies.preparation import Parts
 
@@ -158,25 +161,34 @@ def make_parts(experiment: Experiment, trained: Callable[[str, Sequence[str]], s
     )
 
 
-def job_of_retriever(name: str, overrides: Sequence[str], parent: Experiment) -> tuple[Experiment, dict[str, Any]]:
-    """The experiment that makes a retriever's model: what ``python -m experiments.train <overrides>`` is, on the data
+@contextmanager
+def _hydra_of_its_own() -> Iterator[None]:
+    """A Hydra for composing another config while one is at work: there can be only one at a time."""
+    at_work, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = at_work
+
+
+def job_of_retriever(name: str, job: str, parent: Experiment) -> tuple[Experiment, dict[str, Any]]:
+    """The experiment that makes a retriever's model: what ``python -m experiments.train <job>`` is, on the data
     of the experiment that asks for it, run where and as that one is.
 
     Raises:
-        ExperimentError: the overrides do not compose, or the job itself names a retriever that has to be trained.
+        ExperimentError: the job does not compose, or the job itself names a retriever that has to be trained.
     """
     where = f"retrievers.{name}.job"
-    before = HydraConfig.instance().cfg
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("config", overrides=list(overrides))
+        with _hydra_of_its_own():
+            config = compose("config", overrides=shlex.split(job))
     except (HydraException, OmegaConfBaseException) as error:
         raise ExperimentError(f"{where}: {explain(error)}") from error
-    finally:
-        HydraConfig.instance().cfg = before
-    for key in ("data", "outputs", "cache", "trainer", "logger"):
-        OmegaConf.update(config, key, asdict(getattr(parent, key)) if key in SECTIONS else getattr(parent, key))
-    config.study = "retrievers"
+    inherited = {key: asdict(getattr(parent, key)) for key in ("data", "trainer", "logger")}
+    inherited |= {"outputs": parent.outputs, "cache": parent.cache, "study": "retrievers"}
+    config = OmegaConf.merge(OmegaConf.structured(Experiment), plain(config) | inherited)
+    assert isinstance(config, DictConfig)
     try:
         experiment = check(config)
     except (ExperimentError, OmegaConfBaseException) as error:

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -67,7 +67,7 @@ def parts_of(experiment: Experiment) -> Any:
     return make_parts(experiment, partial(train_retriever, experiment))
 
 
-def train_retriever(parent: Experiment, name: str, overrides: Sequence[str]) -> str:
+def train_retriever(parent: Experiment, name: str, job: str) -> str:
     """Train the model of a retriever unless it is there, and return its folder; of several processes that ask for it
     one trains and the others wait.
     """
@@ -75,12 +75,12 @@ def train_retriever(parent: Experiment, name: str, overrides: Sequence[str]) -> 
 
     from experiments.studies.experiment import run_job
 
-    experiment, config = job_of_retriever(name, overrides, parent)
+    experiment, config = job_of_retriever(name, job, parent)
     folder = Path(experiment.outputs) / experiment.study / job_name(config)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         log.info("%s is trained on this collection, unless it is there already: %s", name, folder)
-        run_job(experiment, config, make_parts(experiment), f"training {name}")
+        run_job(experiment, config, make_parts(experiment), name)
     return str(folder / "model")
 
 

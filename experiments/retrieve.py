@@ -25,7 +25,9 @@ from experiments.store import Store
 from experiments.studies.preparation import relevance_of, splits_of
 from experiments.studies.table import proper_name
 
-composition.register()
+FOLDER = "runs"  # below the study's
+
+composition.register(lambda config: FOLDER)
 log = logging.getLogger(__name__)
 
 
@@ -45,7 +47,7 @@ def main(config: DictConfig) -> None:
     collection = open_collection(parts.source, store)
     one = splits_of(experiment, collection, needed=(split,))[split]
     relevance = relevance_of(collection, one)
-    folder = Path(experiment.outputs) / experiment.study / "runs"
+    folder = Path(experiment.outputs) / experiment.study / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     table = Table(title=f"{collection.name}, {len(one.queries):,} {split} queries", title_justify="left")
     for column in ("first stage", *experiment.measures, "passages a query", "seconds"):

@@ -45,7 +45,8 @@ def make_splits(
     """
     limits = limits or {}
     for name in needed:
-        if name not in collection.splits and not (name == "dev" and carve_dev):
+        carved = name == "dev" and carve_dev and "train" in collection.splits
+        if name not in collection.splits and not carved:
             have = ", ".join(collection.splits)
             raise ExperimentError(
                 f"data set {collection.name!r} has no {name} split (it has {have}): name one under data.source.splits"

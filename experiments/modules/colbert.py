@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from experiments.data.text_batches import EncodingBatch, Features, TextGroupBatch
+from experiments.modules.backbone import quiet
 from experiments.modules.compute import CostModel, Step
 from experiments.modules.ranker import DevSet, Loss, Ranker
 from experiments.schema import Optimizer
@@ -114,4 +115,5 @@ class ColBERT(Ranker):
 
     def export(self, folder: Path) -> None:
         """Save the encoder as ``MultiVectorEncoder`` loads it, lengths and markers included."""
-        self.network.save_pretrained(str(folder), create_model_card=False)
+        with quiet():
+            self.network.save_pretrained(str(folder), create_model_card=False)

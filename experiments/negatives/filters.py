@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from experiments.data.ragged import Ragged, group_by_key
 from experiments.negatives.near_duplicates import similarity
+from experiments.negatives.twin_queries import TwinQueries
 from experiments.retrieval.run import Run
 
 Rows = NDArray[np.int64]
@@ -47,6 +48,21 @@ class NearDuplicates:
         """(C,) which candidates are not too much alike."""
         alike: NDArray[np.bool_] = similarity(self.shingles, positives, candidates) >= self.threshold
         return ~alike
+
+
+@dataclass(frozen=True)
+class AnswersOfTwins:
+    """Drops what is judged relevant for another training query that is at least ``threshold`` alike to the query."""
+
+    twins: TwinQueries
+    threshold: float
+    name: str = "twin_query"
+
+    def keep(self, run: Run, query: int, positives: Rows, candidates: Rows) -> NDArray[np.bool_] | None:
+        """(C,) which candidates answer no twin."""
+        similarity_C, _ = self.twins.nearest(query, candidates)
+        kept: NDArray[np.bool_] = similarity_C < self.threshold
+        return kept
 
 
 @dataclass(frozen=True)

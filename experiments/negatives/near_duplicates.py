@@ -8,7 +8,7 @@ Shapes: C candidates, V shingles of all of them, T words of some texts one after
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -32,12 +32,19 @@ def _hash_of(word: str) -> int:
 
 
 def shingles_of(texts: Iterable[str], words: int = SHINGLE) -> Ragged:
-    """The hashed shingles of each text: ragged uint64, ascending and different within a row.
+    """The hashed shingles of each text, as ``hashed_shingles`` has them.
 
-    Words are runs of letters, digits and underscores, in lower case; every ``words`` neighbours are a shingle. A text
-    with fewer words is one shingle, one without any has none.
+    Words are runs of letters, digits and underscores, in lower case; every ``words`` neighbours are a shingle.
     """
-    hashes = [[_hash_of(word) for word in WORD.findall(text.lower())] for text in texts]
+    return hashed_shingles((WORD.findall(text.lower()) for text in texts), words)
+
+
+def hashed_shingles(texts: Iterable[Sequence[str]], words: int) -> Ragged:
+    """The hashed shingles of texts given as their words: ragged uint64, ascending and different within a row.
+
+    Every ``words`` neighbours are a shingle. A text with fewer words is one shingle, one without any has none.
+    """
+    hashes = [[_hash_of(word) for word in text] for text in texts]
     lengths = np.array([len(one) for one in hashes], np.int64)
     words_T = np.array([value for one in hashes for value in one], np.uint64)
     ends = np.cumsum(lengths)
@@ -91,8 +98,8 @@ def _write_shingles(collection: Collection, folder: Path) -> None:
 def similarity(shingles: Ragged, positives: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.float64]:
     """(C,) the Jaccard similarity of each candidate to the positive that it is most alike.
 
-    ``positives`` and ``candidates``: passage rows. Similarity is 0 to 1; 1 means the same shingles, not quite the same
-    text. Texts without words are like nothing.
+    ``positives`` and ``candidates``: rows of ``shingles``. Similarity is 0 to 1; 1 means the same shingles, not quite the
+    same text. Texts without words are like nothing.
     """
     starts, lengths_C = shingles.offsets[candidates], shingles.offsets[candidates + 1] - shingles.offsets[candidates]
     ends = np.cumsum(lengths_C)

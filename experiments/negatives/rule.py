@@ -32,7 +32,9 @@ class NegativeFilter:
     """Which candidates are dropped before any is drawn, because they may be relevant although nobody judged them so.
 
     ``near_duplicate``: drop a candidate whose text is at least this similar (Jaccard similarity of word shingles, above
-    0 to 1) to *any* positive of the query. ``absolute_margin``: keep a candidate only if its score is at most the
+    0 to 1) to *any* positive of the query. ``twin_query``: drop a candidate that is judged relevant for another
+    training query at least this similar (Jaccard similarity of pairs of words without function words, above 0 to 1; 1
+    is the same content words in the same order). ``absolute_margin``: keep a candidate only if its score is at most the
     positive's less this margin; a negative margin lets candidates stand somewhat above the positive.
     ``relative_margin``: keep a candidate only if the positive's score is above its own by at least this share of the
     positive's absolute score (TopK-PercPos of NV-Retriever, Moreira et al. 2024, at 1 - this share; written with the
@@ -51,15 +53,15 @@ class NegativeFilter:
     """
 
     near_duplicate: float | None = None
+    twin_query: float | None = None
     absolute_margin: float | None = None
     relative_margin: float | None = None
     scorer: str | None = None
 
     def __post_init__(self) -> None:
-        if self.near_duplicate is not None and not 0 < self.near_duplicate <= 1:
-            raise ExperimentError(
-                f"negatives.filter.near_duplicate is {self.near_duplicate}: it must be null, or above 0 and at most 1"
-            )
+        for name, value in (("near_duplicate", self.near_duplicate), ("twin_query", self.twin_query)):
+            if value is not None and not 0 < value <= 1:
+                raise ExperimentError(f"negatives.filter.{name} is {value}: it must be null, or above 0 and at most 1")
         if self.absolute_margin is not None and not math.isfinite(self.absolute_margin):
             raise ExperimentError(
                 f"negatives.filter.absolute_margin is {self.absolute_margin}: it must be null or a finite number"

@@ -115,10 +115,13 @@ class ColBERT:
             return plaid.search(self.name, queries, vectors, embeddings, key, depth, device_of(self.device), store)
         return exact_search(self.name, queries, vectors, embeddings, depth, device_of(self.device))
 
-    def pair_scores(self, collection: Collection, run: Run, store: Store) -> NDArray[np.float32]:
+    def pair_scores(
+        self, collection: Collection, run: Run, store: Store, *, whole: bool = False
+    ) -> NDArray[np.float32]:
         """(N,) the score of each query of a run with each of its passages, in the order of ``run.passages.values``.
 
-        Of a run that covers less than half of the collection, only its own passages are encoded.
+        Of a run that covers less than half of the collection, only its own passages are encoded, unless the ``whole``
+        collection is searched anyway.
         """
         import torch
 
@@ -126,7 +129,7 @@ class ColBERT:
         rows = np.unique(run.passages.values)
         if not len(rows):
             return scores_N
-        of_all = 2 * len(rows) > len(collection.passages)
+        of_all = whole or 2 * len(rows) > len(collection.passages)
         embeddings = passage_embeddings(self.encoder, collection, store, None if of_all else rows)
         places_N = embeddings.places(np.asarray(run.passages.values))
         device = device_of(self.device)

@@ -12,7 +12,9 @@ class Audit:
 
     ``sources``: retrievers and mixtures to compare; empty for ``negatives.source`` alone. ``depths``: how deep
     candidates are taken from. ``queries``: training queries looked at, null for all. ``near_duplicate``: the Jaccard
-    similarity to a positive from which a negative counts as its near-duplicate. ``scorer``: the folder or hub id of a
+    similarity to a positive from which a negative counts as its near-duplicate. ``twin_query``: the Jaccard similarity
+    of two training queries from which what answers one counts against the other as a negative; at 1 they differ in
+    nothing but function words. ``scorer``: the folder or hub id of a
     trained model, null for none; a negative counts that this model puts above the positive less ``margin``. ``worst``:
     pairs listed with their texts.
     """
@@ -20,7 +22,8 @@ class Audit:
     sources: list[str] = field(default_factory=list)
     depths: list[int] = field(default_factory=lambda: [10, 50, 100])
     queries: int | None = 2000
-    near_duplicate: float = 0.8
+    near_duplicate: float = 0.9
+    twin_query: float = 1.0
     scorer: str | None = None
     margin: float = 0.0
     worst: int = 20
@@ -32,5 +35,6 @@ class Audit:
             at_least("audit.depths", depth, 1)
         at_least("audit.queries", self.queries, 1)
         at_least("audit.worst", self.worst, 0)
-        if not 0 < self.near_duplicate <= 1:
-            raise ExperimentError(f"audit.near_duplicate is {self.near_duplicate}: it must be above 0 and at most 1")
+        for name, value in (("near_duplicate", self.near_duplicate), ("twin_query", self.twin_query)):
+            if not 0 < value <= 1:
+                raise ExperimentError(f"audit.{name} is {value}: it must be above 0 and at most 1")

@@ -1,4 +1,6 @@
-"""From a rule to its filters: shingles of the passages and scores of the candidates are made or read from the store."""
+"""From a rule to its filters: shingles of passages and queries and scores of the candidates are made or read from the
+store.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.collection import Collection
-from experiments.negatives.filters import CandidateFilter, Margin, NearDuplicates, PairScores
+from experiments.negatives.filters import AnswersOfTwins, CandidateFilter, Margin, NearDuplicates, PairScores
 from experiments.negatives.near_duplicates import passage_shingles
 from experiments.negatives.rule import NegativeRule
+from experiments.negatives.twin_queries import TwinQueries
 from experiments.retrieval.run import Run
 from experiments.store import Store
 
@@ -16,12 +19,18 @@ Rows = NDArray[np.int64]
 
 
 def make_filters(
-    rule: NegativeRule, runs: Iterable[Run], relevant: Mapping[int, Rows], collection: Collection, store: Store
+    rule: NegativeRule,
+    runs: Iterable[Run],
+    relevant: Mapping[int, Rows],
+    collection: Collection,
+    store: Store,
+    twins: TwinQueries | None = None,
 ) -> tuple[CandidateFilter, ...]:
     """The filters that ``rule.filter`` asks for, in the order of its keys.
 
     ``runs``: of the rule's sources over the training queries. ``relevant``: training query row -> rows of its
-    positives. A scorer scores every candidate within ``rule.depth`` of every query, once for all jobs that share them.
+    positives. ``twins``: of all training queries, where ``relevant`` has only some; None to make them of ``relevant``.
+    A scorer scores every candidate within ``rule.depth`` of every query, once for all jobs that share them.
 
     Raises:
         ExperimentError: see ``load_scorer``.
@@ -30,6 +39,9 @@ def make_filters(
     filters: list[CandidateFilter] = []
     if wanted.near_duplicate is not None:
         filters.append(NearDuplicates(passage_shingles(collection, store), wanted.near_duplicate))
+    if wanted.twin_query is not None:
+        twins = twins if twins is not None else TwinQueries.of(collection, relevant)
+        filters.append(AnswersOfTwins(twins, wanted.twin_query))
     scores = _model_scores(wanted.model, rule, runs, relevant, collection, store) if wanted.model else None
     if wanted.absolute_margin is not None:
         filters.append(Margin(wanted.absolute_margin, False, scores))

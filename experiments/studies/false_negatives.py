@@ -21,14 +21,15 @@ from experiments.negatives.audit import ranks_of
 from experiments.negatives.filters import CandidateFilter, PairScores
 from experiments.negatives.rule import NegativeRule, sources_of
 from experiments.negatives.sampler import NegativeSampler
+from experiments.negatives.twin_queries import TwinQueries
 from experiments.retrieval.run import Run
-from experiments.studies.suspicions import Pairs, Suspicions, look_at
+from experiments.studies.suspicions import Limits, Pairs, Suspicions, look_at
 
 Rows = NDArray[np.int64]
 Score = Callable[[Rows, Rows], NDArray[np.float32]]
 Filters = Callable[[NegativeRule, Sequence[Run]], Sequence[CandidateFilter]]
 
-SIGNS = ("exact_duplicate", "near_duplicate", "judged_relevant", "above_positive", "suspicious")
+SIGNS = ("exact_duplicate", "near_duplicate", "judged_relevant", "twin_query", "above_positive", "suspicious")
 RESAMPLES = 10_000
 
 
@@ -36,7 +37,8 @@ RESAMPLES = 10_000
 class AuditInput:
     """What is audited. ``relevant``: training query row -> rows of its positives. ``judged``: query row -> passage row
     -> grade, all judgements. ``runs``: by source name, over the training queries, at least as deep as the depths.
-    ``shingles``: of every passage row (``passage_shingles``).
+    ``shingles``: of every passage row (``passage_shingles``). ``twins``: of all training queries, even those that are
+    not in ``relevant``.
     """
 
     collection: Collection
@@ -44,6 +46,7 @@ class AuditInput:
     judged: Mapping[int, Mapping[int, int]]
     runs: Mapping[str, Run]
     shingles: Ragged
+    twins: TwinQueries
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,15 @@ class Cell:
 @dataclass(frozen=True)
 class WorstPair:
     """A drawn negative that looks relevant. ``rank``: in the run of ``source``, that it was drawn from, 1 is the top.
-    ``signs``: what speaks against it. ``positive``: the text of the positive that is most alike. ``scores``: of the
-    negative and of the best-scored positive; None without a scorer.
+    ``signs``: what speaks against it. ``positive``: the text of the positive that is most alike; ``similarity``: how
+    much. ``twin``: the text of the twin query that the negative answers; None if there is none. The scores are those of
+    the negative and of the best-scored positive; None without a scorer.
     """
 
     query_id: str
     negative_id: str
     query: str
+    twin: str | None
     positive: str
     negative: str
     signs: tuple[str, ...]
@@ -98,6 +103,7 @@ class FalseNegativeAudit:
     data: str
     count: int
     near_duplicate: float
+    twin_query: float
     margin: float | None
     scorer: str | None
 
@@ -121,6 +127,7 @@ def audit_negatives(
     sources: Sequence[str],
     depths: Sequence[int],
     near_duplicate: float,
+    twin_query: float,
     seed: int = 1,
     filters: Filters | None = None,
     score: Score | None = None,
@@ -131,10 +138,11 @@ def audit_negatives(
     """Draw one epoch of negatives for each source and depth, and look for what may be relevant among them.
 
     ``rule``: everything but the source and the depth; where it says ``short: error``, short queries are left out and
-    counted instead. ``sources``: names of runs, or mixtures such as ``bm25+colbert``. ``near_duplicate``: the least
-    similarity that counts. ``filters``: makes the filters of a rule over some runs, if the rule has any. ``score``: of
-    query rows (P,) and passage rows (P,), the scores (P,) of a model, called ``scorer`` in reports. A negative is above
-    the positive if its score exceeds the best-scored positive's less ``margin``.
+    counted instead. ``sources``: names of runs, or mixtures such as ``bm25+colbert``. ``near_duplicate`` and
+    ``twin_query``: the least similarities that count, to a positive and of two queries. ``filters``: makes the filters
+    of a rule over some runs, if the rule has any. ``score``: of query rows (P,) and passage rows (P,), the scores (P,)
+    of a model, called ``scorer`` in reports. A negative is above the positive if its score exceeds the best-scored
+    positive's less ``margin``.
 
     Raises:
         ExperimentError: a source without a run, a depth that the rule cannot have, no query left.
@@ -146,15 +154,15 @@ def audit_negatives(
     ]
     pairs = Pairs.of([(one.queries_Q, one.negatives_QN) for one in drawn], len(given.collection.passages))
     scores = _scores_of(pairs, given.relevant, score) if score is not None else None
-    found = look_at(
-        pairs, given.collection, given.relevant, given.judged, given.shingles, near_duplicate, scores, margin
-    )
+    limits = Limits(near_duplicate, twin_query, margin)
+    found = look_at(pairs, given.collection, given.relevant, given.judged, given.shingles, given.twins, scores, limits)
     return FalseNegativeAudit(
         cells=tuple(_cell(one, pairs, found) for one in drawn),
         worst=_worst(drawn, given, pairs, found, worst),
         data=given.collection.name,
         count=rule.count,
         near_duplicate=near_duplicate,
+        twin_query=twin_query,
         margin=margin if score is not None else None,
         scorer=scorer if score is not None else None,
     )
@@ -251,6 +259,7 @@ def _pair(place: int, given: AuditInput, pairs: Pairs, found: Suspicions, source
         query_id=queries.id(query),
         negative_id=passages.id(negative),
         query=queries.text(query),
+        twin=queries.text(int(found.twin_U[place])) if found.twin_query[place] else None,
         positive=passages.text(int(found.nearest_U[place])),
         negative=passages.text(negative),
         signs=tuple(name for name, sign_U in signs.items() if sign_U is not None and sign_U[place]),

@@ -22,6 +22,7 @@ HEADS = {
     "exact_duplicate": "same %",
     "near_duplicate": "near %",
     "judged_relevant": "judged %",
+    "twin_query": "twin %",
     "above_positive": "above %",
     "suspicious": "any %",
 }
@@ -56,10 +57,11 @@ def _plain(cell: Cell) -> list[str | int | float | None]:
 
 def pair_rows(audit: FalseNegativeAudit) -> tuple[list[str], Plain]:
     """(columns, rows) of the most suspicious pairs, the worst first."""
-    columns = ["query", "positive", "negative", "signs", "similarity", "negative_score", "positive_score"]
+    columns = ["query", "twin", "positive", "negative", "signs", "similarity", "negative_score", "positive_score"]
     rows: Plain = [
         [
             pair.query,
+            pair.twin,
             pair.positive,
             pair.negative,
             ", ".join(pair.signs),
@@ -96,6 +98,7 @@ def caption(audit: FalseNegativeAudit) -> str:
         "same: the text of a positive, but for case and white space",
         f"near: word similarity (Jaccard) of {audit.near_duplicate:g} or more to a positive, the same text included",
         "judged: with a grade of at least 1, yet no positive",
+        f"twin: relevant for another training query that {_alike(audit.twin_query)}",
     ]
     if audit.margin is not None:
         less = f" less {audit.margin:g}" if audit.margin else ""
@@ -109,6 +112,12 @@ def caption(audit: FalseNegativeAudit) -> str:
         f"Shares of a query's negatives, mean over queries. {'; '.join(signs)}. "
         "any: any of these, with its 95 % interval, bootstrap over queries. A suspicion is no proof: read the pairs."
     )
+
+
+def _alike(threshold: float) -> str:
+    if threshold == 1:
+        return "asks the same in other function words"
+    return f"is alike, function words apart (Jaccard of word pairs, {threshold:g} or more)"
 
 
 def header(audit: FalseNegativeAudit) -> list[str]:
@@ -171,7 +180,8 @@ def _what(pair: WorstPair) -> str:
 
 
 def _texts(pair: WorstPair) -> list[tuple[str, str]]:
-    return [("query", pair.query), ("positive", pair.positive), ("negative", pair.negative)]
+    twin = [("twin", pair.twin)] if pair.twin is not None else []
+    return [("query", pair.query), *twin, ("positive", pair.positive), ("negative", pair.negative)]
 
 
 def markdown(audit: FalseNegativeAudit) -> str:

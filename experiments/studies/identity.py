@@ -11,7 +11,8 @@ from experiments.store import fingerprint
 VERSION = 2  # raised when the meaning of a config changes, so that old jobs are not taken for new ones
 
 # Where and how a job runs, not what it is. Precision changes results, so it stays.
-INCIDENTAL = ("study", "outputs", "cache", "logger", "audit")
+INCIDENTAL = ("study", "outputs", "cache", "logger")
+INCIDENTAL_OF_RETRIEVER = ("device", "tokens_per_batch")
 INCIDENTAL_OF_TRAINER = (
     "accelerator",
     "devices",
@@ -29,11 +30,16 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a resolved config that decides the outcome: the retrievers that no role names are left out, as are
     device and logging.
     """
-    kept = {key: value for key, value in config.items() if key not in (*INCIDENTAL, "trainer", "retrievers", "hydra")}
+    elsewhere = (*INCIDENTAL, "audit", "trainer", "retrievers", "hydra")
+    kept = {key: value for key, value in config.items() if key not in elsewhere}
     kept["trainer"] = {key: value for key, value in config["trainer"].items() if key not in INCIDENTAL_OF_TRAINER}
     roles = [*sources_of(config["negatives"]["source"]), *config["first_stage"]]
     named = with_their_candidates(roles, config["retrievers"])
-    kept["retrievers"] = {name: value for name, value in config["retrievers"].items() if name in named}
+    kept["retrievers"] = {
+        name: {key: value for key, value in settings.items() if key not in INCIDENTAL_OF_RETRIEVER}
+        for name, settings in config["retrievers"].items()
+        if name in named
+    }
     return kept
 
 

@@ -14,6 +14,7 @@ from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged
 from experiments.negatives.filters import PairScores
 from experiments.negatives.near_duplicates import similarity
+from experiments.negatives.twin_queries import TwinQueries
 
 Rows = NDArray[np.int64]
 TEXTS_PER_CHUNK = 20_000
@@ -44,9 +45,22 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """From where on a sign counts. ``near_duplicate``: the least similarity to a positive. ``twin_query``: the least
+    similarity of two queries. ``margin``: a negative is above the positive if its score exceeds the best-scored
+    positive's less this.
+    """
+
+    near_duplicate: float
+    twin_query: float
+    margin: float = 0.0
+
+
+@dataclass(frozen=True)
 class Suspicions:
-    """What was found, (U,) each. ``nearest_U``: the positive that is most alike. ``score_U``: of the negative;
-    ``best_U``: of the best-scored positive. These two and ``above_positive`` are None where nothing was scored.
+    """What was found, (U,) each. ``nearest_U``: the positive that is most alike. ``twin_U``: the other training query
+    that the negative answers and that is most alike, -1 if none is. ``score_U``: of the negative; ``best_U``: of the
+    best-scored positive. These two and ``above_positive`` are None where nothing was scored.
     """
 
     similarity_U: NDArray[np.float64]
@@ -54,6 +68,9 @@ class Suspicions:
     exact_duplicate: NDArray[np.bool_]
     near_duplicate: NDArray[np.bool_]
     judged_relevant: NDArray[np.bool_]
+    twin_query: NDArray[np.bool_]
+    twin_U: Rows
+    twin_similarity_U: NDArray[np.float64]
     above_positive: NDArray[np.bool_] | None
     score_U: NDArray[np.float64] | None
     best_U: NDArray[np.float64] | None
@@ -61,19 +78,23 @@ class Suspicions:
     @property
     def suspicious(self) -> NDArray[np.bool_]:
         """Whether anything speaks against a pair."""
-        either = self.exact_duplicate | self.near_duplicate | self.judged_relevant
+        either = self.exact_duplicate | self.near_duplicate | self.judged_relevant | self.twin_query
         return either if self.above_positive is None else either | self.above_positive
 
     def order(self) -> Rows:
-        """(U,) places from the most to the least suspicious: by the number of signs, then the same text, judgements,
-        similarity, and how far a negative's score exceeds the positive's.
+        """(U,) places from the most to the least suspicious.
+
+        First the same text, then judgements for the query, then those for a twin of it: these are evidence, whatever
+        else speaks against a pair. Then by the number of signs, by similarity to a positive, and by how far a
+        negative's score exceeds the positive's.
         """
         above = np.zeros(len(self.nearest_U), bool) if self.above_positive is None else self.above_positive
         excess = np.zeros(len(above))
         if self.score_U is not None and self.best_U is not None:
             excess = self.score_U - self.best_U
-        signs = self.exact_duplicate.astype(int) + self.near_duplicate + self.judged_relevant + above
-        keys = (signs, self.exact_duplicate, self.judged_relevant, self.similarity_U, excess)
+        evidence = (self.exact_duplicate, self.judged_relevant, self.twin_query)
+        signs = np.sum([*evidence, self.near_duplicate, above], axis=0)
+        keys = (*evidence, signs, self.similarity_U, excess)
         return np.lexsort([-key.astype(float) for key in reversed(keys)])
 
 
@@ -83,19 +104,18 @@ def look_at(
     relevant: Mapping[int, Rows],
     judged: Mapping[int, Mapping[int, int]],
     shingles: Ragged,
-    near_duplicate: float,
+    twins: TwinQueries,
     scores: PairScores | None,
-    margin: float,
+    limits: Limits,
 ) -> Suspicions:
-    """Look at every pair. ``near_duplicate``: the least similarity that counts. ``margin``: a negative is above the
-    positive if its score exceeds the best-scored positive's less this.
-    """
+    """Look at every pair. ``shingles``: of every passage row. ``twins``: of all training queries."""
     queries, starts = np.unique(pairs.queries_U, return_index=True)
     spans = [slice(start, end) for start, end in zip(starts, [*starts[1:], len(pairs)], strict=True)]
     positives = [relevant[int(query)] for query in queries]
     texts = _normalised(collection, np.unique(np.concatenate([pairs.negatives_U, *positives])))
     similarity_U, nearest_U = np.zeros(len(pairs)), np.zeros(len(pairs), np.int64)
     exact_U, judged_U = np.zeros(len(pairs), bool), np.zeros(len(pairs), bool)
+    twin_similarity_U, twin_U = np.zeros(len(pairs)), np.full(len(pairs), -1, np.int64)
     score_U, best_U = np.full(len(pairs), np.nan), np.full(len(pairs), np.nan)
     for query, own, span in zip(queries.tolist(), positives, spans, strict=True):
         negatives = pairs.negatives_U[span]
@@ -105,6 +125,7 @@ def look_at(
         nearest_U[span] = own[(alike + same).argmax(axis=0)]
         grades = judged.get(query, {})
         judged_U[span] = [grades.get(int(negative), 0) >= 1 for negative in negatives]
+        twin_similarity_U[span], twin_U[span] = twins.nearest(query, negatives)
         if scores is not None:
             score_U[span], best_U[span] = scores.get(query, negatives), scores.get(query, own).max()
     known = scores is not None
@@ -112,9 +133,12 @@ def look_at(
         similarity_U=similarity_U,
         nearest_U=nearest_U,
         exact_duplicate=exact_U,
-        near_duplicate=similarity_U >= near_duplicate,
+        near_duplicate=similarity_U >= limits.near_duplicate,
         judged_relevant=judged_U,
-        above_positive=score_U > best_U - margin if known else None,
+        twin_query=twin_similarity_U >= limits.twin_query,
+        twin_U=twin_U,
+        twin_similarity_U=twin_similarity_U,
+        above_positive=score_U > best_U - limits.margin if known else None,
         score_U=score_U if known else None,
         best_U=best_U if known else None,
     )

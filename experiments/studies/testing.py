@@ -58,7 +58,7 @@ class Testing:
     def _scores(self, name: str, run: Run) -> NDArray[np.float32]:
         """One float32 for each passage of a run, in its order."""
         if self.retriever is not None:
-            return self.retriever.pair_scores(self.collection, run, self.store)
+            return self.retriever.pair_scores(self.collection, run, self.store, whole=True)
         self.progress.scoring = f"re-ranking {name}"
         place = (self.trainer.global_rank, self.trainer.world_size)
         loader = self.training.data.run_loader(run, place)

@@ -190,6 +190,8 @@ def test_a_smaller_draw_is_the_beginning_of_a_larger_one_whatever_is_filtered(
         ({"near_duplicate": 0.0}, "negatives.filter.near_duplicate is 0.0: it must be null, or above 0 and at most 1"),
         ({"near_duplicate": 1.5}, "negatives.filter.near_duplicate is 1.5"),
         ({"near_duplicate": float("nan")}, "negatives.filter.near_duplicate is nan"),
+        ({"twin_query": 0.0}, "negatives.filter.twin_query is 0.0: it must be null, or above 0 and at most 1"),
+        ({"twin_query": 1.01}, "negatives.filter.twin_query is 1.01"),
         ({"absolute_margin": float("inf"), "scorer": "x"}, "negatives.filter.absolute_margin is inf"),
         ({"relative_margin": -0.1, "scorer": "x"}, "negatives.filter.relative_margin is -0.1: .* at least 0"),
         ({"absolute_margin": 0.0}, r"negatives.filter.absolute_margin needs negatives.filter.scorer: .* source for"),

@@ -106,6 +106,17 @@ def test_an_interrupted_encoding_goes_on_and_ends_with_the_same_bytes(
     assert file_bytes(resumed) == file_bytes(whole)
 
 
+def test_what_was_encoded_of_an_unfinished_shard_is_encoded_again(collection: Collection, tmp_path: Path):
+    whole = passage_embeddings(WordEncoder(), collection, Store(tmp_path / "whole"))
+    store = Store(tmp_path / "resumed")
+    with pytest.raises(KeyboardInterrupt):
+        passage_embeddings(WordEncoder(fails_after=3), collection, store)
+    second = WordEncoder()
+    resumed = passage_embeddings(second, collection, store)
+    assert second.encoded == ["eee eee eee", "dd dd", "cc cc", "b", "a"]
+    assert file_bytes(resumed) == file_bytes(whole)
+
+
 @pytest.mark.usefixtures("_small_shards")
 @pytest.mark.parametrize("name", ["vectors.bin", "counts.bin"])
 def test_a_file_cut_short_goes_on_from_its_last_whole_shard(collection: Collection, tmp_path: Path, name: str):

@@ -8,9 +8,10 @@ import pytest
 from helpers.tiny import literal_collection, literal_run
 
 from experiments.modules import pair_scorer
-from experiments.negatives.filters import Margin, NearDuplicates
+from experiments.negatives.filters import AnswersOfTwins, Margin, NearDuplicates
 from experiments.negatives.rule import NegativeFilter, NegativeRule
 from experiments.negatives.sampler import NegativeSampler
+from experiments.negatives.twin_queries import TwinQueries
 from experiments.store import Store
 from experiments.studies.candidate_filters import make_filters, pairs_to_compare
 
@@ -33,19 +34,34 @@ def test_no_filter_is_made_where_none_is_asked_for(tmp_path: Path):
 
 
 def test_filters_come_in_the_order_of_the_keys(tmp_path: Path):
-    wanted = NegativeFilter(near_duplicate=0.9, absolute_margin=0.0, relative_margin=0.1, scorer="source")
+    wanted = NegativeFilter(
+        near_duplicate=0.9, twin_query=1.0, absolute_margin=0.0, relative_margin=0.1, scorer="source"
+    )
     collection = literal_collection(tmp_path)
-    duplicates, absolute, relative = make_filters(
+    duplicates, twins, absolute, relative = make_filters(
         NegativeRule(filter=wanted), RUNS, RELEVANT, collection, Store(tmp_path)
     )
     assert isinstance(duplicates, NearDuplicates)
+    assert isinstance(twins, AnswersOfTwins)
     assert isinstance(absolute, Margin)
     assert isinstance(relative, Margin)
-    assert [one.name for one in (duplicates, absolute, relative)] == [
-        "near_duplicate", "absolute_margin", "relative_margin",
+    assert [one.name for one in (duplicates, twins, absolute, relative)] == [
+        "near_duplicate", "twin_query", "absolute_margin", "relative_margin",
     ]  # fmt: skip
     assert absolute.scores is None, "the run's own"
     assert (absolute.relative, relative.relative) == (False, True)
+
+
+def test_twins_are_of_the_training_queries_given_and_of_more_where_a_sample_is_looked_at(tmp_path: Path):
+    rule = NegativeRule(filter=NegativeFilter(twin_query=0.5))
+    collection, store = literal_collection(tmp_path), Store(tmp_path)
+    (alone,) = make_filters(rule, RUNS, RELEVANT, collection, store)
+    assert isinstance(alone, AnswersOfTwins)
+    assert (alone.threshold, alone.twins.queries.tolist()) == (0.5, [0, 1])
+    every = TwinQueries.of(collection, RELEVANT | {2: np.array([2])})
+    (sampled,) = make_filters(rule, RUNS, RELEVANT, collection, store, every)
+    assert isinstance(sampled, AnswersOfTwins)
+    assert sampled.twins.queries.tolist() == [0, 1, 2]
 
 
 def test_a_model_scores_all_that_the_sampler_compares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -8,6 +8,8 @@ from experiments.data.readers import lines
 from experiments.data.source import SPLITS
 from experiments.errors import ExperimentError
 
+MISSING = ("error", "empty")
+
 
 class BeirFolder:
     """``corpus.jsonl`` and ``queries.jsonl`` (``_id``, ``title``, ``text``) with ``qrels/<split>.tsv`` or
@@ -15,22 +17,31 @@ class BeirFolder:
 
     ``path``: the folder. ``name``: what results call it; the folder's name if not given. ``title``: whether a passage
     is its title and text, as in BEIR, or its text alone. ``splits``: which of the folder's qrels serve as train, dev
-    and test, such as ``{"test": "dl19"}``; a split that is not named is looked for under its own name.
+    and test, such as ``{"test": "dl19"}``; a split that is not named is looked for under its own name. ``missing``:
+    what a judged passage without a text is: an ``error``, or ``empty``, for pools that hold only the passages of some
+    runs: it counts in the measures, which is how such runs were published.
 
     Raises:
         ExperimentError: the folder or one of its files is missing.
     """
 
     def __init__(
-        self, path: str, name: str | None = None, title: bool = True, splits: Mapping[str, str] | None = None
+        self,
+        path: str,
+        name: str | None = None,
+        title: bool = True,
+        splits: Mapping[str, str] | None = None,
+        missing: str = "error",
     ) -> None:
+        if missing not in MISSING:
+            raise ExperimentError(f"data.source.missing is {missing!r}: it must be one of {', '.join(MISSING)}")
         folder = Path(path)
         if not folder.is_dir():
             raise ExperimentError(
                 f"there is no folder {folder}: set data.path to a folder with corpus.jsonl and queries.jsonl"
             )
         self.name = name or folder.resolve().name
-        self.title = title
+        self.title, self.missing = title, missing
         self._corpus = lines.find(folder, "corpus.jsonl")
         self._queries = lines.find(folder, "queries.jsonl")
         self._qrels = _find_qrels(folder, splits or {})
@@ -39,14 +50,21 @@ class BeirFolder:
         """Sizes and times of the files, and the setting for titles."""
         files = {"corpus": self._corpus, "queries": self._queries, **{f"qrels {s}": p for s, p in self._qrels.items()}}
         paths = {role: str(path.resolve()) for role, path in files.items()}
-        return {"reader": "beir 1", "title": self.title, "paths": paths, "files": lines.file_states(files)}
+        settings = {"title": self.title, **({"missing": self.missing} if self.missing != "error" else {})}
+        return {"reader": "beir 1", **settings, "paths": paths, "files": lines.file_states(files)}
 
     def passages(self) -> Iterator[tuple[str, str]]:
         """(id, title and text) of every passage."""
+        seen: set[str] = set()
         for where, one in self._objects(self._corpus):
             title = one.get("title") or ""
             text = one["text"]
+            if self.missing == "empty":
+                seen.add(where)
             yield where, f"{title} {text}" if self.title and title else text
+        if self.missing == "empty":
+            judged = {passage for rows in self.qrels().values() for _, passage, _ in rows}
+            yield from ((one, "") for one in sorted(judged - seen))
 
     def queries(self) -> Iterator[tuple[str, str]]:
         """(id, text) of every query."""
