@@ -36,8 +36,9 @@ format: $(STAMPS)/dev ## format the sources
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-benchmark: $(STAMPS)/dev ## re-ranking speed beside sentence-transformers, in one run
+benchmark: $(STAMPS)/dev ## re-ranking, MaxSim and encoding speed beside sentence-transformers, in one run
 	$(BIN)/python tests/benchmarks/bench_rerank.py
+	$(BIN)/python tests/benchmarks/bench_colbert.py
 
 install: $(STAMPS)/run ## what experiments need, without the development tools
 

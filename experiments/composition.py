@@ -7,7 +7,7 @@ import inspect
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,10 @@ def check(config: DictConfig) -> Experiment:
     missing = sorted(str(key) for key in OmegaConf.missing_keys(settings))
     if missing:
         raise ExperimentError(f"{', '.join(missing)} must be given: add {missing[0]}=... to the command")
+    unknown = sorted({str(key) for key in settings} - {one.name for one in fields(Experiment)})
+    if unknown:
+        known = ", ".join(one.name for one in fields(Experiment))
+        raise ExperimentError(f"there is no key {unknown[0]}; the keys are {known}")
     experiment = OmegaConf.to_object(settings)
     assert isinstance(experiment, Experiment)
     _check_part("data.source", experiment.data.source)
@@ -185,15 +189,15 @@ def job_of_retriever(name: str, job: str, parent: Experiment) -> tuple[Experimen
             config = compose("config", overrides=shlex.split(job))
     except (HydraException, OmegaConfBaseException) as error:
         raise ExperimentError(f"{where}: {explain(error)}") from error
-    inherited = {key: asdict(getattr(parent, key)) for key in ("data", "trainer", "logger")}
+    inherited: dict[str, Any] = {key: asdict(getattr(parent, key)) for key in ("data", "trainer", "logger")}
     inherited |= {"outputs": parent.outputs, "cache": parent.cache, "study": "retrievers"}
-    config = OmegaConf.merge(OmegaConf.structured(Experiment), plain(config) | inherited)
-    assert isinstance(config, DictConfig)
+    settings = OmegaConf.merge(OmegaConf.structured(Experiment), plain(config) | inherited)
+    assert isinstance(settings, DictConfig)
     try:
-        experiment = check(config)
+        experiment = check(settings)
     except (ExperimentError, OmegaConfBaseException) as error:
         raise ExperimentError(f"{where}: {explain(error)}") from error
     for role in roles_of(experiment):
         if experiment.retrievers[role].get("job") and experiment.retrievers[role].get("checkpoint") is None:
             raise ExperimentError(f"{where}: it would need {role!r}, which has to be trained itself")
-    return experiment, plain(config)
+    return experiment, plain(settings)

@@ -15,9 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
-from omegaconf.errors import (
-    OmegaConfBaseException,
-)
+from omegaconf.errors import OmegaConfBaseException
 
 from experiments import progress
 from experiments.composition import check, explain, job_of_retriever, make_parts, plain, roles_of
@@ -34,9 +32,8 @@ def entry(main: Callable[[], Any]) -> None:
     """Call a Hydra main; what the user can mend is one message on stderr and exit code 2, anything else keeps its
     traceback.
     """
-    os.environ.setdefault(
-        "HYDRA_FULL_ERROR", "1"
-    )  # Hydra then raises what it would print, so that it can be said better here
+    # Hydra then raises what it would print, so that it can be said better here.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     try:
         main()
     except (ExperimentError, HydraException, OmegaConfBaseException) as error:

@@ -1,7 +1,8 @@
 """First stages on their own, without any training: ``python -m experiments.retrieve first_stage=[bm25,colbert] ...``.
 
 Makes the run of each first stage over the queries of one split, measures it, and writes it as a TREC file below
-``outputs/<study>/runs``. Takes the keys of ``experiments.train``; ``+split=dev`` looks at another split than test.
+``outputs/<study>/runs``. Takes the keys of ``experiments.train``; ``retrieve.split=dev`` looks at another split than
+test.
 """
 
 import logging
@@ -10,14 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import hydra
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
 from experiments import composition, launch
 from experiments.data.collection import open_collection
-from experiments.data.source import SPLITS
-from experiments.errors import ExperimentError
 from experiments.evaluation.measures import evaluate
 from experiments.retrieval.retriever import run_for
 from experiments.retrieval.run import write_trec
@@ -34,11 +33,8 @@ log = logging.getLogger(__name__)
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 def main(config: DictConfig) -> None:
     """Measure the first stages of a config and print them as a table."""
-    with open_dict(config):
-        split = config.pop("split", "test")
-    if split not in SPLITS:
-        raise ExperimentError(f"split is {split!r}: it must be one of {', '.join(SPLITS)}")
     experiment = composition.check(config)
+    split = experiment.retrieve.split
     # The negatives' source is not looked at here, so it need not be made.
     negatives = replace(experiment.negatives, source=experiment.first_stage[0])
     experiment = replace(experiment, negatives=negatives)

@@ -92,6 +92,13 @@ def test_paper_scale_is_pradeeps_setting():
         ("probe.layers=[1]", "probe.layers"),
         ("measures=[XX@10]", "ir-measures does not know 'XX@10'"),
         ("measures=[]", "measures is empty"),
+        ("+foo=1", "there is no key foo; the keys are data, backbone"),
+        ("retrieve.split=eval", "retrieve.split is 'eval': it must be one of train, dev, test"),
+        ("audit.depths=[]", "audit.depths is empty"),
+        ("audit.sources=[splade]", "audit.sources is 'splade': it must be one of the composed retrievers"),
+        ("negatives.filter.near_duplicate=0", "near_duplicate is 0.0"),
+        ("negatives.filter.absolute_margin=0", "absolute_margin needs negatives.filter.scorer"),
+        ("model=colbert;loss=bce_two_class", "model.kind=colbert has one score for a pair"),
         ("+loss.margin=1", "loss.margin does not exist"),
         ("+data.source.titel=false", "data.source.titel does not exist"),
         ("model.rank_by=positive_logit", r"needs model\.logits=2"),
@@ -100,7 +107,7 @@ def test_paper_scale_is_pradeeps_setting():
 )
 def test_a_value_out_of_range_names_its_key_and_what_is_allowed(override: str, message: str):
     with pytest.raises((ExperimentError, OmegaConfBaseException)) as found:
-        composition.check(composed(override))
+        composition.check(composed(*override.split(";")))
     assert re.search(message, composition.explain(found.value))
 
 

@@ -3,13 +3,16 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from helpers.jobs import ROOT
+from helpers.tiny import LiteralSource
 
 from experiments.data.collection import open_collection
 from experiments.data.splits import make_splits
+from experiments.retrieval.retriever import Retriever, run_for
 from experiments.store import Store
 
 SHOWN = dict(re.findall(r"`([\w/.]+)`\n\n```\w+\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL))
@@ -28,6 +31,19 @@ def test_the_loss_and_its_yaml():
     settings = yaml.safe_load(SHOWN["conf/loss/hinge.yaml"])
     assert settings["_target_"] == "experiments.losses.hinge.hinge"
     assert settings.keys() == yaml.safe_load((ROOT / "conf/loss/lce.yaml").read_text()).keys() | {"margin"}
+
+
+def test_the_retriever_and_its_yaml(tmp_path: Path):
+    passages, queries = [("p0", "boron is a metalloid"), ("p1", "neon is a noble gas")], [("q0", "which noble gas")]
+    source = LiteralSource(passages, queries, {"test": [("q0", "p1", 1)]})
+    collection = open_collection(source, Store(tmp_path))
+    settings = yaml.safe_load(SHOWN["conf/retriever/overlap.yaml"])
+    assert settings.pop("_target_") == "experiments.retrieval.overlap.Overlap"
+    retriever = names_of("experiments/retrieval/overlap.py")["Overlap"](**settings, name="overlap")
+    assert isinstance(retriever, Retriever)
+    run = run_for(retriever, collection, np.array([0]), 2, Store(tmp_path))
+    assert run.ranking(0).tolist() == [1, 0]
+    assert run.scores[0].tolist() == [2.0, 0.0]
 
 
 def test_the_data_set_and_its_yaml(tmp_path: Path):

@@ -33,13 +33,13 @@ def test_a_collection_without_training_queries_will_do(tmp_path: Path):
     (folder / "qrels" / "dev.tsv").unlink()
     done = retrieve(tmp_path)
     assert done.returncode == 0, done.stderr
-    refused = retrieve(tmp_path, "+split=dev")
+    refused = retrieve(tmp_path, "retrieve.split=dev")
     assert refused.returncode == 2
     assert "has no dev split (it has test)" in refused.stderr
 
 
 def test_an_unknown_split_is_named(tmp_path: Path):
     write_beir_folder(tmp_path / "shapes")
-    done = retrieve(tmp_path, "+split=eval")
+    done = retrieve(tmp_path, "retrieve.split=eval")
     assert done.returncode == 2
-    assert "error: split is 'eval': it must be one of train, dev, test" in done.stderr
+    assert "error: retrieve.split is 'eval': it must be one of train, dev, test" in done.stderr

@@ -98,8 +98,8 @@ def _write_shingles(collection: Collection, folder: Path) -> None:
 def similarity(shingles: Ragged, positives: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.float64]:
     """(C,) the Jaccard similarity of each candidate to the positive that it is most alike.
 
-    ``positives`` and ``candidates``: rows of ``shingles``. Similarity is 0 to 1; 1 means the same shingles, not quite the
-    same text. Texts without words are like nothing.
+    ``positives`` and ``candidates``: rows of ``shingles``. Similarity is 0 to 1; 1 means the same shingles, not quite
+    the same text. Texts without words are like nothing.
     """
     starts, lengths_C = shingles.offsets[candidates], shingles.offsets[candidates + 1] - shingles.offsets[candidates]
     ends = np.cumsum(lengths_C)

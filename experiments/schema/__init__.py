@@ -5,7 +5,7 @@ The composed config is turned into these objects before anything loads; a value 
 in the message.
 """
 
-from experiments.schema.audit import Audit
+from experiments.schema.audit import Audit, Retrieve
 from experiments.schema.experiment import Experiment, Logger, Probe
 from experiments.schema.inputs import Backbone, Data, Negatives, QueryLimits
 from experiments.schema.model import LateInteraction, Model
@@ -13,5 +13,5 @@ from experiments.schema.training import Batch, Budget, Optimizer, TokensPerBatch
 
 __all__ = [
     "Audit", "Backbone", "Batch", "Budget", "Data", "Experiment", "LateInteraction", "Logger", "Model", "Negatives",
-    "Optimizer", "Probe", "QueryLimits", "TokensPerBatch", "Trainer", "Validation",
+    "Optimizer", "Probe", "QueryLimits", "Retrieve", "TokensPerBatch", "Trainer", "Validation",
 ]  # fmt: skip

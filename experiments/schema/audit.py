@@ -1,9 +1,10 @@
-"""What ``python -m experiments.audit`` looks at; training does not read it."""
+"""What ``python -m experiments.audit`` and ``python -m experiments.retrieve`` look at; training does not read it."""
 
 from dataclasses import dataclass, field
 
+from experiments.data.source import SPLITS
 from experiments.errors import ExperimentError
-from experiments.schema.ranges import at_least
+from experiments.schema.ranges import at_least, one_of
 
 
 @dataclass
@@ -38,3 +39,13 @@ class Audit:
         for name, value in (("near_duplicate", self.near_duplicate), ("twin_query", self.twin_query)):
             if not 0 < value <= 1:
                 raise ExperimentError(f"audit.{name} is {value}: it must be above 0 and at most 1")
+
+
+@dataclass
+class Retrieve:
+    """First stages measured on their own. ``split``: whose queries."""
+
+    split: str = "test"
+
+    def __post_init__(self) -> None:
+        one_of("retrieve.split", self.split, SPLITS)

@@ -7,7 +7,7 @@ from omegaconf import MISSING
 
 from experiments.errors import ExperimentError
 from experiments.negatives.rule import sources_of
-from experiments.schema.audit import Audit
+from experiments.schema.audit import Audit, Retrieve
 from experiments.schema.inputs import Backbone, Data, Negatives
 from experiments.schema.model import Model
 from experiments.schema.ranges import at_least, one_of
@@ -61,6 +61,7 @@ class Experiment:
     measures: list[str] = field(default_factory=lambda: ["RR@10", "nDCG@10", "R@100", "AP"])
     probe: Probe = field(default_factory=Probe)
     audit: Audit = field(default_factory=Audit)
+    retrieve: Retrieve = field(default_factory=Retrieve)
     seed: int = 1
     study: str = "adhoc"
     outputs: str = "outputs"

@@ -112,9 +112,9 @@ def _label_lines(axes: "Axes", ends: Sequence[tuple[str, str, float, float]]) ->
 
 
 def _explanation(audit: FalseNegativeAudit) -> str:
-    signs = [f"word similarity of {audit.near_duplicate:g} or more to a positive", "judged relevant for the query"]
-    last = "for a twin of it" if audit.margin is None else "for a twin of it, or scored above the positive"
+    scored = "" if audit.margin is None else ", or scored above the positive"
     return (
-        f"Share of the {audit.count} negatives a query with {', '.join(signs)} or {last}.\n"
+        f"Share of the {audit.count} negatives a query with word similarity of {audit.near_duplicate:g} or more to a "
+        f"positive, judged relevant for the query\nor for a twin of it{scored}. "
         "Bars: 95 % interval, bootstrap over queries. A suspicion is no proof."
     )

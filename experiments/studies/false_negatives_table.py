@@ -173,7 +173,10 @@ def print_audit(audit: FalseNegativeAudit, console: Console, pairs: int = 5) -> 
 
 
 def _what(pair: WorstPair) -> str:
-    said = [", ".join(sign.replace("_", " ") for sign in pair.signs), f"similarity {pair.similarity:.2f}"]
+    said = [
+        ", ".join(sign.replace("_", " ") for sign in pair.signs),
+        f"similarity to the positive {pair.similarity:.2f}",
+    ]
     if pair.negative_score is not None and pair.positive_score is not None:
         said.append(f"scored {pair.negative_score:.2f}, best positive {pair.positive_score:.2f}")
     return f"{'; '.join(said)}; rank {pair.rank} of {proper_name(pair.source)}"

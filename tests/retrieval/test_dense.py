@@ -1,6 +1,5 @@
 """Dense retrieval: the library's scores, prompts, lengths, similarities, what needs faiss."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -123,13 +122,12 @@ def test_without_a_checkpoint_it_cannot_be_used(collection: Collection, tmp_path
         retrieved(Dense(), collection, tmp_path)
 
 
-@pytest.mark.skipif(find_spec("faiss") is not None, reason="faiss is installed")
-def test_an_index_of_faiss_says_what_to_install():
+def test_an_index_of_faiss_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("experiments.retrieval.vector_search.find_spec", lambda name: None)
     with pytest.raises(ExperimentError, match="pip install faiss-cpu"):
         Dense(index="faiss")
 
 
-@pytest.mark.skipif(find_spec("faiss") is None, reason="needs faiss-cpu")
 @pytest.mark.parametrize("similarity", ["dot", "cosine"])
 def test_a_flat_index_of_faiss_finds_what_exact_search_finds(
     collection: Collection, checkpoint: str, tmp_path: Path, similarity: str

@@ -1,76 +1,24 @@
-"""The audit of negatives: what is counted, in which cells, which pairs come first; the table and the picture."""
+"""The audit of negatives: what is counted, in which cells, which pairs come first."""
 
-import csv
-import io
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.tiny import LiteralSource, literal_run
-from rich.console import Console
+from helpers.audited import PASSAGES, answers_of_twins, audit, audit_input, scores
+from helpers.tiny import literal_run
 
-from experiments.data.collection import open_collection
 from experiments.data.ragged import Ragged
 from experiments.errors import ExperimentError
 from experiments.evaluation.significance import paired_bootstrap
 from experiments.negatives.filters import NearDuplicates
-from experiments.negatives.near_duplicates import passage_shingles
-from experiments.negatives.rule import NegativeRule
 from experiments.negatives.twin_queries import TwinQueries, query_shingles
-from experiments.store import Store
-from experiments.studies.false_negatives import (
-    AuditInput,
-    Cell,
-    FalseNegativeAudit,
-    audit_negatives,
-    share_interval,
-)
-from experiments.studies.false_negatives_plot import audit_figure, draw_audit
-from experiments.studies.false_negatives_table import (
-    caption,
-    cell_rows,
-    csv_text,
-    header,
-    markdown,
-    pair_rows,
-    print_audit,
-    rows,
-    source_name,
-    write_report,
-)
-
-PASSAGES = [
-    "copy a file to a folder",  # 0, the positive of query 0
-    "Copy  a file to a folder",  # 1, the same text but for case and white space
-    "copy a file to a disk",  # 2, three of five shingles: 0.6 alike
-    "move a file",  # 3, one shingle, shared with none
-    "list all users",  # 4, the positive of query 1
-    "print the date | time",  # 5
-    "delete `old` files",  # 6, judged with grade 1 for query 1, not enough for a positive
-    "count words",  # 7, the positive of query 2
-]
-JUDGED = {0: {0: 2}, 1: {4: 2, 6: 1}}
-FAR = {0: [1, 2, 3, 5, 7, 0], 1: [6, 5, 7, 3, 2, 4]}
+from experiments.schema import Audit
+from experiments.studies.false_negatives import AuditInput, share_interval
 
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> AuditInput:
-    store = Store(tmp_path_factory.mktemp("audit") / "store")
-    passages = [(f"p{i}", text) for i, text in enumerate(PASSAGES)]
-    queries = [("q0", "how to copy a file ?"), ("q1", "who is logged in ?"), ("q2", "How to copy the file")]
-    qrels = {"train": [("q0", "p0", 2), ("q1", "p4", 2), ("q1", "p6", 1), ("q2", "p7", 1)]}
-    collection = open_collection(LiteralSource(passages, queries, qrels), store)
-    runs = {"bm25": literal_run(FAR, "bm25"), "colbert": literal_run({0: [3, 5, 7], 1: [5, 7, 3]}, "colbert")}
-    relevant = {0: np.array([0]), 1: np.array([4])}
-    # query 2 is not looked at, but trained on: it asks what query 0 asks
-    twins = TwinQueries.of(collection, relevant | {2: np.array([7])})
-    return AuditInput(collection, relevant, JUDGED, runs, passage_shingles(collection, store), twins)
-
-
-def audit(given: AuditInput, count: int = 2, **more) -> FalseNegativeAudit:
-    settings = {"sources": ["bm25"], "depths": [2], "near_duplicate": 0.5, "twin_query": 1.0} | more
-    return audit_negatives(given, NegativeRule(count=count), **settings)
+    return audit_input(tmp_path_factory.mktemp("audit"))
 
 
 def test_every_sign_is_counted_and_a_negative_with_two_is_suspicious_once(given: AuditInput):
@@ -135,12 +83,6 @@ def test_filters_of_the_rule_are_those_that_training_would_use(given: AuditInput
     assert asked == [(4, ["bm25"])]
 
 
-def scores(queries, passages):
-    """The positives 0 and 4 are scored 1; passage 5 is scored 3, every other 0.5."""
-    special = {0: 1.0, 4: 1.0, 5: 3.0}
-    return np.array([special.get(int(passage), 0.5) for passage in passages], np.float32)
-
-
 def test_with_scores_what_stands_above_the_positive_is_suspicious_and_the_gap_is_measured(given: AuditInput):
     (cell,) = audit(given, score=scores, scorer="some model").cells
     assert cell.counts["above_positive"] == 1
@@ -171,11 +113,6 @@ def test_the_worst_pair_bears_the_most_signs_and_each_query_has_one(given: Audit
     assert (first.query, first.positive, first.negative) == ("how to copy a file ?", PASSAGES[0], PASSAGES[1])
     assert (first.similarity, first.source, first.rank) == (1.0, "bm25", 1)
     assert (second.query_id, second.negative_id, second.signs) == ("q1", "p6", ("judged_relevant",))
-
-
-def answers_of_twins(given: AuditInput) -> AuditInput:
-    """Query 0's only candidates are passage 7, which its twin is answered by, and 2, which is a near-duplicate."""
-    return replace(given, runs={"bm25": literal_run({0: [2, 7], 1: [5, 7]}, "bm25")})
 
 
 def test_what_answers_a_twin_of_the_query_is_suspicious(given: AuditInput):
@@ -247,121 +184,8 @@ def test_what_cannot_be_audited_is_an_error(given: AuditInput, settings: dict[st
         audit(given, **settings)
 
 
-# --- the report
-
-
-def printed(found: FalseNegativeAudit) -> str:
-    console = Console(file=io.StringIO(), width=80, color_system=None)
-    print_audit(found, console)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
-
-
-def test_the_table_has_shares_in_per_cent_and_the_interval_of_the_last(given: AuditInput):
-    found = audit(given, count=1, sources=["colbert"])
-    assert header(found) == [
-        "source", "depth", "distinct", "same %", "near %", "judged %", "twin %", "any %", "95 % interval",
-    ]  # fmt: skip
-    assert rows(found) == [["ColBERT", "2", "2", "0.00", "0.00", "0.00", "0.00", "0.00", "[0.00, 0.00]"]]
-
-
-def test_scores_bring_two_columns(given: AuditInput):
-    found = audit(given, score=scores, scorer="x")
-    row = dict(zip(header(found), rows(found)[0], strict=True))
-    assert (row["above %"], row["any %"], row["gap"]) == ("25.00", "100.00", "-0.12")
-
-
-def test_the_caption_names_the_threshold_the_scorer_and_what_was_left_out(given: AuditInput):
-    said = caption(audit(given, score=scores, scorer="a model", margin=0.1))
-    assert "2 negatives for each of 2 queries" in said
-    assert "of 0.5 or more to a positive" in said
-    assert "above the best-scored positive less 0.1, by a model" in said
-    assert "another training query that asks the same in other function words" in said
-    assert "left out" not in said
-
-
-def test_the_caption_names_the_threshold_of_twins_where_it_is_not_the_strictest(given: AuditInput):
-    assert "function words apart (Jaccard of word pairs, 0.8 or more)" in caption(audit(given, twin_query=0.8))
-
-
-def test_a_mixture_is_written_as_a_sum():
-    assert source_name("bm25+colbert") == "BM25 + ColBERT"
-
-
-def test_the_terminal_shows_the_table_and_the_worst_pairs_uncut(given: AuditInput):
-    text = printed(audit(given))
-    assert "[50.00, 100.00]" in text
-    assert "1. exact duplicate, near duplicate; similarity 1.00; rank 1 of BM25" in text
-    assert PASSAGES[1] in text
-
-
-def test_rows_and_csv_have_every_count_and_interval_unrounded(given: AuditInput):
-    found = audit(given, score=scores, scorer="x")
-    columns, (row,) = cell_rows(found)
-    assert len(columns) == len(row) == 33
-    (read,) = csv.DictReader(io.StringIO(csv_text(cell_rows(found))))
-    assert (read["source"], read["above_positive"], read["suspicious_share"]) == ("bm25", "1", "1.0")
-    assert float(read["score_gap"]) == pytest.approx(-0.125)
-
-
-def test_rows_of_pairs_have_all_their_fields(given: AuditInput):
-    columns, (first, _) = pair_rows(audit(given))
-    one = dict(zip(columns, first, strict=True))
-    assert (one["query_id"], one["signs"], one["rank"]) == ("q0", "exact_duplicate, near_duplicate", 1)
-    assert (first[0], one["twin"]) == ("how to copy a file ?", None)
-
-
-def test_markdown_has_the_table_and_the_texts_as_code(given: AuditInput):
-    text = markdown(audit(given))
-    assert "| BM25 | 2 | 4 | 25.00 | 50.00 | 25.00 | 0.00 | 75.00 | [50.00, 100.00] |" in text
-    assert "   - negative: `Copy a file to a folder`" in text
-    assert "   - negative: ``` delete `old` files ```" in text, "a text with backticks is fenced by more of them"
-
-
-def test_a_twin_is_listed_between_query_and_positive(given: AuditInput):
-    text = markdown(audit(answers_of_twins(given)))
-    assert "   - query: `how to copy a file ?`\n   - twin: `How to copy the file`\n   - positive: " in text
-    assert "twin query; similarity 0.00; rank 2 of BM25" in text
-
-
-def test_a_report_is_five_files(given: AuditInput, tmp_path: Path):
-    paths = write_report(audit(given), tmp_path)
-    assert [path.name for path in paths] == [
-        "negatives.md", "negatives.csv", "negatives_worst.csv", "suspicious_by_depth.png", "suspicious_by_depth.svg",
-    ]  # fmt: skip
-    assert all(path.stat().st_size for path in paths)
-
-
-def test_the_picture_has_a_line_for_each_source_with_its_shares(given: AuditInput):
-    figure = audit_figure(audit(given, count=1, sources=["bm25", "colbert"], depths=[1, 2]))
-    (axes,) = figure.axes
-    bm25, colbert = (line for line in axes.lines if line.get_marker() in ("o", "s"))
-    assert list(np.asarray(bm25.get_ydata(), float)[:1]) == [100.0]
-    assert list(np.asarray(colbert.get_ydata(), float)) == [0.0, 0.0]
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "2"]
-    assert {text.get_text() for text in axes.texts} == {"BM25", "ColBERT"}
-
-
-def test_all_text_lies_within_the_picture(given: AuditInput):
-    found = audit(given, score=scores, scorer="x", sources=["bm25", "bm25+colbert"], depths=[2, 3])
-    figure = audit_figure(found)
-    figure.draw_without_rendering()
-    canvas = figure.bbox
-    (axes,) = figure.axes
-    for text in (*figure.texts, *axes.texts, axes.yaxis.label, axes.xaxis.label):
-        box = text.get_window_extent()
-        assert canvas.x0 <= box.x0 <= box.x1 <= canvas.x1, text.get_text()
-        assert canvas.y0 <= box.y0 <= box.y1 <= canvas.y1, text.get_text()
-
-
-def test_depths_that_stand_close_share_no_tick(given: AuditInput):
-    cell = audit(given).cells[0]
-    depths = (10, 100, 101, 1000)
-    cells = tuple(Cell(**{**vars(cell), "depth": depth}) for depth in depths)
-    figure = audit_figure(FalseNegativeAudit(**{**vars(audit(given)), "cells": cells}))
-    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["10", "100", "1,000"]
-
-
-def test_the_same_audit_gives_the_same_bytes(given: AuditInput, tmp_path: Path):
-    once = [path.read_bytes() for path in draw_audit(audit(given), tmp_path)]
-    assert [path.read_bytes() for path in draw_audit(audit(given), tmp_path)] == once
+@pytest.mark.parametrize("key", ["near_duplicate", "twin_query"])
+@pytest.mark.parametrize("value", [0.0, 1.1, float("nan")])
+def test_a_similarity_out_of_range_names_the_key(key: str, value: float):
+    with pytest.raises(ExperimentError, match=rf"audit\.{key} is {value}: it must be above 0 and at most 1"):
+        Audit(**{key: value})

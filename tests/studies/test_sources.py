@@ -64,6 +64,14 @@ def test_a_colbert_job_measures_what_it_finds_in_the_whole_collection(colbert):
         assert len({line.split()[0] for line in file}) == 12
 
 
+def test_the_same_seed_gives_the_same_colbert(colbert, tmp_path: Path, data: Path, backbone: Path):
+    metrics, folder = colbert
+    again, other = run([*tiny_overrides(tmp_path, data, backbone), *COLBERT, *SIZES])
+    assert again["retrieval"] == metrics["retrieval"]
+    weights = [(one / "model" / "model.safetensors").read_bytes() for one in (folder, other)]
+    assert weights[0] == weights[1]
+
+
 def test_its_re_ranked_scores_are_those_of_the_exported_model(colbert, data: Path):
     from sentence_transformers import MultiVectorEncoder
 
