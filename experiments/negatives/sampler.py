@@ -176,10 +176,12 @@ class NegativeSampler:
         size = len(pool.candidates)
         if size >= rule.count:
             return take_turns(pool, priorities(key, pool.candidates), turns, rule.count)
-        # Short: every candidate once, then again in another order, so that none comes twice before all came once.
+        # Short: every candidate once, then again in another order, so that none comes twice before all came once. The
+        # first time in the order of a draw that is not short, so that the first n of a larger draw are the smaller one.
+        keys = [key, *(key_of("turn", key, number) for number in range(1, -(-rule.count // size)))]
         parts = [
-            take_turns(pool, priorities(key_of("turn", key, number), pool.candidates), turns, rule.count - begin)
-            for number, begin in enumerate(range(0, rule.count, size))
+            take_turns(pool, priorities(turn, pool.candidates), turns, rule.count - number * size)
+            for number, turn in enumerate(keys)
         ]
         passages, sources = zip(*parts, strict=True)
         return np.concatenate(passages), np.concatenate(sources)

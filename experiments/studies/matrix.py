@@ -15,8 +15,8 @@ from experiments.evaluation.significance import Interval, paired_bootstrap
 from experiments.studies.cells import Block, Cell
 
 EXPLAINED = (
-    "RR over test queries, in brackets the 95 % interval of its difference to the first stage of the column, "
-    "query by query"
+    "Mean over test queries; in brackets the 95 % interval over queries of its difference to the first stage of the "
+    "column, and in the last row of the difference itself"
 )
 
 
@@ -56,7 +56,7 @@ def _matrix(blocks: list[Block], names: dict[str, str]) -> Matrix:
         first, second = keys
         rows.append(
             (
-                "second less first",
+                _difference_of(first, second),
                 *[""] * (len(labels) - 1),
                 *(_contrast(column.get(first), column.get(second)) for column in cells),
             )
@@ -68,6 +68,12 @@ def _matrix(blocks: list[Block], names: dict[str, str]) -> Matrix:
 
 def _key(cell: Cell, axes: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(cell.labels.get(name, "-")) for name in ("loss", "negatives", *axes))
+
+
+def _difference_of(first: Sequence[str], second: Sequence[str]) -> str:
+    """What two trainings are compared in, such as ``colbert less bm25``."""
+    differing = [(a, b) for a, b in zip(first, second, strict=True) if a != b]
+    return ", ".join(f"{b} less {a}" for a, b in differing)
 
 
 def _value(cell: Cell | None) -> str:

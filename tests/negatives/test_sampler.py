@@ -166,6 +166,20 @@ def test_a_rule_out_of_range_names_the_key(settings: dict[str, int], message: st
 
 
 @settings(max_examples=60, deadline=None)
+@given(small=st.integers(1, 31), large=st.integers(1, 31), candidates=st.integers(2, 12), epoch=st.integers(0, 99))
+def test_a_larger_draw_begins_with_the_smaller_also_where_candidates_run_out(
+    collection: Collection, small: int, large: int, candidates: int, epoch: int
+):
+    draws = [
+        sampler_of(collection, NegativeRule(count=n, depth=31, short="replacement"), {0: list(range(candidates))})
+        .draw(0, epoch)
+        .tolist()
+        for n in sorted((small, large))
+    ]
+    assert draws[1][: len(draws[0])] == draws[0]
+
+
+@settings(max_examples=60, deadline=None)
 @given(count=st.integers(1, 31), depth=st.integers(2, 40), seed=st.integers(0, 2**31), epoch=st.integers(0, 10**6))
 def test_a_draw_has_n_passages_of_the_pool_all_different_if_there_are_enough(
     collection: Collection, count: int, depth: int, seed: int, epoch: int

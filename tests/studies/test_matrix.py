@@ -36,7 +36,7 @@ def test_rows_are_trainings_and_columns_first_stages(study: Path):
         ("first stage itself", "", ""),
         ("lce", "7", "bm25"),
         ("lce", "7", "colbert"),
-        ("second less first", "", ""),
+        ("colbert less bm25", "", ""),
     ]
 
 
