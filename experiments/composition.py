@@ -5,7 +5,7 @@ With ``experiments.launch`` the only module that knows Hydra.
 
 import inspect
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -28,7 +28,7 @@ from experiments.errors import ExperimentError
 from experiments.evaluation import measures
 from experiments.negatives.rule import sources_of
 from experiments.schema import Experiment
-from experiments.studies.identity import job_name
+from experiments.studies.identity import job_name, with_their_candidates
 
 CONF = Path(__file__).parents[1] / "conf"
 # Keys that stand beside a part's own settings and are not passed to it.
@@ -132,10 +132,10 @@ def roles_of(experiment: Experiment) -> set[str]:
     return {*sources_of(experiment.negatives.source), *experiment.first_stage}
 
 
-def make_parts(experiment: Experiment, trained: Callable[[str, str], str] | None = None) -> Any:
+def make_parts(experiment: Experiment, trained: Callable[[str, str], Path] | None = None) -> Any:
     """The data source, the retrievers that a role names and those whose candidates they take, and the loss.
 
-    ``trained``: trains what a retriever without a checkpoint names as its ``job`` (the retriever's name, the job) and
+    ``trained``: trains what a retriever without a checkpoint names as its ``job`` (the key of the job, the job) and
     returns the folder of the model; None leaves such a retriever without one, which is enough to check it.
     """
     from experiments.studies.preparation import Parts
@@ -152,7 +152,7 @@ def make_parts(experiment: Experiment, trained: Callable[[str, str], str] | None
                 settings["candidates_from"] = retriever(settings["candidates_from"], (*waiting, name))
             job = settings.pop("job", None)
             if job and trained is not None and settings.get("checkpoint") is None:
-                settings["checkpoint"] = trained(name, job)
+                settings["checkpoint"] = str(trained(f"retrievers.{name}.job", job))
             made[name] = instantiate(settings, name=name)
         return made[name]
 
@@ -176,28 +176,41 @@ def _hydra_of_its_own() -> Iterator[None]:
         GlobalHydra.instance().hydra = at_work
 
 
-def job_of_retriever(name: str, job: str, parent: Experiment) -> tuple[Experiment, dict[str, Any]]:
-    """The experiment that makes a retriever's model: what ``python -m experiments.train <job>`` is, on the data
-    of the experiment that asks for it, run where and as that one is.
+def jobs_before(experiment: Experiment) -> dict[str, str]:
+    """The jobs that train models which an experiment needs and has no checkpoint of: the key that names it -> the job,
+    as the overrides of ``python -m experiments.train``.
+    """
+    found = {}
+    for name in sorted(with_their_candidates(roles_of(experiment), experiment.retrievers)):
+        retriever = experiment.retrievers[name]
+        if retriever.get("job") and retriever.get("checkpoint") is None:
+            found[f"retrievers.{name}.job"] = str(retriever["job"])
+    dual = experiment.model.dual_encoder
+    if experiment.model.kind == "dual_encoder" and dual.job and dual.cross_encoder is None:
+        found["model.dual_encoder.job"] = dual.job
+    return found
+
+
+def job_before(key: str, job: str, parent: Experiment, chain: Sequence[str] = ()) -> tuple[Experiment, dict[str, Any]]:
+    """The experiment that a job is which another one needs done first, on that one's data, run where and as that one
+    is. ``key``: what names the job in the config; ``chain``: the jobs that wait for it.
 
     Raises:
-        ExperimentError: the job does not compose, or the job itself names a retriever that has to be trained.
+        ExperimentError: the job does not compose, or needs itself.
     """
-    where = f"retrievers.{name}.job"
+    if job in chain:
+        raise ExperimentError(f"{key}: this job would need itself done first")
     try:
         with _hydra_of_its_own():
             config = compose("config", overrides=shlex.split(job))
     except (HydraException, OmegaConfBaseException) as error:
-        raise ExperimentError(f"{where}: {explain(error)}") from error
+        raise ExperimentError(f"{key}: {explain(error)}") from error
     inherited: dict[str, Any] = {key: asdict(getattr(parent, key)) for key in ("data", "trainer", "logger")}
-    inherited |= {"outputs": parent.outputs, "cache": parent.cache, "study": "retrievers"}
+    inherited |= {"outputs": parent.outputs, "cache": parent.cache, "study": f"for_{key.split('.')[-2]}"}
     settings = OmegaConf.merge(OmegaConf.structured(Experiment), plain(config) | inherited)
     assert isinstance(settings, DictConfig)
     try:
         experiment = check(settings)
     except (ExperimentError, OmegaConfBaseException) as error:
-        raise ExperimentError(f"{where}: {explain(error)}") from error
-    for role in roles_of(experiment):
-        if experiment.retrievers[role].get("job") and experiment.retrievers[role].get("checkpoint") is None:
-            raise ExperimentError(f"{where}: it would need {role!r}, which has to be trained itself")
+        raise ExperimentError(f"{key}: {explain(error)}") from error
     return experiment, plain(settings)

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,10 +19,10 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments import progress
-from experiments.composition import check, explain, job_of_retriever, make_parts, plain, roles_of
+from experiments.composition import check, explain, job_before, jobs_before, make_parts, plain, roles_of
 from experiments.errors import ExperimentError
 from experiments.schema import Experiment
-from experiments.studies.identity import job_name, with_their_candidates
+from experiments.studies.identity import job_name
 
 log = logging.getLogger(__name__)
 
@@ -46,39 +47,48 @@ def run(config: DictConfig) -> float:
     Raises:
         ExperimentError: something that the user gave cannot be used.
     """
-    from experiments.studies.experiment import run_job
-
     hydra = HydraConfig.get()
     experiment = check(config)
     label = ""
     if hydra.mode is not None and hydra.mode.name == "MULTIRUN":
         progress.side_by_side = not str(hydra.launcher._target_).endswith("BasicLauncher")
         label = f"[{hydra.job.num + 1}/{os.environ.get(JOBS, '?')}] {job_name(plain(config)).rpartition('-')[0]}"
-    metrics = run_job(experiment, plain(config), parts_of(experiment), label)
+    metrics = _run(experiment, plain(config), label)
     found = metrics["test"].get(experiment.first_stage[0])  # empty in all but the first process of a DDP training
     return float(found[experiment.measures[0]]) if found else float("nan")
 
 
-def parts_of(experiment: Experiment) -> Any:
-    """The parts of an experiment; a retriever that needs a model of its own gets it trained first."""
-    return make_parts(experiment, partial(train_retriever, experiment))
+def parts_of(experiment: Experiment, chain: tuple[str, ...] = ()) -> Any:
+    """The parts of an experiment; a retriever that needs a model of its own gets it trained first. ``chain``: the jobs
+    that wait for this one.
+    """
+    return make_parts(experiment, partial(train_before, experiment, chain=chain))
 
 
-def train_retriever(parent: Experiment, name: str, job: str) -> str:
-    """Train the model of a retriever unless it is there, and return its folder; of several processes that ask for it
-    one trains and the others wait.
+def train_before(parent: Experiment, key: str, job: str, chain: tuple[str, ...] = ()) -> Path:
+    """Run the job that an experiment needs done first, unless it is done, and return the folder of its model; of
+    several processes that ask for it one runs it and the others wait.
     """
     from filelock import FileLock
 
-    from experiments.studies.experiment import run_job
-
-    experiment, config = job_of_retriever(name, job, parent)
+    experiment, config = job_before(key, job, parent, chain)
     folder = Path(experiment.outputs) / experiment.study / job_name(config)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        log.info("%s is trained on this collection, unless it is there already: %s", name, folder)
-        run_job(experiment, config, make_parts(experiment), name)
-    return str(folder / "model")
+        log.info("%s: %s is trained first, unless it is there already: %s", key, experiment.model.kind, folder)
+        _run(experiment, config, experiment.model.kind, (*chain, job))
+    return folder / "model"
+
+
+def _run(experiment: Experiment, config: dict[str, Any], label: str, chain: tuple[str, ...] = ()) -> dict[str, Any]:
+    from experiments.studies.experiment import run_job
+
+    dual = experiment.model.dual_encoder
+    if "model.dual_encoder.job" in jobs_before(experiment):
+        folder = train_before(experiment, "model.dual_encoder.job", str(dual.job), chain)
+        found = replace(dual, cross_encoder=str(folder), job=None)
+        experiment = replace(experiment, model=replace(experiment.model, dual_encoder=found))
+    return run_job(experiment, config, parts_of(experiment, chain), label)
 
 
 class Checks(Callback):
@@ -122,7 +132,7 @@ def _check_or_exit(jobs: Mapping[str, DictConfig]) -> None:
             experiment = check(config)
             for make, what in (
                 (make_parts, (experiment.data, experiment.retrievers, roles_of(experiment))),
-                (_check_jobs_of_retrievers, (experiment.data, experiment.retrievers, roles_of(experiment))),
+                (_check_jobs_before, (experiment.data, jobs_before(experiment))),
                 (_locate_package, experiment.backbone),
             ):
                 if repr(what) not in seen:  # a grid repeats its parts: each is looked at once
@@ -132,11 +142,12 @@ def _check_or_exit(jobs: Mapping[str, DictConfig]) -> None:
             _exit(where + explain(error))
 
 
-def _check_jobs_of_retrievers(experiment: Experiment) -> None:
-    for name in sorted(with_their_candidates(roles_of(experiment), experiment.retrievers)):
-        job, checkpoint = (experiment.retrievers[name].get(key) for key in ("job", "checkpoint"))
-        if job and checkpoint is None:
-            _locate_package(job_of_retriever(name, job, experiment)[0])
+def _check_jobs_before(experiment: Experiment, chain: tuple[str, ...] = ()) -> None:
+    for key, job in jobs_before(experiment).items():
+        before, _ = job_before(key, job, experiment, chain)
+        make_parts(before)
+        _locate_package(before)
+        _check_jobs_before(before, (*chain, job))
 
 
 def _locate_package(experiment: Experiment) -> None:

@@ -88,7 +88,7 @@ def test_its_re_ranked_scores_are_those_of_the_exported_model(colbert, data: Pat
 
 def test_a_job_trains_the_retriever_that_it_names_first(mixed):
     _, folder = mixed
-    (made,) = (folder.parents[1] / "retrievers").glob("colbert-lce-*/status.json")
+    (made,) = (folder.parents[1] / "for_colbert").glob("colbert-lce-*/status.json")
     assert json.loads(made.read_text())["state"] == "finished"
 
 
@@ -113,7 +113,7 @@ def test_a_mixture_draws_from_both_sources(mixed):
 
 def test_a_retriever_trained_once_is_not_trained_again(mixed, data: Path, backbone: Path):
     _, folder = mixed
-    (status,) = (folder.parents[1] / "retrievers").glob("colbert-lce-*/status.json")
+    (status,) = (folder.parents[1] / "for_colbert").glob("colbert-lce-*/status.json")
     before = status.stat().st_mtime_ns
     config = composed(*_overrides_of(folder))
     launch.parts_of(composition.check(config))
@@ -155,17 +155,19 @@ def test_injected_gold_stands_among_the_candidates(colbert, tmp_path: Path, data
     [
         ("model=colbret", r"retrievers\.colbert\.job: Could not find 'model/colbret'"),
         ("model=colbert negatives.count=32", r"retrievers\.colbert\.job: .*negatives\.count is 32"),
-        (
-            "model=colbert retriever=[bm25,colbert] negatives.source=colbert",
-            "it would need 'colbert', which has to be trained itself",
-        ),
     ],
 )
 def test_a_job_of_a_retriever_is_checked_before_anything_runs(data: Path, job: str, message: str):
-    config = composed("data=beir", f"data.path={data}", "retriever=[bm25,colbert]", f"retrievers.colbert.job='{job}'")
+    config = composed(
+        "data=beir",
+        f"data.path={data}",
+        "retriever=[bm25,colbert]",
+        "first_stage=[colbert]",
+        f"retrievers.colbert.job='{job}'",
+    )
     experiment = composition.check(config)
     with pytest.raises(ExperimentError, match=message):
-        composition.job_of_retriever("colbert", experiment.retrievers["colbert"]["job"], experiment)
+        launch._check_jobs_before(experiment)
 
 
 def test_candidates_that_go_round_in_a_circle_are_refused(data: Path):
@@ -175,3 +177,9 @@ def test_candidates_that_go_round_in_a_circle_are_refused(data: Path):
     )  # fmt: skip
     with pytest.raises(ExperimentError, match=r"goes round in a circle: colbert -> colbert"):
         composition.make_parts(composition.check(config))
+
+
+def test_a_job_that_would_need_itself_is_refused(data: Path):
+    parent = composition.check(composed("data=beir", f"data.path={data}"))
+    with pytest.raises(ExperimentError, match=r"retrievers\.colbert\.job: this job would need itself done first"):
+        composition.job_before("retrievers.colbert.job", "model=colbert", parent, chain=("model=colbert",))
