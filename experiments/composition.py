@@ -186,7 +186,8 @@ def jobs_before(experiment: Experiment) -> dict[str, str]:
         if retriever.get("job") and retriever.get("checkpoint") is None:
             found[f"retrievers.{name}.job"] = str(retriever["job"])
     dual = experiment.model.dual_encoder
-    if experiment.model.kind == "dual_encoder" and dual.job and dual.cross_encoder is None:
+    wanted = dual.infuses or dual.learns_from_teacher
+    if experiment.model.kind == "dual_encoder" and wanted and dual.job and dual.cross_encoder is None:
         found["model.dual_encoder.job"] = dual.job
     return found
 
@@ -202,10 +203,12 @@ def job_before(key: str, job: str, parent: Experiment, chain: Sequence[str] = ()
         raise ExperimentError(f"{key}: this job would need itself done first")
     try:
         with _hydra_of_its_own():
-            config = compose("config", overrides=shlex.split(job))
+            config = compose("config", overrides=[f"scale={parent.scale}", *shlex.split(job)])
     except (HydraException, OmegaConfBaseException) as error:
         raise ExperimentError(f"{key}: {explain(error)}") from error
     inherited: dict[str, Any] = {key: asdict(getattr(parent, key)) for key in ("data", "trainer", "logger")}
+    if key == "model.dual_encoder.job":  # its layers are copied, so it has to be of the same backbone
+        inherited["backbone"] = asdict(parent.backbone)
     inherited |= {"outputs": parent.outputs, "cache": parent.cache, "study": f"for_{key.split('.')[-2]}"}
     settings = OmegaConf.merge(OmegaConf.structured(Experiment), plain(config) | inherited)
     assert isinstance(settings, DictConfig)

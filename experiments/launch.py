@@ -53,7 +53,7 @@ def run(config: DictConfig) -> float:
     if hydra.mode is not None and hydra.mode.name == "MULTIRUN":
         progress.side_by_side = not str(hydra.launcher._target_).endswith("BasicLauncher")
         label = f"[{hydra.job.num + 1}/{os.environ.get(JOBS, '?')}] {job_name(plain(config)).rpartition('-')[0]}"
-    metrics = _run(experiment, plain(config), label)
+    metrics = run_with_needs(experiment, plain(config), label)
     found = metrics["test"].get(experiment.first_stage[0])  # empty in all but the first process of a DDP training
     return float(found[experiment.measures[0]]) if found else float("nan")
 
@@ -76,11 +76,14 @@ def train_before(parent: Experiment, key: str, job: str, chain: tuple[str, ...] 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         log.info("%s: %s is trained first, unless it is there already: %s", key, experiment.model.kind, folder)
-        _run(experiment, config, experiment.model.kind, (*chain, job))
+        run_with_needs(experiment, config, experiment.model.kind, (*chain, job))
     return folder / "model"
 
 
-def _run(experiment: Experiment, config: dict[str, Any], label: str, chain: tuple[str, ...] = ()) -> dict[str, Any]:
+def run_with_needs(
+    experiment: Experiment, config: dict[str, Any], label: str, chain: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Run a job, and before it those that train what it needs; returns its metrics."""
     from experiments.studies.experiment import run_job
 
     dual = experiment.model.dual_encoder

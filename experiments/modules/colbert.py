@@ -17,13 +17,12 @@ from torch import Tensor
 from experiments.data.text_batches import EncodingBatch, Features, TextGroupBatch
 from experiments.modules.backbone import quiet
 from experiments.modules.compute import CostModel, Step
+from experiments.modules.in_batch import with_in_batch
 from experiments.modules.ranker import DevSet, Loss, Ranker
 from experiments.schema import Optimizer
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
-
-IMPOSSIBLE = -1e4  # the score of a passage that is no negative: far below any, and finite, as losses need
 
 
 class ColBERT(Ranker):
@@ -72,14 +71,7 @@ class ColBERT(Ranker):
             columns.append(maxsim(queries, passages, a_mask=query_mask, b_mask=passage_mask))
         scores_QP = torch.cat(columns, dim=1) * self.scale
         scores_QN = scores_QP.gather(1, batch.place_QN)
-        return (self._with_in_batch(scores_QP, batch) if self.in_batch else scores_QN), scores_QN
-
-    def _with_in_batch(self, scores_QP: Tensor, batch: TextGroupBatch) -> Tensor:
-        """(Q, 1 + P): the positive, then all passages of the step but those that answer the query."""
-        positive_Q1 = scores_QP.gather(1, batch.place_QN[:, :1])
-        others_QP = scores_QP.masked_fill(batch.relevant_QP, IMPOSSIBLE)
-        others_QP = others_QP.scatter(1, batch.place_QN[:, :1], IMPOSSIBLE)  # the positive stands in front already
-        return torch.cat([positive_Q1, others_QP], dim=1)
+        return (with_in_batch(scores_QP, batch) if self.in_batch else scores_QN), scores_QN
 
     def cost_of(self, batch: TextGroupBatch) -> Step:
         """Tokens, computed tokens and operations of a step's texts."""

@@ -1,4 +1,5 @@
-"""Logits of a batch of pairs, by either of two forward passes that agree to rounding.
+"""Logits of a batch of pairs, and the hidden states of every layer, each by either of two forward passes that agree to
+rounding.
 
 ``packed_logits`` computes no padding: the pairs stand one after another in one long row, positions restart at each
 pair, and each attends to itself only. In the last layer only the first token of each pair, which the head reads, is
@@ -13,7 +14,7 @@ Shapes: B pairs, T tokens of all pairs, S rows of queries (T, or B where only fi
 longest pair, D hidden size, C logits of a pair.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +38,18 @@ def supports_packing(network: "PreTrainedModel") -> bool:
     classifier as transformers defines it, an encoder with at least one layer, without gradient checkpointing (which
     acts in the layers' own ``forward``; recomputing a whole pass around ``packed_logits`` works).
     """
-    kind, config = type(network), network.config
+    kind = type(network)
     return (
         kind.__module__.startswith("transformers.models.")
         and kind.__name__.endswith("ForSequenceClassification")
-        and config.model_type in _OFFSET_POSITIONS
+        and _has_layers_of_bert(network)
+    )
+
+
+def _has_layers_of_bert(network: "PreTrainedModel") -> bool:
+    config = network.config
+    return (
+        config.model_type in _OFFSET_POSITIONS
         and config.num_hidden_layers > 0
         and not config.is_decoder
         and not _recomputes(network)
@@ -68,10 +76,7 @@ def packed_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
             f"{type(network).__name__} cannot be computed without padding{reason}: set trainer.layout=padded (or auto)"
         )
     base: Any = network.base_model
-    lengths_B = torch.tensor(tokens.lengths, device=tokens.input_ids_T.device)
-    first_B = lengths_B.cumsum(0) - lengths_B
-    runs = [(len(list(same)), length) for length, same in groupby(tokens.lengths)]
-    hidden_TD = _embed(network, tokens, first_B.repeat_interleave(lengths_B, output_size=sum(tokens.lengths)))
+    hidden_TD, first_B, runs = _begin(network, tokens)
     *inner, last = base.encoder.layer
     for layer in inner:
         hidden_TD = _encode(layer, hidden_TD, runs)
@@ -83,6 +88,64 @@ def padded_logits(network: "PreTrainedModel", tokens: TokenBatch, pad_token_id: 
 
     Segment ids are passed to models that distinguish segments (``type_vocab_size`` of at least 2).
     """
+    logits_BC: Tensor = network(**_padded_inputs(network, tokens, pad_token_id)).logits
+    return logits_BC.float()
+
+
+def supports_packed_hidden_states(network: "PreTrainedModel") -> bool:
+    """Whether ``packed_hidden_states`` is exact for a model: as ``supports_packing``, but with any head, or none."""
+    kind = type(network.base_model)
+    return (
+        kind.__module__.startswith("transformers.models.")
+        and kind.__name__.endswith("Model")
+        and _has_layers_of_bert(network)
+    )
+
+
+def packed_hidden_states(network: "PreTrainedModel", tokens: TokenBatch) -> Iterator[Tensor]:
+    """The (T, D) hidden states of layer 0, the embeddings, then 1, 2 ..., each computed when it is asked for, without
+    padding. They are numbered as ``output_hidden_states`` numbers them.
+
+    Who stops at a layer computes no further one. Gradients flow; of batches sorted by length see ``packed_logits``.
+
+    Raises:
+        ExperimentError: the model is none for which this is exact (see ``supports_packed_hidden_states``).
+    """
+    if not supports_packed_hidden_states(network):
+        raise ExperimentError(
+            f"the layers of {type(network).__name__} cannot be computed without padding: use padded hidden states"
+        )
+    return _packed_layers(network, tokens)
+
+
+def _packed_layers(network: "PreTrainedModel", tokens: TokenBatch) -> Iterator[Tensor]:
+    base: Any = network.base_model
+    hidden_TD, _, runs = _begin(network, tokens)
+    yield hidden_TD
+    for layer in base.encoder.layer:
+        hidden_TD = _encode(layer, hidden_TD, runs)
+        yield hidden_TD
+
+
+def padded_hidden_states(network: "PreTrainedModel", tokens: TokenBatch, pad_token_id: int) -> Iterator[Tensor]:
+    """The same as ``packed_hidden_states``, for any architecture: one call of the model without its head on padded
+    texts, all layers computed and held at once.
+
+    They are what ``output_hidden_states`` gives, so the last is what the model gives out: of an architecture that
+    normalises behind its last layer, as ModernBERT does, the last is normalised and those before it are not.
+
+    Raises:
+        ExperimentError: an architecture with a decoder beside its encoder.
+    """
+    if getattr(network.config, "is_encoder_decoder", False):
+        raise ExperimentError(f"{type(network).__name__} has a decoder beside its encoder: give an encoder alone")
+    inputs = _padded_inputs(network, tokens, pad_token_id)
+    hidden = network.base_model(**inputs, output_hidden_states=True).hidden_states
+    own_BL = inputs["attention_mask"].bool()
+    return (hidden_BLD[own_BL] for hidden_BLD in hidden)
+
+
+def _padded_inputs(network: "PreTrainedModel", tokens: TokenBatch, pad_token_id: int) -> dict[str, Tensor]:
     lengths_B = torch.tensor(tokens.lengths, device=tokens.input_ids_T.device)
     places_L = torch.arange(max(tokens.lengths), device=lengths_B.device)
     inputs = {
@@ -91,8 +154,7 @@ def padded_logits(network: "PreTrainedModel", tokens: TokenBatch, pad_token_id: 
     }
     if _has_segments(network):
         inputs["token_type_ids"] = _pad(tokens.token_type_ids_T, tokens.lengths, 0)
-    logits_BC: Tensor = network(**inputs).logits
-    return logits_BC.float()
+    return inputs
 
 
 def _pad(values_T: Tensor, lengths: Sequence[int], filler: int) -> Tensor:
@@ -101,6 +163,15 @@ def _pad(values_T: Tensor, lengths: Sequence[int], filler: int) -> Tensor:
 
 def _has_segments(network: "PreTrainedModel") -> bool:
     return int(getattr(network.config, "type_vocab_size", 0)) >= 2
+
+
+def _begin(network: "PreTrainedModel", tokens: TokenBatch) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
+    """(T, D) embeddings, (B,) the row of each pair's first token, and (pairs, length) of neighbours of one length."""
+    lengths_B = torch.tensor(tokens.lengths, device=tokens.input_ids_T.device)
+    first_B = lengths_B.cumsum(0) - lengths_B
+    runs = [(len(list(same)), length) for length, same in groupby(tokens.lengths)]
+    start_T = first_B.repeat_interleave(lengths_B, output_size=sum(tokens.lengths))
+    return _embed(network, tokens, start_T), first_B, runs
 
 
 def _embed(network: "PreTrainedModel", tokens: TokenBatch, start_T: Tensor) -> Tensor:

@@ -49,6 +49,10 @@ class PairScorer(Protocol):
         """(P,) the scores of the pairs of query and passage rows (P,), from the store if it has them."""
         ...
 
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+        """The same, computed now."""
+        ...
+
 
 def load_scorer(path: str) -> PairScorer:
     """The model in a folder, or of that name on the hub: with a ``modules.json`` a sentence-transformers bi-encoder,

@@ -60,6 +60,13 @@ class Ranker(pl.LightningModule):
         """The scores that the loss is taken of, the positive at index 0, and the (Q, N) scores of the groups alone."""
         raise NotImplementedError
 
+    def objective(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """What a step minimises, and the (Q, N) scores of the groups alone: the loss of the scores, unless a kind of
+        ranker adds to it.
+        """
+        scores, scores_QN = self.scored_groups(batch)
+        return self.loss(scores), scores_QN
+
     def cost_of(self, batch: Any) -> Step:
         """What a step reads and computes."""
         raise NotImplementedError
@@ -86,8 +93,7 @@ class Ranker(pl.LightningModule):
         """The loss of a step's groups."""
         # Dropout is seeded by the step: a resumed training goes on as if it had never stopped.
         torch.manual_seed(key_of("dropout", self.seed, batch.step, self.global_rank))
-        scores, scores_QN = self.scored_groups(batch)
-        loss = self.loss(scores)
+        loss, scores_QN = self.objective(batch)
         self._log_step(batch, scores_QN.detach(), loss.detach())
         return loss
 

@@ -22,7 +22,9 @@ from experiments.progress import tracked
 from experiments.store import Store
 
 if TYPE_CHECKING:
-    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers import MultiVectorEncoder, SentenceTransformer
+
+    Encoder = MultiVectorEncoder | SentenceTransformer
 
 TASKS = {"queries": "query", "passages": "document"}
 EXPANSION = "query_expansion_positions"  # the library's name for tokens that were added to a query
@@ -63,7 +65,7 @@ class TextFeatures:
         return features
 
 
-def features_of(collection: Collection, kind: str, encoder: "MultiVectorEncoder", store: Store) -> TextFeatures:
+def features_of(collection: Collection, kind: str, encoder: "Encoder", store: Store) -> TextFeatures:
     """The features of all ``queries`` or ``passages`` of a collection for an encoder."""
     transformer: Any = encoder[0]
     expansion = transformer.query_expansion if kind == "queries" else None
@@ -88,7 +90,7 @@ def features_of(collection: Collection, kind: str, encoder: "MultiVectorEncoder"
     )
 
 
-def _preprocess(collection: Collection, kind: str, encoder: "MultiVectorEncoder", folder: Path) -> None:
+def _preprocess(collection: Collection, kind: str, encoder: "Encoder", folder: Path) -> None:
     table = collection.passages if kind == "passages" else collection.queries
     ids: list[NDArray[Any]] = []
     added: list[NDArray[Any]] = []

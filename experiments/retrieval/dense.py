@@ -12,6 +12,7 @@ from experiments.data.collection import Collection
 from experiments.errors import ExperimentError
 from experiments.retrieval import vector_search
 from experiments.retrieval.checkpoint import Checkpoint, device_of, token_budget, token_counts, versions
+from experiments.retrieval.embeddings import passage_embeddings
 from experiments.retrieval.run import Run
 from experiments.store import Store
 
@@ -114,6 +115,27 @@ class Dense:
             device=self.device,
             store=store,
         )
+
+    def pair_scores(
+        self, collection: Collection, run: Run, store: Store, *, whole: bool = False
+    ) -> NDArray[np.float32]:
+        """(N,) the score of each query of a run with each of its passages, in the order of ``run.passages.values``. As
+        ``ColBERT.pair_scores``: of a small run only its own passages are encoded, unless the ``whole`` collection is.
+        """
+        scores_N = np.empty(len(run.passages.values), np.float32)
+        rows = np.unique(run.passages.values)
+        if not len(rows):
+            return scores_N
+        of_all = whole or 2 * len(rows) > len(collection.passages)
+        embeddings = passage_embeddings(self, collection, store, None if of_all else rows)
+        vectors_QD = self._encode(collection.queries.texts(run.queries), "query")
+        cosine = self._similarity() == "cosine"
+        vectors_QD = vector_search.unit(vectors_QD) if cosine else vectors_QD
+        for i, vector_D in enumerate(vectors_QD):
+            span = slice(*run.passages.offsets[i : i + 2])
+            passages_PD = embeddings.vectors.values[embeddings.places(np.asarray(run.passages.values[span]))]
+            scores_N[span] = (vector_search.unit(passages_PD) if cosine else passages_PD) @ vector_D
+        return scores_N
 
     @cached_property
     def tokens_per_batch(self) -> int:

@@ -6,12 +6,13 @@ in the message.
 """
 
 from experiments.schema.audit import Audit, Retrieve
-from experiments.schema.experiment import Experiment, Logger, Probe
+from experiments.schema.experiment import Experiment, Logger
 from experiments.schema.inputs import Backbone, Data, Negatives, QueryLimits
-from experiments.schema.model import LateInteraction, Model
+from experiments.schema.model import DualEncoder, LateInteraction, Model
+from experiments.schema.probe import Probe
 from experiments.schema.training import Batch, Budget, Optimizer, TokensPerBatch, Trainer, Validation
 
 __all__ = [
-    "Audit", "Backbone", "Batch", "Budget", "Data", "Experiment", "LateInteraction", "Logger", "Model", "Negatives",
-    "Optimizer", "Probe", "QueryLimits", "Retrieve", "TokensPerBatch", "Trainer", "Validation",
+    "Audit", "Backbone", "Batch", "Budget", "Data", "DualEncoder", "Experiment", "LateInteraction", "Logger", "Model",
+    "Negatives", "Optimizer", "Probe", "QueryLimits", "Retrieve", "TokensPerBatch", "Trainer", "Validation",
 ]  # fmt: skip

@@ -10,21 +10,9 @@ from experiments.negatives.rule import sources_of
 from experiments.schema.audit import Audit, Retrieve
 from experiments.schema.inputs import Backbone, Data, Negatives
 from experiments.schema.model import Model
+from experiments.schema.probe import Probe
 from experiments.schema.ranges import at_least, one_of
 from experiments.schema.training import Batch, Budget, Optimizer, Trainer, Validation
-
-
-@dataclass
-class Probe:
-    """Layers whose embeddings are measured. Only null is served so far: a list of layers is refused, not ignored."""
-
-    layers: Any = None
-
-    def __post_init__(self) -> None:
-        if self.layers is not None:
-            raise ExperimentError(
-                f"probe.layers is {self.layers}: this version does not probe layers yet, it must be null"
-            )
 
 
 @dataclass
@@ -43,7 +31,9 @@ class Logger:
 
 @dataclass
 class Experiment:
-    """One job. The keys read like the sentence that describes it."""
+    """One job. The keys read like the sentence that describes it. ``checkpoint``: what ``experiments.probe`` probes; a
+    training does not read it.
+    """
 
     data: Data = field(default_factory=Data)
     backbone: Backbone = MISSING
@@ -60,9 +50,11 @@ class Experiment:
     validation: Validation = field(default_factory=Validation)
     measures: list[str] = field(default_factory=lambda: ["RR@10", "nDCG@10", "R@100", "AP"])
     probe: Probe = field(default_factory=Probe)
+    checkpoint: str | None = None
     audit: Audit = field(default_factory=Audit)
     retrieve: Retrieve = field(default_factory=Retrieve)
     seed: int = 1
+    scale: str = "mini"
     study: str = "adhoc"
     outputs: str = "outputs"
     cache: str = ".cache"
@@ -90,6 +82,8 @@ class Experiment:
                     f"{key} is {name!r}: it must be one of the composed retrievers ({known}); add it with "
                     f"retriever=[...]"
                 )
+        if self.probe.layers is not None and self.model.kind != "cross_encoder":
+            raise ExperimentError(f"probe.layers is {self.probe.layers!r}: only a cross-encoder's layers are probed")
         self.batch.queries(self.negatives.count)
 
     def _candidates(self) -> list[tuple[str, str]]:

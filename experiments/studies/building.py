@@ -14,12 +14,15 @@ from experiments.data.pairs import PairEncoder, PairTemplate
 from experiments.data.text_batches import RunTexts, TextBatcher
 from experiments.data.tokens import tokenizer_fingerprint, tokens_of
 from experiments.errors import ExperimentError
+from experiments.modules import dual_encoder
 from experiments.modules.backbone import load_cross_encoder, load_tokenizer
 from experiments.modules.colbert import ColBERT
 from experiments.modules.colbert_network import load_colbert
 from experiments.modules.cross_encoder import CrossEncoder, choose_layout
 from experiments.modules.data_module import RankingData
+from experiments.modules.dual_encoder_network import load_dual_encoder
 from experiments.modules.ranker import DevSet, Ranker
+from experiments.modules.teacher import distil_batcher, load_teacher
 from experiments.modules.text_features import features_of
 from experiments.schema import Experiment
 from experiments.store import Store
@@ -65,9 +68,11 @@ def _cross_encoder(
     encoder = _pair_encoder(experiment, prepared, store)
     groups = _groups(experiment, prepared, PairBatcher(encoder, train_tokens))
     steps = steps_for(experiment, groups)
+    tokenizer = load_tokenizer(experiment.backbone)
+    tokenizer.model_max_length = experiment.model.max_length  # so that the exported model cuts pairs as it was trained
     module = CrossEncoder(
         network,
-        load_tokenizer(experiment.backbone),
+        tokenizer,
         loss,
         experiment.optimizer,
         steps=steps,
@@ -90,10 +95,7 @@ def _pair_encoder(experiment: Experiment, prepared: Prepared, store: Store) -> P
 
 
 def _colbert(experiment: Experiment, prepared: Prepared, loss: Callable[[Tensor], Tensor], store: Store) -> Training:
-    if experiment.trainer.devices > 1:
-        raise ExperimentError(
-            "model=colbert trains on one device: set trainer.devices=1 (negatives are shared within a step)"
-        )
+    _one_device(experiment)
     encoder = load_colbert(experiment.backbone, experiment.model, experiment.seed)
     train_tokens, score_tokens = _tokens_per_batch(experiment, "padded")
     queries, passages = (features_of(prepared.collection, kind, encoder, store) for kind in ("queries", "passages"))
@@ -114,7 +116,48 @@ def _colbert(experiment: Experiment, prepared: Prepared, loss: Callable[[Tensor]
     return Training(module, RankingData(groups, scoring, prepared.dev, experiment.trainer.workers), steps)
 
 
-BUILDERS = {"cross_encoder": _cross_encoder, "colbert": _colbert}
+def _dual_encoder(
+    experiment: Experiment, prepared: Prepared, loss: Callable[[Tensor], Tensor], store: Store
+) -> Training:
+    _one_device(experiment)
+    settings, collection = experiment.model.dual_encoder, prepared.collection
+    network = load_dual_encoder(experiment.backbone, experiment.model, settings.cross_encoder, experiment.seed)
+    layout = dual_encoder.choose_layout(network, experiment.trainer.layout, _device(experiment))
+    train_tokens, score_tokens = _tokens_per_batch(experiment, layout)
+    queries, passages = (features_of(collection, kind, network, store) for kind in ("queries", "passages"))
+    batcher: Batcher = TextBatcher(queries, passages, prepared.splits["train"].relevant, train_tokens)
+    teacher = None
+    if settings.learns_from_teacher:
+        assert settings.cross_encoder is not None  # the schema asks for it, and a job was run before
+        assert isinstance(batcher, TextBatcher)
+        teacher = load_teacher(settings.cross_encoder)
+        batcher = distil_batcher(teacher, batcher, collection, experiment.model, store, score_tokens)
+    groups = _groups(experiment, prepared, batcher)
+    steps = steps_for(experiment, groups)
+    module = dual_encoder.DualEncoder(
+        network,
+        loss,
+        experiment.optimizer,
+        steps=steps,
+        seed=experiment.seed,
+        settings=settings,
+        teacher=teacher,
+        layout=layout,
+        dev=_dev_set(experiment, prepared),
+    )
+    scoring = partial(RunTexts, queries=queries, passages=passages, tokens_per_batch=score_tokens)
+    return Training(module, RankingData(groups, scoring, prepared.dev, experiment.trainer.workers), steps)
+
+
+BUILDERS = {"cross_encoder": _cross_encoder, "colbert": _colbert, "dual_encoder": _dual_encoder}
+
+
+def _one_device(experiment: Experiment) -> None:
+    if experiment.trainer.devices > 1:
+        raise ExperimentError(
+            f"model={experiment.model.kind} trains on one device: set trainer.devices=1 (negatives are shared within "
+            f"a step)"
+        )
 
 
 def _groups(experiment: Experiment, prepared: Prepared, batcher: Batcher) -> TrainingGroups:

@@ -73,12 +73,14 @@ class Cell:
 class Block:
     """The cells that re-rank one first stage on the queries of one data set, by loss and number of negatives.
 
-    ``axes`` names the further labels in which the cells differ, ``constants`` those that all share. ``ties`` is the
-    number of tied scores in all jobs. ``first_stage_Q`` is the first stage's own measure.
+    ``reference`` is what the cells are compared with: the first stage itself, or for a search of the whole collection
+    another retriever. ``axes`` names the further labels in which the cells differ, ``constants`` those that all share.
+    ``ties`` is the number of tied scores in all jobs. ``first_stage_Q`` is the first stage's own measure.
     """
 
     data: str
     first_stage: str
+    reference: str
     measure: str
     query_ids: tuple[str, ...]
     first_stage_Q: FloatArray
@@ -132,6 +134,7 @@ def _block(data: str, first_stage: str, measure: str, jobs: list[Job], extra_axe
     return Block(
         data=data,
         first_stage=first_stage,
+        reference=str(jobs[0].test[first_stage].get("compared_to", first_stage)),
         measure=measure,
         query_ids=per_query[0].query_ids,
         first_stage_Q=first_stage_Q,

@@ -17,15 +17,19 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 
 from experiments.data.collection import Collection, open_collection
+from experiments.modules.cross_encoder import CrossEncoder
 from experiments.modules.progress_bar import ProgressBar
 from experiments.negatives.audit import write_audit
+from experiments.probing.model import model_in_memory
+from experiments.retrieval.checkpoint import Checkpoint
 from experiments.retrieval.retriever import contents_of
 from experiments.schema import Experiment
 from experiments.store import Store, fingerprint, write_json
 from experiments.studies.building import build
 from experiments.studies.identity import job_name
 from experiments.studies.job import JobFolder
-from experiments.studies.preparation import Parts, prepare
+from experiments.studies.preparation import Parts, prepare, relevance_of
+from experiments.studies.probing_stage import probe_stage
 from experiments.studies.testing import Testing
 from experiments.studies.training import make_trainer, select, silence_lightning
 from experiments.tracking.wandb import NoTracking, RunIdentity, WandbJob
@@ -54,7 +58,7 @@ def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, lab
         )
     with job.locked():
         collection = open_collection(parts.source, store)
-        inputs = {"collection": collection.fingerprint, **contents_of(parts.retrievers)}
+        inputs = {"collection": collection.fingerprint, **contents_of(parts.retrievers), **_teacher(experiment)}
         done = job.finished_with(inputs)
         if done is not None:
             log.info("%s is finished already: %s", label, job.folder)
@@ -70,6 +74,15 @@ def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, lab
     return metrics
 
 
+def _teacher(experiment: Experiment) -> dict[str, str]:
+    """The digest of the cross-encoder that a dual encoder is made from."""
+    place = experiment.model.dual_encoder.cross_encoder
+    if experiment.model.kind != "dual_encoder" or place is None:
+        return {}
+    key = "model.dual_encoder.cross_encoder"
+    return {key: Checkpoint(place, None, "model.dual_encoder").content()}
+
+
 def labels_of(experiment: Experiment, config: Mapping[str, Any], collection: Collection) -> dict[str, Any]:
     """What tables and W&B tags call a job by: its place on each axis that studies vary."""
     return {
@@ -82,7 +95,22 @@ def labels_of(experiment: Experiment, config: Mapping[str, Any], collection: Col
         "backbone": experiment.backbone.name,
         "budget": f"{experiment.budget.size:,} {experiment.budget.unit}",
         **({"model": experiment.model.kind} if experiment.model.kind != "cross_encoder" else {}),
+        **(_dual_labels(experiment) if experiment.model.kind == "dual_encoder" else {}),
         **({"gold": "injected"} if experiment.first_stage_inject_gold else {}),
+    }
+
+
+def _dual_labels(experiment: Experiment) -> dict[str, Any]:
+    """What a dual encoder starts from, and what it learns from."""
+    dual = experiment.model.dual_encoder
+    copied = [*(["embeddings"] if dual.infuse_embeddings else []), *map(str, dual.infused)]
+    learnt = [*([dual.distil] if dual.distil != "none" else [])]
+    learnt += [f"layer {dual.align_layer}"] if dual.align_layer is not None else []
+    return {
+        "layers": dual.layers if dual.layers is not None else "all",
+        "infused": "+".join(copied) or "none",
+        "rest": dual.rest,
+        "distilled": "+".join(learnt) or "none",
     }
 
 
@@ -132,7 +160,16 @@ def _execute(
             module.export(job.model)
         testing = Testing(experiment, prepared, training, trainer, progress, job, tracking, store)
         metrics["test"] = testing.first_stages()
-        metrics |= {"retrieval": whole} if (whole := testing.whole_collection()) else {}
+        found = testing.whole_collection()
+        metrics["test"] |= found.pop("test", {})
+        metrics |= found
+    if trainer.is_global_zero and experiment.probe.layers is not None:
+        assert isinstance(module, CrossEncoder)  # the schema lets no other kind be probed
+        model = model_in_memory(module.network, module.tokenizer, job.folder.name)
+        relevance = relevance_of(collection, prepared.splits["test"])
+        metrics["probe"] = probe_stage(
+            experiment, model, collection, relevance, prepared.test, job.folder, tracking, store
+        )
     if trainer.is_global_zero:
         audit = write_audit(data.groups, module.spent.steps, collection, job.folder / "negatives.tsv.gz")
         write_json(job.folder / "audit.json", audit)

@@ -30,7 +30,7 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a resolved config that decides the outcome: the retrievers that no role names are left out, as are
     device and logging.
     """
-    elsewhere = (*INCIDENTAL, "audit", "retrieve", "trainer", "retrievers", "hydra")
+    elsewhere = (*INCIDENTAL, "scale", "audit", "retrieve", "checkpoint", "trainer", "retrievers", "hydra")
     kept = {key: value for key, value in config.items() if key not in elsewhere}
     kept["trainer"] = {key: value for key, value in config["trainer"].items() if key not in INCIDENTAL_OF_TRAINER}
     roles = [*sources_of(config["negatives"]["source"]), *config["first_stage"]]

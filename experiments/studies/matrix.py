@@ -41,6 +41,8 @@ def matrices(blocks: Sequence[Block], names: dict[str, str]) -> list[Matrix]:
     """
     by_data: dict[str, list[Block]] = {}
     for block in blocks:
+        if block.reference != block.first_stage:
+            continue  # nothing was re-ranked
         by_data.setdefault(block.data, []).append(block)
     return [_matrix(some, names) for some in by_data.values() if len(some) > 1]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.studies.cells import Block, Cell
-from experiments.studies.table import proper_name
+from experiments.studies.table import heading, proper_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,7 +135,7 @@ def draw_block(block: Block, losses: Sequence[str]) -> "Figure":
         labels.append(Label(line.label, COLOURS[loss % len(COLOURS)], *end))
     level = block.first_stage_mean
     axes.axhline(level, color=FAINT, linewidth=1, dashes=(5, 3), zorder=1)
-    labels.append(Label(f"{proper_name(block.first_stage)} {level:.3f}", FAINT, axes.get_xlim()[1], level))
+    labels.append(Label(f"{proper_name(block.reference)} {level:.3f}", FAINT, axes.get_xlim()[1], level))
     _write_labels(axes, labels)
     _set_titles(figure, block)
     widest = max(len(label.text) for label in labels)
@@ -223,16 +223,16 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
 
 
 def _set_titles(figure: "Figure", block: Block) -> None:
-    first_stage = proper_name(block.first_stage)
+    reference = proper_name(block.reference)
     fewest, most = block.seed_counts[0], block.seed_counts[-1]
     seeds = f"{fewest} to {most} seeds" if fewest < most else f"{most} seeds"
     points = f"Points: mean of {seeds}" if most > 1 else "One seed"
     budget = block.constants.get("budget")
     explanation = (
-        f"{points}{f', {budget} a model' if budget else ''}. Bars: 95 % interval of the difference to {first_stage},\n"
+        f"{points}{f', {budget} a model' if budget else ''}. Bars: 95 % interval of the difference to {reference},\n"
         "paired bootstrap over queries. "
         "Where a bar does not reach the dashed line, the interval excludes 0."
     )
-    title = f"Re-ranking {first_stage} on {block.data}, {len(block.query_ids):,} test queries"
+    title = f"{heading(block)}, {len(block.query_ids):,} test queries"
     figure.text(0.02, 0.965, title, size=11, weight="bold", va="top")
     figure.text(0.02, 0.905, explanation, size=7.5, color=FAINT, va="top", linespacing=1.35)

@@ -26,6 +26,7 @@ from experiments.studies.records import UNREADABLE, Job
 
 PROPER_NAMES = {"bm25": "BM25", "colbert": "ColBERT", "tct_colbert": "TCT-ColBERT", "run_file": "run file"}
 MARK = "*"
+WHOLE = "whole_collection"  # a first stage that is none: every passage is ranked
 
 
 def proper_name(first_stage: str) -> str:
@@ -35,21 +36,22 @@ def proper_name(first_stage: str) -> str:
 
 def heading(block: Block) -> str:
     """The title of a block."""
-    return f"{proper_name(block.first_stage)} re-ranked, {block.data}"
+    what = "Whole collection searched" if block.first_stage == WHOLE else f"{proper_name(block.first_stage)} re-ranked"
+    return f"{what}, {block.data}"
 
 
 def header(block: Block) -> list[str]:
     """The column names of a block; the spread and the number of seeds only where there is something to tell."""
     spread = ["sd"] if block.seed_counts[-1] > 1 else []
     seeds = ["seeds"] if len(block.seed_counts) > 1 else []
-    versus = f"vs {proper_name(block.first_stage)}"
+    versus = f"vs {proper_name(block.reference)}"
     return ["loss", "n", *block.axes, block.measure, *spread, *seeds, versus, "95 % interval", "pairs", "seconds"]
 
 
 def rows(block: Block) -> list[list[str]]:
     """The cells of a block as text, in the columns of ``header``; the first row is the first stage itself."""
     columns = header(block)
-    own = {"loss": proper_name(block.first_stage), block.measure: f"{block.first_stage_mean:.3f}"}
+    own = {"loss": proper_name(block.reference), block.measure: f"{block.first_stage_mean:.3f}"}
     return [[own.get(column, "") for column in columns], *(_row(cell, block, columns) for cell in block.cells)]
 
 
@@ -61,7 +63,7 @@ def _row(cell: Cell, block: Block, columns: Sequence[str]) -> list[str]:
         block.measure: f"{cell.mean:.3f}",
         "sd": "-" if cell.sd is None else f"{cell.sd:.3f}",
         "seeds": str(len(cell.jobs)),
-        f"vs {proper_name(block.first_stage)}": f"{_signed(cell.difference.mean)} {_mark(cell.difference)}",
+        f"vs {proper_name(block.reference)}": f"{_signed(cell.difference.mean)} {_mark(cell.difference)}",
         "95 % interval": f"[{_signed(cell.difference.low)}, {_signed(cell.difference.high)}]",
         "pairs": _count(cell.compute("pairs")),
         "seconds": _count(cell.compute("seconds")),
@@ -85,7 +87,7 @@ def legend(folder: Path, blocks: Sequence[Block]) -> list[tuple[str, str]]:
     averaged = any(block.seed_counts[-1] > 1 for block in blocks)
     first = ", seeds averaged first" if averaged else ""
     spread = [("sd", "standard deviation over seeds of the mean over queries")] if averaged else []
-    versus = dict.fromkeys(f"vs {proper_name(block.first_stage)}" for block in blocks)
+    versus = dict.fromkeys(f"vs {proper_name(block.reference)}" for block in blocks)
     return [
         ("n", "negatives a query"),
         *spread,

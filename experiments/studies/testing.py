@@ -11,16 +11,21 @@ from numpy.typing import NDArray
 from experiments.evaluation.measures import evaluate, rerank
 from experiments.modules.progress_bar import ProgressBar
 from experiments.retrieval.colbert import ColBERT
+from experiments.retrieval.dense import Dense
 from experiments.retrieval.retriever import run_for
 from experiments.retrieval.run import Run, write_trec
 from experiments.schema import Experiment
 from experiments.store import Store
 from experiments.studies.building import Training
 from experiments.studies.job import JobFolder
+from experiments.studies.pipeline import pipeline
 from experiments.studies.preparation import Prepared, relevance_of
+from experiments.studies.table import WHOLE
 from experiments.tracking.wandb import NoTracking, WandbJob
 
 log = logging.getLogger(__name__)
+
+RETRIEVERS: dict[str, type[ColBERT] | type[Dense]] = {"colbert": ColBERT, "dual_encoder": Dense}
 
 
 class Testing:
@@ -40,11 +45,8 @@ class Testing:
         self.experiment, self.prepared, self.training = experiment, prepared, training
         self.trainer, self.progress, self.job, self.tracking, self.store = trainer, progress, job, tracking, store
         self.collection, self.measures = prepared.collection, experiment.measures
-        self.retriever = (
-            ColBERT(checkpoint=str(job.model), name=experiment.model.kind)
-            if experiment.model.kind == "colbert"
-            else None
-        )
+        made = RETRIEVERS.get(experiment.model.kind)
+        self.retriever = made(checkpoint=str(job.model), name=experiment.model.kind) if made else None
 
     def first_stages(self) -> dict[str, Any]:
         """Measures of every first stage, re-ranked and as it was; empty in all but the first process."""
@@ -52,7 +54,8 @@ class Testing:
         for name, candidates in self.prepared.candidates.items():
             scores = self._scores(name, candidates)
             if self.trainer.is_global_zero:
-                found[name] = self._report(self.prepared.test[name], candidates, scores)
+                reranked, ties = rerank(candidates, scores, self.job.folder.name)
+                found[name] = {**self._report(name, self.prepared.test[name], reranked), "ties": ties}
         return found
 
     def _scores(self, name: str, run: Run) -> NDArray[np.float32]:
@@ -66,14 +69,13 @@ class Testing:
         scores: NDArray[np.float32] = self.training.module.gathered_scores().numpy()
         return scores
 
-    def _report(self, first_stage: Run, candidates: Run, scores: NDArray[np.float32]) -> dict[str, Any]:
-        """Measure the re-ranked run and the first stage itself, and write both into the job's folder."""
-        collection, measures, name = self.collection, self.measures, first_stage.name
+    def _report(self, name: str, first_stage: Run, made: Run) -> dict[str, Any]:
+        """Measure the run that the model made and the first stage, and write both into the job's folder."""
+        collection, measures = self.collection, self.measures
         relevance = relevance_of(collection, self.prepared.splits["test"])
-        reranked, ties = rerank(candidates, scores, self.job.folder.name)
-        after, before = evaluate(reranked, relevance, measures), evaluate(first_stage, relevance, measures)
+        after, before = evaluate(made, relevance, measures), evaluate(first_stage, relevance, measures)
         path = self.job.folder / f"run.{name}.trec.gz"
-        write_trec(reranked, collection, path)
+        write_trec(made, collection, path)
         query_ids = collection.queries.ids(after.queries)
         columns = {one: after.per_query[one].tolist() for one in measures}
         columns |= {f"first_stage:{one}": before.per_query[one].tolist() for one in measures}
@@ -89,18 +91,20 @@ class Testing:
             **after.mean,
             "first_stage": before.mean,
             "first_stage_digest": _digest(first_stage),
-            "ties": ties,
             "queries": len(query_ids),
-            "pairs": len(scores),
+            "pairs": len(made.passages.values),
         }
 
     def whole_collection(self) -> dict[str, Any]:
-        """Measures of a retriever over the whole collection, on dev and test, beside the first stages on the same
-        queries; empty for a model that only re-ranks.
+        """Under ``retrieval``, measures of a retriever over the whole collection, on dev and test, beside the first
+        stages on the same queries; empty for a model that only re-ranks. Under ``test``, its test run as a job's tables
+        have it, compared with the first of the first stages. Under ``pipeline``, the same with the cross-encoder behind
+        it that a dual encoder was made from.
         """
         if self.retriever is None:
             return {}
         found: dict[str, Any] = {}
+        searched: dict[str, Any] = {}
         beside = {"dev": {self.prepared.dev.name: self.prepared.dev}, "test": self.prepared.test}
         for split, others in beside.items():
             queries, depth = self.prepared.splits[split].queries, self.experiment.first_stage_depth
@@ -110,8 +114,19 @@ class Testing:
             said = ", ".join(f"{name} {values[self.measures[0]]:.3f}" for name, values in found[split].items())
             log.info("%s of the whole collection on %s: %s", self.measures[0], split, said)
             if split == "test":
-                write_trec(run, self.collection, self.job.folder / "run.whole_collection.trec.gz")
-        return found
+                compared = next(iter(others.values()))
+                searched = {**self._report(WHOLE, compared, run), "compared_to": compared.name, "ties": 0}
+        cross_encoder = self.experiment.model.dual_encoder.cross_encoder
+        if self.experiment.model.kind != "dual_encoder" or cross_encoder is None:
+            return {"retrieval": found, "test": {WHOLE: searched}}
+        assert isinstance(self.retriever, Dense)
+        queries = self.prepared.splits["test"].queries
+        relevance = relevance_of(self.collection, self.prepared.splits["test"])
+        rows = pipeline(
+            self.retriever, cross_encoder, self.collection, queries, relevance, self.measures,
+            self.experiment.first_stage_depth, self.store,
+        )  # fmt: skip
+        return {"retrieval": found, "test": {WHOLE: searched}, "pipeline": rows}
 
 
 def _digest(run: Run) -> str:

@@ -144,6 +144,17 @@ class WandbJob:
         data = [list(row) for row in rows]
         self._run.log({name: wandb.Table(columns=list(columns), data=data, allow_mixed_types=True)})
 
+    def log_curve(self, x: str, rows: Iterable[Mapping[str, float]]) -> None:
+        """Log values over another axis than the steps: each row has `x`, such as "probe/layer", and its values."""
+        if self._run is None:
+            return
+        self._run.define_metric(x)
+        for row in rows:
+            for name in row:
+                if name != x:
+                    self._run.define_metric(name, step_metric=x)
+            self._run.log(dict(row))
+
     def log_run_file(self, first_stage: str, path: Path) -> None:
         """Log a run in TREC format as the artifact `run-{first_stage}-{id}` of type "run".
 
@@ -219,6 +230,9 @@ class NoTracking:
 
     def log_table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Drop the table."""
+
+    def log_curve(self, x: str, rows: Iterable[Mapping[str, float]]) -> None:
+        """Drop the values."""
 
     def log_run_file(self, first_stage: str, path: Path) -> None:
         """Leave the run file where it is."""

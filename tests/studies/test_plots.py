@@ -105,7 +105,7 @@ def test_the_first_stage_is_a_labelled_line(tmp_path: Path) -> None:
 def test_the_title_names_data_and_queries_and_the_subtitle_explains_the_bars(tmp_path: Path) -> None:
     write_grid(tmp_path)
     title, explanation = texts(drawn(tmp_path))[:2]
-    assert title == "Re-ranking BM25 on apidocs, 4 test queries"
+    assert title == "BM25 re-ranked, apidocs, 4 test queries"
     assert "95 % interval of the difference to BM25, paired bootstrap over queries" in " ".join(explanation.split())
 
 

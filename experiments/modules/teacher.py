@@ -1,0 +1,190 @@
+"""A trained cross-encoder that a dual encoder learns from: its scores of groups, and its layers' vectors of texts.
+
+Shapes: Q queries, N passages a group, P pairs or texts of a step, T tokens of a batch, D hidden size.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from experiments.data.collection import Collection
+from experiments.data.distil_batches import DistilBatcher, SelfPairBatch, SelfPairBatcher
+from experiments.data.pair_batches import GroupBatch, PairBatcher
+from experiments.data.pairs import PairEncoder, PairTemplate, TokenBatch
+from experiments.data.text_batches import TextBatcher
+from experiments.data.tokens import tokens_of
+from experiments.errors import ExperimentError
+from experiments.modules.backbone import quiet
+from experiments.modules.compute import CostModel
+from experiments.modules.cross_encoder import score_of
+from experiments.modules.packing import (
+    packed_hidden_states,
+    packed_logits,
+    padded_hidden_states,
+    padded_logits,
+    supports_packed_hidden_states,
+    supports_packing,
+)
+from experiments.schema import Model
+from experiments.store import Store
+
+LONGEST = 512  # where a config says nothing of positions
+KEY = "model.dual_encoder.cross_encoder"
+GIVE = "give the folder model of a finished cross-encoder job, a folder in Hugging Face format, or a hub id"
+
+
+class Teacher:
+    """A cross-encoder that only reads: no dropout, no gradient. It is no module, so that what holds it neither trains
+    it nor keeps it in checkpoints; it follows what it reads to its device.
+
+    ``network``: a sequence classifier of one logit, the score, or of two, whose log-odds are the score.
+    """
+
+    def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.network: PreTrainedModel = network.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.layers = int(network.config.num_hidden_layers)
+        self.cost = CostModel.of(network)
+        self.pad_token_id = int(tokenizer.pad_token_id or 0)
+
+    @torch.no_grad()
+    def scores(self, batch: GroupBatch) -> Tensor:
+        """(Q, N) fp32 scores of groups."""
+        scores_P = torch.cat([score_of(self._logits(micro)) for micro in batch.micro_batches])
+        return torch.empty_like(scores_P).index_copy(0, batch.place_P, scores_P).view(batch.shape_QN)
+
+    @torch.no_grad()
+    def vectors(self, batch: SelfPairBatch, layer: int) -> Tensor:
+        """(P, D) fp32 vectors of texts: the mean of a layer's states over the text's own tokens, in the first of its
+        two copies. ``layer``: counted as ``output_hidden_states`` does, 0 being the embeddings.
+        """
+        parts = [
+            _means(self._hidden(micro, layer)[own_T], own_counts)
+            for micro, own_T, own_counts in zip(batch.micro_batches, batch.own_T, batch.own_counts, strict=True)
+        ]
+        vectors_PD = torch.cat(parts).float()
+        return torch.empty_like(vectors_PD).index_copy(0, batch.place_P, vectors_PD)
+
+    def _logits(self, tokens: TokenBatch) -> Tensor:
+        network = self._at(tokens)
+        if tokens.input_ids_T.device.type == "cpu" and supports_packing(network):
+            return packed_logits(network, tokens)
+        return padded_logits(network, tokens, self.pad_token_id)
+
+    def _hidden(self, tokens: TokenBatch, layer: int) -> Tensor:
+        network = self._at(tokens)
+        if tokens.input_ids_T.device.type == "cpu" and supports_packed_hidden_states(network):
+            states = packed_hidden_states(network, tokens)
+        else:
+            states = padded_hidden_states(network, tokens, self.pad_token_id)
+        return next(islice(states, layer, None))
+
+    def _at(self, tokens: TokenBatch) -> PreTrainedModel:
+        """The network where the tokens are."""
+        network: Any = self.network
+        if network.device != tokens.input_ids_T.device:
+            network.to(tokens.input_ids_T.device)
+        return self.network
+
+
+def distil_batcher(
+    teacher: Teacher, texts: TextBatcher, collection: Collection, model: Model, store: Store, tokens_per_batch: int
+) -> DistilBatcher:
+    """The batches of a dual encoder whose teacher reads the same groups, cut to about the same tokens: pairs to
+    ``max_query_tokens`` and ``max_length`` together, or to what the teacher's positions reach.
+
+    ``tokens_per_batch``: of one forward pass of the teacher, which keeps no activations.
+    """
+    wanted, tokenizer = model.dual_encoder, teacher.tokenizer
+    template = PairTemplate.of(tokenizer)
+    positions = min(model.max_query_tokens + model.max_length, reach_of(teacher.network, tokenizer))
+    queries = tokens_of(collection, "queries", tokenizer, model.max_query_tokens, store)
+    passages = tokens_of(collection, "passages", tokenizer, model.max_length, store)
+    pairs = PairEncoder(template, queries, passages, model.max_query_tokens, positions)
+    alone = SelfPairBatcher(
+        template,
+        queries,
+        passages,
+        model.max_query_tokens,
+        model.max_length,
+        reach_of(teacher.network, tokenizer),
+        tokens_per_batch,
+    )
+    return DistilBatcher(
+        texts,
+        PairBatcher(pairs, tokens_per_batch) if wanted.distil != "none" else None,
+        alone if wanted.align_layer is not None else None,
+    )
+
+
+def reach_of(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """The longest input of a network, special tokens included; 512 where its config does not say."""
+    positions = getattr(network.config, "max_position_embeddings", None) or LONGEST
+    offset = getattr(getattr(network.base_model, "embeddings", None), "padding_idx", None)
+    first = 0 if offset is None else offset + 1  # RoBERTa counts positions from there
+    return int(min(positions - first, tokenizer.model_max_length))
+
+
+def _means(states_TD: Tensor, counts: tuple[int, ...]) -> Tensor:
+    """(B, D) means of neighbouring rows, so many for each text."""
+    return torch.stack([rows_TD.float().mean(dim=0) for rows_TD in torch.split(states_TD, list(counts))])
+
+
+def load_teacher(place: str) -> Teacher:
+    """A trained cross-encoder from a folder or the hub, in fp32.
+
+    Raises:
+        ExperimentError: there is none, it has no trained head, or a head of more than two logits.
+    """
+    with _found_or_said(place):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place)
+        network, report = AutoModelForSequenceClassification.from_pretrained(
+            place, dtype=torch.float32, output_loading_info=True
+        )
+    _check_complete(place, report["missing_keys"])
+    if network.config.num_labels not in (1, 2):
+        raise ExperimentError(f"{KEY}: {place} has {network.config.num_labels} logits a pair, not one or two: {GIVE}")
+    return Teacher(network, tokenizer)
+
+
+def load_encoder(place: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The encoder of a cross-encoder from a folder or the hub without its head, in fp32, and its tokenizer.
+
+    Raises:
+        ExperimentError: there is none, or weights of it are missing.
+    """
+    with _found_or_said(place):
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place)
+        network, report = AutoModel.from_pretrained(place, dtype=torch.float32, output_loading_info=True)
+    _check_complete(place, [name for name in report["missing_keys"] if not name.startswith("pooler.")])
+    encoder: PreTrainedModel = network
+    return encoder, tokenizer
+
+
+def _check_complete(place: str, missing: list[str]) -> None:
+    if missing:
+        raise ExperimentError(f"{KEY}: {place} is no trained cross-encoder, it lacks {min(missing)}: {GIVE}")
+
+
+@contextmanager
+def _found_or_said(place: str) -> Iterator[None]:
+    if Path(place).is_absolute() and not Path(place).is_dir():
+        raise ExperimentError(f"{KEY}: there is no folder {place}: {GIVE}")
+    try:
+        with quiet():
+            yield
+    except (OSError, ValueError, KeyError) as error:
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ExperimentError(f"{KEY}: no model can be loaded from {place!r} ({first_line}): {GIVE}") from error

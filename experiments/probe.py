@@ -1,0 +1,103 @@
+"""What the layers of a model know: ``python -m experiments.probe checkpoint=outputs/<study>/<job>/model``.
+
+Measures every layer of a cross-encoder, a public one or one trained here, or of a plain backbone, as an embedder: over
+the whole collection and on each first stage. Takes the keys of ``experiments.train``; writes into
+``outputs/<study>/probe-...``.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from experiments import composition, launch
+from experiments.data.collection import open_collection
+from experiments.errors import ExperimentError
+from experiments.probing.model import load_model
+from experiments.retrieval.retriever import run_for
+from experiments.store import Store, fingerprint, write_json
+from experiments.studies.identity import INCIDENTAL
+from experiments.studies.preparation import relevance_of, splits_of
+from experiments.studies.probing_stage import probe_stage
+from experiments.studies.table import proper_name
+from experiments.tracking.wandb import NoTracking, RunIdentity, WandbJob
+
+
+def probe_name(config: Mapping[str, Any]) -> str:
+    """The name of a probe's folder: of another config, another one."""
+    return f"probe-{fingerprint({key: value for key, value in config.items() if key not in INCIDENTAL})[:8]}"
+
+
+composition.register(probe_name)
+log = logging.getLogger(__name__)
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+def main(config: DictConfig) -> None:
+    """Probe a checkpoint on the test queries, print the table, write and log it."""
+    experiment = composition.check(config)
+    if experiment.checkpoint is None:
+        raise ExperimentError("checkpoint must be given: add checkpoint=... (a folder or hub id) to the command")
+    negatives = replace(experiment.negatives, source=experiment.first_stage[0])
+    parts, store = launch.parts_of(replace(experiment, negatives=negatives)), Store(experiment.cache)
+    model = load_model(experiment.checkpoint)
+    collection = open_collection(parts.source, store)
+    test = splits_of(experiment, collection, needed=("test",))["test"]
+    depth = experiment.first_stage_depth
+    runs = {
+        name: run_for(parts.retrievers[name], collection, test.queries, depth, store) for name in experiment.first_stage
+    }
+    settings = composition.plain(config)
+    name = probe_name(settings)
+    study = Path(experiment.outputs) / experiment.study
+    folder = study / name
+    folder.mkdir(parents=True, exist_ok=True)
+    identity = RunIdentity(
+        study=experiment.study,
+        name=name,
+        id=fingerprint({"study": experiment.study, "probe": name}),
+        tags=(f"data={collection.name}", f"pairing={experiment.probe.pairing}"),
+        config=settings,
+        job_type="probe",
+    )
+    logger = experiment.logger
+    with (
+        NoTracking() if logger.mode == "none" else WandbJob(identity, study, logger.mode, logger.project, logger.entity)
+    ) as tracking:
+        relevance = relevance_of(collection, test)
+        found = probe_stage(experiment, model, collection, relevance, runs, folder, tracking, store)
+    write_json(folder / "probe.json", found)
+    _print(found, experiment.probe.measures[0])
+    print(folder)
+
+
+def _print(found: Mapping[str, Any], measure: str) -> None:
+    """The table: a row a layer and pooling, a column a candidate set, model and control."""
+    table = Table(title=f"{measure} by layer, {found['model']['queries']:,} test queries", title_justify="left")
+    columns = list(dict.fromkeys(cell["candidates"] for cell in found["model"]["cells"]))
+    values: dict[tuple[int, str], dict[str, str]] = {}
+    for who in ("model", "control"):
+        for cell in (found[who] or {"cells": []})["cells"]:
+            row = values.setdefault((cell["layer"], cell["pooling"]), {})
+            row[f"{who} {cell['candidates']}"] = f"{cell['mean'][measure]:.3f}"
+    headings = [f"{who} {one}" for one in columns for who in ("model", "control") if found[who]]
+    table.add_column("layer", justify="right")
+    table.add_column("pooling")
+    for one in headings:
+        table.add_column(one.replace("_", " "), justify="right")
+    for (layer, pooling), row in sorted(values.items()):
+        table.add_row(str(layer), pooling, *(row.get(one, "-") for one in headings))
+    console = Console(highlight=False)
+    console.print(table)
+    for name, means in found["model"]["first_stages"].items():
+        console.print(f"{proper_name(name)} itself: {means[measure]:.3f}")
+
+
+if __name__ == "__main__":
+    launch.entry(main)

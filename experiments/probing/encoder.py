@@ -1,0 +1,106 @@
+"""Every layer and pooling of some texts, from one forward pass.
+
+Shapes: B texts, T tokens of all inputs, D dimensions.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from experiments.data.pairs import TokenBatch
+from experiments.data.ragged import Ragged
+from experiments.errors import ExperimentError
+from experiments.modules.packing import packed_hidden_states, padded_hidden_states, supports_packed_hidden_states
+from experiments.probing.model import ProbedModel
+from experiments.probing.pairing import pairing_of
+from experiments.probing.pooling import bags_of, check_pooling, pool
+from experiments.retrieval.checkpoint import token_budget
+
+Key = tuple[int, str]  # layer, pooling
+
+
+class LayerEncoder:
+    """A model's layers as embedders.
+
+    ``layers``: as ``ProbedModel.chosen`` takes them. ``poolings``: see ``pooling.POOLINGS``. ``pairing``,
+    ``max_length``: how a text becomes an input (see ``Pairing``). ``tokens_per_batch``: None suits the device. The
+    network computes where it stands.
+
+    Raises:
+        ExperimentError: a layer or a pooling that there is not, or none; what ``pairing_of`` refuses.
+    """
+
+    def __init__(
+        self,
+        model: ProbedModel,
+        *,
+        layers: str | int | Sequence[int] = "all",
+        poolings: Sequence[str] = ("mean",),
+        pairing: str = "self",
+        max_length: int = 256,
+        tokens_per_batch: int | None = None,
+    ) -> None:
+        if not poolings:
+            raise ExperimentError("probe.pooling is empty: name at least one, such as mean")
+        if tokens_per_batch is not None and tokens_per_batch < 1:
+            raise ExperimentError(f"probe.tokens_per_batch is {tokens_per_batch}: it must be at least 1")
+        self.model, self.network = model, model.network
+        self.pairing = pairing_of(pairing, model.tokenizer, model.network, max_length)
+        for one in poolings:
+            check_pooling(one, pairing)
+        self.layers, self.poolings = model.chosen(layers), tuple(dict.fromkeys(poolings))
+        self.device = model.network.device
+        self.tokens_per_batch = token_budget(tokens_per_batch, self.device)
+        self._packed = self.device.type == "cpu" and supports_packed_hidden_states(model.network)
+
+    @property
+    def keys(self) -> list[Key]:
+        """(layer, pooling) of every embedding that it makes of a text."""
+        return [(layer, pooling) for layer in self.layers for pooling in self.poolings]
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """All that decides the embeddings, as JSON."""
+        return {
+            "encoder": "probe 1",
+            "weights": self.model.weights,
+            "tokenizer": self.model.tokens,
+            "pairing": self.pairing.kind,
+            "max_length": self.pairing.max_length,
+            "layers": list(self.layers),
+            "poolings": list(self.poolings),
+            "transformers": version("transformers"),
+        }
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Around encoding: no dropout; afterwards the network trains again if it did before."""
+        before = self.network.training
+        self.network.eval()
+        try:
+            yield
+        finally:
+            self.network.train(before)
+
+    @torch.inference_mode()
+    def encode(self, tokens: Ragged, rows: NDArray[np.int64]) -> dict[Key, NDArray[np.float32]]:
+        """(B, D) of each layer and pooling for some rows of tokens, the network being in evaluation mode."""
+        batch, spans = self.pairing.join(tokens, rows)
+        bags = {pooling: bags_of(pooling, spans).to(self.device) for pooling in self.poolings}
+        found: dict[Key, NDArray[np.float32]] = {}
+        for layer, hidden_TD in enumerate(self._states(batch.to(self.device))):
+            if layer in self.layers:
+                for pooling in self.poolings:
+                    found[layer, pooling] = pool(hidden_TD, bags[pooling]).cpu().numpy()
+            if layer == self.layers[-1]:
+                break
+        return found
+
+    def _states(self, batch: TokenBatch) -> Iterator[torch.Tensor]:
+        if self._packed:
+            return packed_hidden_states(self.network, batch)
+        return padded_hidden_states(self.network, batch, int(self.model.tokenizer.pad_token_id or 0))

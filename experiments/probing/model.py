@@ -1,0 +1,139 @@
+"""The network whose layers are read: in memory, in a folder or on a model hub; checked, and known by its weights."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from experiments.data.tokens import tokenizer_fingerprint
+from experiments.errors import ExperimentError
+from experiments.retrieval.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# Rows of embeddings that no token has: checkpoints round the vocabulary up, the hub's by less than this share of it.
+SPARE_ROWS = 0.05
+# What of a config does not decide a hidden state at inference; the same weights have it otherwise under another head.
+_NO_MATTER = {
+    "architectures", "dtype", "torch_dtype", "id2label", "label2id", "num_labels", "problem_type",
+    "transformers_version", "_name_or_path", "tie_word_embeddings", "output_hidden_states", "output_attentions",
+    "return_dict", "use_cache", "sentence_transformers",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ProbedModel:
+    """A network with its tokenizer. ``name``: for people. ``weights``: the digest of what decides hidden states, the
+    same for a network in memory and for the folder that it is saved to. ``tokens``: the tokenizer's fingerprint.
+    """
+
+    network: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    name: str
+    weights: str
+    tokens: str
+
+    @property
+    def layers(self) -> int:
+        """How many layers it has above the embeddings, which are layer 0."""
+        return int(self.network.config.num_hidden_layers)
+
+    def chosen(self, layers: str | int | Sequence[int]) -> tuple[int, ...]:
+        """Layers by number, ascending; ``all`` are 0, 1 .. up to the last.
+
+        Raises:
+            ExperimentError: none, or one that the network does not have.
+        """
+        if isinstance(layers, str):
+            if layers != "all":
+                raise ExperimentError(f"probe.layers is {layers!r}: give all, a number or a list of numbers")
+            return tuple(range(self.layers + 1))
+        wanted = (layers,) if isinstance(layers, int) else tuple(layers)
+        if not wanted:
+            raise ExperimentError("probe.layers is empty: give all, a number or a list of numbers")
+        outside = [layer for layer in wanted if not 0 <= layer <= self.layers]
+        if outside:
+            raise ExperimentError(
+                f"probe.layers has {outside[0]}, but {self.name!r} has {self.layers} layers: 0 (the embeddings) to "
+                f"{self.layers}"
+            )
+        return tuple(sorted(set(wanted)))
+
+
+def model_in_memory(network: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", name: str) -> ProbedModel:
+    """A network as it stands, such as one just trained; its head does not matter. It is not changed.
+
+    Raises:
+        ExperimentError: tokenizer and network do not belong together.
+    """
+    check_vocabulary(network, tokenizer, name)
+    return ProbedModel(network, tokenizer, name, weights_digest(network), tokenizer_fingerprint(tokenizer))
+
+
+def load_model(place: str, revision: str | None = None, name: str | None = None) -> ProbedModel:
+    """The encoder in a folder or of a hub id, in fp32: a job's ``model`` folder, a public cross-encoder, or a
+    pretrained backbone as a control.
+
+    Raises:
+        ExperimentError: it cannot be loaded, it lacks weights of its layers, or tokenizer and network do not belong
+        together.
+    """
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    checkpoint = Checkpoint(place, revision, "probe")
+    with checkpoint.loading():
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, revision=revision)
+        network, report = AutoModel.from_pretrained(
+            place, revision=revision, dtype=torch.float32, output_loading_info=True
+        )
+    missing = sorted(one for one in report["missing_keys"] if not _is_pooler(one))
+    if missing:
+        raise ExperimentError(
+            f"{checkpoint.key}: {place!r} lacks weights of its layers, such as {missing[0]}, which would be random: "
+            f"give a complete checkpoint"
+        )
+    return model_in_memory(network.eval(), tokenizer, name or place)
+
+
+def check_vocabulary(network: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", name: str) -> None:
+    """Refuse a tokenizer of another vocabulary than the network's embeddings.
+
+    Raises:
+        ExperimentError: a token has no embedding, or so many embeddings have no token that it must be another's.
+    """
+    embeddings: Any = network.get_input_embeddings()
+    rows, words = int(embeddings.num_embeddings), len(tokenizer)
+    if words > rows or rows - words > SPARE_ROWS * words:
+        raise ExperimentError(
+            f"{name!r}: its tokenizer has {words:,} tokens but its network has embeddings of {rows:,}: they do not "
+            f"belong together, give the tokenizer that the network was trained with"
+        )
+
+
+def weights_digest(network: "PreTrainedModel") -> str:
+    """The digest of all weights of the encoder and of the settings that decide its hidden states. A head, and a pooler,
+    which is one, are left out: an encoder loaded without its own draws another each time.
+    """
+    import torch
+
+    whole = hashlib.blake2b(digest_size=16)
+    settings = {key: value for key, value in network.config.to_dict().items() if _decides(key)}
+    whole.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    state: dict[str, Any] = network.base_model.state_dict()
+    for key in sorted(state):
+        if not _is_pooler(key):
+            tensor = state[key].detach().cpu().contiguous()
+            whole.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            whole.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return whole.hexdigest()
+
+
+def _decides(key: str) -> bool:
+    return key not in _NO_MATTER and "drop" not in key
+
+
+def _is_pooler(key: str) -> bool:
+    return "pooler" in key.split(".")

@@ -1,0 +1,129 @@
+"""How one text becomes the input of a network that was trained on pairs.
+
+A cross-encoder has only seen pairs, so a text alone is unlike anything it knows. Ananthakrishnan et al. (2025) pair the
+text with itself; two other ways stand beside it for comparison.
+
+Shapes: B texts, T tokens of all inputs one after another.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.data.pairs import PairEncoder, PairTemplate, TokenBatch
+from experiments.data.ragged import Ragged
+from experiments.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# self: [CLS] text [SEP] text [SEP]; single: [CLS] text [SEP]; query_empty: [CLS] [SEP] text [SEP], the passage's place.
+PAIRINGS = ("self", "single", "query_empty")
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Where each input, and its text's own tokens, never special ones, stand in a ``TokenBatch``.
+
+    ``inputs_B2``: from and to (not included) of each input, special tokens too. ``first_B2``: of the copy in the first
+    place of a pair; ``second_B2``: of that in the second. A span of no tokens means that there is no such copy, or that
+    the text is empty. Under ``single`` and ``query_empty`` the only copy is the second.
+    """
+
+    inputs_B2: NDArray[np.int64]
+    first_B2: NDArray[np.int64]
+    second_B2: NDArray[np.int64]
+
+
+class Pairing:
+    """Joins token rows of single texts into inputs of at most ``max_length`` tokens, special tokens included.
+
+    ``kind``: one of ``PAIRINGS``. Under ``self`` each copy is cut to half of what special tokens leave, so that both
+    are the same text.
+
+    Raises:
+        ExperimentError: an unknown kind, a ``max_length`` without room for text, or a template in which special tokens
+        are altogether missing.
+    """
+
+    def __init__(self, kind: str, template: PairTemplate, max_length: int) -> None:
+        if kind not in PAIRINGS:
+            raise ExperimentError(f"probe.pairing is {kind!r}: it must be one of {', '.join(PAIRINGS)}")
+        if kind == "single":  # the empty first place and what follows it vanish
+            template = replace(template, middle=(), passage_segment=template.query_segment)
+        if not template.extra:
+            raise ExperimentError(
+                "the tokenizer sets no special token, so that an empty text would have no input: probe another model"
+            )
+        copies = 2 if kind == "self" else 1
+        each = (max_length - template.extra) // copies
+        if each < 1:
+            raise ExperimentError(
+                f"probe.max_length={max_length} leaves no room for a text beside {template.extra} special tokens under "
+                f"probe.pairing={kind}"
+            )
+        self.kind, self.template, self.max_length = kind, template, max_length
+        self.max_text_tokens = each
+        self._first_tokens = each if kind == "self" else 0
+        self._length = copies * each + template.extra
+
+    def lengths(self, tokens: Ragged, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(B,) tokens of the input of each of some rows, special tokens included."""
+        return self._encoder(tokens).lengths(rows, rows)
+
+    def join(self, tokens: Ragged, rows: NDArray[np.int64]) -> tuple[TokenBatch, Spans]:
+        """The inputs of some rows, concatenated, and where the texts stand in them."""
+        batch = self._encoder(tokens).join(rows, rows)
+        lengths_B = np.array(batch.lengths, np.int64)
+        ends_B = lengths_B.cumsum()
+        whole_B = np.asarray(tokens.offsets[rows + 1] - tokens.offsets[rows])
+        first_B = ends_B - lengths_B + len(self.template.prefix)
+        first_ends_B = first_B + np.minimum(whole_B, self._first_tokens)
+        second_B, second_ends_B = first_ends_B + len(self.template.middle), ends_B - len(self.template.suffix)
+        spans = ((ends_B - lengths_B, ends_B), (first_B, first_ends_B), (second_B, second_ends_B))
+        return batch, Spans(*(np.stack(one, axis=1) for one in spans))
+
+    def _encoder(self, tokens: Ragged) -> PairEncoder:
+        return PairEncoder(self.template, tokens, tokens, self._first_tokens, self._length)
+
+
+def pairing_of(kind: str, tokenizer: "PreTrainedTokenizerBase", network: "PreTrainedModel", max_length: int) -> Pairing:
+    """The pairing of a model's own tokenizer.
+
+    Self-pairing asks the network to compare a text with itself, so it must be able to see where one copy ends. BERT
+    sees it by a separator and by the segment; RoBERTa, DeBERTa and ModernBERT have no segments, were trained as
+    cross-encoders on pairs with separators alone, and read a self-pair as they read any pair: for them nothing is
+    missing. Only where neither stands between the copies, as with a tokenizer that merely concatenates, or sets
+    segments that the network lacks, would the input be one text said twice and no pair: that is refused, and so is an
+    empty query beside a text for the same reason.
+
+    Raises:
+        ExperimentError: that, a tokenizer that does not join two texts, or what ``Pairing`` refuses.
+    """
+    template = PairTemplate.of(tokenizer)
+    seen = template.query_segment != template.passage_segment and _segments(network) >= 2
+    if kind != "single" and not template.middle and not seen:
+        raise ExperimentError(
+            f"probe.pairing={kind} needs pairs whose two texts can be told apart, but the tokenizer of "
+            f"{tokenizer.name_or_path!r} sets no separator between them and the network ({type(network).__name__}) has "
+            f"no token types: set probe.pairing=single"
+        )
+    positions = _positions(network)
+    if positions is not None and max_length > positions:
+        raise ExperimentError(f"probe.max_length={max_length}, but the network has {positions} positions")
+    return Pairing(kind, template, max_length)
+
+
+def _segments(network: "PreTrainedModel") -> int:
+    return int(getattr(network.config, "type_vocab_size", 0))
+
+
+def _positions(network: "PreTrainedModel") -> int | None:
+    """How many tokens the network can read, or None if nothing limits them."""
+    positions = getattr(network.config, "max_position_embeddings", None)
+    if not positions:
+        return None
+    padding = getattr(getattr(network.base_model, "embeddings", None), "padding_idx", None)
+    return int(positions) if padding is None else int(positions) - int(padding) - 1  # RoBERTa begins after it

@@ -1,0 +1,89 @@
+"""One vector a text from the hidden states of its tokens.
+
+A pooling is a choice of tokens, made once for a batch (``bags_of``); the vector is their mean (``pool``), so that each
+of many layers costs one pass over its states.
+
+Shapes: B texts, T tokens of all inputs, N chosen tokens, D dimensions.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from experiments.errors import ExperimentError
+from experiments.probing.pairing import Spans
+
+# mean: over the text's own tokens in both places of the pair (under a pairing with one copy, in that); mean_first,
+# mean_second: in one of the two; mean_all: special tokens too, as sentence-transformers pools; cls: the first token,
+# which the head of a cross-encoder reads.
+POOLINGS = ("mean", "mean_first", "mean_second", "mean_all", "cls")
+ONE_COPY = ("mean_first", "mean_second")  # need two to choose from
+
+
+@dataclass(frozen=True)
+class Bags:
+    """Which tokens make each text's vector. ``rows_N``: their rows among the T; ``starts_B``: where each text's begin
+    in ``rows_N``.
+    """
+
+    rows_N: Tensor
+    starts_B: Tensor
+
+    def to(self, device: torch.device | str) -> "Bags":
+        """The same on a device."""
+        return Bags(self.rows_N.to(device), self.starts_B.to(device))
+
+
+def check_pooling(pooling: str, pairing: str) -> None:
+    """Refuse a pooling that is unknown or that a pairing has no tokens for.
+
+    Raises:
+        ExperimentError: it is one.
+    """
+    if pooling not in POOLINGS:
+        raise ExperimentError(f"probe.pooling has {pooling!r}: it must be one of {', '.join(POOLINGS)}")
+    if pooling in ONE_COPY and pairing != "self":
+        raise ExperimentError(
+            f"probe.pooling={pooling} needs two copies of a text, but probe.pairing={pairing} has one: set mean"
+        )
+
+
+def bags_of(pooling: str, spans: Spans) -> Bags:
+    """The tokens that a pooling takes of each input. Of an empty text, which has none of its own, it is the first token
+    ([CLS]), so that every text has a vector.
+    """
+    starts_B = spans.inputs_B2[:, 0]
+    none_B2 = np.stack([starts_B, starts_B], axis=1)
+    cls_B2 = np.stack([starts_B, starts_B + 1], axis=1)
+    first_B2, second_B2 = {
+        "mean": (spans.first_B2, spans.second_B2),
+        "mean_first": (spans.first_B2, none_B2),
+        "mean_second": (none_B2, spans.second_B2),
+        "mean_all": (spans.inputs_B2, none_B2),
+        "cls": (cls_B2, none_B2),
+    }[pooling]
+    empty_B = (_size(first_B2) + _size(second_B2)) == 0
+    first_B2 = np.where(empty_B[:, None], cls_B2, first_B2)
+    counts_B = _size(first_B2) + _size(second_B2)
+    rows_N = _rows(np.stack([first_B2, second_B2], axis=1).reshape(-1, 2))
+    return Bags(torch.from_numpy(rows_N), torch.from_numpy(counts_B.cumsum() - counts_B))
+
+
+def pool(hidden_TD: Tensor, bags: Bags) -> Tensor:
+    """(B, D) fp32 mean of the states of each text's tokens."""
+    return embedding_bag(bags.rows_N, hidden_TD.float(), bags.starts_B, mode="mean")
+
+
+def _size(spans_B2: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.asarray(spans_B2[:, 1] - spans_B2[:, 0])
+
+
+def _rows(spans_S2: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,) all rows of some spans, one span after another."""
+    sizes_S = _size(spans_S2)
+    before_S = sizes_S.cumsum() - sizes_S
+    return np.asarray(np.arange(sizes_S.sum()) + np.repeat(spans_S2[:, 0] - before_S, sizes_S))

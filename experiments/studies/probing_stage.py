@@ -1,0 +1,86 @@
+"""The probing of a model as a stage: what it writes into a folder, logs and returns for ``metrics.json``."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.data.collection import Collection
+from experiments.modules.backbone import locate
+from experiments.probing.model import ProbedModel, load_model
+from experiments.retrieval.run import Run
+from experiments.schema import Experiment
+from experiments.store import Store, write_atomic
+from experiments.studies.probe import ProbeResult, ProbeSettings, probe
+from experiments.studies.probe_plot import draw_probe
+from experiments.tracking.wandb import NoTracking, WandbJob
+
+log = logging.getLogger(__name__)
+
+Relevance = Mapping[int, Mapping[int, int]]
+
+
+def settings_of(experiment: Experiment) -> ProbeSettings:
+    """The settings of an experiment's probe."""
+    wanted = experiment.probe
+    return ProbeSettings(
+        layers=wanted.layers if wanted.layers is not None else "all",
+        pairing=wanted.pairing,
+        pooling=tuple(wanted.pooling),
+        similarity=wanted.similarity,
+        whiten=wanted.whiten,
+        max_length=wanted.max_length or experiment.model.max_length,
+        depth=wanted.depth,
+        measures=tuple(wanted.measures),
+    )
+
+
+def probe_stage(
+    experiment: Experiment,
+    model: ProbedModel,
+    collection: Collection,
+    relevance: Relevance,
+    first_stages: Mapping[str, Run],
+    folder: Path,
+    tracking: WandbJob | NoTracking,
+    store: Store,
+) -> dict[str, Any]:
+    """Probe a model, and the untrained backbone beside it if ``probe.control`` says so.
+
+    Writes ``per_query.probe.tsv`` and the pictures into ``folder``, and logs each measure over the layers.
+
+    Raises:
+        ExperimentError: see ``probe``.
+    """
+    settings = settings_of(experiment)
+    result = probe(model, settings, collection, relevance, first_stages, store)
+    control = None
+    if experiment.probe.control:
+        backbone = load_model(locate(experiment.backbone), experiment.backbone.revision, experiment.backbone.name)
+        control = probe(backbone, settings, collection, relevance, first_stages, store)
+    _write_per_query(result, collection, folder / "per_query.probe.tsv")
+    for path in draw_probe(result, folder, collection.name, control):
+        log.info("%s", path)
+    tracking.log_table("probe", *result.table())
+    tracking.log_curve("probe/layer", _curve(result))
+    return {"model": result.as_dict(), "control": control.as_dict() if control is not None else None}
+
+
+def _write_per_query(result: ProbeResult, collection: Collection, path: Path) -> None:
+    columns = result.columns()
+    ids = collection.queries.ids(list(result.queries))
+    rows = ["\t".join(["query", *columns])]
+    rows += [
+        "\t".join([one, *(f"{value:.6g}" for value in values)])
+        for one, *values in zip(ids, *columns.values(), strict=True)
+    ]
+    write_atomic(path, "\n".join(rows) + "\n")
+
+
+def _curve(result: ProbeResult) -> list[dict[str, float]]:
+    """A row a layer: ``probe/layer`` and each measure by pooling and candidates."""
+    rows: dict[int, dict[str, float]] = {}
+    for cell in result.cells:
+        row = rows.setdefault(cell.layer, {"probe/layer": float(cell.layer)})
+        row |= {f"probe/{cell.candidates}/{cell.pooling}/{name}": value for name, value in cell.mean.items()}
+    return [rows[layer] for layer in sorted(rows)]
