@@ -36,9 +36,11 @@ format: $(STAMPS)/dev ## format the sources
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-benchmark: $(STAMPS)/dev ## re-ranking, MaxSim and encoding speed beside sentence-transformers, in one run
+benchmark: $(STAMPS)/dev ## re-ranking, retrieval, probing and encoding speed beside sentence-transformers
 	$(BIN)/python tests/benchmarks/bench_rerank.py
 	$(BIN)/python tests/benchmarks/bench_colbert.py
+	$(BIN)/python tests/benchmarks/bench_probe.py
+	$(BIN)/python tests/benchmarks/bench_dual_encoder.py
 
 install: $(STAMPS)/run ## what experiments need, without the development tools
 

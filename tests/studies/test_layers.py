@@ -94,8 +94,9 @@ def test_the_curve_is_drawn_kept_by_query_and_logged_over_the_layers(probed: Job
 
 def test_a_dual_encoder_has_its_cross_encoder_trained_first_of_the_same_backbone(infused: Job):
     _, folder = infused
-    (teacher,) = (folder.parents[1] / "for_dual_encoder").glob("lce-n3-*")
-    assert json.loads((teacher / "status.json").read_text())["state"] == "finished"
+    (status,) = (folder.parents[1] / "for_dual_encoder").glob("lce-n3-*/status.json")
+    teacher = status.parent
+    assert json.loads(status.read_text())["state"] == "finished"
     assert yaml.safe_load((teacher / "config.yaml").read_text())["backbone"]["name"] == "random-bert"
     inputs = json.loads((folder / "status.json").read_text())["inputs"]
     assert inputs.keys() == {"collection", "model.dual_encoder.cross_encoder"}
