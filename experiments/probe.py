@@ -13,6 +13,7 @@ from typing import Any
 
 import hydra
 from omegaconf import DictConfig
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -79,7 +80,7 @@ def main(config: DictConfig) -> None:
 
 def _print(found: Mapping[str, Any], measure: str) -> None:
     """The table: a row a layer and pooling, a column a candidate set, model and control."""
-    table = Table(title=f"{measure} by layer, {found['model']['queries']:,} test queries", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     columns = list(dict.fromkeys(cell["candidates"] for cell in found["model"]["cells"]))
     values: dict[tuple[int, str], dict[str, str]] = {}
     for who in ("model", "control"):
@@ -94,7 +95,9 @@ def _print(found: Mapping[str, Any], measure: str) -> None:
     for (layer, pooling), row in sorted(values.items()):
         table.add_row(str(layer), pooling, *(row.get(one, "-") for one in headings))
     console = Console(highlight=False)
+    console.print(f"{measure} by layer, {found['model']['queries']:,} test queries\n", style="bold")
     console.print(table)
+    console.print()
     for name, means in found["model"]["first_stages"].items():
         console.print(f"{proper_name(name)} itself: {means[measure]:.3f}")
 

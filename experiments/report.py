@@ -16,8 +16,10 @@ from rich.text import Text
 from experiments.errors import ExperimentError
 from experiments.store import write_atomic
 from experiments.studies.cells import Block, blocks_of
+from experiments.studies.layers import LAYERS_EXPLAINED, layer_matrices
+from experiments.studies.matrix import Matrix, markdown_matrix
 from experiments.studies.records import Job, read_study
-from experiments.studies.table import csv_text, left_out, markdown, print_tables
+from experiments.studies.table import csv_text, left_out, markdown, print_matrices, print_tables
 
 
 def summarise(folder: Path, measure: str = "RR@10") -> list[Path]:
@@ -32,17 +34,22 @@ def summarise(folder: Path, measure: str = "RR@10") -> list[Path]:
         raise ExperimentError(_nothing_finished(folder, jobs))
     console = Console(highlight=False)
     print_tables(blocks, jobs, folder, console)
-    paths = _write(blocks, jobs, folder)
+    layers = layer_matrices(jobs)
+    print_matrices(layers, LAYERS_EXPLAINED, console)
+    paths = _write(blocks, jobs, folder, layers)
     console.print()
     for path in paths:
         console.print(Text(str(path)), soft_wrap=True)
     return paths
 
 
-def _write(blocks: Sequence[Block], jobs: Sequence[Job], folder: Path) -> list[Path]:
+def _write(blocks: Sequence[Block], jobs: Sequence[Job], folder: Path, layers: Sequence[Matrix]) -> list[Path]:
     from experiments.studies.plots import draw_study
 
-    tables = {folder / "table.md": markdown(blocks, jobs, folder), folder / "table.csv": csv_text(blocks)}
+    text = markdown(blocks, jobs, folder)
+    for matrix in layers:
+        text += f"\n## {matrix.title}\n\n{markdown_matrix(matrix)}\n\n{LAYERS_EXPLAINED}.\n"
+    tables = {folder / "table.md": text, folder / "table.csv": csv_text(blocks)}
     for path, text in tables.items():
         write_atomic(path, text)
     return [*tables, *draw_study(blocks, folder)]

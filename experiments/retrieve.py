@@ -12,6 +12,7 @@ from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -45,7 +46,7 @@ def main(config: DictConfig) -> None:
     relevance = relevance_of(collection, one)
     folder = Path(experiment.outputs) / experiment.study / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    table = Table(title=f"{collection.name}, {len(one.queries):,} {split} queries", title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in ("first stage", *experiment.measures, "passages a query", "seconds"):
         table.add_column(column, justify="left" if column == "first stage" else "right")
     for name in experiment.first_stage:
@@ -57,7 +58,9 @@ def main(config: DictConfig) -> None:
         a_query = len(run.passages.values) / max(1, len(one.queries))
         table.add_row(proper_name(name), *values, f"{a_query:.1f}", f"{time.monotonic() - began:.1f}")
     console = Console(highlight=False)
+    console.print(f"{collection.name}, {len(one.queries):,} {split} queries\n", style="bold")
     console.print(table)
+    console.print()
     console.print(str(folder), soft_wrap=True)
 
 

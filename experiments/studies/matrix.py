@@ -28,6 +28,7 @@ class Matrix:
     labels: tuple[str, ...]
     first_stages: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    breaks: tuple[int, ...] = ()  # rows after which a rule stands
 
     @property
     def header(self) -> list[str]:
@@ -65,7 +66,7 @@ def _matrix(blocks: list[Block], names: dict[str, str]) -> Matrix:
         )
     title = f"{blocks[0].measure} by what was trained (rows) and what is re-ranked (columns), {blocks[0].data}"
     first_stages = tuple(names.get(block.first_stage, block.first_stage) for block in blocks)
-    return Matrix(title, labels, first_stages, tuple(rows))
+    return Matrix(title, labels, first_stages, tuple(rows), breaks=(0, 2) if len(keys) == 2 else (0,))
 
 
 def _key(cell: Cell, axes: Sequence[str]) -> tuple[str, ...]:
@@ -99,7 +100,7 @@ def rich_matrix(matrix: Matrix) -> Table:
     for name in matrix.header:
         table.add_column(Text(name), justify="right" if name in matrix.first_stages else "left")
     for i, row in enumerate(matrix.rows):
-        table.add_row(*map(Text, row), end_section=i == 0 or i == len(matrix.rows) - 2)
+        table.add_row(*map(Text, row), end_section=i in matrix.breaks)
     return table
 
 

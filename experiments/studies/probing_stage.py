@@ -1,6 +1,5 @@
 """The probing of a model as a stage: what it writes into a folder, logs and returns for ``metrics.json``."""
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ from experiments.store import Store, write_atomic
 from experiments.studies.probe import ProbeResult, ProbeSettings, probe
 from experiments.studies.probe_plot import draw_probe
 from experiments.tracking.wandb import NoTracking, WandbJob
-
-log = logging.getLogger(__name__)
 
 Relevance = Mapping[int, Mapping[int, int]]
 
@@ -59,8 +56,7 @@ def probe_stage(
         backbone = load_model(locate(experiment.backbone), experiment.backbone.revision, experiment.backbone.name)
         control = probe(backbone, settings, collection, relevance, first_stages, store)
     _write_per_query(result, collection, folder / "per_query.probe.tsv")
-    for path in draw_probe(result, folder, collection.name, control):
-        log.info("%s", path)
+    draw_probe(result, folder, collection.name, control)
     tracking.log_table("probe", *result.table())
     tracking.log_curve("probe/layer", _curve(result))
     return {"model": result.as_dict(), "control": control.as_dict() if control is not None else None}

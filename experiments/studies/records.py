@@ -81,6 +81,7 @@ class Job:
     test: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     compute: Mapping[str, Any] = field(default_factory=dict)
     per_query: Mapping[str, PerQuery] = field(default_factory=dict)
+    probe: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -161,6 +162,7 @@ def _finished_job(folder: Path) -> Job:
         test={first_stage: _mapping(path, values, f"test.{first_stage}") for first_stage, values in test.items()},
         compute=compute,
         per_query={first_stage: read_per_query(folder / f"per_query.{first_stage}.tsv") for first_stage in test},
+        probe=_mapping(path, metrics["probe"], "probe") if "probe" in metrics else None,
     )
 
 

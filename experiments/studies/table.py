@@ -21,7 +21,7 @@ from rich.text import Text
 
 from experiments.evaluation.significance import Interval, holm, paired_t_test
 from experiments.studies.cells import PLACED, Block, Cell
-from experiments.studies.matrix import EXPLAINED, markdown_matrix, matrices, rich_matrix
+from experiments.studies.matrix import EXPLAINED, Matrix, markdown_matrix, matrices, rich_matrix
 from experiments.studies.records import UNREADABLE, Job
 
 PROPER_NAMES = {"bm25": "BM25", "colbert": "ColBERT", "tct_colbert": "TCT-ColBERT", "run_file": "run file"}
@@ -148,6 +148,19 @@ def print_tables(blocks: Sequence[Block], jobs: Sequence[Job], folder: Path, con
         for name, state, why in missing:
             listing.add_row(Text(name), Text(state, style="red" if state in ("failed", UNREADABLE) else ""), Text(why))
         console.print(listing)
+
+
+def print_matrices(matrices: Sequence[Matrix], explained: str, console: Console) -> None:
+    """Print matrices one under the other, each in full width where nothing is cut, and how to read them."""
+    for matrix in matrices:
+        grid = rich_matrix(matrix)
+        if not console.is_terminal:
+            wide = Measurement.get(console, console.options.update(width=1000), grid).maximum
+            console.width = max(console.width, wide)
+        console.print(Text(f"\n{matrix.title}\n", style="bold"))
+        console.print(grid)
+    if matrices:
+        console.print(Text(f"\n{explained}."))
 
 
 def _rich_table(block: Block) -> Table:
