@@ -161,6 +161,12 @@ def test_a_job_is_what_is_scientific_about_it():
         assert job_hash(composition.plain(composed(change))) != job_hash(one), change
 
 
+def test_settings_of_another_kind_of_model_and_of_a_probe_that_is_off_do_not_matter():
+    one = job_hash(composition.plain(composed()))
+    assert job_hash(composition.plain(composed("model.dual_encoder.layers=3", "probe.pairing=single"))) == one
+    assert job_hash(composition.plain(composed("probe.layers=all"))) != one
+
+
 def test_a_jobs_name_says_what_varies():
     config = composition.plain(composed("loss=bce", "negatives.count=3", "seed=5"))
     assert job_name(config).startswith("bce-n3-bm25-s5-")

@@ -19,8 +19,9 @@ from pytorch_lightning.utilities import rank_zero_only
 from experiments.data.collection import Collection, open_collection
 from experiments.modules.cross_encoder import CrossEncoder
 from experiments.modules.progress_bar import ProgressBar
+from experiments.modules.ranker import Ranker
 from experiments.negatives.audit import write_audit
-from experiments.probing.model import model_in_memory
+from experiments.probing.model import ProbedModel, model_in_memory
 from experiments.retrieval.checkpoint import Checkpoint
 from experiments.retrieval.retriever import contents_of
 from experiments.schema import Experiment
@@ -29,7 +30,7 @@ from experiments.studies.building import build
 from experiments.studies.identity import job_name
 from experiments.studies.job import JobFolder
 from experiments.studies.preparation import Parts, prepare, relevance_of
-from experiments.studies.probing_stage import probe_stage
+from experiments.studies.probing_stage import check_probe, probe_stage
 from experiments.studies.testing import Testing
 from experiments.studies.training import make_trainer, select, silence_lightning
 from experiments.tracking.wandb import NoTracking, RunIdentity, WandbJob
@@ -81,6 +82,11 @@ def _teacher(experiment: Experiment) -> dict[str, str]:
         return {}
     key = "model.dual_encoder.cross_encoder"
     return {key: Checkpoint(place, None, "model.dual_encoder").content()}
+
+
+def _probed(module: Ranker, job: JobFolder) -> ProbedModel:
+    assert isinstance(module, CrossEncoder)  # the schema lets no other kind be probed
+    return model_in_memory(module.network, module.tokenizer, job.folder.name)
 
 
 def labels_of(experiment: Experiment, config: Mapping[str, Any], collection: Collection) -> dict[str, Any]:
@@ -147,6 +153,8 @@ def _execute(
     prepared = prepare(experiment, collection, parts, store)
     training = build(experiment, prepared, parts.loss, store)
     module, data = training.module, training.data
+    if experiment.probe.layers is not None:
+        check_probe(experiment, _probed(module, job))
     progress = ProgressBar(label, training.steps * data.groups.queries_per_step)
     trainer, best = make_trainer(experiment, module, tracking, job, progress, training.steps)
     with warnings.catch_warnings():
@@ -164,8 +172,7 @@ def _execute(
         metrics["test"] |= found.pop("test", {})
         metrics |= found
     if trainer.is_global_zero and experiment.probe.layers is not None:
-        assert isinstance(module, CrossEncoder)  # the schema lets no other kind be probed
-        model = model_in_memory(module.network, module.tokenizer, job.folder.name)
+        model = _probed(module, job)
         relevance = relevance_of(collection, prepared.splits["test"])
         metrics["probe"] = probe_stage(
             experiment, model, collection, relevance, prepared.test, job.folder, tracking, store

@@ -12,6 +12,7 @@ VERSION = 2  # raised when the meaning of a config changes, so that old jobs are
 
 # Where and how a job runs, not what it is. Precision changes results, so it stays.
 INCIDENTAL = ("study", "outputs", "cache", "logger")
+ONLY_OF = {"late_interaction": "colbert", "dual_encoder": "dual_encoder"}  # settings of one kind of model
 INCIDENTAL_OF_RETRIEVER = ("device", "tokens_per_batch")
 INCIDENTAL_OF_TRAINER = (
     "accelerator",
@@ -33,6 +34,10 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
     elsewhere = (*INCIDENTAL, "scale", "audit", "retrieve", "checkpoint", "trainer", "retrievers", "hydra")
     kept = {key: value for key, value in config.items() if key not in elsewhere}
     kept["trainer"] = {key: value for key, value in config["trainer"].items() if key not in INCIDENTAL_OF_TRAINER}
+    kind = config["model"]["kind"]
+    kept["model"] = {key: value for key, value in config["model"].items() if ONLY_OF.get(key, kind) == kind}
+    if config.get("probe", {}).get("layers") is None:
+        kept.pop("probe", None)
     roles = [*sources_of(config["negatives"]["source"]), *config["first_stage"]]
     named = with_their_candidates(roles, config["retrievers"])
     kept["retrievers"] = {

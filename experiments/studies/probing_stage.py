@@ -6,6 +6,7 @@ from typing import Any
 
 from experiments.data.collection import Collection
 from experiments.modules.backbone import locate
+from experiments.probing.encoder import LayerEncoder
 from experiments.probing.model import ProbedModel, load_model
 from experiments.retrieval.run import Run
 from experiments.schema import Experiment
@@ -29,6 +30,23 @@ def settings_of(experiment: Experiment) -> ProbeSettings:
         max_length=wanted.max_length or experiment.model.max_length,
         depth=wanted.depth,
         measures=tuple(wanted.measures),
+    )
+
+
+def check_probe(experiment: Experiment, model: ProbedModel) -> None:
+    """See to it that the probe fits a model, before it is trained.
+
+    Raises:
+        ExperimentError: a layer, pairing, pooling or length that the model cannot have.
+    """
+    settings = settings_of(experiment)
+    LayerEncoder(
+        model,
+        layers=settings.layers,
+        poolings=settings.pooling,
+        pairing=settings.pairing,
+        max_length=settings.max_length,
+        tokens_per_batch=settings.tokens_per_batch,
     )
 
 

@@ -12,6 +12,7 @@ from helpers.tiny import write_beir_folder, write_tiny_bert
 from helpers.wandb_records import isolated_wandb, read_offline_runs
 
 from experiments import composition, launch
+from experiments.errors import ExperimentError
 from experiments.studies.identity import job_name
 
 Job = tuple[dict[str, Any], Path]
@@ -72,6 +73,13 @@ def test_every_layer_is_measured_as_a_retriever_and_on_each_first_stage(probed: 
     assert metrics["probe"]["model"]["first_stages"]["bm25"]["RR@10"] == pytest.approx(
         metrics["test"]["bm25"]["first_stage"]["RR@10"]
     )
+
+
+def test_a_layer_that_the_model_lacks_stops_before_anything_is_trained(tmp_path: Path, data: Path, backbone: Path):
+    with pytest.raises(ExperimentError, match=r"probe\.layers has 9, but .* has 2 layers"):
+        run([*tiny_overrides(tmp_path, data, backbone), "probe.layers=[0,9]"])
+    (status,) = tmp_path.rglob("status.json")
+    assert list((status.parent / "checkpoints").iterdir()) == []
 
 
 def test_the_untrained_backbone_stands_beside_it(probed: Job):
