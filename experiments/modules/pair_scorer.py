@@ -8,6 +8,7 @@ Shapes: P pairs, B pairs of a batch.
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,7 +69,7 @@ def load_scorer(path: str) -> PairScorer:
     return BiEncoderScorer(folder, kind)
 
 
-class CachedScorer:
+class CachedScorer(ABC):
     """What scorers share: identity by content, and scores kept in the store."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -103,9 +104,9 @@ class CachedScorer:
         scores_P: NDArray[np.float32] = np.load(store.get("pair_scores", key, build) / "scores.npy")
         return scores_P
 
+    @abstractmethod
     def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
         """(P,) scores, computed now."""
-        raise NotImplementedError
 
 
 class CrossEncoderScorer(CachedScorer):

@@ -5,6 +5,7 @@ Shapes: Q queries of a step, N passages a group (the positive at index 0), P pai
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class DevSet:
     measure: str
 
 
-class Ranker(pl.LightningModule):
+class Ranker(pl.LightningModule, ABC):
     """A network that scores the passages of a query, trained on groups.
 
     ``network``: what is trained. ``loss``: of (Q, N) scores. ``steps``: optimiser steps in all, for the schedule.
@@ -56,9 +57,9 @@ class Ranker(pl.LightningModule):
 
     # --- what a kind of ranker says of itself
 
+    @abstractmethod
     def scored_groups(self, batch: Any) -> tuple[Tensor, Tensor]:
         """The scores that the loss is taken of, the positive at index 0, and the (Q, N) scores of the groups alone."""
-        raise NotImplementedError
 
     def objective(self, batch: Any) -> tuple[Tensor, Tensor]:
         """What a step minimises, and the (Q, N) scores of the groups alone: the loss of the scores, unless a kind of
@@ -67,25 +68,25 @@ class Ranker(pl.LightningModule):
         scores, scores_QN = self.scored_groups(batch)
         return self.loss(scores), scores_QN
 
+    @abstractmethod
     def cost_of(self, batch: Any) -> Step:
         """What a step reads and computes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def begin_scoring(self, pairs: int) -> None:
         """Make room for the scores of a run's pairs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def score_batch(self, batch: Any) -> None:
         """Work on one batch of a run to be scored."""
-        raise NotImplementedError
 
+    @abstractmethod
     def gathered_scores(self) -> Tensor:
         """(P,) fp32 scores of all pairs just scored, of every rank."""
-        raise NotImplementedError
 
+    @abstractmethod
     def export(self, folder: Path) -> None:
         """Save the network in a format that sentence-transformers loads, with the same scores."""
-        raise NotImplementedError
 
     # --- training
 

@@ -180,19 +180,24 @@ def _execute(
     if trainer.is_global_zero:
         audit = write_audit(data.groups, module.spent.steps, collection, job.folder / "negatives.tsv.gz")
         write_json(job.folder / "audit.json", audit)
-        metrics["compute"] = {
-            **module.spent.as_dict(),
-            "train_seconds": module.spent.seconds,
-            "seconds": job.seconds,
-            "device": str(module.device),
-            "threads": torch.get_num_threads(),
-            "layout": getattr(module, "layout", "padded"),
-            "cache_hits": store.hits,
-            "cache_builds": store.builds,
-        }
+        metrics["compute"] = _compute(module, job, store)
         write_json(job.folder / "compute.json", metrics["compute"])
         tracking.log_summary(_headline(metrics, experiment.measures))
     return metrics
+
+
+def _compute(module: Ranker, job: JobFolder, store: Store) -> dict[str, Any]:
+    """What the job cost, and where it ran."""
+    return {
+        **module.spent.as_dict(),
+        "train_seconds": module.spent.seconds,
+        "seconds": job.seconds,
+        "device": str(module.device),
+        "threads": torch.get_num_threads(),
+        "layout": getattr(module, "layout", "padded"),
+        "cache_hits": store.hits,
+        "cache_builds": store.builds,
+    }
 
 
 def _headline(metrics: Mapping[str, Any], measures: list[str]) -> dict[str, float]:
