@@ -1,6 +1,7 @@
 """A run: for each query, passages in ranked order with scores; in memory, in the store, and as a TREC file."""
 
 import gzip
+import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,3 +122,9 @@ def as_scores(run: Run) -> Mapping[int, Mapping[int, float]]:
         int(query): {int(passage): float(-rank) for rank, passage in enumerate(run.passages[i])}
         for i, query in enumerate(run.queries)
     }
+
+
+def digest_of(run: Run) -> str:
+    """A digest of a run's rankings, scores apart, so that two of one name can be told apart."""
+    parts = (run.queries, run.passages.offsets, run.passages.values)
+    return hashlib.blake2b(b"".join(np.ascontiguousarray(one).tobytes() for one in parts), digest_size=8).hexdigest()

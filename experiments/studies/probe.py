@@ -5,7 +5,6 @@ Ananthakrishnan et al. (2025) did so with cross-encoders and found their early l
 owes to training as a cross-encoder shows beside the same backbone untrained, probed alike.
 """
 
-import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from experiments.probing.encoder import LayerEncoder
 from experiments.probing.model import ProbedModel
 from experiments.probing.search import check_similarity, pair_scores, search
 from experiments.probing.whitening import check_whitening, whitened
-from experiments.retrieval.run import Run
+from experiments.retrieval.run import Run, digest_of
 from experiments.store import Store, fingerprint, write_json
 
 log = logging.getLogger(__name__)
@@ -201,7 +200,7 @@ class _Probing:
             "embeddings": embeddings_key(self.encoder, self.collection, "passages"),
             "settings": self.described(),
             "relevance": fingerprint(judged),
-            "first_stages": [[name, _digest(run)] for name, run in self.first_stages.items()],
+            "first_stages": [[name, digest_of(run)] for name, run in self.first_stages.items()],
         }
 
     def measured(self) -> dict[str, Any]:
@@ -279,9 +278,3 @@ class _Probing:
 def _known(measure: str) -> str:
     """The name that ir-measures has for a measure."""
     return measure.replace("Hits@", "Success@")
-
-
-def _digest(run: Run) -> str:
-    """Of a run's rankings."""
-    parts = (run.queries, run.passages.offsets, run.passages.values)
-    return hashlib.blake2b(b"".join(np.ascontiguousarray(one).tobytes() for one in parts), digest_size=8).hexdigest()

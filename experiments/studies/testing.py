@@ -1,6 +1,5 @@
 """A trained model on the test queries: each first stage re-ranked; a retriever also searches the whole collection."""
 
-import hashlib
 import logging
 from typing import Any
 
@@ -13,7 +12,7 @@ from experiments.modules.progress_bar import ProgressBar
 from experiments.retrieval.colbert import ColBERT
 from experiments.retrieval.dense import Dense
 from experiments.retrieval.retriever import run_for
-from experiments.retrieval.run import Run, write_trec
+from experiments.retrieval.run import Run, digest_of, write_trec
 from experiments.schema import Experiment
 from experiments.store import Store
 from experiments.studies.building import Training
@@ -90,7 +89,7 @@ class Testing:
         return {
             **after.mean,
             "first_stage": before.mean,
-            "first_stage_digest": _digest(first_stage),
+            "first_stage_digest": digest_of(first_stage),
             "queries": len(query_ids),
             "pairs": len(made.passages.values),
         }
@@ -127,9 +126,3 @@ class Testing:
             self.experiment.first_stage_depth, self.store,
         )  # fmt: skip
         return {"retrieval": found, "test": {WHOLE: searched}, "pipeline": rows}
-
-
-def _digest(run: Run) -> str:
-    """Of a run's rankings, so that two of the same name can be told apart."""
-    parts = (run.queries, run.passages.offsets, run.passages.values)
-    return hashlib.blake2b(b"".join(np.ascontiguousarray(one).tobytes() for one in parts), digest_size=8).hexdigest()

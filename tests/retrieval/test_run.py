@@ -67,3 +67,10 @@ def test_a_bad_file_is_named_by_line(tmp_path: Path, content: str, message: str)
     (tmp_path / "run.trec").write_text(content)
     with pytest.raises(ExperimentError, match=message):
         runs.read_trec(tmp_path / "run.trec", literal_collection(tmp_path), "bad")
+
+
+def test_a_digest_tells_rankings_apart_whatever_they_are_called():
+    one = literal_run({0: [3, 1], 2: [5]}, "one")
+    assert runs.digest_of(one) == runs.digest_of(literal_run({0: [3, 1], 2: [5]}, "other"))
+    assert runs.digest_of(one) != runs.digest_of(literal_run({0: [1, 3], 2: [5]}, "one"))
+    assert runs.digest_of(one) != runs.digest_of(literal_run({0: [3], 2: [1, 5]}, "one"))
