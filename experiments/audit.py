@@ -7,8 +7,9 @@ query, passages that a trained model puts above the positive. Takes the keys of 
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,11 @@ from experiments.store import Store, fingerprint
 from experiments.studies.candidate_filters import make_filters
 from experiments.studies.false_negatives import AuditInput, FalseNegativeAudit, audit_negatives
 from experiments.studies.false_negatives_table import cell_rows, pair_rows, print_audit, write_report
-from experiments.studies.identity import INCIDENTAL
+from experiments.studies.identity import folder_name
 from experiments.studies.preparation import relevance_of, splits_of
 from experiments.tracking.wandb import RunIdentity, WandbJob
 
-
-def audit_name(config: Mapping[str, Any]) -> str:
-    """The name of an audit's folder: of another config, another one."""
-    return f"audit-{fingerprint({key: value for key, value in config.items() if key not in INCIDENTAL})[:8]}"
-
-
-composition.register(audit_name)
+composition.register(partial(folder_name, "audit"))
 log = logging.getLogger(__name__)
 
 
@@ -57,7 +52,7 @@ def main(config: DictConfig) -> None:
     found = audit(experiment, sources, launch.parts_of(experiment))
     print_audit(found, Console(highlight=False))
     settings = composition.plain(config)
-    name = audit_name(settings)
+    name = folder_name("audit", settings)
     folder = Path(experiment.outputs) / experiment.study / name
     folder.mkdir(parents=True, exist_ok=True)
     for path in write_report(found, folder):

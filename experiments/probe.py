@@ -8,6 +8,7 @@ the whole collection and on each first stage. Takes the keys of ``experiments.tr
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,13 @@ from experiments.errors import ExperimentError
 from experiments.probing.model import load_model
 from experiments.retrieval.retriever import run_for
 from experiments.store import Store, fingerprint, write_json
-from experiments.studies.identity import INCIDENTAL
+from experiments.studies.identity import folder_name
 from experiments.studies.preparation import relevance_of, splits_of
 from experiments.studies.probing_stage import probe_stage
 from experiments.studies.table import proper_name
 from experiments.tracking.wandb import NoTracking, RunIdentity, WandbJob
 
-
-def probe_name(config: Mapping[str, Any]) -> str:
-    """The name of a probe's folder: of another config, another one."""
-    return f"probe-{fingerprint({key: value for key, value in config.items() if key not in INCIDENTAL})[:8]}"
-
-
-composition.register(probe_name)
+composition.register(partial(folder_name, "probe"))
 log = logging.getLogger(__name__)
 
 
@@ -55,7 +50,7 @@ def main(config: DictConfig) -> None:
         name: run_for(parts.retrievers[name], collection, test.queries, depth, store) for name in experiment.first_stage
     }
     settings = composition.plain(config)
-    name = probe_name(settings)
+    name = folder_name("probe", settings)
     study = Path(experiment.outputs) / experiment.study
     folder = study / name
     folder.mkdir(parents=True, exist_ok=True)

@@ -71,3 +71,8 @@ def job_name(config: Mapping[str, Any]) -> str:
     loss, negatives, kind = config["loss"]["name"], config["negatives"], config["model"]["kind"]
     prefix = "" if kind == "cross_encoder" else f"{kind}-"
     return f"{prefix}{loss}-n{negatives['count']}-{negatives['source']}-s{config['seed']}-{job_hash(config)}"
+
+
+def folder_name(what: str, config: Mapping[str, Any]) -> str:
+    """The name of the folder that an audit or a probe of a config writes into, such as ``audit-1a2b3c4d``."""
+    return f"{what}-{fingerprint({key: value for key, value in config.items() if key not in INCIDENTAL})[:8]}"

@@ -14,20 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.jobs import ROOT, run, tiny_overrides
-from helpers.tiny import write_beir_folder, write_tiny_bert
 
 from experiments.errors import ExperimentError
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_beir_folder(tmp_path_factory.mktemp("data") / "shapes")
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
-    texts = [json.loads(line)["text"] for name in ("corpus", "queries") for line in (data / f"{name}.jsonl").open()]
-    return write_tiny_bert(tmp_path_factory.mktemp("bert"), texts)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import yaml
 from helpers.jobs import composed, tiny_overrides
-from helpers.tiny import write_beir_folder, write_tiny_bert
 from helpers.wandb_records import isolated_wandb, read_offline_runs
 
 from experiments import composition, launch
@@ -17,17 +16,6 @@ from experiments.studies.identity import job_name
 
 Job = tuple[dict[str, Any], Path]
 DUAL = ["model=dual_encoder", "model.max_length=48", "model.max_query_tokens=16", "batch.size=8", "budget.size=32"]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_beir_folder(tmp_path_factory.mktemp("data") / "shapes")
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
-    texts = [json.loads(line)["text"] for name in ("corpus", "queries") for line in (data / f"{name}.jsonl").open()]
-    return write_tiny_bert(tmp_path_factory.mktemp("bert"), texts)
 
 
 @pytest.fixture(scope="module")

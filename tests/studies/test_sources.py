@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.jobs import composed, tiny_overrides
-from helpers.tiny import write_beir_folder, write_tiny_bert
 
 from experiments import composition, launch
 from experiments.errors import ExperimentError
@@ -18,17 +17,6 @@ from experiments.studies.identity import job_name
 
 COLBERT = ["model=colbert", "model.max_length=48", "model.max_query_tokens=16", "model.late_interaction.dimension=16"]
 SIZES = ["batch.size=8", "budget.size=32", "validation.times=2", "validation.depth=10", "first_stage_depth=10"]
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_beir_folder(tmp_path_factory.mktemp("data") / "shapes")
-
-
-@pytest.fixture(scope="module")
-def backbone(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
-    texts = [json.loads(line)["text"] for name in ("corpus", "queries") for line in (data / f"{name}.jsonl").open()]
-    return write_tiny_bert(tmp_path_factory.mktemp("bert"), texts)
 
 
 def run(overrides: list[str]) -> tuple[dict[str, Any], Path]:
