@@ -42,6 +42,14 @@ def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
     """
     ConfigStore.instance().store(name="experiment_schema", node=Experiment)
     OmegaConf.register_new_resolver("job_name", lambda *, _root_: name_of(plain(_root_)), replace=True)
+    OmegaConf.register_new_resolver("by_scale", _by_scale, replace=True)
+
+
+def _by_scale(values: Mapping[str, Any], *, _root_: DictConfig) -> Any:
+    """``${by_scale:{mini:...,paper:...}}``: the value for the scale in force."""
+    if _root_.scale not in values:
+        raise ValueError(f"by_scale says nothing of scale={_root_.scale}, only of {', '.join(map(str, values))}")
+    return values[_root_.scale]
 
 
 def settings_of(config: DictConfig) -> DictConfig:
@@ -53,10 +61,12 @@ def settings_of(config: DictConfig) -> DictConfig:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """The experiment's part of a composed config, resolved, as plain dictionaries and lists."""
+    """The experiment's part of a composed config, resolved, as plain dictionaries and lists; without the table, which is
+    the study's and not a job's.
+    """
     resolved = OmegaConf.to_container(settings_of(config), resolve=True)
     assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}
+    return {str(key): value for key, value in resolved.items() if key != "table"}
 
 
 def check(config: DictConfig) -> Experiment:

@@ -22,7 +22,9 @@ from experiments import progress
 from experiments.composition import check, explain, job_before, jobs_before, make_parts, plain, roles_of
 from experiments.errors import ExperimentError
 from experiments.schema import Experiment
+from experiments.store import write_atomic
 from experiments.studies.identity import job_name
+from experiments.studies.records import TABLE
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +117,14 @@ class Checks(Callback):
             except (HydraException, OmegaConfBaseException) as error:
                 _exit(where + explain(error))
         _check_or_exit(jobs)
+        _keep_table(config)
+
+
+def _keep_table(config: DictConfig) -> None:
+    """Write the sweep's table beside its jobs, where the report finds it."""
+    if config.get("table") is not None:
+        path = Path(str(config.outputs)) / str(config.study) / TABLE
+        write_atomic(path, OmegaConf.to_yaml(config.table, resolve=True))
 
 
 def _grid(config: DictConfig) -> list[list[str]]:

@@ -12,6 +12,7 @@ from experiments.schema.inputs import Backbone, Data, Negatives
 from experiments.schema.model import Model
 from experiments.schema.probe import Probe
 from experiments.schema.ranges import at_least, one_of
+from experiments.schema.table import table_of
 from experiments.schema.training import Batch, Budget, Optimizer, Trainer, Validation
 
 
@@ -31,8 +32,8 @@ class Logger:
 
 @dataclass
 class Experiment:
-    """One job. The keys read like the sentence that describes it. ``checkpoint``: what ``experiments.probe`` probes; a
-    training does not read it.
+    """One job. The keys read like the sentence that describes it. ``checkpoint``: what ``experiments.probe`` probes,
+    ``table``: what a report lays the study's results against (``experiments.schema.table``); a training reads neither.
     """
 
     data: Data = field(default_factory=Data)
@@ -53,6 +54,7 @@ class Experiment:
     checkpoint: str | None = None
     audit: Audit = field(default_factory=Audit)
     retrieve: Retrieve = field(default_factory=Retrieve)
+    table: Any = None
     seed: int = 1
     scale: str = "mini"
     study: str = "adhoc"
@@ -84,6 +86,8 @@ class Experiment:
                 )
         if self.probe.layers is not None and self.model.kind != "cross_encoder":
             raise ExperimentError(f"probe.layers is {self.probe.layers!r}: only a cross-encoder's layers are probed")
+        if self.table is not None:
+            table_of(self.table)
         self.batch.queries(self.negatives.count)
 
     def _candidates(self) -> list[tuple[str, str]]:

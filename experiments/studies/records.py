@@ -29,6 +29,7 @@ FloatArray = NDArray[np.float64]
 STATUS = "status.json"
 CONFIG = "config.yaml"
 METRICS = "metrics.json"
+TABLE = "table.yaml"
 FIRST_STAGE_PREFIX = "first_stage:"
 
 FINISHED = "finished"
