@@ -32,7 +32,7 @@ from experiments.studies.identity import job_name, with_their_candidates
 
 CONF = Path(__file__).parents[1] / "conf"
 # Keys that stand beside a part's own settings and are not passed to it.
-LABELS = {"loss": ("name", "logits")}
+LABELS = {"loss": ("name", "logits", "teacher", "job")}
 
 
 def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
@@ -61,16 +61,18 @@ def settings_of(config: DictConfig) -> DictConfig:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """The experiment's part of a composed config, resolved, as plain dictionaries and lists; without the table, which is
-    the study's and not a job's.
+    """The experiment's part of a composed config, resolved, as plain dictionaries and lists; without the table, which
+    is the study's and not a job's.
     """
     resolved = OmegaConf.to_container(settings_of(config), resolve=True)
     assert isinstance(resolved, dict)
     return {str(key): value for key, value in resolved.items() if key != "table"}
 
 
-def check(config: DictConfig) -> Experiment:
+def check(config: DictConfig, *, parts: bool = True) -> Experiment:
     """The config as typed objects, every range checked and every part's settings compared with what the part takes.
+
+    ``parts``: False leaves the parts unseen, which is much faster, since it imports none of them.
 
     Raises:
         ExperimentError: the message names the key, and what is allowed.
@@ -85,12 +87,36 @@ def check(config: DictConfig) -> Experiment:
         raise ExperimentError(f"there is no key {unknown[0]}; the keys are {known}")
     experiment = OmegaConf.to_object(settings)
     assert isinstance(experiment, Experiment)
+    if not parts:
+        return experiment
     _check_part("data.source", experiment.data.source)
     _check_part("loss", experiment.loss)
     for name, part in experiment.retrievers.items():
         _check_part(f"retrievers.{name}", part)
     measures.parse(experiment.measures)
     return experiment
+
+
+def restored(config: Mapping[str, Any]) -> Experiment:
+    """The experiment of a resolved config that a job has kept (``config.yaml``), its parts unseen.
+
+    Raises:
+        ExperimentError: it is not a config of this version.
+    """
+    try:
+        settings = OmegaConf.merge(OmegaConf.structured(Experiment), dict(config))
+        assert isinstance(settings, DictConfig)
+        return check(settings, parts=False)
+    except OmegaConfBaseException as error:
+        raise ExperimentError(explain(error)) from error
+
+
+def source_of(experiment: Experiment) -> Any:
+    """The data source of an experiment alone."""
+    try:
+        return instantiate(_settings("data.source", experiment.data.source))
+    except HydraException as error:
+        raise ExperimentError(explain(error)) from error
 
 
 def explain(error: BaseException) -> str:
@@ -199,6 +225,8 @@ def jobs_before(experiment: Experiment) -> dict[str, str]:
     wanted = dual.infuses or dual.learns_from_teacher
     if experiment.model.kind == "dual_encoder" and wanted and dual.job and dual.cross_encoder is None:
         found["model.dual_encoder.job"] = dual.job
+    if experiment.learns_from_teacher and experiment.loss["teacher"] is None:
+        found["loss.job"] = str(experiment.loss["job"])
     return found
 
 
@@ -207,7 +235,7 @@ def job_before(key: str, job: str, parent: Experiment, chain: Sequence[str] = ()
     is. ``key``: what names the job in the config; ``chain``: the jobs that wait for it.
 
     Raises:
-        ExperimentError: the job does not compose, or needs itself.
+        ExperimentError: the job does not compose, needs itself, or trains another kind of model than is needed.
     """
     if job in chain:
         raise ExperimentError(f"{key}: this job would need itself done first")
@@ -217,7 +245,9 @@ def job_before(key: str, job: str, parent: Experiment, chain: Sequence[str] = ()
     except (HydraException, OmegaConfBaseException) as error:
         raise ExperimentError(f"{key}: {explain(error)}") from error
     inherited: dict[str, Any] = {key: asdict(getattr(parent, key)) for key in ("data", "trainer", "logger")}
-    if key == "model.dual_encoder.job":  # its layers are copied, so it has to be of the same backbone
+    chosen = any(one.startswith("backbone") for one in shlex.split(job))
+    # Layers are copied from a cross-encoder of the same backbone; a teacher may be of another one, if its job says so.
+    if key == "model.dual_encoder.job" or (key == "loss.job" and not chosen):
         inherited["backbone"] = asdict(parent.backbone)
     inherited |= {"outputs": parent.outputs, "cache": parent.cache, "study": f"for_{key.split('.')[-2]}"}
     settings = OmegaConf.merge(OmegaConf.structured(Experiment), plain(config) | inherited)
@@ -226,4 +256,7 @@ def job_before(key: str, job: str, parent: Experiment, chain: Sequence[str] = ()
         experiment = check(settings)
     except (ExperimentError, OmegaConfBaseException) as error:
         raise ExperimentError(f"{key}: {explain(error)}") from error
+    kind = experiment.model.kind
+    if not key.startswith("retrievers.") and kind != "cross_encoder":
+        raise ExperimentError(f"{key}: it must train a cross-encoder, but this job has model={kind}")
     return experiment, plain(settings)

@@ -3,28 +3,29 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments import progress
 from experiments.composition import check, explain, job_before, jobs_before, make_parts, plain, roles_of
 from experiments.errors import ExperimentError
+from experiments.grid import rows_of
 from experiments.schema import Experiment
-from experiments.store import write_atomic
+from experiments.store import write_atomic, write_json
+from experiments.studies.devices import gpu_of_its_own
+from experiments.studies.gate import Gate
 from experiments.studies.identity import job_name
-from experiments.studies.records import TABLE
+from experiments.studies.records import GRID, TABLE
+from experiments.studies.state import note_failure
 
 log = logging.getLogger(__name__)
 
@@ -41,21 +42,39 @@ def entry(main: Callable[[], Any]) -> None:
         main()
     except (ExperimentError, HydraException, OmegaConfBaseException) as error:
         _exit(explain(error))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
 
 
 def run(config: DictConfig) -> float:
     """Check a composed config and run its job; returns the headline measure on the first of the first stages.
 
+    A job that its launch does not let start (see ``Gate``) leaves nothing behind and returns NaN.
+
     Raises:
         ExperimentError: something that the user gave cannot be used.
     """
     hydra = HydraConfig.get()
+    settings = plain(config)
+    name, gate = job_name(settings), Gate.of(hydra.job.env_set)
+    refusal = gate.refusal(name) if gate is not None else None
+    if refusal is not None:
+        log.info("%s is not started: %s", name, refusal)
+        return float("nan")
     experiment = check(config)
     label = ""
     if hydra.mode is not None and hydra.mode.name == "MULTIRUN":
         progress.side_by_side = not str(hydra.launcher._target_).endswith("BasicLauncher")
-        label = f"[{hydra.job.num + 1}/{os.environ.get(JOBS, '?')}] {job_name(plain(config)).rpartition('-')[0]}"
-    metrics = run_with_needs(experiment, plain(config), label)
+        label = f"[{hydra.job.num + 1}/{os.environ.get(JOBS, '?')}] {name.rpartition('-')[0]}"
+    try:
+        with gpu_of_its_own(experiment.trainer, progress.side_by_side):
+            metrics = run_with_needs(experiment, settings, label)
+    except Exception as error:
+        note_failure(Path(experiment.outputs) / experiment.study / name, error)
+        if gate is not None:
+            gate.note_failure(name)
+        raise
     found = metrics["test"].get(experiment.first_stage[0])  # empty in all but the first process of a DDP training
     return float(found[experiment.measures[0]]) if found else float("nan")
 
@@ -93,6 +112,9 @@ def run_with_needs(
         folder = train_before(experiment, "model.dual_encoder.job", str(dual.job), chain)
         found = replace(dual, cross_encoder=str(folder), job=None)
         experiment = replace(experiment, model=replace(experiment.model, dual_encoder=found))
+    if "loss.job" in jobs_before(experiment):
+        folder = train_before(experiment, "loss.job", str(experiment.loss["job"]), chain)
+        experiment = replace(experiment, loss={**experiment.loss, "teacher": str(folder), "job": None})
     return run_job(experiment, config, parts_of(experiment, chain), label)
 
 
@@ -101,23 +123,22 @@ class Checks(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the one job."""
-        _check_or_exit({"": config})
+        _or_exit(lambda: check_jobs({"": config}))
+        _keep_table(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check every job of the grid, as far as it is known beforehand (an optimising sweeper chooses as it goes)."""
-        grid = _grid(config)
-        os.environ[JOBS] = str(len(grid)) if grid else "?"
-        loader = GlobalHydra.instance().config_loader()
-        jobs: dict[str, DictConfig] = {}
-        shared = set.intersection(*map(set, grid)) if len(grid) > 1 else set()
-        for number, overrides in enumerate(grid, 1):
-            where = f"job {number} ({' '.join(one for one in overrides if one not in shared)}): "
-            try:
-                jobs[where] = loader.load_sweep_config(config, overrides)
-            except (HydraException, OmegaConfBaseException) as error:
-                _exit(where + explain(error))
-        _check_or_exit(jobs)
+        """Check every job of the grid that its launch lets start, as far as it is known beforehand."""
+        _or_exit(lambda: self._check_grid(config))
         _keep_table(config)
+
+    def _check_grid(self, config: DictConfig) -> None:
+        rows, gate = rows_of(config), Gate.of(config.hydra.job.env_set)
+        os.environ[JOBS] = str(len(rows)) if rows else "?"
+        names = [job_name(plain(row.config)) for row in rows]
+        if gate is not None:
+            rows = [row for row, name in zip(rows, names, strict=True) if gate.refusal(name) is None]
+        check_jobs({row.where: row.config for row in rows})
+        write_json(Path(str(config.outputs)) / str(config.study) / GRID, names)
 
 
 def _keep_table(config: DictConfig) -> None:
@@ -127,19 +148,16 @@ def _keep_table(config: DictConfig) -> None:
         write_atomic(path, OmegaConf.to_yaml(config.table, resolve=True))
 
 
-def _grid(config: DictConfig) -> list[list[str]]:
-    if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
-        return []
-    params = config.hydra.sweeper.params or {}
-    arguments = [f"{key}={value}" for key, value in params.items()] + list(config.hydra.overrides.task)
-    parsed = OverridesParser.create().parse_overrides(arguments)
-    (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    return [list(job) for job in jobs]
+def check_jobs(jobs: Mapping[str, DictConfig]) -> list[Experiment]:
+    """Look at all that can be seen of jobs before they start; returns them as typed settings.
 
+    ``jobs``: what a message calls a job -> its config.
 
-def _check_or_exit(jobs: Mapping[str, DictConfig]) -> None:
-    """``jobs``: what a message calls a job -> its config."""
+    Raises:
+        ExperimentError: the first that cannot work, and why.
+    """
     seen: set[str] = set()
+    experiments = []
     for where, config in jobs.items():
         try:
             experiment = check(config)
@@ -152,15 +170,28 @@ def _check_or_exit(jobs: Mapping[str, DictConfig]) -> None:
                     seen.add(repr(what))
                     make(experiment)
         except (ExperimentError, HydraException, OmegaConfBaseException) as error:
-            _exit(where + explain(error))
+            raise ExperimentError(where + explain(error)) from error
+        experiments.append(experiment)
+    return experiments
 
 
-def _check_jobs_before(experiment: Experiment, chain: tuple[str, ...] = ()) -> None:
+def all_before(experiment: Experiment, chain: tuple[str, ...] = ()) -> Iterator[tuple[str, Experiment, dict[str, Any]]]:
+    """The jobs that train what an experiment needs, and what those need, deepest first: the key that names one, and its
+    settings as objects and as the dictionary that identifies it. ``chain``: the jobs that wait for this one.
+
+    Raises:
+        ExperimentError: one does not compose, or needs itself.
+    """
     for key, job in jobs_before(experiment).items():
-        before, _ = job_before(key, job, experiment, chain)
+        before, config = job_before(key, job, experiment, chain)
+        yield from all_before(before, (*chain, job))
+        yield key, before, config
+
+
+def _check_jobs_before(experiment: Experiment) -> None:
+    for _, before, _ in all_before(experiment):
         make_parts(before)
         _locate_package(before)
-        _check_jobs_before(before, (*chain, job))
 
 
 def _locate_package(experiment: Experiment) -> None:
@@ -168,6 +199,13 @@ def _locate_package(experiment: Experiment) -> None:
 
     if experiment.backbone.package is not None:
         locate(experiment.backbone)
+
+
+def _or_exit(work: Callable[[], Any]) -> None:
+    try:
+        work()
+    except ExperimentError as error:
+        _exit(str(error))
 
 
 def _exit(message: str) -> NoReturn:

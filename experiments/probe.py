@@ -27,7 +27,7 @@ from experiments.store import Store, fingerprint, write_json
 from experiments.studies.identity import folder_name
 from experiments.studies.preparation import relevance_of, splits_of
 from experiments.studies.probing_stage import probe_stage
-from experiments.studies.table import proper_name
+from experiments.studies.words import proper_name
 from experiments.tracking.wandb import NoTracking, RunIdentity, WandbJob
 
 composition.register(partial(folder_name, "probe"))

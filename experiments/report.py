@@ -1,7 +1,8 @@
 """What a study found: ``python -m experiments.report outputs/quickstart``.
 
-Prints the table and writes it (``table.md``, ``table.csv``) and its pictures into the study's folder. Reads what the
-jobs left on disk and nothing else, so that it can be run at any time, also while the study is running.
+Prints the tables and writes them (``table.md``, ``table.csv``, ``table.tex``), its pictures and its page
+(``report.html``) into the study's folder, and logs them as a W&B run of the study. Reads what the jobs left on disk and
+nothing else, so that it can be run at any time, also while the study is running.
 """
 
 import argparse
@@ -15,44 +16,52 @@ from rich.text import Text
 
 from experiments.errors import ExperimentError
 from experiments.store import write_atomic
-from experiments.studies.cells import Block, blocks_of
-from experiments.studies.layers import LAYERS_EXPLAINED, layer_matrices
-from experiments.studies.matrix import Matrix, markdown_matrix
-from experiments.studies.records import Job, read_study
-from experiments.studies.table import csv_text, left_out, markdown, print_matrices, print_tables
+from experiments.studies.document import latex, markdown, print_findings
+from experiments.studies.findings import Findings, findings_of
+from experiments.studies.records import Job
+from experiments.studies.table import csv_text, left_out
+
+PAGE = "report.html"
 
 
-def summarise(folder: Path, measure: str = "RR@10") -> list[Path]:
-    """Print the summary of the study in ``folder``, write its tables and pictures there; the paths written.
+def summarise(folder: Path, measure: str | None = None, track: bool = True) -> list[Path]:
+    """Print the summary of the study in ``folder``, write its tables, pictures and page there; the paths written.
+    ``measure``: null for that of the study's table, or RR@10. ``track``: log them to W&B as the jobs were.
 
     Raises ExperimentError if the folder is missing or holds no finished job, or if its jobs cannot stand in one table.
     """
-    folder = Path(folder)
-    jobs = read_study(folder)
-    blocks = blocks_of(jobs, measure)
-    if not blocks:
-        raise ExperimentError(_nothing_finished(folder, jobs))
+    findings = findings_of(Path(folder), measure)
+    if not findings.blocks:
+        raise ExperimentError(_nothing_finished(findings.folder, findings.jobs))
     console = Console(highlight=False)
-    print_tables(blocks, jobs, folder, console)
-    layers = layer_matrices(jobs)
-    print_matrices(layers, LAYERS_EXPLAINED, console)
-    paths = _write(blocks, jobs, folder, layers)
+    print_findings(findings, console)
+    paths = write(findings)
+    if track:
+        _track(findings, paths)
     console.print()
     for path in paths:
         console.print(Text(str(path)), soft_wrap=True)
     return paths
 
 
-def _write(blocks: Sequence[Block], jobs: Sequence[Job], folder: Path, layers: Sequence[Matrix]) -> list[Path]:
-    from experiments.studies.plots import draw_study
+def write(findings: Findings) -> list[Path]:
+    """Write tables, pictures and page into the study's folder; their paths, the page last."""
+    from experiments.studies.figures import pictures_of, write_pictures
+    from experiments.studies.page import write_page
 
-    text = markdown(blocks, jobs, folder)
-    for matrix in layers:
-        text += f"\n## {matrix.title}\n\n{markdown_matrix(matrix)}\n\n{LAYERS_EXPLAINED}.\n"
-    tables = {folder / "table.md": text, folder / "table.csv": csv_text(blocks)}
-    for path, text in tables.items():
-        write_atomic(path, text)
-    return [*tables, *draw_study(blocks, folder)]
+    folder = findings.folder
+    texts = {"table.md": markdown(findings), "table.csv": csv_text(findings), "table.tex": latex(findings)}
+    for name, text in texts.items():
+        write_atomic(folder / name, text)
+    pictures = pictures_of(findings)
+    drawn = write_pictures(pictures, folder)
+    return [*(folder / name for name in texts), *drawn, write_page(findings, pictures, folder / PAGE)]
+
+
+def _track(findings: Findings, paths: Sequence[Path]) -> None:
+    from experiments.tracking.report_run import log_report
+
+    log_report(findings, paths)
 
 
 def _nothing_finished(folder: Path, jobs: Sequence[Job]) -> str:
@@ -67,10 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; the exit code is 2 if the study cannot be summarised."""
     parser = argparse.ArgumentParser(prog="python -m experiments.report", description="The summary of a study.")
     parser.add_argument("folder", type=Path, help="the folder of a study, for example outputs/quickstart")
-    parser.add_argument("--measure", default="RR@10", help="the measure to report (default: %(default)s)")
+    parser.add_argument("--measure", help="the measure to report (default: that of the study's table, or RR@10)")
+    parser.add_argument("--no-wandb", action="store_true", help="do not log the report to W&B")
     options = parser.parse_args(arguments)
     try:
-        summarise(options.folder, options.measure)
+        summarise(options.folder, options.measure, track=not options.no_wandb)
     except ExperimentError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

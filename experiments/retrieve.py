@@ -23,7 +23,7 @@ from experiments.retrieval.retriever import run_for
 from experiments.retrieval.run import write_trec
 from experiments.store import Store
 from experiments.studies.preparation import relevance_of, splits_of
-from experiments.studies.table import proper_name
+from experiments.studies.words import proper_name
 
 FOLDER = "runs"  # below the study's
 

@@ -118,7 +118,7 @@ def test_a_value_out_of_range_names_its_key_and_what_is_allowed(override: str, m
     ("override", "message"),
     [
         ("negatives.cuont=3", "there is no key negatives.cuont; the keys of negatives are count, depth"),
-        ("loss=lcee", "Could not find 'loss/lcee'. Available options in 'loss': bce bce_two_class lce"),
+        ("loss=lcee", "Could not find 'loss/lcee'. Available options in 'loss': bce bce_two_class gbce hinge"),
         ("negatives.count=many", "negatives.count: Value 'many' of type 'str' could not be converted to Integer"),
     ],
 )

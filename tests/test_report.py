@@ -13,24 +13,28 @@ from experiments.report import main, summarise
 BETTER = {"q1": 1.0, "q2": 0.75, "q3": 1.0, "q4": 0.5}
 
 
-def test_it_writes_table_and_pictures_into_the_study_and_returns_their_paths(tmp_path: Path) -> None:
-    write_job(tmp_path, "a", BETTER)
+def write_curve(study: Path, measure: str = "RR@10") -> None:
+    """Two numbers of negatives."""
+    for count in (1, 7):
+        write_job(study, f"n{count}", BETTER, labels={"negatives": count}, measure=measure)
+
+
+def test_it_writes_tables_pictures_and_the_page_into_the_study_and_returns_their_paths(tmp_path: Path) -> None:
+    write_curve(tmp_path)
     paths = summarise(tmp_path)
-    assert [path.relative_to(tmp_path).as_posix() for path in paths] == [
-        "table.md",
-        "table.csv",
-        "rr10_by_negatives.bm25.png",
-        "rr10_by_negatives.bm25.svg",
-    ]
+    names = [path.relative_to(tmp_path).as_posix() for path in paths]
+    assert names[:3] == ["table.md", "table.csv", "table.tex"]
+    assert {"rr10_by_negatives.bm25.png", "rr10_by_negatives.bm25.svg"} < set(names)
+    assert names[-1] == "report.html"
     assert all(path.stat().st_size > 0 for path in paths)
 
 
 def test_it_prints_the_table_and_where_the_files_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_job(tmp_path, "a", BETTER)
+    write_curve(tmp_path)
     assert main([str(tmp_path)]) == 0
     output = capsys.readouterr().out
     assert "lce    7   0.812" in output
-    assert output.rstrip().endswith(f"{tmp_path}/rr10_by_negatives.bm25.svg")
+    assert output.rstrip().endswith(f"{tmp_path}/report.html")
 
 
 def test_it_can_be_run_again_on_its_own_folder(tmp_path: Path) -> None:
@@ -39,7 +43,7 @@ def test_it_can_be_run_again_on_its_own_folder(tmp_path: Path) -> None:
 
 
 def test_another_measure_can_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_job(tmp_path, "a", BETTER, measure="nDCG@10")
+    write_curve(tmp_path, measure="nDCG@10")
     assert main([str(tmp_path), "--measure", "nDCG@10"]) == 0
     assert "nDCG@10" in capsys.readouterr().out
     assert (tmp_path / "ndcg10_by_negatives.bm25.png").is_file()
@@ -69,7 +73,7 @@ def test_what_cannot_be_summarised_is_one_line_on_stderr_and_exit_code_2(
 
 
 def test_it_starts_without_what_is_slow_to_import() -> None:
-    slow = ("torch", "transformers", "pytorch_lightning", "hydra", "omegaconf", "matplotlib", "scipy", "wandb")
+    slow = ("torch", "transformers", "pytorch_lightning", "hydra", "matplotlib", "scipy", "wandb")
     program = f"import experiments.report, sys; print([name for name in {slow} if name in sys.modules])"
     process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert process.stdout.strip() == "[]"

@@ -1,47 +1,47 @@
 """Every row of every sweep composes and passes the checks, at both scales."""
 
-from itertools import product
-
 import pytest
-from helpers.jobs import ROOT, composed
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from helpers.jobs import ROOT
+from helpers.sweeps import SCALES, SWEEPS, jobs_of
 
-from experiments import composition
-from experiments.studies.identity import job_name
+from experiments.studies.wandb_sweeps import axes_of
 
-SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
-
-
-def rows_of(sweep: str) -> list[list[str]]:
-    """The overrides of each job of a sweep's grid."""
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("config", overrides=[f"+sweeps={sweep}"], return_hydra_config=True)
-    params = [f"{key}={value}" for key, value in config.hydra.sweeper.params.items()]
-    parsed = OverridesParser.create().parse_overrides(params)
-    axes = [[f"{one.get_key_element()}={value}" for value in one.sweep_string_iterator()] for one in parsed]
-    return [list(row) for row in product(*axes)]
+# Their numbers are documented, of one seed.
+ONE_SEED = ("quickstart", "sources")
 
 
-@pytest.mark.parametrize("scale", ["mini", "paper"])
+@pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_row_composes_and_passes_the_checks(sweep: str, scale: str):
-    composition.register()
-    rows = rows_of(sweep)
-    assert len(rows) >= 2
-    names = set()
-    for row in rows:
-        config = composed(f"+sweeps={sweep}", f"scale={scale}", *row)
-        assert composition.check(config).scale == scale
-        names.add(job_name(composition.plain(config)))
-    assert len(names) == len(rows), "each row is a job of its own"
+    jobs = jobs_of(sweep, scale)
+    assert len(jobs) >= 2
+    assert {job.experiment.scale for job in jobs} == {scale}
+    assert {job.experiment.study for job in jobs} == {sweep}
+    assert len({job.name for job in jobs}) == len(jobs), "each row is a job of its own"
+
+
+@pytest.mark.parametrize("sweep", [one for one in SWEEPS if one not in ONE_SEED])
+def test_every_table_has_three_seeds_which_vary_fastest(sweep: str):
+    axes, _ = axes_of(sweep, "mini")
+    assert list(axes.items())[-1] == ("seed", ["1", "2", "3"])
+
+
+@pytest.mark.parametrize("sweep", ONE_SEED)
+def test_the_documented_sweeps_have_one_seed(sweep: str):
+    assert "seed" not in axes_of(sweep, "mini")[0]
+    assert {job.experiment.seed for job in jobs_of(sweep, "mini")} == {1}
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_sweep_says_in_its_first_lines_what_it_asks(sweep: str):
+    first, second, third, *_ = (ROOT / "sweeps" / f"{sweep}.yaml").read_text().splitlines()
+    assert first == "# @package _global_"
+    assert second.startswith("# ")
+    assert third.startswith("# ")
 
 
 def test_each_row_of_the_dual_encoder_sweep_is_another_encoder():
-    duals = [
-        composition.check(composed("+sweeps=ananthakrishnan2025_dual_encoder", *row)).model.dual_encoder
-        for row in rows_of("ananthakrishnan2025_dual_encoder")
-    ]
+    duals = [job.experiment.model.dual_encoder for job in jobs_of("ananthakrishnan2025_dual_encoder", "mini")]
     assert [(one.layers, one.infused, one.infuse_embeddings, one.rest) for one in duals] == [
         (2, [1], True, "random"),
         (2, [1, 2], True, "random"),
@@ -50,3 +50,9 @@ def test_each_row_of_the_dual_encoder_sweep_is_another_encoder():
         (2, [], False, "random"),
         (None, [], False, "backbone"),
     ]
+
+
+def test_the_paper_scale_takes_all_queries_and_the_mini_scale_a_sample():
+    mini, paper = (jobs_of("pradeep2022_negatives", scale)[0].experiment for scale in SCALES)
+    assert (mini.data.queries.train, mini.data.queries.test) == (2000, 300)
+    assert (paper.data.queries.train, paper.data.queries.test) == (None, None)

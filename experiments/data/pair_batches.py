@@ -20,28 +20,33 @@ from experiments.retrieval.run import Run
 @dataclass(frozen=True)
 class GroupBatch:
     """The pairs of a step's groups, in micro-batches. ``place_P``: where each pair, in the order of the micro-batches,
-    stands in the flattened (Q, N) groups.
+    stands in the flattened (Q, N) groups. ``teacher``: the same pairs as a teacher reads them, None where there is no
+    teacher or it reads these.
     """
 
     step: int
     micro_batches: tuple[TokenBatch, ...]
     place_P: Tensor
     shape_QN: tuple[int, int]
+    teacher: "GroupBatch | None" = None
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "GroupBatch":
         """The same batch on a device (Lightning calls this)."""
         micro = tuple(one.to(device, non_blocking) for one in self.micro_batches)
-        return GroupBatch(self.step, micro, self.place_P.to(device, non_blocking=non_blocking), self.shape_QN)
+        place_P = self.place_P.to(device, non_blocking=non_blocking)
+        teacher = self.teacher.to(device, non_blocking) if self.teacher is not None else None
+        return GroupBatch(self.step, micro, place_P, self.shape_QN, teacher)
 
 
 @dataclass(frozen=True)
 class PairBatcher:
     """Joins each query of a step with each passage of its group, in length-sorted micro-batches of at most
-    ``tokens_per_batch`` tokens.
+    ``tokens_per_batch`` tokens. ``teacher``: does so for a teacher that reads pairs of its own.
     """
 
     encoder: PairEncoder
     tokens_per_batch: int
+    teacher: "PairBatcher | None" = None
 
     def batch(self, step: int, groups: Groups) -> GroupBatch:
         """The pairs of a step's groups."""
@@ -49,10 +54,11 @@ class PairBatcher:
         parts = micro_batches(self.encoder.lengths(queries, passages), self.tokens_per_batch)
         joined = tuple(self.encoder.join(queries[part], passages[part]) for part in parts)
         shape = groups.passages_QN.shape
-        return GroupBatch(step, joined, torch.from_numpy(np.concatenate(parts)), (shape[0], shape[1]))
+        teacher = self.teacher.batch(step, groups) if self.teacher is not None else None
+        return GroupBatch(step, joined, torch.from_numpy(np.concatenate(parts)), (shape[0], shape[1]), teacher)
 
     def tokens(self, groups: Groups) -> int:
-        """Tokens of all pairs of the groups."""
+        """Tokens of all pairs of the groups; what a teacher reads is no training of the network."""
         return int(self.encoder.lengths(*_pairs(groups)).sum())
 
 

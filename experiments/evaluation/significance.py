@@ -12,6 +12,7 @@ Shapes: Q queries, M hypotheses.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -76,24 +77,35 @@ def paired_bootstrap(difference_Q: ArrayLike, level: float = 0.95, resamples: in
 def paired_permutation_test(difference_Q: ArrayLike, resamples: int = 10_000, seed: int = 0) -> float:
     """The two-sided p value of Fisher's randomisation test: how often random signs give a mean as far from zero.
 
-    Exact, over all 2^Q sign patterns, where these are no more than ``resamples``. Raises ExperimentError for fewer
-    than two queries.
+    Exact, over all 2^Q sign patterns of the Q differences that are not zero, where these are no more than
+    ``resamples``; else of that many random patterns, the observed one added. Raises ExperimentError for fewer than two
+    queries.
     """
     values_Q = _checked(difference_Q)
-    from scipy import stats
+    values_Q = values_Q[np.abs(values_Q) > _ROUNDING]
+    if values_Q.size == 0:
+        return 1.0
+    observed = abs(float(values_Q.sum()))
+    as_far = observed - _ROUNDING * float(np.abs(values_Q).sum())
+    if 2**values_Q.size <= resamples:
+        signs = np.array(list(product((-1.0, 1.0), repeat=values_Q.size)))
+        return float(np.mean(np.abs(signs @ values_Q) >= as_far))
+    sums = _random_sign_sums(values_Q, resamples, np.random.default_rng(seed))
+    return float((np.count_nonzero(np.abs(sums) >= as_far) + 1) / (resamples + 1))
 
-    result = stats.permutation_test(
-        (values_Q,),
-        _mean,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=resamples,
-        batch=_batch(values_Q),
-        alternative="two-sided",
-        axis=0,
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.pvalue)
+
+def _random_sign_sums(values_Q: FloatArray, resamples: int, generator: np.random.Generator) -> FloatArray:
+    """The sums of values with random signs, one a resample.
+
+    Eight values have 256 sign patterns, whose sums are looked up by a random byte: 10,000 resamples of 7,000 values
+    take 20 ms, while scipy's permutation_test takes 4 s.
+    """
+    patterns = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) * 2.0 - 1.0
+    padded_Q = np.pad(values_Q, (0, -values_Q.size % 8))
+    sums = np.zeros(resamples)
+    for sums_by_byte in padded_Q.reshape(-1, 8) @ patterns.T:
+        sums += sums_by_byte[generator.integers(0, 256, resamples, dtype=np.uint8)]
+    return sums
 
 
 def paired_t_test(difference_Q: ArrayLike) -> float:

@@ -7,6 +7,7 @@ positive at index 0).
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ from experiments.modules.compute import CostModel, Step
 from experiments.modules.packing import packed_logits, padded_logits, supports_packing
 from experiments.modules.ranker import DevSet, Loss, Ranker
 from experiments.schema import Optimizer
+
+if TYPE_CHECKING:
+    from experiments.modules.teacher import Teacher
 
 
 def choose_layout(network: PreTrainedModel, layout: str, device: str) -> str:
@@ -45,7 +49,8 @@ class CrossEncoder(Ranker):
     """Trains and scores with a Hugging Face sequence-classification network.
 
     ``layout``: ``packed`` or ``padded`` forward passes. ``recompute``: keep no activations but recompute them in the
-    backward pass. The others: see ``Ranker``.
+    backward pass. ``teacher``: a trained cross-encoder whose scores of the groups the loss is given too; None if the
+    loss takes none. The others: see ``Ranker``.
     """
 
     network: PreTrainedModel
@@ -62,10 +67,12 @@ class CrossEncoder(Ranker):
         layout: str = "padded",
         rank_by: str = "log_odds",
         recompute: bool = False,
+        teacher: "Teacher | None" = None,
         dev: DevSet | None = None,
     ) -> None:
         super().__init__(network, loss, optimizer, steps=steps, seed=seed, dev=dev)
         self.tokenizer, self.layout, self.rank_by, self.recompute = tokenizer, layout, rank_by, recompute
+        self.teacher = teacher
         self.cost = CostModel.of(network)
         self.pad_token_id = int(tokenizer.pad_token_id or 0)
         self.scores_P = torch.empty(0)  # of the pairs of the run being scored
@@ -92,6 +99,14 @@ class CrossEncoder(Ranker):
         scores_QN = self.group_scores(batch)
         return scores_QN, scores_QN
 
+    def objective(self, batch: GroupBatch) -> tuple[Tensor, Tensor]:
+        """The loss, of the teacher's scores too if there is a teacher, and the (Q, N) scores of the groups."""
+        if self.teacher is None:
+            return super().objective(batch)
+        scores_QN = self.group_scores(batch)
+        teacher_QN = self.teacher.scores(batch.teacher or batch)
+        return self.loss(scores_QN, teacher_QN), scores_QN
+
     def _trained_scores(self, micro: TokenBatch) -> Tensor:
         if self.recompute:
             scores_B: Tensor = checkpoint(lambda tokens: score_of(self(tokens)), micro, use_reentrant=False)
@@ -99,14 +114,18 @@ class CrossEncoder(Ranker):
         return score_of(self(micro))
 
     def cost_of(self, batch: GroupBatch) -> Step:
-        """Tokens, computed tokens and operations of a step's pairs."""
+        """Tokens and computed tokens of a step's pairs, and operations, those of the teacher's pass included."""
         lengths = [micro.lengths for micro in batch.micro_batches]
         packed = self.layout == "packed"
+        flops = sum(self.cost.training(some, recomputed=self.recompute) for some in lengths)
+        if self.teacher is not None:
+            read = (batch.teacher or batch).micro_batches
+            flops += sum(self.teacher.cost.forward(micro.lengths) for micro in read)
         return Step(
             shape_QN=batch.shape_QN,
             tokens=sum(map(sum, lengths)),
             computed_tokens=sum(sum(some) if packed else max(some) * len(some) for some in lengths),
-            flops=sum(self.cost.training(some, recomputed=self.recompute) for some in lengths),
+            flops=flops,
         )
 
     # --- scoring

@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from experiments.evaluation.measures import evaluate, rerank
 from experiments.hashing import key_of
+from experiments.losses.diagnostics import diagnostics
 from experiments.modules.compute import Spent, Step
 from experiments.modules.schedule import factor, make_optimizer, warmup_steps
 from experiments.retrieval.run import Run
 from experiments.schema import Optimizer
 
-Loss = Callable[[Tensor], Tensor]
+Loss = Callable[..., Tensor]  # of (Q, N) scores; of a teacher's too, if it learns from one
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Ranker(pl.LightningModule, ABC):
     ``network``: what is trained. ``loss``: of (Q, N) scores. ``steps``: optimiser steps in all, for the schedule.
     ``dev``: what validation measures. A ranker of its own kind says how groups are scored (``scored_groups``), what a
     step cost (``cost_of``), how the pairs of a run are scored (``begin_scoring``, ``score_batch``, ``gathered_scores``)
-    and how it is kept (``export``).
+    and how it is kept (``export``). ``observed``: learning rate, loss and diagnostics of the last step, on its device.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Ranker(pl.LightningModule, ABC):
         self.network, self.loss, self.config = network.train(), loss, optimizer
         self.steps, self.seed, self.dev = steps, seed, dev
         self.spent = Spent()
+        self.observed: dict[str, Tensor | float] = {}
         self._started = 0.0
 
     # --- what a kind of ranker says of itself
@@ -95,25 +97,26 @@ class Ranker(pl.LightningModule, ABC):
         # Dropout is seeded by the step: a resumed training goes on as if it had never stopped.
         torch.manual_seed(key_of("dropout", self.seed, batch.step, self.global_rank))
         loss, scores_QN = self.objective(batch)
-        self._log_step(batch, scores_QN.detach(), loss.detach())
+        self._observe(batch, scores_QN.detach(), loss.detach())
         return loss
 
-    def _log_step(self, batch: Any, scores_QN: Tensor, loss: Tensor) -> None:
+    def _observe(self, batch: Any, scores_QN: Tensor, loss: Tensor) -> None:
+        """Count what the step spent, see what its scores say, and log both where the logger takes a row."""
+        logged: dict[str, Tensor | float] = {}
         now = time.monotonic()
         tokens_before = self.spent.tokens
         self.spent.count(self.cost_of(batch), self.trainer.world_size)
         if self._started:  # from the end of the last step to the end of this forward pass: a whole step's time
             self.spent.seconds += now - self._started
-            speed = (self.spent.tokens - tokens_before) / max(now - self._started, 1e-9)
-            self.log("train/tokens_per_second", speed)
+            logged["tokens_per_second"] = (self.spent.tokens - tokens_before) / max(now - self._started, 1e-9)
         self._started = now
-        positive_Q, negative_Q = scores_QN[:, 0], scores_QN[:, 1:]
-        self.log("train/loss", loss)
-        self.log("train/score_margin", (positive_Q - negative_Q.mean(dim=1)).mean())
-        self.log("train/positive_on_top", (positive_Q > negative_Q.amax(dim=1)).float().mean())
-        self.log("train/lr", self.lr_schedulers().get_last_lr()[0])  # type: ignore[union-attr]
-        self.log("train/groups", float(self.spent.groups))
-        self.log("train/pairs", float(self.spent.pairs))
+        rate = self.lr_schedulers().get_last_lr()[0]  # type: ignore[union-attr]
+        self.observed = {"lr": float(rate), "loss": loss, **diagnostics(scores_QN)}
+        logged |= self.observed | {"groups": float(self.spent.groups), "pairs": float(self.spent.pairs)}
+        # Lightning takes some tenths of a millisecond a value, also at steps that the logger leaves out
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if (self.trainer.global_step + 1) % every == 0:
+            self.log_dict({f"train/{name}": value for name, value in logged.items()})
 
     def configure_gradient_clipping(
         self,

@@ -1,4 +1,4 @@
-"""A trained cross-encoder that a dual encoder learns from: its scores of groups, and its layers' vectors of texts.
+"""A trained cross-encoder that another ranker learns from: its scores of groups, and its layers' vectors of texts.
 
 Shapes: Q queries, N passages a group, P pairs or texts of a step, T tokens of a batch, D hidden size.
 """
@@ -24,7 +24,7 @@ from experiments.data.distil_batches import DistilBatcher, SelfPairBatch, SelfPa
 from experiments.data.pair_batches import GroupBatch, PairBatcher
 from experiments.data.pairs import PairEncoder, PairTemplate, TokenBatch
 from experiments.data.text_batches import TextBatcher
-from experiments.data.tokens import tokens_of
+from experiments.data.tokens import tokenizer_fingerprint, tokens_of
 from experiments.errors import ExperimentError
 from experiments.modules.backbone import quiet
 from experiments.modules.compute import CostModel
@@ -107,26 +107,54 @@ def distil_batcher(
 
     ``tokens_per_batch``: of one forward pass of the teacher, which keeps no activations.
     """
-    wanted, tokenizer = model.dual_encoder, teacher.tokenizer
-    template = PairTemplate.of(tokenizer)
-    positions = min(model.max_query_tokens + model.max_length, reach_of(teacher.network, tokenizer))
-    queries = tokens_of(collection, "queries", tokenizer, model.max_query_tokens, store)
-    passages = tokens_of(collection, "passages", tokenizer, model.max_length, store)
-    pairs = PairEncoder(template, queries, passages, model.max_query_tokens, positions)
+    wanted = model.dual_encoder
+    longest = model.max_query_tokens + model.max_length
+    pairs = _pair_batcher(teacher, collection, model, store, longest, tokens_per_batch)
     alone = SelfPairBatcher(
-        template,
-        queries,
-        passages,
+        pairs.encoder.template,
+        pairs.encoder.queries,
+        pairs.encoder.passages,
         model.max_query_tokens,
         model.max_length,
-        reach_of(teacher.network, tokenizer),
+        reach_of(teacher.network, teacher.tokenizer),
         tokens_per_batch,
     )
     return DistilBatcher(
         texts,
-        PairBatcher(pairs, tokens_per_batch) if wanted.distil != "none" else None,
+        pairs if wanted.distil != "none" else None,
         alone if wanted.align_layer is not None else None,
     )
+
+
+def teacher_batcher(
+    teacher: Teacher,
+    tokenizer: PreTrainedTokenizerBase,
+    collection: Collection,
+    model: Model,
+    store: Store,
+    tokens_per_batch: int,
+) -> PairBatcher | None:
+    """The batches of the teacher of a cross-encoder, cut to ``max_length`` or to what the teacher's positions reach;
+    None where it reads the student's own: of the same ``tokenizer``, and as long.
+
+    ``tokens_per_batch``: of one forward pass of the teacher, which keeps no activations.
+    """
+    alike = tokenizer_fingerprint(tokenizer) == tokenizer_fingerprint(teacher.tokenizer)
+    if alike and reach_of(teacher.network, teacher.tokenizer) >= model.max_length:
+        return None
+    return _pair_batcher(teacher, collection, model, store, model.max_length, tokens_per_batch)
+
+
+def _pair_batcher(
+    teacher: Teacher, collection: Collection, model: Model, store: Store, longest: int, tokens_per_batch: int
+) -> PairBatcher:
+    """Pairs of at most ``longest`` tokens, or what the teacher's positions reach."""
+    tokenizer = teacher.tokenizer
+    queries = tokens_of(collection, "queries", tokenizer, model.max_query_tokens, store)
+    passages = tokens_of(collection, "passages", tokenizer, model.max_length, store)
+    longest = min(longest, reach_of(teacher.network, tokenizer))
+    encoder = PairEncoder(PairTemplate.of(tokenizer), queries, passages, model.max_query_tokens, longest)
+    return PairBatcher(encoder, tokens_per_batch)
 
 
 def reach_of(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
@@ -142,20 +170,20 @@ def _means(states_TD: Tensor, counts: tuple[int, ...]) -> Tensor:
     return torch.stack([rows_TD.float().mean(dim=0) for rows_TD in torch.split(states_TD, list(counts))])
 
 
-def load_teacher(place: str) -> Teacher:
-    """A trained cross-encoder from a folder or the hub, in fp32.
+def load_teacher(place: str, key: str = KEY) -> Teacher:
+    """A trained cross-encoder from a folder or the hub, in fp32. ``key``: what names it in the config, for messages.
 
     Raises:
         ExperimentError: there is none, it has no trained head, or a head of more than two logits.
     """
-    with _found_or_said(place):
+    with _found_or_said(place, key):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place)
         network, report = AutoModelForSequenceClassification.from_pretrained(
             place, dtype=torch.float32, output_loading_info=True
         )
-    _check_complete(place, report["missing_keys"])
+    _check_complete(place, key, report["missing_keys"])
     if network.config.num_labels not in (1, 2):
-        raise ExperimentError(f"{KEY}: {place} has {network.config.num_labels} logits a pair, not one or two: {GIVE}")
+        raise ExperimentError(f"{key}: {place} has {network.config.num_labels} logits a pair, not one or two: {GIVE}")
     return Teacher(network, tokenizer)
 
 
@@ -165,26 +193,26 @@ def load_encoder(place: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     Raises:
         ExperimentError: there is none, or weights of it are missing.
     """
-    with _found_or_said(place):
+    with _found_or_said(place, KEY):
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place)
         network, report = AutoModel.from_pretrained(place, dtype=torch.float32, output_loading_info=True)
-    _check_complete(place, [name for name in report["missing_keys"] if not name.startswith("pooler.")])
+    _check_complete(place, KEY, [name for name in report["missing_keys"] if not name.startswith("pooler.")])
     encoder: PreTrainedModel = network
     return encoder, tokenizer
 
 
-def _check_complete(place: str, missing: list[str]) -> None:
+def _check_complete(place: str, key: str, missing: list[str]) -> None:
     if missing:
-        raise ExperimentError(f"{KEY}: {place} is no trained cross-encoder, it lacks {min(missing)}: {GIVE}")
+        raise ExperimentError(f"{key}: {place} is no trained cross-encoder, it lacks {min(missing)}: {GIVE}")
 
 
 @contextmanager
-def _found_or_said(place: str) -> Iterator[None]:
+def _found_or_said(place: str, key: str) -> Iterator[None]:
     if Path(place).is_absolute() and not Path(place).is_dir():
-        raise ExperimentError(f"{KEY}: there is no folder {place}: {GIVE}")
+        raise ExperimentError(f"{key}: there is no folder {place}: {GIVE}")
     try:
         with quiet():
             yield
     except (OSError, ValueError, KeyError) as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ExperimentError(f"{KEY}: no model can be loaded from {place!r} ({first_line}): {GIVE}") from error
+        raise ExperimentError(f"{key}: no model can be loaded from {place!r} ({first_line}): {GIVE}") from error

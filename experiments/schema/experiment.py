@@ -1,5 +1,6 @@
 """One job: all of its keys together."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,11 +85,35 @@ class Experiment:
                     f"{key} is {name!r}: it must be one of the composed retrievers ({known}); add it with "
                     f"retriever=[...]"
                 )
+        self._check_teacher()
         if self.probe.layers is not None and self.model.kind != "cross_encoder":
             raise ExperimentError(f"probe.layers is {self.probe.layers!r}: only a cross-encoder's layers are probed")
         if self.table is not None:
             table_of(self.table)
         self.batch.queries(self.negatives.count)
+
+    @property
+    def learns_from_teacher(self) -> bool:
+        """Whether the loss compares with the scores of a trained cross-encoder, its ``teacher``."""
+        return isinstance(self.loss, Mapping) and "teacher" in self.loss
+
+    def _check_teacher(self) -> None:
+        if not self.learns_from_teacher:
+            if isinstance(self.loss, Mapping) and "job" in self.loss:
+                raise ExperimentError(f"loss.job does not exist: loss={self.loss.get('name')} learns from no teacher")
+            return
+        name, kind = self.loss.get("name"), self.model.kind
+        if kind != "cross_encoder":
+            distil = " and model.dual_encoder.distil=margin_mse or kl" if kind == "dual_encoder" else ""
+            raise ExperimentError(
+                f"loss={name} learns from a teacher, which only model=cross_encoder does: with model={kind} choose a "
+                f"loss without one, such as loss=lce{distil}"
+            )
+        if self.loss["teacher"] is None and self.loss.get("job") is None:
+            raise ExperimentError(
+                f"loss.teacher is null, but loss={name} learns from it: set it to the folder model of a finished "
+                f"cross-encoder job, or loss.job to the overrides of one to be trained first"
+            )
 
     def _candidates(self) -> list[tuple[str, str]]:
         return [(key, one["candidates_from"]) for key, one in self.retrievers.items() if one.get("candidates_from")]

@@ -1,12 +1,12 @@
 """The parts of a training by the kind of its model: the network in its LightningModule, and the batches it reads."""
 
+import inspect
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from experiments.data.groups import Batcher, TrainingGroups
 from experiments.data.pair_batches import PairBatcher, RunPairs
@@ -21,8 +21,8 @@ from experiments.modules.colbert_network import load_colbert
 from experiments.modules.cross_encoder import CrossEncoder, choose_layout
 from experiments.modules.data_module import RankingData
 from experiments.modules.dual_encoder_network import load_dual_encoder
-from experiments.modules.ranker import DevSet, Ranker
-from experiments.modules.teacher import distil_batcher, load_teacher
+from experiments.modules.ranker import DevSet, Loss, Ranker
+from experiments.modules.teacher import distil_batcher, load_teacher, teacher_batcher
 from experiments.modules.text_features import features_of
 from experiments.schema import Experiment
 from experiments.store import Store
@@ -49,26 +49,40 @@ class Training:
     steps: int
 
 
-def build(experiment: Experiment, prepared: Prepared, loss: Callable[[Tensor], Tensor], store: Store) -> Training:
+def build(experiment: Experiment, prepared: Prepared, loss: Loss, store: Store) -> Training:
     """The module and the data of an experiment, by ``model.kind``.
 
     Raises:
-        ExperimentError: weights or a tokenizer cannot be loaded or do not fit the settings, or a step cannot be shared
-        by the devices.
+        ExperimentError: weights or a tokenizer cannot be loaded or do not fit the settings, a step cannot be shared by
+        the devices, or the loss does not take its settings.
     """
+    _check_loss(experiment, loss)
     return BUILDERS[experiment.model.kind](experiment, prepared, loss, store)
 
 
-def _cross_encoder(
-    experiment: Experiment, prepared: Prepared, loss: Callable[[Tensor], Tensor], store: Store
-) -> Training:
+def _check_loss(experiment: Experiment, loss: Loss) -> None:
+    """Call it once, so that a setting that it refuses is said before anything is trained."""
+    name, takes_teacher = experiment.loss["name"], "teacher_QN" in inspect.signature(loss).parameters
+    if experiment.learns_from_teacher and not takes_teacher:
+        raise ExperimentError(f"loss.teacher and loss.job do not exist: loss={name} learns from no teacher")
+    if takes_teacher and not experiment.learns_from_teacher:
+        raise ExperimentError(f"loss={name} learns from a teacher: its file in conf/loss must have the key teacher")
+    scores_QN = torch.zeros(1, experiment.negatives.count + 1)
+    loss(scores_QN, scores_QN) if takes_teacher else loss(scores_QN)
+
+
+def _cross_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store: Store) -> Training:
     network = load_cross_encoder(experiment.backbone, experiment.model, experiment.seed)
     layout = choose_layout(network, experiment.trainer.layout, _device(experiment))
     train_tokens, score_tokens = _tokens_per_batch(experiment, layout)
-    encoder = _pair_encoder(experiment, prepared, store)
-    groups = _groups(experiment, prepared, PairBatcher(encoder, train_tokens))
-    steps = steps_for(experiment, groups)
     tokenizer = load_tokenizer(experiment.backbone)
+    encoder = _pair_encoder(experiment, prepared, tokenizer, store)
+    teacher = own_pairs = None
+    if experiment.learns_from_teacher:
+        teacher = load_teacher(experiment.loss["teacher"], "loss.teacher")
+        own_pairs = teacher_batcher(teacher, tokenizer, prepared.collection, experiment.model, store, score_tokens)
+    groups = _groups(experiment, prepared, PairBatcher(encoder, train_tokens, own_pairs))
+    steps = steps_for(experiment, groups)
     tokenizer.model_max_length = experiment.model.max_length  # so that the exported model cuts pairs as it was trained
     module = CrossEncoder(
         network,
@@ -80,21 +94,24 @@ def _cross_encoder(
         layout=layout,
         rank_by=experiment.model.rank_by,
         recompute=experiment.batch.checkpoint,
+        teacher=teacher,
         dev=_dev_set(experiment, prepared),
     )
     scoring = partial(RunPairs, encoder=encoder, tokens_per_batch=score_tokens)
     return Training(module, RankingData(groups, scoring, prepared.dev, experiment.trainer.workers), steps)
 
 
-def _pair_encoder(experiment: Experiment, prepared: Prepared, store: Store) -> PairEncoder:
-    tokenizer, model = load_tokenizer(experiment.backbone), experiment.model
+def _pair_encoder(
+    experiment: Experiment, prepared: Prepared, tokenizer: PreTrainedTokenizerBase, store: Store
+) -> PairEncoder:
+    model = experiment.model
     identity = tokenizer_fingerprint(tokenizer)
     queries = tokens_of(prepared.collection, "queries", tokenizer, model.max_query_tokens, store, identity)
     passages = tokens_of(prepared.collection, "passages", tokenizer, model.max_length, store, identity)
     return PairEncoder(PairTemplate.of(tokenizer), queries, passages, model.max_query_tokens, model.max_length)
 
 
-def _colbert(experiment: Experiment, prepared: Prepared, loss: Callable[[Tensor], Tensor], store: Store) -> Training:
+def _colbert(experiment: Experiment, prepared: Prepared, loss: Loss, store: Store) -> Training:
     _one_device(experiment)
     encoder = load_colbert(experiment.backbone, experiment.model, experiment.seed)
     train_tokens, score_tokens = _tokens_per_batch(experiment, "padded")
@@ -116,9 +133,7 @@ def _colbert(experiment: Experiment, prepared: Prepared, loss: Callable[[Tensor]
     return Training(module, RankingData(groups, scoring, prepared.dev, experiment.trainer.workers), steps)
 
 
-def _dual_encoder(
-    experiment: Experiment, prepared: Prepared, loss: Callable[[Tensor], Tensor], store: Store
-) -> Training:
+def _dual_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store: Store) -> Training:
     _one_device(experiment)
     settings, collection = experiment.model.dual_encoder, prepared.collection
     network = load_dual_encoder(experiment.backbone, experiment.model, settings.cross_encoder, experiment.seed)

@@ -1,7 +1,6 @@
 """The finished jobs of a study as the rows of its tables: one cell for all jobs that are equal up to their seed.
 
-A cell averages its seeds query by query before it is compared with the first stage, so that its interval is over
-queries. Cells that were measured on the same queries and first stage stand in one block: one table, one picture.
+Cells that were measured on the same queries and first stage stand in one block: one table, one picture.
 
 Shapes: Q queries, S seeds (jobs of a cell).
 """
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from experiments.errors import ExperimentError
-from experiments.evaluation.significance import Interval, paired_bootstrap
 from experiments.negatives.rule import sources_of
 from experiments.studies.identity import scientific, with_their_candidates
 from experiments.studies.records import CONFIG, FloatArray, Job, PerQuery
@@ -31,15 +29,12 @@ class Cell:
     """All jobs of one setting, re-ranking one first stage.
 
     ``labels`` are the jobs' own without the seed, and any config key in which jobs of the same labels differ.
-    ``reranked_SQ`` holds the measure of each job and query, ``difference`` the mean over seeds minus the first stage,
-    with its interval over queries; ``difference_Q`` the same per query.
+    ``reranked_SQ`` holds the measure of each job and query.
     """
 
     labels: Mapping[str, Any]
     jobs: tuple[Job, ...]
     reranked_SQ: FloatArray
-    difference_Q: FloatArray
-    difference: Interval
 
     @property
     def mean(self) -> float:
@@ -127,7 +122,7 @@ def _block(data: str, first_stage: str, measure: str, jobs: list[Job], extra_axe
     members: dict[str, list[tuple[Job, FloatArray]]] = {}
     for job, labels, table in zip(jobs, labels_of, per_query, strict=True):
         members.setdefault(_frozen(labels), []).append((job, table.reranked[measure]))
-    cells = [_cell(_cell_labels(group[0][0], extra_axes), group, first_stage_Q) for group in members.values()]
+    cells = [_cell(_cell_labels(group[0][0], extra_axes), group) for group in members.values()]
     names = dict.fromkeys(name for labels in labels_of for name in labels if name not in PLACED)
     axes = tuple(name for name in names if len({_frozen(labels.get(name)) for labels in labels_of}) > 1)
     cells.sort(key=lambda cell: [_rank(cell.labels.get(name)) for name in ("loss", "negatives", *axes)])
@@ -145,7 +140,7 @@ def _block(data: str, first_stage: str, measure: str, jobs: list[Job], extra_axe
     )
 
 
-def _cell(labels: Mapping[str, Any], group: list[tuple[Job, FloatArray]], first_stage_Q: FloatArray) -> Cell:
+def _cell(labels: Mapping[str, Any], group: list[tuple[Job, FloatArray]]) -> Cell:
     group = sorted(group, key=lambda member: _rank(seed_of(member[0])))
     jobs = tuple(job for job, _ in group)
     for one, other in pairwise(jobs):
@@ -155,8 +150,7 @@ def _cell(labels: Mapping[str, Any], group: list[tuple[Job, FloatArray]], first_
                 f"move one of them out of {one.folder.parent}"
             )
     reranked_SQ = np.stack([reranked_Q for _, reranked_Q in group])
-    difference_Q = reranked_SQ.mean(axis=0) - first_stage_Q
-    return Cell(labels, jobs, reranked_SQ, difference_Q, paired_bootstrap(difference_Q))
+    return Cell(labels, jobs, reranked_SQ)
 
 
 def _aligned(jobs: list[Job], first_stage: str, measure: str) -> list[PerQuery]:

@@ -6,7 +6,10 @@ query, the weights. What was computed lies in the store or in the job's folder, 
 there.
 """
 
+import json
 import logging
+import os
+import platform
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +20,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 
 from experiments.data.collection import Collection, open_collection
+from experiments.errors import ExperimentError
 from experiments.modules.cross_encoder import CrossEncoder
 from experiments.modules.progress_bar import ProgressBar
 from experiments.modules.ranker import Ranker
@@ -27,6 +31,7 @@ from experiments.retrieval.retriever import contents_of
 from experiments.schema import Experiment
 from experiments.store import Store, fingerprint, write_json
 from experiments.studies.building import build
+from experiments.studies.from_wandb import PROBE, flat
 from experiments.studies.identity import job_name
 from experiments.studies.job import JobFolder
 from experiments.studies.preparation import Parts, prepare, relevance_of
@@ -76,12 +81,16 @@ def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, lab
 
 
 def _teacher(experiment: Experiment) -> dict[str, str]:
-    """The digest of the cross-encoder that a dual encoder is made from."""
-    place = experiment.model.dual_encoder.cross_encoder
-    if experiment.model.kind != "dual_encoder" or place is None:
+    """The digest of the cross-encoder that a dual encoder is made from, or that the loss learns from."""
+    key, place = "loss.teacher", experiment.loss["teacher"] if experiment.learns_from_teacher else None
+    if experiment.model.kind == "dual_encoder":
+        key, place = "model.dual_encoder.cross_encoder", experiment.model.dual_encoder.cross_encoder
+    if place is None:
         return {}
-    key = "model.dual_encoder.cross_encoder"
-    return {key: Checkpoint(place, None, "model.dual_encoder").content()}
+    try:
+        return {key: Checkpoint(place, None, key).content()}
+    except ExperimentError as error:  # which calls the key a checkpoint, as retrievers do
+        raise ExperimentError(f"{key}: {str(error).partition(': ')[2]}") from error
 
 
 def _probed(module: Ranker, job: JobFolder) -> ProbedModel:
@@ -132,7 +141,7 @@ def _tracking(
         name=name,
         id=fingerprint({"study": experiment.study, "job": name}),
         tags=tuple(f"{axis}={value}" for axis, value in labels.items()),
-        config=dict(config),
+        config={**config, "labels": labels},
     )
     return WandbJob(identity, study, experiment.logger.mode, experiment.logger.project, experiment.logger.entity)
 
@@ -193,6 +202,7 @@ def _compute(module: Ranker, job: JobFolder, store: Store) -> dict[str, Any]:
         "train_seconds": module.spent.seconds,
         "seconds": job.seconds,
         "device": str(module.device),
+        "machine": _machine(module),
         "threads": torch.get_num_threads(),
         "layout": getattr(module, "layout", "padded"),
         "cache_hits": store.hits,
@@ -200,19 +210,24 @@ def _compute(module: Ranker, job: JobFolder, store: Store) -> dict[str, Any]:
     }
 
 
-def _headline(metrics: Mapping[str, Any], measures: list[str]) -> dict[str, float]:
-    """W&B's summary: each measure per first stage, the first of each also alone under the measure's name, and the
-    costs.
+def _machine(module: Ranker) -> str:
+    """What a job ran on, such as ``Linux x86_64, 2 cores``, or the name of the GPU."""
+    here = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return f"{here}, {torch.cuda.get_device_name(module.device)}" if module.device.type == "cuda" else here
+
+
+def _headline(metrics: Mapping[str, Any], measures: list[str]) -> dict[str, float | int | str | None]:
+    """W&B's summary: each measure per first stage, the first of each also alone under the measure's name, the costs,
+    and all else that ``experiments.studies.from_wandb`` reads a job back from.
     """
-    summary: dict[str, float] = {}
+    summary: dict[str, Any] = {}
     for name, values in metrics["test"].items():
         for measure in measures:
             summary.setdefault(measure, values[measure])
-            summary[f"{name}/{measure}"] = values[measure]
-            summary[f"{name}/first_stage/{measure}"] = values["first_stage"][measure]
-        summary[f"{name}/ties"] = values["ties"]
+        summary |= flat(values, name)
     for split, found in metrics.get("retrieval", {}).items():
         for name, values in found.items():
             summary |= {f"retrieval/{split}/{name}/{measure}": values[measure] for measure in measures}
-    spent = ("groups", "pairs", "tokens", "padding_waste", "flops", "train_seconds", "seconds")
-    return summary | {f"compute/{key}": metrics["compute"][key] for key in spent}
+    if "probe" in metrics:
+        summary[PROBE] = json.dumps(metrics["probe"])  # one text: its many keys would be a column each
+    return summary | flat(metrics["compute"], "compute")

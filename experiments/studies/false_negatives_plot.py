@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from experiments.studies.false_negatives import Cell, FalseNegativeAudit
 from experiments.studies.false_negatives_table import source_name
-from experiments.studies.plots import COLOURS, DPI, FAINT, HEIGHT, LABEL_GAP, LEADER, MARKERS, STYLE, WIDTH, spread
+from experiments.studies.labels import Label, write_labels
+from experiments.studies.style import COLOURS, DPI, FAINT, HEIGHT, MARKERS, STYLE, WIDTH, grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,11 +45,11 @@ def audit_figure(audit: FalseNegativeAudit) -> "Figure":
     axes = figure.subplots()
     _set_axes(axes, depths)
     ends = []
-    for index, (source, cells) in enumerate(lines.items()):
+    for index, cells in enumerate(lines.values()):
         shift = 1 + DODGE * (index - (len(lines) - 1) / 2)
-        ends.append((source_name(source), *_draw_line(axes, sorted(cells, key=lambda cell: cell.depth), index, shift)))
+        ends.append(_draw_line(axes, sorted(cells, key=lambda cell: cell.depth), index, shift))
     axes.set_ylim(bottom=0)
-    _label_lines(axes, ends)
+    write_labels(axes, ends)
     title = f"Suspicious negatives on {audit.data}, {max(cell.queries for cell in audit.cells):,} queries"
     figure.text(0.02, 0.965, title, size=11, weight="bold", va="top")
     figure.text(0.02, 0.905, _explanation(audit), size=7.5, color=FAINT, va="top", linespacing=1.35)
@@ -67,14 +68,13 @@ def _set_axes(axes: "Axes", depths: Sequence[int]) -> None:
     axes.set_xticks(shown, [f"{depth:,}" for depth in shown])
     axes.set_xticks([], minor=True)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} %"))
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
-    axes.set_axisbelow(True)
+    grid(axes)
     axes.set_xlabel("depth of the source's ranking")
     axes.set_ylabel("suspicious negatives")
 
 
-def _draw_line(axes: "Axes", cells: Sequence[Cell], index: int, shift: float) -> tuple[str, float, float]:
-    """Draw one source, moved by a factor of the depth; its colour, and where it ends."""
+def _draw_line(axes: "Axes", cells: Sequence[Cell], index: int, shift: float) -> Label:
+    """Draw one source, moved by a factor of the depth; its label."""
     colour = COLOURS[index % len(COLOURS)]
     shares = [cell.shares["suspicious"] for cell in cells]
     x = [cell.depth * shift for cell in cells]
@@ -92,23 +92,7 @@ def _draw_line(axes: "Axes", cells: Sequence[Cell], index: int, shift: float) ->
         markeredgewidth=0.6,
         zorder=3,
     )
-    return colour, x[-1], y[-1]
-
-
-def _label_lines(axes: "Axes", ends: Sequence[tuple[str, str, float, float]]) -> None:
-    low, high = axes.get_ylim()
-    heights = spread([(y - low) / (high - low) for *_, y in ends], min(LABEL_GAP, 1 / len(ends)))
-    for (name, colour, x, y), height in zip(ends, heights, strict=True):
-        axes.annotate(
-            name,
-            xy=(x, y),
-            xytext=(1.025, height),
-            textcoords="axes fraction",
-            color=colour,
-            va="center",
-            ha="left",
-            arrowprops={"color": colour} | LEADER,
-        )
+    return Label(source_name(cells[0].source), colour, x[-1], y[-1])
 
 
 def _explanation(audit: FalseNegativeAudit) -> str:

@@ -16,7 +16,7 @@ from rich.text import Text
 from experiments.negatives.rule import sources_of
 from experiments.store import write_atomic
 from experiments.studies.false_negatives import SIGNS, Cell, FalseNegativeAudit, WorstPair
-from experiments.studies.table import proper_name
+from experiments.studies.words import proper_name
 
 HEADS = {
     "exact_duplicate": "same %",

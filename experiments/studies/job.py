@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from experiments.errors import ExperimentError
+from experiments.errors import ExperimentError, why
 from experiments.store import write_atomic, write_json
 
 
@@ -80,11 +80,7 @@ class JobFolder:
 
     def fail(self, error: BaseException) -> None:
         """Note why the job stopped; its checkpoints stay, so that it can go on."""
-        said = str(error).strip().splitlines()
-        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
-        kind = type(error).__name__ if not isinstance(error, ExperimentError) else ""
-        reason = "interrupted" if interrupted else ": ".join(part for part in (kind, said[0] if said else "") if part)
-        self._write("failed", reason)
+        self._write("failed", why(error))
 
     @property
     def seconds(self) -> float:

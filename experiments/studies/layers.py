@@ -4,20 +4,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.studies.matrix import Matrix
 from experiments.studies.records import Job
-from experiments.studies.table import WHOLE, proper_name
+from experiments.studies.sheet import Sheet
+from experiments.studies.words import WHOLE, proper_name
 
-LAYERS_EXPLAINED = (
+EXPLAINED = (
     "Mean over test queries, and over seeds where there are several, of each layer's embeddings; layer 0 is the "
-    "embedding layer. Intervals stand in each job's metrics.json and pictures"
+    "embedding layer. Intervals stand in each job's metrics.json and pictures."
 )
 
 Key = tuple[str, ...]
 
 
-def layer_matrices(jobs: Sequence[Job]) -> list[Matrix]:
-    """A matrix for each data set and candidates that the layers of finished jobs were measured on, by the probe's first
+def layer_sheets(jobs: Sequence[Job]) -> list[Sheet]:
+    """A table for each data set and candidates that the layers of finished jobs were measured on, by the probe's first
     measure.
     """
     found: dict[tuple[str, str, str], dict[Key, dict[int, list[float]]]] = {}
@@ -30,7 +30,7 @@ def layer_matrices(jobs: Sequence[Job]) -> list[Matrix]:
                 row = _row(job, who, cell["pooling"])
                 values = found.setdefault(place, {}).setdefault(row, {}).setdefault(cell["layer"], [])
                 values.append(float(cell["mean"][measure]))
-    return [_matrix(place, rows) for place, rows in found.items()]
+    return [_sheet(place, rows) for place, rows in found.items()]
 
 
 def _row(job: Job, who: str, pooling: str) -> Key:
@@ -40,17 +40,19 @@ def _row(job: Job, who: str, pooling: str) -> Key:
     return (str(job.labels["loss"]), str(job.labels.get("negatives", "-")), pooling)
 
 
-def _matrix(place: tuple[str, str, str], rows: dict[Key, dict[int, list[float]]]) -> Matrix:
+def _sheet(place: tuple[str, str, str], rows: dict[Key, dict[int, list[float]]]) -> Sheet:
     data, candidates, measure = place
     layers = sorted({layer for values in rows.values() for layer in values})
     where = "the whole collection searched" if candidates == WHOLE else f"{proper_name(candidates)} re-ranked"
     # the untrained backbone first, then by loss and number of negatives
     order = sorted(rows, key=lambda key: (bool(key[1]), key[0], float(key[1]) if key[1].isdigit() else 0.0, key[2]))
-    return Matrix(
+    words = ("loss", "n", "pooling")
+    return Sheet(
         f"{measure} by layer, {where}, {data}",
-        ("loss", "n", "pooling"),
-        tuple(f"layer {layer}" for layer in layers),
+        (*words, *(f"layer {layer}" for layer in layers)),
         tuple((*key, *(_mean(rows[key].get(layer)) for layer in layers)) for key in order),
+        frozenset(words),
+        caption=EXPLAINED,
     )
 
 

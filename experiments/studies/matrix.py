@@ -5,56 +5,39 @@ table has two rows, their difference is given too, paired query by query.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
+import numpy as np
 
-from experiments.evaluation.significance import Interval, paired_bootstrap
+from experiments.evaluation.crossed import Comparison, compare
 from experiments.studies.cells import Block, Cell
+from experiments.studies.sheet import Sheet
+from experiments.studies.words import interval, proper_name
 
 EXPLAINED = (
-    "Mean over test queries; in brackets the 95 % interval over queries of its difference to the first stage of the "
-    "column, and in the last row of the difference itself"
+    "Mean over test queries; in brackets the 95 % interval over queries, and seeds where there are several, of its "
+    "difference to the first stage of the column, and in the last row of the difference itself."
 )
 
 
-@dataclass(frozen=True)
-class Matrix:
-    """Texts of a table whose columns after the ``labels`` are first stages. ``title`` says what was measured."""
-
-    title: str
-    labels: tuple[str, ...]
-    first_stages: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    breaks: tuple[int, ...] = ()  # rows after which a rule stands
-
-    @property
-    def header(self) -> list[str]:
-        """The column names."""
-        return [*self.labels, *self.first_stages]
-
-
-def matrices(blocks: Sequence[Block], names: dict[str, str]) -> list[Matrix]:
-    """A matrix for each data set whose models re-ranked several first stages. ``names``: first stage -> what it is
-    called.
-    """
+def matrix_sheets(blocks: Sequence[Block]) -> list[Sheet]:
+    """A table for each data set whose models re-ranked several first stages."""
     by_data: dict[str, list[Block]] = {}
     for block in blocks:
         if block.reference != block.first_stage:
             continue  # nothing was re-ranked
         by_data.setdefault(block.data, []).append(block)
-    return [_matrix(some, names) for some in by_data.values() if len(some) > 1]
+    return [_sheet(some) for some in by_data.values() if len(some) > 1]
 
 
-def _matrix(blocks: list[Block], names: dict[str, str]) -> Matrix:
+def _sheet(blocks: list[Block]) -> Sheet:
     axes = tuple(dict.fromkeys(axis for block in blocks for axis in block.axes))
     labels = ("loss", "n", *axes)
     keys = dict.fromkeys(_key(cell, axes) for block in blocks for cell in block.cells)
     cells = [{_key(cell, axes): cell for cell in block.cells} for block in blocks]
     rows = [("first stage itself", *[""] * (len(labels) - 1), *(f"{block.first_stage_mean:.3f}" for block in blocks))]
-    rows += [(*key, *(_value(column.get(key)) for column in cells)) for key in keys]
+    rows += [
+        (*key, *(_value(column.get(key), block) for column, block in zip(cells, blocks, strict=True))) for key in keys
+    ]
     if len(keys) == 2:
         first, second = keys
         rows.append(
@@ -64,9 +47,14 @@ def _matrix(blocks: list[Block], names: dict[str, str]) -> Matrix:
                 *(_contrast(column.get(first), column.get(second)) for column in cells),
             )
         )
-    title = f"{blocks[0].measure} by what was trained (rows) and what is re-ranked (columns), {blocks[0].data}"
-    first_stages = tuple(names.get(block.first_stage, block.first_stage) for block in blocks)
-    return Matrix(title, labels, first_stages, tuple(rows), breaks=(0, 2) if len(keys) == 2 else (0,))
+    return Sheet(
+        f"{blocks[0].measure} by what was trained (rows) and what is re-ranked (columns), {blocks[0].data}",
+        (*labels, *(proper_name(block.first_stage) for block in blocks)),
+        tuple(rows),
+        frozenset(labels),
+        frozenset((0, 2) if len(keys) == 2 else (0,)),
+        EXPLAINED,
+    )
 
 
 def _key(cell: Cell, axes: Sequence[str]) -> tuple[str, ...]:
@@ -79,33 +67,18 @@ def _difference_of(first: Sequence[str], second: Sequence[str]) -> str:
     return ", ".join(f"{b} less {a}" for a, b in differing)
 
 
-def _value(cell: Cell | None) -> str:
-    return "-" if cell is None else f"{cell.mean:.3f} {_brackets(cell.difference)}"
+def _value(cell: Cell | None, block: Block) -> str:
+    if cell is None:
+        return "-"
+    return f"{cell.mean:.3f} {_brackets(compare(cell.reranked_SQ, block.first_stage_Q[np.newaxis], cell.seeds, None))}"
 
 
 def _contrast(first: Cell | None, second: Cell | None) -> str:
     if first is None or second is None:
         return "-"
-    difference = paired_bootstrap(second.reranked_SQ.mean(axis=0) - first.reranked_SQ.mean(axis=0))
+    difference = compare(second.reranked_SQ, first.reranked_SQ, second.seeds, first.seeds)
     return f"{difference.mean:+.3f} {_brackets(difference)}"
 
 
-def _brackets(interval: Interval) -> str:
-    return f"[{interval.low:+.3f}, {interval.high:+.3f}]"
-
-
-def rich_matrix(matrix: Matrix) -> Table:
-    """The matrix for a terminal."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for name in matrix.header:
-        table.add_column(Text(name), justify="right" if name in matrix.first_stages else "left")
-    for i, row in enumerate(matrix.rows):
-        table.add_row(*map(Text, row), end_section=i in matrix.breaks)
-    return table
-
-
-def markdown_matrix(matrix: Matrix) -> str:
-    """The matrix as GitHub-flavoured Markdown."""
-    ruler = ["---:" if name in matrix.first_stages else "---" for name in matrix.header]
-    lines = ["| " + " | ".join(row) + " |" for row in (matrix.header, ruler, *matrix.rows)]
-    return "\n".join(lines)
+def _brackets(versus: Comparison) -> str:
+    return interval(versus.low, versus.high)

@@ -11,21 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.errors import ExperimentError
-from experiments.studies.plots import (
-    COLOURS,
-    DASHES,
-    DPI,
-    FAINT,
-    HEIGHT,
-    LABEL_GAP,
-    LEADER,
-    MARKERS,
-    STYLE,
-    WIDTH,
-    spread,
-)
+from experiments.studies.labels import Label, write_labels
+from experiments.studies.lines import NAMES
 from experiments.studies.probe import WHOLE, ProbeCell, ProbeResult
-from experiments.studies.table import proper_name
+from experiments.studies.style import COLOURS, DASHES, DPI, FAINT, HEIGHT, MARKERS, STYLE, WIDTH, grid
+from experiments.studies.words import proper_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,13 +23,6 @@ if TYPE_CHECKING:
 
 DODGE = 0.03  # layers between two lines' points of one layer
 MARGIN = 0.25  # layers left free at both sides
-NAMES = {
-    "mean": "mean",
-    "mean_first": "mean, 1st copy",
-    "mean_second": "mean, 2nd copy",
-    "mean_all": "mean of all",
-    "cls": "[CLS]",
-}
 PAIRED = {
     "self": "each text paired with itself",
     "single": "each text alone",
@@ -127,20 +110,20 @@ def probe_figure(result: ProbeResult, candidates: str, data: str, control: Probe
     labels = []
     for index, line in enumerate(lines):
         shift = DODGE * (index - (len(lines) - 1) / 2)
-        labels.append((line.label, *_draw_line(axes, line, poolings.index(line.pooling), shift)))
+        labels.append(_draw_line(axes, line, poolings.index(line.pooling), shift))
     references = [candidates] if candidates != WHOLE else list(result.first_stages)
     for name in references:
         level = result.first_stages[name][result.measure]
         axes.axhline(level, color=FAINT, linewidth=1, dashes=(5, 3), zorder=1)
-        labels.append((f"{proper_name(name)} {level:.3f}", FAINT, axes.get_xlim()[1], level))
+        labels.append(Label(f"{proper_name(name)} {level:.3f}", FAINT, axes.get_xlim()[1], level))
     axes.set_ylim(bottom=0)
-    _write_labels(axes, labels)
+    write_labels(axes, labels)
     where = f"{data}, {len(result.queries):,} test queries"
     title = f"Layers on {where}" if candidates == WHOLE else f"Layers re-ranking {proper_name(candidates)} on {where}"
     figure.text(0.02, 0.965, title, size=11, weight="bold", va="top")
     explanation = _explanation(result, candidates, references)
     figure.text(0.02, 0.905, explanation, size=7.5, color=FAINT, va="top", linespacing=1.35)
-    widest = max(len(label) for label, *_ in labels)
+    widest = max(len(label.text) for label in labels)
     figure.subplots_adjust(left=0.115, right=max(0.45, 0.95 - 0.0122 * widest), bottom=0.125, top=0.8)
     return figure
 
@@ -157,14 +140,13 @@ def _drawn(result: ProbeResult, pooling: str, candidates: str) -> list[ProbeCell
 def _set_axes(axes: "Axes", layers: Sequence[int], measure: str) -> None:
     axes.set_xlim(layers[0] - MARGIN, layers[-1] + MARGIN)
     axes.set_xticks(layers, [str(layer) for layer in layers])
-    axes.grid(axis="y", color="#e6e6e6", linewidth=0.6)
-    axes.set_axisbelow(True)
+    grid(axes)
     axes.set_xlabel("layer (0: the embeddings)" if 0 in layers else "layer")
     axes.set_ylabel(measure)
 
 
-def _draw_line(axes: "Axes", line: _Line, index: int, shift: float) -> tuple[str, float, float]:
-    """Draw one line with its intervals, moved by ``shift`` layers; its colour, and where it ends."""
+def _draw_line(axes: "Axes", line: _Line, index: int, shift: float) -> Label:
+    """Draw one line with its intervals, moved by ``shift`` layers; its label."""
     colour = COLOURS[index % len(COLOURS)]
     x = [cell.layer + shift for cell in line.cells]
     y = [next(iter(cell.mean.values())) for cell in line.cells]
@@ -185,23 +167,7 @@ def _draw_line(axes: "Axes", line: _Line, index: int, shift: float) -> tuple[str
         markerfacecolor="white" if line.control else colour,
         zorder=3,
     )
-    return colour, x[-1], y[-1]
-
-
-def _write_labels(axes: "Axes", labels: Sequence[tuple[str, str, float, float]]) -> None:
-    low, high = axes.get_ylim()
-    heights = spread([(y - low) / (high - low) for *_, y in labels], min(LABEL_GAP, 1 / len(labels)))
-    for (text, colour, x, y), height in zip(labels, heights, strict=True):
-        axes.annotate(
-            text,
-            xy=(x, y),
-            xytext=(1.025, height),
-            textcoords="axes fraction",
-            color=colour,
-            va="center",
-            ha="left",
-            arrowprops={"color": colour} | LEADER,
-        )
+    return Label(line.label, colour, x[-1], y[-1])
 
 
 def _explanation(result: ProbeResult, candidates: str, references: Sequence[str]) -> str:

@@ -30,10 +30,12 @@ STATUS = "status.json"
 CONFIG = "config.yaml"
 METRICS = "metrics.json"
 TABLE = "table.yaml"
+GRID = "grid.json"
 FIRST_STAGE_PREFIX = "first_stage:"
 
 FINISHED = "finished"
 UNREADABLE = "unreadable"
+MISSING = "missing"
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,10 @@ class PerQuery:
 class Job:
     """One job of a study.
 
-    ``state`` is what ``status.json`` says (``running``, ``finished``, ``failed``) or ``unreadable``; ``error`` the
-    first line of why. ``config`` is nested as in the file. ``labels``, ``test``, ``compute`` and ``per_query`` are
-    empty unless the job has finished; ``test`` and ``per_query`` are keyed by first stage.
+    ``state`` is what ``status.json`` says (``running``, ``finished``, ``failed``), ``unreadable``, or ``missing`` for a
+    job of the last launch that never began; ``error`` the first line of why. ``config`` is nested as in the file.
+    ``labels``, ``test``, ``compute`` and ``per_query`` are empty unless the job has finished; ``test`` and
+    ``per_query`` are keyed by first stage.
     """
 
     folder: Path
@@ -96,7 +99,9 @@ class Job:
 
 
 def read_study(folder: Path) -> list[Job]:
-    """All jobs of a study, by name. Raises ExperimentError if the folder is missing or holds no job."""
+    """All jobs of a study, by name: those on disk, and those of its last launch (``grid.json``) that never began.
+    Raises ExperimentError if the folder is missing or holds no job.
+    """
     if not folder.is_dir():
         raise ExperimentError(f"{folder} is not a folder: give the folder of a study, for example outputs/quickstart")
     if (folder / STATUS).is_file():
@@ -104,7 +109,13 @@ def read_study(folder: Path) -> list[Job]:
     jobs = [read_job(path.parent) for path in sorted(folder.glob(f"*/{STATUS}"))]
     if not jobs:
         raise ExperimentError(f"{folder} holds no job (no folder in it has a {STATUS}): run the study first")
-    return jobs
+    began = {job.name for job in jobs}
+    missing = [Job(folder / name, MISSING) for name in _grid(folder / GRID) if name not in began]
+    return sorted([*jobs, *missing], key=lambda job: job.name)
+
+
+def _grid(path: Path) -> list[str]:
+    return [str(name) for name in _json(path)] if path.is_file() else []
 
 
 def read_job(folder: Path) -> Job:

@@ -15,11 +15,12 @@ from experiments.retrieval.retriever import run_for
 from experiments.retrieval.run import Run, digest_of, write_trec
 from experiments.schema import Experiment
 from experiments.store import Store
+from experiments.studies.answers import answers_path, write_answers
 from experiments.studies.building import Training
 from experiments.studies.job import JobFolder
 from experiments.studies.pipeline import pipeline
 from experiments.studies.preparation import Prepared, relevance_of
-from experiments.studies.table import WHOLE
+from experiments.studies.words import WHOLE
 from experiments.tracking.wandb import NoTracking, WandbJob
 
 log = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class Testing:
         after, before = evaluate(made, relevance, measures), evaluate(first_stage, relevance, measures)
         path = self.job.folder / f"run.{name}.trec.gz"
         write_trec(made, collection, path)
+        write_answers(made, first_stage, relevance, collection, answers_path(self.job.folder, name))
         query_ids = collection.queries.ids(after.queries)
         columns = {one: after.per_query[one].tolist() for one in measures}
         columns |= {f"first_stage:{one}": before.per_query[one].tolist() for one in measures}

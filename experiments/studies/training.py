@@ -1,6 +1,7 @@
-"""Lightning's trainer, and the choice of weights on dev."""
+"""Lightning's trainer, the record of its course, and the choice of weights on dev."""
 
 import logging
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,19 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from torch import Tensor
 
+from experiments.losses import diagnostics
 from experiments.modules.progress_bar import ProgressBar
 from experiments.modules.ranker import Ranker
 from experiments.schema import Experiment
 from experiments.studies.building import uses_gpu
+from experiments.studies.history import COUNTS, FILE, write_history
 from experiments.studies.job import JobFolder
 from experiments.tracking.wandb import NoTracking, WandbJob
+
+HISTORY_COLUMNS = (*COUNTS, "seconds", "lr", "loss", *diagnostics.NAMES, "dev")
+HISTORY_SECONDS = 5.0  # the whole file is written anew, so rows that come faster wait for one another
 
 
 def make_trainer(
@@ -35,7 +42,8 @@ def make_trainer(
         auto_insert_metric_name=False,
         enable_version_counter=False,
     )
-    callbacks: list[pl.Callback] = [best, progress]
+    history = KeepHistory(job.folder / FILE, experiment.trainer.log_every, monitor)
+    callbacks: list[pl.Callback] = [best, progress, history]
     if experiment.validation.patience is not None:
         callbacks.append(EarlyStopping(monitor, mode="max", patience=experiment.validation.patience))
     wanted = experiment.trainer
@@ -66,6 +74,79 @@ def make_trainer(
             default_root_dir=job.folder,
         )
     return trainer, best
+
+
+class KeepHistory(pl.Callback):
+    """Keeps the course of a training in a file (``experiments.studies.history``): a row every so many steps, and one at
+    each validation.
+
+    ``path``: the file. ``every``: steps. ``monitor``: what Lightning calls the dev measure. The rows are part of the
+    checkpoint, and so neither doubled nor lost when a training is taken up again: checkpoints are made at validations,
+    just after a row, so no step waits to be counted. Of several processes the first one's groups are recorded.
+    """
+
+    def __init__(self, path: Path, every: int, monitor: str) -> None:
+        self.path, self.every, self.monitor = path, every, monitor
+        self.rows: list[dict[str, float]] = []
+        self._sums: dict[str, Tensor] = {}  # of what was observed since the last row; on the device, to not wait for it
+        self._steps = 0
+        self._written = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._write(trainer)  # what another attempt left after its last checkpoint is done again
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, Ranker)
+        for name in ("loss", *diagnostics.NAMES):
+            value = torch.as_tensor(pl_module.observed[name])
+            self._sums[name] = self._sums[name] + value if self._steps else value
+        self._steps += 1
+        if trainer.global_step % self.every == 0:
+            self._add_row(trainer, pl_module)
+            if time.monotonic() - self._written > HISTORY_SECONDS:
+                self._write(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, Ranker)
+        if self._steps:
+            self._add_row(trainer, pl_module)
+        self.rows[-1]["dev"] = float(trainer.callback_metrics[self.monitor])
+        self._write(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._write(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        if self.rows:
+            self._write(trainer)
+
+    def _add_row(self, trainer: pl.Trainer, module: Ranker) -> None:
+        spent, sums = module.spent, torch.stack(list(self._sums.values())).tolist()
+        self.rows.append(
+            {
+                "step": trainer.global_step,
+                "groups": spent.groups,
+                "pairs": spent.pairs,
+                "tokens": spent.tokens,
+                "seconds": spent.seconds,
+                "lr": float(module.observed["lr"]),
+                **{name: total / self._steps for name, total in zip(self._sums, sums, strict=True)},
+            }
+        )
+        self._steps = 0
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        if trainer.is_global_zero:
+            write_history(self.path, HISTORY_COLUMNS, self.rows)
+            self._written = time.monotonic()
 
 
 def select(experiment: Experiment, module: Ranker, best: ModelCheckpoint) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def test_the_record_of_a_finished_job_and_of_a_crashed_one(tmp_path: Path):
 
     logged = {key for row in finished["history"] for key in row}
     assert logged >= {
-        "train/loss", "train/lr", "train/gradient_norm", "train/score_margin", "train/tokens_per_second", "dev/RR@10",
+        "train/loss", "train/lr", "train/gradient_norm", "train/margin", "train/tokens_per_second", "dev/RR@10",
         "trainer/global_step",
     }  # fmt: skip
     assert len([row for row in finished["history"] if "train/loss" in row]) == 8, "a row a step"

@@ -6,7 +6,7 @@ from pathlib import Path
 from helpers.study_folder import write_job
 
 from experiments.report import summarise
-from experiments.studies.layers import layer_matrices
+from experiments.studies.layers import layer_sheets
 from experiments.studies.records import read_study
 
 VALUES = {"q1": 0.5, "q2": 1.0, "q3": 0.25, "q4": 0.0}
@@ -18,6 +18,9 @@ def probed(study: Path, name: str, loss: str, seed: int, by_layer: list[float]) 
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["probe"] = {"model": cells_of(by_layer), "control": cells_of([0.3, 0.4])}
     (folder / "metrics.json").write_text(json.dumps(metrics))
+    columns = [f"layer{layer}:mean:whole_collection" for layer in range(len(by_layer))]
+    lines = ["\t".join(["query", *columns]), *("\t".join([query, *map(str, by_layer)]) for query in VALUES)]
+    (folder / "per_query.probe.tsv").write_text("\n".join(lines) + "\n")
 
 
 def cells_of(by_layer: list[float]) -> dict:
@@ -33,9 +36,9 @@ def test_a_row_a_training_a_column_a_layer_the_backbone_first(tmp_path: Path):
     probed(study, "lce-1", "lce", 1, [0.1, 0.2])
     probed(study, "lce-2", "lce", 2, [0.3, 0.6])
     probed(study, "bce-1", "bce", 1, [0.1, 0.15])
-    (matrix,) = layer_matrices(read_study(study))
+    (matrix,) = layer_sheets(read_study(study))
     assert matrix.title == "RR@10 by layer, the whole collection searched, apidocs"
-    assert matrix.header == ["loss", "n", "pooling", "layer 0", "layer 1"]
+    assert matrix.columns == ("loss", "n", "pooling", "layer 0", "layer 1")
     assert matrix.rows == (
         ("bert-tiny untrained", "", "mean", "0.300", "0.400"),
         ("bce", "7", "mean", "0.100", "0.150"),
@@ -45,11 +48,11 @@ def test_a_row_a_training_a_column_a_layer_the_backbone_first(tmp_path: Path):
 
 def test_jobs_without_a_probe_make_no_matrix(tmp_path: Path):
     write_job(tmp_path / "study", "lce", VALUES)
-    assert layer_matrices(read_study(tmp_path / "study")) == []
+    assert layer_sheets(read_study(tmp_path / "study")) == []
 
 
 def test_the_report_shows_and_keeps_it(tmp_path: Path, capsys):
     probed(tmp_path / "layers", "lce-1", "lce", 1, [0.1, 0.2])
-    summarise(tmp_path / "layers")
+    summarise(tmp_path / "layers", track=False)
     assert "RR@10 by layer" in capsys.readouterr().out
     assert "| lce | 7 | mean | 0.100 | 0.200 |" in (tmp_path / "layers" / "table.md").read_text()

@@ -6,16 +6,16 @@ import pytest
 from helpers.study_folder import write_job
 
 from experiments.studies.cells import blocks_of
-from experiments.studies.matrix import Matrix, markdown_matrix, matrices
+from experiments.studies.matrix import matrix_sheets
 from experiments.studies.records import read_study
+from experiments.studies.sheet import Sheet, markdown_sheet
 
-NAMES = {"bm25": "BM25", "colbert": "ColBERT"}
 BM25 = {"q1": 0.5, "q2": 0.5, "q3": 0.5, "q4": 0.5}
 BETTER = {"q1": 1.0, "q2": 1.0, "q3": 1.0, "q4": 1.0}
 
 
-def matrix_of(study: Path) -> Matrix:
-    (one,) = matrices(blocks_of(read_study(study), "RR@10"), NAMES)
+def matrix_of(study: Path) -> Sheet:
+    (one,) = matrix_sheets(blocks_of(read_study(study), "RR@10"))
     return one
 
 
@@ -31,7 +31,7 @@ def study(tmp_path: Path) -> Path:
 
 def test_rows_are_trainings_and_columns_first_stages(study: Path):
     matrix = matrix_of(study)
-    assert matrix.header == ["loss", "n", "source", "BM25", "ColBERT"]
+    assert matrix.columns == ("loss", "n", "source", "BM25", "ColBERT")
     assert [row[:3] for row in matrix.rows] == [
         ("first stage itself", "", ""),
         ("lce", "7", "bm25"),
@@ -43,7 +43,7 @@ def test_rows_are_trainings_and_columns_first_stages(study: Path):
 def test_a_cell_has_its_mean_and_the_interval_of_its_difference_to_the_first_stage(study: Path):
     matrix = matrix_of(study)
     assert matrix.rows[0][3:] == ("0.500", "0.500")
-    assert matrix.rows[1][3] == "0.500 [+0.000, +0.000]"
+    assert matrix.rows[1][3] == "0.500 [ 0.000,  0.000]"
     assert matrix.rows[2][3] == "1.000 [+0.500, +0.500]"
 
 
@@ -61,11 +61,13 @@ def test_more_than_two_trainings_are_not_contrasted(study: Path):
 
 def test_one_first_stage_makes_no_matrix(tmp_path: Path):
     write_job(tmp_path / "study", "lce", BETTER, first_stage_values=BM25)
-    assert matrices(blocks_of(read_study(tmp_path / "study"), "RR@10"), NAMES) == []
+    assert matrix_sheets(blocks_of(read_study(tmp_path / "study"), "RR@10")) == []
 
 
 def test_markdown_has_a_row_a_line(study: Path):
-    lines = markdown_matrix(matrix_of(study)).splitlines()
+    title, _, *lines, _, caption = markdown_sheet(matrix_of(study)).splitlines()
+    assert title.startswith("## RR@10 by what was trained")
+    assert caption.startswith("Mean over test queries")
     assert lines[0] == "| loss | n | source | BM25 | ColBERT |"
     assert lines[1] == "| --- | --- | --- | ---: | ---: |"
     assert len(lines) == 6

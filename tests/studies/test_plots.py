@@ -1,41 +1,50 @@
-"""What the picture of a study shows."""
+"""What the pictures of a measure over negatives and over computing show, and how they tell lines apart."""
 
 from itertools import pairwise
 from pathlib import Path
 
-import matplotlib.image
 import numpy as np
 import pytest
 from helpers.study_folder import FIRST_STAGE, write_job
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from experiments.studies.cells import Block, blocks_of
-from experiments.studies.plots import draw_block, draw_study, picture_name, series_of, spread
-from experiments.studies.records import read_study
+from experiments.studies.findings import Findings, findings_of
+from experiments.studies.labels import beside, name_points, spread
+from experiments.studies.lines import Line, looks_of, panels_of
+from experiments.studies.picture import Picture
+from experiments.studies.plots import by_negatives, by_pairs
 
 BETTER = {"q1": 1.0, "q2": 0.75, "q3": 1.0, "q4": 0.5}
+LOSSES = ["bce", "lce"]
+TABLE = """
+title: a table
+source: Somebody 2020, Table 1
+data: {data}
+reference: {{loss: bce, negatives: 1}}
+mark: primary
+published: [{{loss: lce, negatives: 3, value: 0.8}}, {{loss: lce, negatives: 7, value: 0.9}}]
+"""
 
 
-def write_grid(study: Path, **axes: tuple[object, ...]) -> None:
-    """Jobs of losses bce and lce with 1, 3 and 7 negatives, for every value of one further label if it is given."""
+def write_grid(study: Path, counts: tuple[int, ...] = (1, 3, 7), **axes: tuple[object, ...]) -> None:
+    """Jobs of losses bce and lce by number of negatives, for every value of one further label if it is given."""
     name, values = next(iter(axes.items()), ("source", ("bm25",)))
-    for loss in ("bce", "lce"):
-        for count in (1, 3, 7):
+    for loss in LOSSES:
+        for count in counts:
             for value in values:
                 labels = {"loss": loss, "negatives": count, name: value}
-                write_job(study, f"{loss}-{count}-{value}", BETTER if loss == "lce" else FIRST_STAGE, labels=labels)
+                reranked = BETTER if loss == "lce" else FIRST_STAGE
+                write_job(study, f"{loss}-{count}-{value}", reranked, labels=labels, compute={"pairs": 100 * count})
 
 
-def blocks(study: Path, measure: str = "RR@10") -> list[Block]:
-    return blocks_of(read_study(study), measure)
-
-
-def drawn(study: Path) -> Figure:
-    return draw_block(blocks(study)[0], ["bce", "lce"])
+def drawn(study: Path) -> Picture:
+    (picture,) = by_negatives(findings_of(study), LOSSES)
+    return picture
 
 
 def texts(figure: Figure) -> list[str]:
@@ -46,78 +55,97 @@ def heights(line: Line2D) -> list[float]:
     return [float(height) for height in np.asarray(line.get_ydata(), dtype=float)]
 
 
-def test_a_line_is_a_loss_with_its_cells_by_number_of_negatives(tmp_path: Path) -> None:
-    write_grid(tmp_path)
-    lines = series_of(blocks(tmp_path)[0])
-    assert [line.label for line in lines] == ["bce", "lce"]
-    assert [[cell.negatives for cell in line.cells] for line in lines] == [[1, 3, 7], [1, 3, 7]]
+def marked(axes: Axes) -> list[Line2D]:
+    return [line for line in axes.lines if line.get_marker() in ("o", "s", "^")]
 
 
 def test_a_further_axis_splits_the_lines(tmp_path: Path) -> None:
     write_grid(tmp_path, source=("bm25", "colbert"))
-    labels = [line.label for line in series_of(blocks(tmp_path)[0])]
-    assert labels == ["bce, source bm25", "bce, source colbert", "lce, source bm25", "lce, source colbert"]
+    assert {"bce, source bm25", "bce, source colbert", "lce, source bm25", "lce, source colbert"} <= set(
+        texts(drawn(tmp_path).figure)
+    )
 
 
 def test_an_axis_that_follows_from_n_does_not_split_the_lines(tmp_path: Path) -> None:
     for count in (1, 3):
         write_job(tmp_path, f"n{count}", BETTER, labels={"negatives": count, "budget": f"{1000 * (count + 1)} pairs"})
-    (line,) = series_of(blocks(tmp_path)[0])
-    assert (line.label, len(line.cells)) == ("lce", 2)
+    (line,) = marked(drawn(tmp_path).figure.axes[0])
+    assert heights(line) == [pytest.approx(0.8125)] * 2
 
 
 def test_the_numbers_of_negatives_are_the_ticks_of_a_logarithmic_axis(tmp_path: Path) -> None:
     write_grid(tmp_path)
-    axes = drawn(tmp_path).axes[0]
+    axes = drawn(tmp_path).figure.axes[0]
     assert axes.get_xscale() == "log"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "3", "7"]
     assert list(axes.get_xticks(minor=True)) == []
 
 
 def test_points_are_means_and_bars_the_interval_of_the_difference_around_them(tmp_path: Path) -> None:
-    write_job(tmp_path, "a", BETTER)
-    (block,) = blocks(tmp_path)
-    axes = drawn(tmp_path).axes[0]
-    points = [line for line in axes.lines if line.get_marker() == "s"]  # lce is the second of the two losses
-    assert [heights(line) for line in points] == [[pytest.approx(0.8125)]]
-    bars = axes.collections[0]
+    write_grid(tmp_path)
+    findings: Findings = findings_of(tmp_path)
+    axes = by_negatives(findings, LOSSES)[0].figure.axes[0]
+    (lce,) = (line for line in marked(axes) if line.get_marker() == "s")
+    assert heights(lce) == [pytest.approx(0.8125)] * 3
+    bars = axes.collections[1]
     assert isinstance(bars, LineCollection)
-    (bar,) = bars.get_segments()
-    interval = block.cells[0].difference
-    assert [y for _, y in bar] == pytest.approx([0.4375 + interval.low, 0.4375 + interval.high])
+    versus = findings.results[-1].comparison
+    assert versus is not None
+    assert [y for _, y in bars.get_segments()[-1]] == pytest.approx([0.4375 + versus.low, 0.4375 + versus.high])
 
 
 def test_points_of_one_n_stand_side_by_side(tmp_path: Path) -> None:
     write_grid(tmp_path)
-    points = [line for line in drawn(tmp_path).axes[0].lines if line.get_marker() in ("o", "s")]
-    bce, lce = (np.asarray(line.get_xdata(), dtype=float) for line in points)
+    bce, lce = (np.asarray(line.get_xdata(), dtype=float) for line in marked(drawn(tmp_path).figure.axes[0]))
     for left, count, right in zip(bce, (1, 3, 7), lce, strict=True):
         assert left < count < right < left * 1.1
 
 
 def test_the_first_stage_is_a_labelled_line(tmp_path: Path) -> None:
     write_grid(tmp_path)
-    figure = drawn(tmp_path)
+    figure = drawn(tmp_path).figure
     assert "BM25 0.438" in texts(figure)
     assert any(heights(line) == [0.4375, 0.4375] for line in figure.axes[0].lines)
 
 
-def test_the_title_names_data_and_queries_and_the_subtitle_explains_the_bars(tmp_path: Path) -> None:
+def test_the_title_names_data_and_queries_and_the_caption_explains_the_bars(tmp_path: Path) -> None:
     write_grid(tmp_path)
-    title, explanation = texts(drawn(tmp_path))[:2]
-    assert title == "BM25 re-ranked, apidocs, 4 test queries"
-    assert "95 % interval of the difference to BM25, paired bootstrap over queries" in " ".join(explanation.split())
+    picture = drawn(tmp_path)
+    title, explanation = texts(picture.figure)[:2]
+    assert picture.title == title == "BM25 re-ranked, apidocs, 4 test queries"
+    assert picture.caption == " ".join(explanation.split())
+    assert "95 % interval of the difference to BM25, over queries." in picture.caption
 
 
-def test_losses_differ_in_colour_and_in_marker(tmp_path: Path) -> None:
+def test_a_reference_has_no_bar_and_a_level_of_its_own(tmp_path: Path) -> None:
     write_grid(tmp_path)
-    lines = [line for line in drawn(tmp_path).axes[0].lines if line.get_marker() not in ("None", "_", "")]
-    assert len({line.get_color() for line in lines}) == len({line.get_marker() for line in lines}) == 2
+    (tmp_path / "table.yaml").write_text(TABLE.format(data="elsewhere"))
+    picture = drawn(tmp_path)
+    bars = [len(bars.get_segments()) for bars in picture.figure.axes[0].collections if isinstance(bars, LineCollection)]
+    assert bars == [2, 3]
+    assert "reference 0.438" in texts(picture.figure)
+    assert "difference to loss bce, negatives 1, over queries" in picture.caption
+    assert "does not reach the dotted line" in picture.caption
+
+
+def test_published_values_are_hollow_where_they_are_of_the_same_data(tmp_path: Path) -> None:
+    write_grid(tmp_path)
+    (tmp_path / "table.yaml").write_text(TABLE.format(data="apidocs"))
+    picture = drawn(tmp_path)
+    hollow = [line for line in marked(picture.figure.axes[0]) if line.get_markerfacecolor() == "#ffffff"]
+    assert [heights(line) for line in hollow] == [[0.8, 0.9]]
+    assert "Hollow, dotted: as published (Somebody 2020, Table 1)." in picture.caption
+
+
+def test_published_values_of_other_data_are_not_drawn(tmp_path: Path) -> None:
+    write_grid(tmp_path)
+    (tmp_path / "table.yaml").write_text(TABLE.format(data="elsewhere"))
+    assert "as published" not in drawn(tmp_path).caption
 
 
 def test_all_text_lies_within_the_picture(tmp_path: Path) -> None:
     write_grid(tmp_path, source=("bm25", "tct_colbert_v2_hn_plus"))
-    figure = drawn(tmp_path)
+    figure = drawn(tmp_path).figure
     figure.draw_without_rendering()
     canvas = figure.bbox
     for text in (*figure.texts, *figure.axes[0].texts, figure.axes[0].yaxis.label, figure.axes[0].xaxis.label):
@@ -126,36 +154,79 @@ def test_all_text_lies_within_the_picture(tmp_path: Path) -> None:
         assert canvas.y0 <= box.y0 <= box.y1 <= canvas.y1, text.get_text()
 
 
-def test_each_first_stage_has_a_png_and_an_svg(tmp_path: Path) -> None:
-    write_job(tmp_path, "a", BETTER, first_stages=("bm25", "colbert"))
-    paths = draw_study(blocks(tmp_path), tmp_path)
-    assert [path.name for path in paths] == [
-        "rr10_by_negatives.bm25.png",
-        "rr10_by_negatives.bm25.svg",
-        "rr10_by_negatives.colbert.png",
-        "rr10_by_negatives.colbert.svg",
-    ]
-    height, width, _ = matplotlib.image.imread(paths[0]).shape
-    assert (width, height) == (1280, 800)
-    assert "<svg" in paths[1].read_text(encoding="utf-8")
+def test_more_than_eight_lines_go_into_panels_with_a_legend(tmp_path: Path) -> None:
+    write_grid(tmp_path, counts=(1, 3), source=("a", "b", "c", "d", "e"))
+    figure = drawn(tmp_path).figure
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["bce", "lce"]
+    (legend,) = figure.legends
+    named = [text.get_text() for text in legend.get_texts()]
+    assert named == ["source a", "source b", "source c", "source d", "source e", "BM25 0.438"]
 
 
-def test_the_same_study_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_a_picture_is_called_by_its_measure_and_first_stage_and_by_its_data_if_there_are_several(
+    tmp_path: Path,
+) -> None:
+    for data in ("apidocs", "medquad"):
+        for count in (1, 3):
+            write_job(tmp_path, f"{data}{count}", BETTER, labels={"negatives": count, "data": data}, measure="nDCG@10")
+    names = [picture.name for picture in by_negatives(findings_of(tmp_path, "nDCG@10"), LOSSES)]
+    assert names == ["ndcg10_by_negatives.apidocs.bm25", "ndcg10_by_negatives.medquad.bm25"]
+
+
+@pytest.mark.parametrize("count", [None, 7])
+def test_one_number_of_negatives_is_no_curve(tmp_path: Path, count: int | None) -> None:
+    write_job(tmp_path, "a", BETTER, labels={"negatives": count})
+    assert by_negatives(findings_of(tmp_path), LOSSES) == []
+
+
+def test_over_computing_points_stand_at_their_pairs_and_are_called_by_n(tmp_path: Path) -> None:
     write_grid(tmp_path)
-    once = [path.read_bytes() for path in draw_study(blocks(tmp_path), tmp_path)]
-    assert [path.read_bytes() for path in draw_study(blocks(tmp_path), tmp_path)] == once
+    (picture,) = by_pairs(findings_of(tmp_path), LOSSES)
+    assert picture.name == "rr10_by_pairs.bm25"
+    axes = picture.figure.axes[0]
+    assert [list(line.get_xdata()) for line in marked(axes)] == [[100.0, 300.0, 700.0]] * 2
+    # of two points above each other the higher one is called
+    called = {text.get_text(): text.xy for text in axes.texts if text.get_text() in ("1", "3", "7")}
+    assert called == {"1": (100.0, 0.8125), "3": (300.0, 0.8125), "7": (700.0, 0.8125)}
 
 
-def test_the_name_of_a_picture_holds_the_measure_and_if_asked_the_data(tmp_path: Path) -> None:
-    write_job(tmp_path, "a", BETTER, measure="nDCG@10")
-    (block,) = blocks(tmp_path, "nDCG@10")
-    assert picture_name(block) == "ndcg10_by_negatives.bm25"
-    assert picture_name(block, with_data=True) == "ndcg10_by_negatives.apidocs.bm25"
+def test_equal_computing_makes_no_picture_over_it(tmp_path: Path) -> None:
+    for count in (1, 3):
+        write_job(tmp_path, f"n{count}", BETTER, labels={"negatives": count}, compute={"pairs": 8000 + count})
+    assert by_pairs(findings_of(tmp_path), LOSSES) == []
 
 
-def test_jobs_without_negatives_are_not_drawn(tmp_path: Path) -> None:
-    write_job(tmp_path, "a", BETTER, labels={"negatives": None})
-    assert draw_study(blocks(tmp_path), tmp_path) == []
+def lines(*axes: dict[str, object]) -> list[Line]:
+    return [Line(one, [1.0, 2.0], [0.1, 0.2]) for one in axes]
+
+
+def test_a_loss_has_the_same_colour_and_marker_in_all_pictures_of_a_study() -> None:
+    losses = ["bce", "hinge", "lce"]
+    both = looks_of(lines({"loss": "bce"}, {"loss": "lce"}), losses)
+    alone = looks_of(lines({"loss": "lce"}), losses)
+    assert both[1] == alone[0]
+    assert both[0].colour != both[1].colour
+    assert both[0].marker != both[1].marker
+
+
+def test_where_panels_tell_the_loss_colour_tells_n_from_cold_to_warm() -> None:
+    some = lines(*({"loss": loss, "negatives": n} for loss in LOSSES for n in (1, 3, 7)))
+    panels, parted = panels_of(some, limit=4)
+    assert [(panel.title, len(panel.lines)) for panel in panels] == [("bce", 3), ("lce", 3)]
+    colours = [look.colour for look in looks_of(some, LOSSES, parted)]
+    assert colours == ["#3B6FD1", "#B04FA8", "#B97900"] * 2
+
+
+def test_lines_are_parted_by_the_axis_of_fewest_values_first() -> None:
+    some = lines(*({"loss": "lce", "negatives": n, "source": s} for n in (1, 3, 7) for s in ("bm25", "colbert")))
+    assert [panel.title for panel in panels_of(some, limit=3)[0]] == ["source bm25", "source colbert"]
+
+
+def test_a_control_stands_in_every_panel_that_it_agrees_with() -> None:
+    trained = lines({"loss": "bce", "pooling": "mean"}, {"loss": "bce", "pooling": "cls"})
+    control = Line({"pooling": "cls"}, [0.0, 1.0], [0.1, 0.2], control=True)
+    panels, _ = panels_of([*trained, control], each="pooling")
+    assert [[line.control for line in panel.lines] for panel in panels] == [[False], [False, True]]
 
 
 def test_labels_that_are_too_close_are_moved_apart_around_their_middle() -> None:
@@ -173,3 +244,18 @@ def test_spread_labels_keep_their_order_and_their_distance(wanted: list[float]) 
 @given(st.lists(st.integers(0, 10), min_size=1, max_size=8, unique=True))
 def test_labels_that_are_far_enough_apart_stay(wanted: list[int]) -> None:
     assert spread(wanted, gap=1.0) == pytest.approx(wanted)
+
+
+def test_names_of_points_that_touch_go_to_different_sides() -> None:
+    axes = Figure(figsize=(4, 4)).subplots()
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    name_points(axes, [(0.5, 0.5), (0.5, 0.5), (0.9, 0.9)], ["one", "two", ""])
+    assert [text.get_text() for text in axes.texts] == ["one", "two"]
+    assert len({text.xyann for text in axes.texts}) == 2
+
+
+def test_a_name_at_the_right_begins_beyond_its_point_at_its_height() -> None:
+    left, bottom, right, top = beside((100.0, 50.0), "name", (1, 0), 10.0)
+    assert (left, right) == (pytest.approx(107.0), pytest.approx(129.4))
+    assert (bottom + top) / 2 == 50.0

@@ -118,3 +118,9 @@ def test_a_job_given_in_the_place_of_a_study_points_to_the_study(tmp_path: Path)
     folder = write_job(tmp_path, "lce-n7", RERANKED)
     with pytest.raises(ExperimentError, match="is the folder of one job: give the study's folder"):
         read_study(folder)
+
+
+def test_jobs_of_the_last_launch_that_never_began_are_missing(tmp_path: Path) -> None:
+    write_job(tmp_path, "b", RERANKED)
+    (tmp_path / "grid.json").write_text('["a", "b"]')
+    assert [(job.name, job.state) for job in read_study(tmp_path)] == [("a", "missing"), ("b", "finished")]

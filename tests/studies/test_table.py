@@ -1,4 +1,4 @@
-"""What the table of a study says, in the terminal, in a file, as Markdown and as CSV."""
+"""What the tables of a study say, in the terminal, in a file, as Markdown, LaTeX and CSV."""
 
 import csv
 import io
@@ -8,90 +8,114 @@ import pytest
 from helpers.study_folder import FIRST_STAGE, write_job, write_unfinished_job
 from rich.console import Console
 
-from experiments.studies.cells import Block, blocks_of
+from experiments.studies.document import latex, markdown, print_findings
+from experiments.studies.findings import findings_of
 from experiments.studies.records import read_study
-from experiments.studies.table import caption, csv_text, header, left_out, legend, markdown, print_tables, rows
+from experiments.studies.sheet import Sheet
+from experiments.studies.table import block_sheet, csv_text, left_out, legend
 
 BETTER = {"q1": 1.0, "q2": 0.75, "q3": 1.0, "q4": 0.5}  # the first stage (mean 0.4375) plus 0.5, 0.5, 0, 0.5
 EVERYWHERE_BETTER = {query: value + 0.25 for query, value in FIRST_STAGE.items()}
 WORSE = {"q1": 0.25, "q2": 0.0, "q3": 0.75, "q4": 0.0}  # the first stage minus 0.25, 0.25, 0.25, 0
 
 
-def block_of(study: Path) -> Block:
-    return blocks_of(read_study(study), "RR@10")[0]
+def sheet_of(study: Path, full: bool = False) -> Sheet:
+    findings = findings_of(study)
+    return block_sheet(findings, findings.blocks[0], full)
 
 
 def printed(study: Path, width: int = 80, terminal: bool = False) -> str:
-    jobs = read_study(study)
     console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None)
-    print_tables(blocks_of(jobs, "RR@10"), jobs, study, console)
+    print_findings(findings_of(study), console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
 def test_the_first_row_is_the_first_stage_itself(tmp_path: Path) -> None:
     write_job(tmp_path, "a", BETTER)
-    assert rows(block_of(tmp_path))[0] == ["BM25", "", "0.438", "", "", "", ""]
+    assert sheet_of(tmp_path).rows[0] == ("BM25", "", "0.438", "", "", "", "")
 
 
 def test_a_row_holds_the_measure_the_difference_its_interval_and_the_cost(tmp_path: Path) -> None:
     write_job(tmp_path, "a", EVERYWHERE_BETTER, compute={"pairs": 12_800_000, "seconds": 1234.4})
-    block = block_of(tmp_path)
-    assert header(block) == ["loss", "n", "RR@10", "vs BM25", "95 % interval", "pairs", "seconds"]
-    assert rows(block)[1] == ["lce", "7", "0.688", "+0.250 *", "[+0.250, +0.250]", "12.8M", "1,234"]
+    sheet = sheet_of(tmp_path)
+    assert sheet.columns == ("loss", "n", "RR@10", "vs BM25", "95 % interval", "pairs", "seconds")
+    assert sheet.rows[1] == ("lce", "7", "0.688", "+0.250 *", "[+0.250, +0.250]", "12.8M", "1,234")
 
 
 def test_a_difference_whose_interval_reaches_zero_has_no_mark(tmp_path: Path) -> None:
     write_job(tmp_path, "a", {**FIRST_STAGE, "q4": 0.4})
-    # Four queries, one of which gains 0.4: some resamples do not hold it and have the mean 0.
-    assert rows(block_of(tmp_path))[1][3:5] == ["+0.100  ", "[ 0.000, +0.300]"]
+    # Differences 0, 0, 0, 0.4: their mean 0.1 is as large as their standard error.
+    difference, interval = sheet_of(tmp_path).rows[1][3:5]
+    assert difference == "+0.100  "
+    assert interval.startswith("[-")
 
 
 def test_a_model_below_its_first_stage_is_marked_too(tmp_path: Path) -> None:
     write_job(tmp_path, "a", {query: value - 0.25 for query, value in FIRST_STAGE.items()})
-    assert rows(block_of(tmp_path))[1][3] == "-0.250 *"
+    assert sheet_of(tmp_path).rows[1][3] == "-0.250 *"
 
 
 def test_seeds_bring_a_column_for_their_spread(tmp_path: Path) -> None:
     write_job(tmp_path, "a", EVERYWHERE_BETTER, labels={"seed": 1})
     write_job(tmp_path, "b", FIRST_STAGE, labels={"seed": 2})
-    block = block_of(tmp_path)
-    assert header(block)[2:5] == ["RR@10", "sd", "vs BM25"]
-    assert rows(block)[1][3] == "0.177"  # 0.25 / sqrt 2
+    sheet = sheet_of(tmp_path)
+    assert sheet.columns[2:5] == ("RR@10", "sd", "vs BM25")
+    assert sheet.rows[1][3] == "0.177"  # 0.25 / sqrt 2
 
 
 def test_cells_with_different_numbers_of_seeds_say_how_many(tmp_path: Path) -> None:
     write_job(tmp_path, "a", BETTER, labels={"seed": 1})
     write_job(tmp_path, "b", BETTER, labels={"seed": 2})
     write_job(tmp_path, "c", BETTER, labels={"negatives": 15})
-    block = block_of(tmp_path)
-    assert header(block)[3:5] == ["sd", "seeds"]
-    assert [row[3:5] for row in rows(block)[1:]] == [["0.000", "2"], ["-", "1"]]
-    assert "1 to 2 seeds a row" in caption(block)
+    sheet = sheet_of(tmp_path)
+    assert sheet.columns[3:5] == ("sd", "seeds")
+    assert [row[3:5] for row in sheet.rows[1:]] == [("0.000", "2"), ("-", "1")]
+    assert "1 to 2 seeds a row" in sheet.caption
 
 
 def test_only_labels_that_vary_have_a_column(tmp_path: Path) -> None:
     write_job(tmp_path, "a", BETTER, labels={"source": "bm25"})
     write_job(tmp_path, "b", BETTER, labels={"source": "colbert"})
-    block = block_of(tmp_path)
-    assert header(block)[:4] == ["loss", "n", "source", "RR@10"]
-    assert [row[2] for row in rows(block)] == ["", "bm25", "colbert"]
+    sheet = sheet_of(tmp_path)
+    assert sheet.columns[:4] == ("loss", "n", "source", "RR@10")
+    assert [row[2] for row in sheet.rows] == ["", "bm25", "colbert"]
 
 
-def test_the_caption_names_data_queries_seeds_constants_and_ties(tmp_path: Path) -> None:
-    write_job(tmp_path, "a", BETTER, labels={"seed": 4}, ties=1)
-    assert caption(block_of(tmp_path)) == (
+def test_the_caption_names_data_queries_seeds_constants_what_can_be_detected_and_ties(tmp_path: Path) -> None:
+    write_job(tmp_path, "a", EVERYWHERE_BETTER, labels={"seed": 4}, ties=1)
+    assert sheet_of(tmp_path).caption == (
         "apidocs: 4 test queries, 1 seed (4). All rows: source bm25, backbone bert-tiny. "
+        "Smallest difference that these queries and seeds detect (80 % power): 0.000. "
         "1 tied score in all jobs, broken by first-stage rank."
     )
 
 
-def test_the_legend_says_how_the_interval_is_made_what_the_mark_means_and_where_files_lie(tmp_path: Path) -> None:
+def test_the_legend_says_what_the_interval_is_over_what_the_mark_means_and_where_files_lie(tmp_path: Path) -> None:
+    write_job(tmp_path, "a", BETTER, labels={"seed": 1})
+    alone = dict(legend(findings_of(tmp_path)))
+    assert "over queries; with one seed over queries alone" in alone["95 % interval"]
+    assert alone["*"] == "the interval excludes 0"
+    assert alone["files"].startswith(f"{tmp_path}/JOB: metrics.json")
+    write_job(tmp_path, "b", BETTER, labels={"seed": 2})
+    assert "over queries and seeds; not corrected" in dict(legend(findings_of(tmp_path)))["95 % interval"]
+
+
+def test_cells_are_compared_with_the_one_that_the_study_s_table_names(tmp_path: Path) -> None:
+    write_job(tmp_path, "a", FIRST_STAGE, labels={"negatives": 1})
+    write_job(tmp_path, "b", EVERYWHERE_BETTER)
+    (tmp_path / "table.yaml").write_text("{title: t, source: s, reference: {negatives: 1}}")
+    sheet = sheet_of(tmp_path)
+    assert sheet.columns[3] == "vs negatives 1"
+    assert [row[3] for row in sheet.rows] == ["", "reference", "+0.250 *"]
+
+
+def test_in_a_file_the_table_has_p_values_and_counts_of_queries_won_and_lost(tmp_path: Path) -> None:
     write_job(tmp_path, "a", BETTER)
-    meanings = dict(legend(tmp_path, [block_of(tmp_path)]))
-    assert "paired percentile bootstrap, 10,000 resamples" in meanings["95 % interval"]
-    assert meanings["*"] == "the interval excludes 0"
-    assert meanings["files"].startswith(f"{tmp_path}/JOB: metrics.json")
+    sheet = sheet_of(tmp_path, full=True)
+    assert sheet.columns[5:7] == ("p", "win/tie/loss")
+    # Differences 0.5, 0.5, 0, 0.5: t = 3 with 3 degrees of freedom.
+    assert sheet.rows[1][5:7] == ("0.058", "3/1/0")
 
 
 def test_jobs_without_results_are_listed_with_the_first_line_of_why(tmp_path: Path) -> None:
@@ -111,10 +135,12 @@ def test_jobs_without_results_are_listed_with_the_first_line_of_why(tmp_path: Pa
 def test_a_plain_study_fits_into_80_columns(tmp_path: Path, terminal: bool) -> None:
     for loss in ("bce", "lce"):
         for seed in (1, 2):
-            write_job(tmp_path, f"{loss}-{seed}", BETTER, labels={"loss": loss, "seed": seed, "negatives": 31})
+            write_job(
+                tmp_path, f"{loss}-{seed}", EVERYWHERE_BETTER, labels={"loss": loss, "seed": seed, "negatives": 31}
+            )
     output = printed(tmp_path, width=80, terminal=terminal)
     assert max(map(len, output.splitlines())) <= 80
-    assert "lce    31   0.812   0.000   +0.375 *   [" in output
+    assert "lce    31   0.688   0.000   +0.250 *   [" in output
 
 
 def test_a_wide_table_is_not_cut_in_a_file(tmp_path: Path) -> None:
@@ -129,22 +155,33 @@ def test_a_wide_table_is_not_cut_in_a_file(tmp_path: Path) -> None:
 def test_markdown_has_a_table_a_block_and_the_captions(tmp_path: Path) -> None:
     write_job(tmp_path, "a", EVERYWHERE_BETTER)
     write_unfinished_job(tmp_path, "b", "failed", "no space left")
-    jobs = read_study(tmp_path)
-    text = markdown(blocks_of(jobs, "RR@10"), jobs, tmp_path)
-    assert "## BM25 re-ranked, apidocs\n\n| loss | n | RR@10 | vs BM25 | 95 % interval | pairs | seconds |" in text
-    assert "\n| lce | 7 | 0.688 | +0.250 * | [+0.250, +0.250] | 8,000 | 80 |\n" in text
+    text = markdown(findings_of(tmp_path))
+    columns = "| loss | n | RR@10 | vs BM25 | 95 % interval | p | win/tie/loss | pairs | seconds |"
+    assert f"## BM25 re-ranked, apidocs\n\n{columns}\n| --- | ---: |" in text
+    assert "\n| lce | 7 | 0.688 | +0.250 * | [+0.250, +0.250] | <.001 | 4/0/0 | 8,000 | 80 |\n" in text
     assert "- `b` failed: no space left" in text
+
+
+def test_latex_has_a_float_a_table_with_its_special_characters_escaped(tmp_path: Path) -> None:
+    write_job(tmp_path / "my_study", "a", EVERYWHERE_BETTER, labels={"loss": "bce_two_class"})
+    text = latex(findings_of(tmp_path / "my_study"))
+    assert r"\label{tab:my-study-1}" in text
+    assert r"loss & n & RR@10 & vs BM25 & 95 \% interval & p" in text
+    assert r"bce\_two\_class & 7 & 0.688 & +0.250 *" in text
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 1
 
 
 def test_csv_has_unrounded_values_p_values_and_the_jobs(tmp_path: Path) -> None:
     write_job(tmp_path, "a", BETTER, labels={"seed": 1})
     write_job(tmp_path, "b", BETTER, labels={"seed": 2})
     write_job(tmp_path, "c", WORSE, labels={"negatives": 15})
-    first_stage, better, worse = csv.DictReader(io.StringIO(csv_text([block_of(tmp_path)])))
+    first_stage, better, worse = csv.DictReader(io.StringIO(csv_text(findings_of(tmp_path))))
     assert (first_stage["loss"], first_stage["value"]) == ("", "0.4375")
     assert (better["negatives"], better["source"], better["seeds"], better["jobs"]) == ("7", "bm25", "2", "a b")
     assert (float(better["value"]), float(better["difference"])) == (0.8125, 0.375)
+    assert (better["wins"], better["ties"], better["losses"], better["reference"]) == ("3", "1", "0", "BM25")
     # Differences 0.5, 0.5, 0, 0.5: t = 0.375 / (0.25 / 2) = 3 with 3 degrees of freedom, p = 0.0577; WORSE has the
     # same t, negative.
-    assert float(better["p"]) == pytest.approx(0.0577, abs=1e-4)
-    assert float(worse["p_holm"]) == pytest.approx(2 * 0.0577, abs=2e-4)
+    assert float(better["p_t"]) == pytest.approx(0.0577, abs=1e-4)
+    assert float(worse["p_t"]) == pytest.approx(0.0577, abs=1e-4)
+    assert float(worse["p_holm"]) >= float(worse["p"])

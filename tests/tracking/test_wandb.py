@@ -161,6 +161,9 @@ class TestRecord:
     ) -> None:
         assert [run["exit_code"] for run in study] == [0, 1, 1, 0]
 
+    def test_summary_says_in_one_line_why_a_job_failed(self, study: list[dict[str, Any]]) -> None:
+        assert [run["summary"]["error"] for run in study] == [None, "RuntimeError: out of memory", "interrupted", None]
+
     def test_resumed_job_has_the_same_id(self, study: list[dict[str, Any]]) -> None:
         assert [run["id"] for run in study] == [LCE.id, BCE.id, STOPPED.id, LCE.id]
 

@@ -1,0 +1,49 @@
+"""What the scores of groups say of a training beside its loss: how far the positive stands out, on how many negatives
+the gradient falls, what is saturated or collapsed.
+
+Shapes: Q queries, N passages a group, the positive at index 0, M its negatives.
+"""
+
+import torch
+from torch import Tensor
+
+SATURATED = 0.01  # a pair whose gradient in BCE is smaller than this teaches next to nothing
+NAMES = (
+    "margin",
+    "hardest_margin",
+    "positive_on_top",
+    "effective_negatives",
+    "hardest_share",
+    "saturated_bce",
+    "score_spread",
+)
+
+
+@torch.no_grad()
+def diagnostics(scores_QN: Tensor) -> dict[str, Tensor]:
+    """0-dimensional fp32 tensors, without gradient and on the scores' device, by ``NAMES``.
+
+    ``margin``: the positive less the mean of its negatives, mean over queries. ``hardest_margin``: the positive less
+    its highest negative, mean over queries. ``positive_on_top``: share of the queries whose positive is above all
+    negatives. ``effective_negatives``: exp(entropy) of the softmax over the negatives alone, mean over queries: from 1
+    (one negative has all of the weight) to M (all are alike). ``hardest_share``: the highest negative's share of that
+    softmax, which is its share of the gradient that ``lce`` has on the negatives, mean over queries.
+    ``saturated_bce``: share of all pairs whose gradient in ``bce``, |sigmoid(score) - label|, is below .01.
+    ``score_spread``: standard deviation of all scores (population), 0 where they have collapsed to one.
+    """
+    scores_QN = scores_QN.detach().float()
+    positive_Q, negative_QM = scores_QN[:, 0], scores_QN[:, 1:]
+    hardest_Q = negative_QM.amax(dim=1)
+    log_share_QM = negative_QM.log_softmax(dim=1)
+    share_QM = log_share_QM.exp()
+    labels_QN = torch.zeros_like(scores_QN)
+    labels_QN[:, 0] = 1.0
+    return {
+        "margin": (positive_Q - negative_QM.mean(dim=1)).mean(),
+        "hardest_margin": (positive_Q - hardest_Q).mean(),
+        "positive_on_top": (positive_Q > hardest_Q).float().mean(),
+        "effective_negatives": (-(share_QM * log_share_QM).sum(dim=1)).exp().mean(),
+        "hardest_share": share_QM.amax(dim=1).mean(),
+        "saturated_bce": ((scores_QN.sigmoid() - labels_QN).abs() < SATURATED).float().mean(),
+        "score_spread": scores_QN.std(correction=0),
+    }

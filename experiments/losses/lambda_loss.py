@@ -1,0 +1,66 @@
+"""LambdaLoss: pairwise losses, each weighed by what nDCG would gain if the pair were in order.
+
+Shapes: Q queries, N passages a group, the positive at index 0, M its negatives.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the usual name
+
+from experiments.errors import ExperimentError
+
+SCHEMES = ("ndcg_loss2", "lambda_rank", "ndcg_loss2++")
+
+
+def lambda_loss(scores_QN: Tensor, scheme: str = "ndcg_loss2", sigma: float = 1.0, mu: float = 10.0) -> Tensor:
+    """-weight log2 sigmoid(sigma (positive - negative)), sum over the negatives of a group, mean over queries.
+
+    ``scores_QN``: float, one group a row; grades are 1 for the positive and 0 for the rest, so the ideal DCG and the
+    difference of two gains are 1. ``scheme``: the weights (see ``weights``). ``sigma``: what differences are multiplied
+    with. ``mu``: how much ``ndcg_loss2`` counts in ``ndcg_loss2++``.
+
+    Wang et al. 2018 (CIKM, doi 10.1145/3269206.3271784), with base-2 logarithms as there. sentence-transformers'
+    ``LambdaLoss`` takes the mean over pairs instead of the sum: with M negatives this is M times as much. Unchanged by
+    adding a number to all scores of a group and by the order of its negatives.
+
+    Raises:
+        ExperimentError: there is no such scheme.
+    """
+    weights_QM = weights(ranks(scores_QN.detach()), scheme, mu)
+    difference_QM = scores_QN[:, :1] - scores_QN[:, 1:]
+    return (weights_QM * F.softplus(-sigma * difference_QM)).sum(dim=1).mean() / math.log(2)
+
+
+def weights(ranks_QN: Tensor, scheme: str, mu: float) -> Tensor:
+    """(Q, M) fp32 weights of the pairs of the positive and a negative by the ranks of the two.
+
+    With D(r) = log2(1 + r): ``lambda_rank`` is |1/D(r) - 1/D(r')|, what swapping the two changes (LambdaRank);
+    ``ndcg_loss2`` is |1/D(d) - 1/D(d + 1)| with d = |r - r'|, a tighter bound of nDCG; ``ndcg_loss2++`` is
+    ``lambda_rank`` + mu ``ndcg_loss2``.
+
+    Raises:
+        ExperimentError: there is no such scheme.
+    """
+    if scheme not in SCHEMES:
+        raise ExperimentError(f"loss.scheme is {scheme!r}: it must be one of {', '.join(SCHEMES)}")
+    positive_Q1, negative_QM = ranks_QN[:, :1], ranks_QN[:, 1:]
+    apart_QM = (positive_Q1 - negative_QM).abs()
+    by_distance_QM = discount(apart_QM) - discount(apart_QM + 1)
+    by_swap_QM = (discount(positive_Q1) - discount(negative_QM)).abs()
+    if scheme == "ndcg_loss2":
+        return by_distance_QM
+    return by_swap_QM if scheme == "lambda_rank" else by_swap_QM + mu * by_distance_QM
+
+
+def discount(ranks: Tensor) -> Tensor:
+    """1 / log2(1 + rank), of ranks from 1."""
+    return 1 / torch.log2(1.0 + ranks)
+
+
+def ranks(scores_QN: Tensor) -> Tensor:
+    """(Q, N) int64 ranks within a group, 1 for the highest score; of equal scores the first stands before the rest."""
+    order_QN = scores_QN.argsort(dim=1, descending=True, stable=True)
+    places_QN = torch.arange(1, scores_QN.shape[1] + 1, device=scores_QN.device).expand_as(order_QN)
+    return torch.empty_like(order_QN).scatter(1, order_QN, places_QN)

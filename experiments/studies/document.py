@@ -1,0 +1,56 @@
+"""A study's findings as a document: what stands in it and in which order, in the terminal, as Markdown and as LaTeX."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from experiments.studies.beside import beside_sheet, claims_sheet
+from experiments.studies.findings import Findings
+from experiments.studies.layers import layer_sheets
+from experiments.studies.matrix import matrix_sheets
+from experiments.studies.records import UNREADABLE
+from experiments.studies.sheet import Sheet, latex_sheet, markdown_sheet, print_sheets
+from experiments.studies.table import MARK, block_sheet, left_out, legend
+from experiments.studies.words import plural
+
+
+def sheets_of(findings: Findings, full: bool = False) -> list[Sheet]:
+    """All tables of a study. ``full``: with columns that a terminal has no room for."""
+    sheets = [block_sheet(findings, block, full) for block in findings.blocks]
+    sheets += matrix_sheets(findings.blocks)
+    sheets += layer_sheets(findings.jobs)
+    further = (beside_sheet(findings), claims_sheet(findings.verdicts))
+    return sheets + [sheet for sheet in further if sheet is not None]
+
+
+def print_findings(findings: Findings, console: Console) -> None:
+    """Print the tables, how to read them, and the jobs that are not in them."""
+    print_sheets(sheets_of(findings), console)
+    listing = Table.grid(padding=(0, 2, 0, 0))
+    for term, meaning in legend(findings):
+        listing.add_row(Text(term, style="dim"), Text(meaning, style="dim"))
+    console.print(listing)
+    if missing := left_out(findings.jobs):
+        console.print(Text(f"\nNot in the table, {len(missing)} of {plural(len(findings.jobs), 'job', 'jobs')}:"))
+        listing = Table.grid(padding=(0, 2, 0, 0))
+        for name, state, why in missing:
+            listing.add_row(Text(name), Text(state, style="red" if state in ("failed", UNREADABLE) else ""), Text(why))
+        console.print(listing)
+
+
+def markdown(findings: Findings) -> str:
+    """The tables as GitHub-flavoured Markdown, with the same captions."""
+    parts = [f"# {findings.title}", *map(markdown_sheet, sheets_of(findings, full=True))]
+    parts.append("\n".join(f"- **{term.replace(MARK, f'`{MARK}`')}** {meaning}" for term, meaning in legend(findings)))
+    if missing := left_out(findings.jobs):
+        parts.append(f"Not in the table, {len(missing)} of {plural(len(findings.jobs), 'job', 'jobs')}:")
+        parts.append("\n".join(f"- `{name}` {state}: {why}" for name, state, why in missing))
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(findings: Findings) -> str:
+    """The tables as LaTeX floats, to be included with ``\\input``; they need the package booktabs."""
+    name = findings.folder.name.replace("_", "-")
+    sheets = sheets_of(findings, full=True)
+    floats = [latex_sheet(sheet, f"{name}-{number}") for number, sheet in enumerate(sheets, 1)]
+    return "\n".join([f"% {findings.folder.name}: needs \\usepackage{{booktabs}}", "", *floats])

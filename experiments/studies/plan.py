@@ -1,0 +1,190 @@
+"""A study before it runs, or while it does: its jobs, where they stand, what they cost and how long that takes."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from experiments.studies.estimate import Cost
+from experiments.studies.state import DONE, FAILED, RUNNING, State, totals
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """One job of a study.
+
+    ``number``: in its grid, from 1; None for one that another needs trained first. ``what``: the overrides in which it
+    differs from the others, or what it is needed for. ``seconds``: the estimate; None if nothing was measured.
+    """
+
+    number: int | None
+    folder: Path
+    what: str
+    state: State
+    cost: Cost
+    seconds: float | None
+    flops: float | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's jobs, those that others need first. ``side_by_side``: how many run at a time; None if the launcher
+    decides. ``measured``: how many finished jobs the estimates rest on.
+    """
+
+    jobs: tuple[PlannedJob, ...]
+    side_by_side: int | None
+    measured: int
+
+    @property
+    def left(self) -> tuple[PlannedJob, ...]:
+        """The jobs that are not done."""
+        return tuple(job for job in self.jobs if job.state.word != DONE)
+
+    @property
+    def seconds(self) -> float | None:
+        """Of all that is left, one job after the other; None if one of them was not estimated."""
+        return _sum(job.seconds for job in self.left)
+
+    @property
+    def wall_seconds(self) -> float | None:
+        """Of all that is left as it is launched: what is needed first goes first and the others wait for it, then each
+        job goes to the first place that is free, in the order of the grid.
+        """
+        if self.side_by_side is None or self.seconds is None:
+            return None
+        first = [job.seconds or 0.0 for job in self.left if job.number is None]
+        return sum(first) + wall([job.seconds or 0.0 for job in self.left if job.number is not None], self.side_by_side)
+
+
+def wall(seconds: Sequence[float], places: int) -> float:
+    """How long jobs take that start in order, each at the first of some places that is free."""
+    busy = [0.0] * places
+    for one in seconds:
+        place = busy.index(min(busy))
+        busy[place] += one
+    return max(busy)
+
+
+def places_of(launcher: str, jobs: int | None) -> int | None:
+    """How many jobs a launcher (its ``_target_``) runs at a time. ``jobs``: its ``n_jobs``, -1 for one a core, -2 for
+    one less, as joblib has it.
+    """
+    if launcher.endswith("BasicLauncher"):
+        return 1
+    if jobs is None or jobs == 0:
+        return None
+    return jobs if jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + jobs)
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """A row a job, and below them the totals."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("#", justify="right")
+    table.add_column("job", overflow="fold")
+    table.add_column("what varies", overflow="fold")
+    table.add_column("on disk")
+    for column in ("groups", "pairs: trained on", "scored", "time"):
+        table.add_column(column, justify="right")
+    for job in plan.jobs:
+        number = "first" if job.number is None else str(job.number)
+        counts = [_count(one) for one in (job.cost.groups, job.cost.pairs, job.cost.scored)]
+        cells = (number, job.folder.name, job.what, job.state.word, *counts, clock(job.seconds))
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print(table)
+    console.print()
+    for line in totals_of(plan):
+        console.print(Text(line), soft_wrap=True)
+
+
+def totals_of(plan: Plan) -> list[str]:
+    """What is done and skipped, what is left and its cost, and how long it takes."""
+    left = plan.left
+    running = sum(job.state.word == RUNNING for job in plan.jobs)
+    lines = [f"{_jobs(len(plan.jobs))}: {totals(job.state for job in plan.jobs)}"]
+    if len(left) < len(plan.jobs):
+        lines[0] += "; what is done is skipped"
+    if running:
+        lines[0] += f"; {_jobs(running)} would be refused while another process is at it"
+    if not left:
+        return lines
+    groups, pairs, scored = (_sum(getattr(job.cost, name) for job in left) for name in ("groups", "pairs", "scored"))
+    spent = f"to do: {_count(groups)} groups, {_count(pairs)} pairs trained on, {_count(scored)} scored"
+    flops = _sum(job.flops for job in left)
+    lines.append(spent + (f", {flops:.1e} floating-point operations in training" if flops is not None else ""))
+    return [*lines, _time(plan)]
+
+
+def _time(plan: Plan) -> str:
+    without = sum(job.seconds is None for job in plan.left)
+    if without == len(plan.left):
+        return "time: no measurement yet of such jobs on such a device; the first to finish gives one"
+    said = f"(from {plan.measured} finished {'job' if plan.measured == 1 else 'jobs'} of the same kind)"
+    if without:
+        known = sum(job.seconds or 0.0 for job in plan.left)
+        return f"time: {clock(known)} {said}, and {_jobs(without)} of which there is no measurement yet"
+    each = f"time: {clock(plan.seconds)} one after the other {said}"
+    if plan.side_by_side is None:
+        return f"{each}; how many run side by side is the launcher's to decide"
+    return (
+        each if plan.side_by_side == 1 else f"{each}, {clock(plan.wall_seconds)} with {plan.side_by_side} side by side"
+    )
+
+
+def print_status(jobs: Sequence[tuple[Path, State]], budgets: Sequence[int | None], console: Console) -> None:
+    """A row a job with where it stands, and the totals. ``budgets``: groups of each job's training, where known."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in ("job", "state", ""):
+        table.add_column(column, overflow="fold")
+    for (folder, state), budget in zip(jobs, budgets, strict=True):
+        table.add_row(*(Text(cell) for cell in (folder.name, state.word, detail(state, budget))))
+    console.print(table)
+    console.print()
+    console.print(Text(f"{_jobs(len(jobs))}: {totals(state for _, state in jobs)}"), soft_wrap=True)
+
+
+def detail(state: State, budget: int | None = None) -> str:
+    """What there is to say of a state: since when, how far, why. ``budget``: groups of the training."""
+    said = []
+    if state.word == RUNNING and state.since is not None:
+        said.append(f"since {state.since.astimezone():%Y-%m-%d %H:%M:%S}")
+    if state.attempts > 1 and state.word != DONE:
+        said.append(f"attempt {state.attempts}")
+    if state.step is not None and state.word not in (DONE, FAILED):
+        said.append(f"step {state.step:,}")
+    if state.groups is not None and state.word not in (DONE, FAILED):
+        said.append(f"{state.groups:,}{f' of {budget:,}' if budget else ''} groups")
+    return ", ".join([*said, *([state.why] if state.why else [])])
+
+
+def clock(seconds: float | None) -> str:
+    """A duration in words: ``8 s``, ``4 min``, ``2 h 05 min``; a question mark if it is not known."""
+    if seconds is None:
+        return "?"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """The sum; None if one of them is not known."""
+    total = 0.0
+    for one in values:
+        if one is None:
+            return None
+        total += one
+    return total
+
+
+def _count(number: float | None) -> str:
+    return "?" if number is None else f"{number:,.0f}"
+
+
+def _jobs(count: int) -> str:
+    return f"{count:,} {'job' if count == 1 else 'jobs'}"

@@ -1,0 +1,92 @@
+"""The grids of sweeps/, composed once for all the tests that look at them, and the cells that they will make."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+from helpers.jobs import ROOT
+
+from experiments import composition
+from experiments.data.collection import Collection
+from experiments.grid import compose_grid
+from experiments.schema import Experiment
+from experiments.schema.table import PaperTable, table_of
+from experiments.studies.experiment import labels_of
+from experiments.studies.identity import job_name
+from experiments.studies.samples import Sample
+
+SCALES = ("mini", "paper")
+SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
+WHOLE = "whole_collection"
+LAYERS = {"bert-tiny": 2, "electra-base": 12}
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """One job of a grid: its overrides, itself, its name, and the labels of its cells, one for each first stage."""
+
+    overrides: tuple[str, ...]
+    experiment: Experiment
+    name: str
+    labels: tuple[Mapping[str, Any], ...]
+
+
+@cache
+def jobs_of(sweep: str, scale: str) -> tuple[SweepJob, ...]:
+    """The jobs of a sweep's grid with seed 1, checked as a launch checks them."""
+    composition.register()
+    rows = compose_grid([f"+sweeps={sweep}", f"scale={scale}", "seed=1"]).rows
+    return tuple(_job(row.config) for row in rows)
+
+
+@cache
+def table(sweep: str, scale: str) -> PaperTable:
+    """The table that a sweep declares."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    composition.register()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("config", overrides=[f"+sweeps={sweep}", f"scale={scale}"])
+    settings = OmegaConf.to_container(config.table, resolve=True)
+    return table_of(cast(dict[str, Any], settings))
+
+
+def cells_of(sweep: str, scale: str) -> list[Sample]:
+    """The cells that the grid will make: their labels, with one seed, one query and no values."""
+    return [_sample(labels, job) for job in jobs_of(sweep, scale) for labels in job.labels]
+
+
+def layer_cells_of(sweep: str, scale: str) -> list[Sample]:
+    """The probed layers that the grid will make, in the same way."""
+    found = []
+    for job in jobs_of(sweep, scale):
+        if job.experiment.probe.layers is not None:
+            trained = {name: value for name, value in job.labels[0].items() if name != "first_stage"}
+            found += [
+                _sample(trained | {"layer": layer, "pooling": pooling, "candidates": candidates}, job)
+                for layer in range(LAYERS[job.experiment.backbone.name] + 1)
+                for pooling in job.experiment.probe.pooling
+                for candidates in (WHOLE, *job.experiment.first_stage)
+            ]
+    return found
+
+
+def _job(config: Any) -> SweepJob:
+    experiment, plain = composition.check(config), composition.plain(config)
+    collection = cast(Collection, SimpleNamespace(name=plain["data"]["source"].get("name", "apidocs")))
+    labels = {name: value for name, value in labels_of(experiment, plain, collection).items() if name != "seed"}
+    searched = [WHOLE] if experiment.model.kind != "cross_encoder" else []
+    return SweepJob(
+        tuple(config.hydra.overrides.task),
+        experiment,
+        job_name(plain),
+        tuple(labels | {"first_stage": first_stage} for first_stage in (*experiment.first_stage, *searched)),
+    )
+
+
+def _sample(labels: Mapping[str, Any], job: SweepJob) -> Sample:
+    return Sample(labels, (1,), np.zeros((1, 2)), ("q1", "q2"), job.experiment.measures[0], (job.name,))

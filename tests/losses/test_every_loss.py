@@ -1,0 +1,39 @@
+"""Each file of conf/loss, as the config makes it: it is a scalar of any group size, and training on it ranks."""
+
+import inspect
+from collections.abc import Callable
+
+import pytest
+import torch
+from helpers.jobs import ROOT, composed
+from torch import Tensor
+
+from experiments import composition
+
+NAMES = sorted(file.stem for file in (ROOT / "conf" / "loss").glob("*.yaml"))
+WANTED_QN = torch.tensor([[4.0, 0.0, -1.0, 1.0], [6.0, 2.0, 3.0, 1.0]])  # a teacher's scores
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def loss(request: pytest.FixtureRequest) -> Callable[[Tensor], Tensor]:
+    """The loss of some scores, and of a teacher's if it compares with one."""
+    made = composition.make_parts(composition.check(composed(f"loss={request.param}"))).loss
+    if "teacher_QN" not in inspect.signature(made).parameters:
+        return made
+    return lambda scores_QN: made(scores_QN, WANTED_QN[: len(scores_QN), : scores_QN.shape[1]])
+
+
+def test_descending_it_brings_the_positive_to_the_top(loss: Callable[[Tensor], Tensor]):
+    scores_QN = torch.tensor([[0.0, 1.0, 0.5, -1.0], [-1.0, 0.0, 2.0, 0.5]], requires_grad=True)
+    first = loss(scores_QN).item()
+    for _ in range(50):
+        (slope_QN,) = torch.autograd.grad(loss(scores_QN), scores_QN)
+        scores_QN = (scores_QN - slope_QN).detach().requires_grad_()
+    assert loss(scores_QN).item() < first
+    assert (scores_QN[:, :1] > scores_QN[:, 1:]).all()
+
+
+def test_it_is_a_finite_scalar_of_one_negative_and_of_equal_scores(loss: Callable[[Tensor], Tensor]):
+    value = loss(torch.zeros(1, 2))
+    assert value.ndim == 0
+    assert value.isfinite()
