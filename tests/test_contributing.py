@@ -25,12 +25,12 @@ def names_of(path: str) -> dict[str, object]:
 
 
 def test_the_loss_and_its_yaml():
-    hinge = names_of("experiments/losses/hinge.py")["hinge"]
-    # margins of 2 and 0.5 over the positive's 2: terms 0 and 0.5
-    assert hinge(torch.tensor([[2.0, 0.0, 1.5]])).item() == pytest.approx(0.25)
-    settings = yaml.safe_load(SHOWN["conf/loss/hinge.yaml"])
-    assert settings["_target_"] == "experiments.losses.hinge.hinge"
-    assert settings.keys() == yaml.safe_load((ROOT / "conf/loss/lce.yaml").read_text()).keys() | {"margin"}
+    exponential = names_of("experiments/losses/exponential.py")["exponential"]
+    # exp(-log 2) = 1/2 and exp(log 4 - log 2) = 2
+    assert exponential(torch.tensor([[2.0, 1.0, 4.0]]).log()).item() == pytest.approx(1.25)
+    settings = yaml.safe_load(SHOWN["conf/loss/exponential.yaml"])
+    assert settings["_target_"] == "experiments.losses.exponential.exponential"
+    assert settings.keys() == yaml.safe_load((ROOT / "conf/loss/lce.yaml").read_text()).keys() | {"scale"}
 
 
 def test_the_retriever_and_its_yaml(tmp_path: Path):

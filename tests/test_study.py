@@ -173,6 +173,20 @@ def test_a_study_that_ran_is_done(finished: tuple[list[str], Path], capsys: pyte
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_study_that_is_run_again_does_nothing_twice_and_ends_with_its_report(
+    finished: tuple[list[str], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    overrides, folder = finished
+    reported: list[list[str]] = []
+    monkeypatch.setattr("experiments.report.main", lambda arguments: reported.append(arguments) or 0)
+    before = (job(folder, "lce") / "status.json").stat().st_mtime_ns
+    assert study.main(["run", *overrides]) == 0
+    assert capsys.readouterr().out.startswith("2 jobs: 2 done; what is done is skipped\n")
+    assert (job(folder, "lce") / "status.json").stat().st_mtime_ns == before
+    assert reported == [[str(folder)]]
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_job_that_fails_leaves_the_others_done_and_is_mended_when_its_cause_is(
     overrides: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -209,7 +223,7 @@ def test_an_interrupted_job_is_no_failed_one_and_is_rerun(overrides: list[str], 
     folder = tmp_path / "outputs" / "both"
     with pytest.MonkeyPatch.context() as patch:
         broken(patch, "bce", KeyboardInterrupt())
-        assert study.main(["run", "--no-report", *overrides, *BOTH]) == 1
+        assert study.main(["run", "--no-report", *overrides, *BOTH]) == 130
     assert states(folder)["bce"] == "interrupted"
     assert study.main(["rerun-failed", *overrides, *BOTH]) == 0
     assert states(folder)["bce"] == "done"

@@ -10,7 +10,7 @@ from experiments.studies.labels import name_points
 from experiments.studies.lines import Line, handle, looks_of, marked, word_of
 from experiments.studies.picture import Picture
 from experiments.studies.plots import ends_of, picture_name
-from experiments.studies.style import FAINT, framed, grid, set_amounts, set_shares
+from experiments.studies.style import FAINT, cut, framed, grid, set_amounts, set_bounds
 from experiments.studies.table import reference_of, results_of
 from experiments.studies.words import heading, proper_name
 
@@ -55,7 +55,9 @@ def _picture(
     results = [result for _, result in known]
     points = [(cost, result.mean) for cost, result in known]
     title = f"{heading(block)}: quality against cost"
+    heights = [block.first_stage_mean, *(result.mean for result in results)]
     explanation = _explained(findings, block, key, len(points))
+    explanation += cut(heights, [end for result in results for end in ends_of(result)])
     lines = [
         Line({"loss": str(one.cell.labels["loss"])}, [x], [y]) for (x, y), one in zip(points, results, strict=True)
     ]
@@ -72,7 +74,7 @@ def _picture(
     axes.plot(*zip(*best, strict=True), color=FAINT, linewidth=1, drawstyle="steps-post", zorder=1)
     axes.axhline(block.first_stage_mean, color=FAINT, linewidth=1, dashes=(5, 3), zorder=1)
     axes.margins(x=0.08)
-    set_shares(axes)
+    set_bounds(axes, heights)
     set_amounts(axes, COSTS[key])
     axes.set_ylabel(findings.measure)
     shown = range(len(points)) if len(points) <= NAMED else front(points)

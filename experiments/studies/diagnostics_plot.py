@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.studies.lines import FEW, Line, Look, draw_course, draw_line, handle, looks_of, panels_of
 from experiments.studies.picture import Picture
-from experiments.studies.style import Frame, framed, grid, panel_titles, set_counts
+from experiments.studies.style import WIDTH, Frame, framed, grid, panel_titles, set_counts, set_shares
 from experiments.studies.training_curves import Training, count_ticks, courses, known, seeds_of, trainings_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ DIAGNOSTICS = {
     "margin": "margin",
     "positive_on_top": "positive\non top",
 }
+SHARES = ("hardest_share", "saturated_bce", "positive_on_top")
+NAME_AT = 0.58  # inches left of the axes, the middle of a diagnostic's name
 EXPLAINED = (
     "Effective negatives: exp(entropy) of the softmax over a group's negatives. Share of the hardest: of the gradient "
     "that LCE has on them. Saturated: pairs with a BCE gradient below .01. Margin: positive less mean negative. "
@@ -63,7 +65,7 @@ def _grids(
         handles = [handle(word, look, markers=False) for word, look in told.items() if word]
         frame = framed(named, explanation, 0.55 + 1.0 * len(found), handles)
         grids = frame.figure.subplots(len(found), len(chunk), sharex=True, sharey="row", squeeze=False)
-        frame.place(titles=panel_titles(grids[:1], [panel.title for panel in chunk]))
+        frame.place(titles=panel_titles(grids[:1], [panel.title for panel in chunk]), left=0.9)
         frame.figure.subplots_adjust(hspace=0.22, wspace=0.08)
         for row, lines in zip(grids, found.values(), strict=True):
             by_label = {line.label: line for line in lines}
@@ -76,7 +78,9 @@ def _grids(
         for row, word in zip(grids, found, strict=True):
             row[0].set_ylabel(DIAGNOSTICS[word], size=8)
             row[0].locator_params(axis="y", nbins=3)
-        frame.figure.align_ylabels(grids[:, 0])
+            row[0].yaxis.set_label_coords(-NAME_AT / (row[0].get_position().width * WIDTH), 0.5)
+            if word in SHARES:
+                set_shares(row[0])
         pictures.append(Picture(f"{name}{part}", "diagnostics", named, explanation, frame.figure, frame.heading))
     return pictures
 
@@ -129,10 +133,12 @@ def _summary(
     frame.figure.subplots_adjust(hspace=0.42, wspace=0.32)
     for axes in list(grids.flat)[len(lines) :]:
         axes.remove()
-    for index, (axes, some) in enumerate(zip(grids.flat, lines.values(), strict=False)):
+    for index, (axes, (word, some)) in enumerate(zip(grids.flat, lines.items(), strict=False)):
         grid(axes)
         for line in some:
             draw_line(axes, line, looks[line.label])
+        if word in SHARES:
+            set_shares(axes)
         set_counts(axes, counts, 0.35)
         axes.set_xlabel("n" if index + SUMMED >= len(lines) else "")
     return frame

@@ -13,8 +13,8 @@ GAP = 0.055  # least distance between two labels, as a share of the height of th
 # The line from the left end of a label to its point.
 LEADER = {"arrowstyle": "-", "linewidth": 0.6, "alpha": 0.5, "shrinkA": 1, "shrinkB": 4, "relpos": (0, 0.5)}
 LETTER = (0.56, 1.15)  # width and height of a letter of DejaVu Sans, as a share of the size of the type
-# Where a name may stand beside its point, best first: direction in x and in y.
-SIDES = ((1, 0), (0, 1), (1, 1), (0, -1), (1, -1), (-1, 0), (-1, 1), (-1, -1))
+# Where a name may stand beside its point, best first: direction in x and in y. Bars and lines go straight.
+SIDES = ((1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
 
 Box = tuple[float, float, float, float]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from experiments.studies.labels import Label, write_labels
 from experiments.studies.lines import LIMIT, Line, Look, Panel, handle, looks_of, panels_of
-from experiments.studies.style import FAINT, Frame, framed, grid, panel_titles, set_shares
+from experiments.studies.style import FAINT, Frame, framed, grid, panel_titles, set_bounds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,7 +82,7 @@ def draw_chart(chart: Chart, lines: Sequence[Line], losses: Sequence[str], draw:
         axes.set_xlabel(axes.get_xlabel() if index + across >= len(panels) else "")
         axes.tick_params(labelbottom=index + across >= len(panels))
     for axes in frame.figure.axes:
-        _set_range(axes, chart)
+        _set_range(axes, chart, lines)
     return frame
 
 
@@ -91,7 +91,7 @@ def _single(chart: Chart, panel: Panel, looks: dict[int, Look], draw: Draw) -> F
     axes = frame.figure.subplots()
     ends = _fill(axes, chart, panel.lines, looks, draw)
     axes.set_ylabel(chart.measure)
-    _set_range(axes, chart)
+    _set_range(axes, chart, panel.lines)
     named = [
         Label(line.label, looks[id(line)].colour, *end)
         for line, end in zip(panel.lines, ends, strict=True)
@@ -113,9 +113,15 @@ def _fill(
     return ends
 
 
-def _set_range(axes: "Axes", chart: Chart) -> None:
+def drawn_values(lines: Sequence[Line], levels: Sequence[Level]) -> list[float]:
+    """The heights of all points, published ones too, and levels."""
+    points = [value for line in lines for value in (*line.y, *(y for _, y in line.published))]
+    return [*points, *(value for line in lines for _, y in line.single for value in y), *(one.value for one in levels)]
+
+
+def _set_range(axes: "Axes", chart: Chart, lines: Sequence[Line]) -> None:
     """Once all lines that share the axis are drawn: what is set is no longer fitted to them."""
     if chart.share:
-        set_shares(axes)
+        set_bounds(axes, drawn_values(lines, chart.levels))
     if chart.bottom:
         axes.set_ylim(bottom=0)

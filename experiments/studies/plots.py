@@ -1,6 +1,6 @@
 """The measure over the number of negatives and over the pairs that a training saw, a picture a first stage.
 
-Points that share an n are set side by side, so that their bars do not hide each other.
+Points that share a place are set side by side, so that their bars do not hide each other.
 """
 
 import math
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from experiments.studies.cells import Block, Cell
 from experiments.studies.labels import name_points
 from experiments.studies.lines import Line, Look, draw_line, panels_of
-from experiments.studies.panels import Chart, Level, draw_chart
+from experiments.studies.panels import Chart, Level, draw_chart, drawn_values
 from experiments.studies.picture import Picture
-from experiments.studies.style import INK, set_amounts, set_counts
+from experiments.studies.style import INK, cut, set_amounts, set_counts
 from experiments.studies.table import reference_of, results_of
 from experiments.studies.words import heading, proper_name
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from experiments.studies.findings import Findings, Result
 
 MARGIN = 0.35  # free space left and right of the points, in doublings of n
-DODGE = 0.014  # distance between two points of the same n, as a share of the width of the axes
+DODGE = 0.014  # distance between two points of the same n or pairs, as a share of the width of the axes
 APART = 1.05  # how many times as many pairs as another a training must have seen for them to make an axis
 
 
@@ -136,8 +136,13 @@ def _by_negatives(findings: "Findings", block: Block, losses: Sequence[str]) -> 
 
 
 def _by_pairs(findings: "Findings", block: Block, lines: Sequence[Line], losses: Sequence[str]) -> Picture:
+    places = [x for line in lines for x in line.x]
+    span = max(places) / min(places)
+
     def draw(axes: "Axes", some: Sequence[Line], looks: Sequence[Look]) -> list[tuple[float, float]]:
-        ends = [draw_line(axes, line, look) for line, look in zip(some, looks, strict=True)]
+        step, middle = span**DODGE, (len(some) - 1) / 2
+        drawn = enumerate(zip(some, looks, strict=True))
+        ends = [draw_line(axes, line, look, factor=step ** (index - middle)) for index, (line, look) in drawn]
         set_amounts(axes, "pairs seen in training")
         return ends
 
@@ -193,4 +198,5 @@ def explained(findings: "Findings", block: Block, lines: Sequence[Line]) -> str:
     ]
     if any(line.published for line in lines) and findings.table is not None:
         sentences.append(f"Hollow, dotted: as published ({findings.table.source.rstrip('.')}).")
-    return " ".join(sentences)
+    ends = [end for line in lines for end in (*line.low, *line.high)]
+    return " ".join(sentences) + cut(drawn_values(lines, _levels(findings, block)), ends)

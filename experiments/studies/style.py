@@ -31,6 +31,7 @@ PANEL_LETTERS = 80  # of the titles of panels side by side
 LEGEND_LINE = 0.2  # inches that a line of a legend takes
 LETTERS = 112  # of a line of the explanation, on the usual width
 LEGEND_LETTERS = 104  # of a line of a legend, marks included
+LEAST_ROOM = 0.06  # of a measure or a share
 HEADING = "heading"  # marks what a page writes itself, as text
 STYLE: dict[Any, Any] = {
     "font.size": 9,
@@ -56,14 +57,14 @@ class Frame:
     heading: float
     header: float
 
-    def place(self, widest: int = 0, titles: float = 0.0) -> None:
-        """Set the axes below the header, with room at the right for labels of ``widest`` letters and above for the
-        ``titles`` of panels, in inches.
+    def place(self, widest: int = 0, titles: float = 0.0, left: float = LEFT) -> None:
+        """Set the axes below the header, with room at the right for labels of ``widest`` letters, above for the
+        ``titles`` of panels and ``left`` of them, in inches.
         """
         width, height = self.figure.get_size_inches()
         right = max(0.45, 0.95 - 0.0122 * WIDTH / width * widest) if widest else 1 - 0.15 / width
         top = 1 - (self.header + titles) / height
-        self.figure.subplots_adjust(left=LEFT / width, right=right, bottom=BOTTOM / height, top=top)
+        self.figure.subplots_adjust(left=left / width, right=right, bottom=BOTTOM / height, top=top)
 
     def write_legend(self, handles: Sequence[Any]) -> None:
         """Names with their marks, in the lines that the header has for them."""
@@ -151,10 +152,30 @@ def panel_titles(grids: Any, titles: Sequence[str]) -> float:
     return PANEL_LINE * most + 0.04
 
 
-def set_shares(axes: "Axes") -> None:
-    """Cut the y axis of a measure to where it can be: bars may reach beyond."""
+def bounds(values: Sequence[float]) -> tuple[float, float]:
+    """How far the y axis of a measure reaches at most, given its points and levels: as far again at both sides, and
+    not beyond 0 and 1. Of two seeds intervals can be so wide that they would press all points into one line.
+    """
+    room = max(max(values) - min(values), LEAST_ROOM)
+    return max(0.0, min(values) - room), min(1.0, max(values) + room)
+
+
+def cut(values: Sequence[float], ends: Sequence[float]) -> str:
+    """A sentence if bars' ends lie beyond the bounds."""
+    low, high = bounds(values)
+    return " Bars that leave the picture are cut off." if any(end < low or end > high for end in ends) else ""
+
+
+def set_bounds(axes: "Axes", values: Sequence[float]) -> None:
+    """Cut the y axis off at the bounds."""
     low, high = axes.get_ylim()
-    axes.set_ylim(max(0.0, low), min(1.0, high))
+    lowest, highest = bounds(values)
+    axes.set_ylim(max(low, lowest), min(high, highest))
+
+
+def set_shares(axes: "Axes") -> None:
+    """A y axis of shares: from 0, and not of none only."""
+    axes.set_ylim(0, max(axes.get_ylim()[1], LEAST_ROOM))
 
 
 def grid(axes: "Axes") -> None:
