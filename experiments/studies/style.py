@@ -175,7 +175,7 @@ def set_bounds(axes: "Axes", values: Sequence[float]) -> None:
 
 def set_shares(axes: "Axes") -> None:
     """A y axis of shares: from 0, and not of none only."""
-    axes.set_ylim(0, max(axes.get_ylim()[1], LEAST_ROOM))
+    axes.set_ylim(0, max(1.06 * axes.get_ylim()[1], LEAST_ROOM))
 
 
 def grid(axes: "Axes") -> None:

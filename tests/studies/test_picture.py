@@ -9,7 +9,7 @@ import matplotlib.image
 import pytest
 
 from experiments.studies.picture import Picture, style_on_page, svg, write_pictures
-from experiments.studies.style import BLACK, COLOURS, RAMP, amount, framed
+from experiments.studies.style import BLACK, COLOURS, RAMP, amount, bounds, cut, framed
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -123,3 +123,14 @@ def test_a_colour_keeps_its_opacity_where_it_follows_the_page() -> None:
 )
 def test_amounts_are_short(value: float, text: str) -> None:
     assert amount(value) == text
+
+
+def test_an_axis_reaches_as_far_beyond_its_points_as_they_span_and_not_beyond_0_and_1() -> None:
+    assert bounds([0.4, 0.5]) == pytest.approx((0.3, 0.6))
+    assert bounds([0.5]) == pytest.approx((0.44, 0.56))
+    assert bounds([0.1, 0.9]) == (0.0, 1.0)
+
+
+def test_only_bars_that_are_cut_off_are_said_to_be() -> None:
+    assert cut([0.4, 0.5], [0.35, 0.55, float("nan")]) == ""
+    assert cut([0.4, 0.5], [0.25, 0.55]) == " Bars that leave the picture are cut off."
