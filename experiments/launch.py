@@ -138,7 +138,8 @@ class Checks(Callback):
         if gate is not None:
             rows = [row for row, name in zip(rows, names, strict=True) if gate.refusal(name) is None]
         check_jobs({row.where: row.config for row in rows})
-        write_json(Path(str(config.outputs)) / str(config.study) / GRID, names)
+        if gate is None or not gate.narrows:
+            write_json(Path(str(config.outputs)) / str(config.study) / GRID, names)
 
 
 def _keep_table(config: DictConfig) -> None:

@@ -11,7 +11,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from experiments import composition
 from experiments.studies.identity import job_name
-from experiments.studies.wandb_sweeps import FOLDERS, axes_of, files, text_of, wandb_sweep
+from experiments.wandb_sweeps import FOLDERS, axes_of, files, text_of, wandb_sweep
 
 GRID = {"sample": ["small"], "loss": ["bce", "lce"], "seed": ["1", "2"]}
 
@@ -78,7 +78,7 @@ def test_a_file_reads_back_as_what_was_written(tmp_path):
 
 
 def test_the_files_are_what_the_grids_make_of_them():
-    """Otherwise: ``python -m experiments.studies.wandb_sweeps``."""
+    """Otherwise: ``python -m experiments.wandb_sweeps``."""
     wanted = files()
     assert {path for folder in FOLDERS.values() for path in folder.glob("*.yaml")} == set(wanted)
     assert [path.name for path, text in wanted.items() if path.read_text(encoding="utf-8") != text] == []

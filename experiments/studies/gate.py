@@ -47,6 +47,11 @@ class Gate:
         folder = str(self.folder).replace("\\", "\\\\").replace("'", "\\'")
         return f"++hydra.job.env_set.{GATE}='{folder}'"
 
+    @property
+    def narrows(self) -> bool:
+        """Whether only some of the launch's jobs may start."""
+        return (self.folder / _ONLY).exists()
+
     def refusal(self, job: str) -> str | None:
         """Why the job of that name may not start now; None if it may."""
         if not self.folder.is_dir():

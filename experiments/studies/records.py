@@ -110,11 +110,13 @@ def read_study(folder: Path) -> list[Job]:
     if not jobs:
         raise ExperimentError(f"{folder} holds no job (no folder in it has a {STATUS}): run the study first")
     began = {job.name for job in jobs}
-    missing = [Job(folder / name, MISSING) for name in _grid(folder / GRID) if name not in began]
+    missing = [Job(folder / name, MISSING) for name in last_launch(folder) if name not in began]
     return sorted([*jobs, *missing], key=lambda job: job.name)
 
 
-def _grid(path: Path) -> list[str]:
+def last_launch(study: Path) -> list[str]:
+    """The names of the jobs of a study's last launch, whether they began or not; none if it was not a multirun."""
+    path = study / GRID
     return [str(name) for name in _json(path)] if path.is_file() else []
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from experiments.errors import ExperimentError
+from experiments.errors import ExperimentError, why
 from experiments.store import write_json
-from experiments.studies.records import FINISHED, STATUS, UNREADABLE
+from experiments.studies.history import FILE
+from experiments.studies.records import FINISHED, MISSING, STATUS, UNREADABLE, last_launch
 
-DONE, RUNNING, INTERRUPTED, FAILED, MISSING = "done", "running", "interrupted", "failed", "missing"
+DONE, RUNNING, INTERRUPTED, FAILED = "done", "running", "interrupted", "failed"
 STATES = (DONE, RUNNING, INTERRUPTED, FAILED, MISSING, UNREADABLE)
-HISTORY = "history.tsv"
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,19 @@ def state_of(folder: Path) -> State:
         word, why = (INTERRUPTED, None) if why == "interrupted" else (FAILED, why)
     else:
         return State(UNREADABLE, f"{STATUS} has the state {word!r}")
-    step, groups = _progress(folder / HISTORY)
+    step, groups = _progress(folder / FILE)
     return State(word, why, _time(status.get("started")), int(status.get("attempts", 1)), step, groups)
 
 
 def job_folders(study: Path) -> list[Path]:
-    """The folders of the jobs of a study that ever began, by name.
+    """The folders of the jobs of a study, by name: those that ever began and those of its last launch.
 
     Raises:
         ExperimentError: there is no such study, or no job in it.
     """
     if not study.is_dir():
         raise ExperimentError(f"there is no folder {study}: name the folder of a study, such as outputs/quickstart")
-    found = sorted(path.parent for path in study.glob(f"*/{STATUS}"))
+    found = sorted({*(path.parent for path in study.glob(f"*/{STATUS}")), *(study / one for one in last_launch(study))})
     if not found:
         raise ExperimentError(f"no job has begun in {study}: name the folder of a study, such as outputs/quickstart")
     return found
@@ -89,10 +89,8 @@ def note_failure(folder: Path, error: BaseException) -> None:
     before = state_of(folder)
     if before.word != MISSING and (before.word, before.attempts) != (FAILED, 0):
         return
-    said = _first_line(error) or ""
-    kind = "" if isinstance(error, ExperimentError) else type(error).__name__
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    status = {"state": "failed", "error": ": ".join(part for part in (kind, said) if part), "seconds": 0.0}
+    status = {"state": "failed", "error": why(error), "seconds": 0.0}
     write_json(folder / STATUS, {**status, "updated": now, "attempts": 0, "started": now})
 
 

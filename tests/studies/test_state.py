@@ -83,6 +83,15 @@ def test_the_jobs_of_a_study_are_the_folders_with_a_status(tmp_path: Path):
     assert [one.name for one in job_folders(tmp_path)] == ["a", "b"]
 
 
+def test_the_jobs_of_a_study_are_those_that_began_and_those_of_the_last_launch(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "status.json").write_text('{"state": "failed"}')
+    (tmp_path / "grid.json").write_text('["c", "a"]')
+    folders = job_folders(tmp_path)
+    assert [one.name for one in folders] == ["a", "b", "c"]
+    assert state_of(folders[0]).word == "missing"
+
+
 def test_a_folder_that_is_no_study_is_refused(tmp_path: Path):
     with pytest.raises(ExperimentError, match="there is no folder"):
         job_folders(tmp_path / "quikstart")

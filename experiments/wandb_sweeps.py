@@ -1,6 +1,6 @@
 """The grids of ``sweeps/`` as W&B sweeps: the same jobs, handed out one by one to the agents of many machines.
 
-``python -m experiments.studies.wandb_sweeps`` writes ``sweeps/wandb/<name>.yaml`` at scale=mini and
+``python -m experiments.wandb_sweeps`` writes ``sweeps/wandb/<name>.yaml`` at scale=mini and
 ``sweeps/wandb/paper/<name>.yaml`` at scale=paper. ``wandb sweep sweeps/wandb/quickstart.yaml`` registers one, and
 ``wandb agent`` on each machine calls ``experiments.train`` with one value of each parameter; ``hydra.mode=RUN`` makes
 one job of the sweep's file. A job has the same name and folder whoever launches it.
@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-SWEEPS = Path(__file__).parents[2] / "sweeps"
+SWEEPS = Path(__file__).parents[1] / "sweeps"
 FOLDERS = {"mini": SWEEPS / "wandb", "paper": SWEEPS / "wandb" / "paper"}
 WIDTH = 120  # columns of a file
 
@@ -57,7 +57,7 @@ def text_of(sweep: str, settings: Mapping[str, Any], path: Path) -> str:
     """The file of a W&B sweep. ``path``: where it lies, below the repository's root."""
     return (
         f"# sweeps/{sweep}.yaml as a W&B sweep: wandb sweep {path.as_posix()}, then wandb agent on each machine.\n"
-        f"# Made of that file by python -m experiments.studies.wandb_sweeps; change that file, not this one.\n"
+        f"# Made of that file by python -m experiments.wandb_sweeps; change that file, not this one.\n"
         + yaml.safe_dump(dict(settings), sort_keys=False, default_flow_style=None, width=WIDTH, allow_unicode=True)
     )
 
