@@ -25,7 +25,7 @@ from experiments.studies.devices import gpu_of_its_own
 from experiments.studies.gate import Gate
 from experiments.studies.identity import job_name
 from experiments.studies.records import GRID, TABLE
-from experiments.studies.state import note_failure
+from experiments.studies.state import DONE, note_failure, state_of
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,8 @@ def train_before(parent: Experiment, key: str, job: str, chain: tuple[str, ...] 
     folder = Path(experiment.outputs) / experiment.study / job_name(config)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        log.info("%s: %s is trained first, unless it is there already: %s", key, experiment.model.kind, folder)
+        if state_of(folder).word != DONE:
+            log.info("%s: %s is trained first: %s", key, experiment.model.kind, folder)
         run_with_needs(experiment, config, experiment.model.kind, (*chain, job))
     return folder / "model"
 

@@ -6,7 +6,7 @@ from experiments.schema.table import PaperTable, Published
 from experiments.studies.claims import Verdict
 from experiments.studies.findings import Findings, Result
 from experiments.studies.sheet import Sheet
-from experiments.studies.words import interval, p_value, signed, word
+from experiments.studies.words import p_value, signed, word
 
 # How a published value is marked; the primary ones, read where their authors put them, are not.
 MARKS = {"primary": "", "second-hand": " (second-hand)", "unknown": "unknown"}
@@ -87,13 +87,9 @@ def order_agreement(findings: Findings) -> str | None:
 
 
 def claims_sheet(verdicts: Sequence[Verdict]) -> Sheet | None:
-    """A row a claim; None without any."""
+    """A row a claim, with its verdict in words; None without any."""
     if not verdicts:
         return None
-    rows = []
-    for verdict in verdicts:
-        estimate = verdict.estimate
-        found = "-" if estimate is None else f"{signed(estimate.mean)} {interval(estimate.low, estimate.high)}"
-        rows.append((verdict.claim.says, verdict.state, found, verdict.needs))
-    columns = ("claim", "verdict", "difference", "in words")
-    return Sheet("Claims", columns, tuple(rows), frozenset(columns), caption=CLAIMS_EXPLAINED)
+    rows = tuple((verdict.claim.says, verdict.state, verdict.needs) for verdict in verdicts)
+    columns = ("claim", "verdict", "difference, and what it would take")
+    return Sheet("Claims", columns, rows, frozenset(columns), caption=CLAIMS_EXPLAINED)

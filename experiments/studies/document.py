@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.studies.beside import beside_sheet, claims_sheet
+from experiments.studies.beside import CLAIMS_EXPLAINED, beside_sheet, claims_sheet
 from experiments.studies.findings import Findings
 from experiments.studies.layers import layer_sheets
 from experiments.studies.matrix import matrix_sheets
@@ -15,17 +15,18 @@ from experiments.studies.words import plural
 
 
 def sheets_of(findings: Findings, full: bool = False) -> list[Sheet]:
-    """All tables of a study. ``full``: with columns that a terminal has no room for."""
+    """All tables of a study. ``full``: with columns that a terminal has no room for, and the claims."""
     sheets = [block_sheet(findings, block, full) for block in findings.blocks]
     sheets += matrix_sheets(findings.blocks)
     sheets += layer_sheets(findings.jobs)
-    further = (beside_sheet(findings), claims_sheet(findings.verdicts))
+    further = (beside_sheet(findings), claims_sheet(findings.verdicts) if full else None)
     return sheets + [sheet for sheet in further if sheet is not None]
 
 
 def print_findings(findings: Findings, console: Console) -> None:
     """Print the tables, how to read them, and the jobs that are not in them."""
     print_sheets(sheets_of(findings), console)
+    _print_claims(findings, console)
     listing = Table.grid(padding=(0, 2, 0, 0))
     for term, meaning in legend(findings):
         listing.add_row(Text(term, style="dim"), Text(meaning, style="dim"))
@@ -36,6 +37,18 @@ def print_findings(findings: Findings, console: Console) -> None:
         for name, state, why in missing:
             listing.add_row(Text(name), Text(state, style="red" if state in ("failed", UNREADABLE) else ""), Text(why))
         console.print(listing)
+
+
+def _print_claims(findings: Findings, console: Console) -> None:
+    """The claims as a list, whose sentences a table of columns would tear apart."""
+    if not findings.verdicts:
+        return
+    console.print(Text("Claims\n", style="bold"))
+    listing = Table.grid(padding=(0, 2, 1, 0))
+    for verdict in findings.verdicts:
+        listing.add_row(Text(verdict.state), Text(f"{verdict.claim.says}\n{verdict.needs}"))
+    console.print(listing)
+    console.print(Text(f"{CLAIMS_EXPLAINED}\n"))
 
 
 def markdown(findings: Findings) -> str:

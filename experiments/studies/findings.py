@@ -129,7 +129,7 @@ def _results(
     rows: list[tuple[Block, Cell, Sample, Comparison | None]] = []
     for block, cells in placed:
         found = _reference(cells, table)
-        reference[block.data, block.first_stage] = block.reference if found is None else _words(found[1], table)
+        reference[block.data, block.first_stage] = _reference_words(block, cells, found, table)
         for cell, sample in cells:
             if found is None:
                 against: Any = (block.first_stage_Q[np.newaxis], None)
@@ -161,10 +161,20 @@ def _reference(cells: Sequence[tuple[Cell, Sample]], table: PaperTable | None) -
     return None
 
 
-def _words(sample: Sample, table: PaperTable | None) -> str:
-    """The reference in words: its labels."""
-    named = table.reference if table is not None else {}
-    return ", ".join(f"{label} {sample.labels[label]}" for label in named if label != "first_stage")
+def _reference_words(
+    block: Block,
+    cells: Sequence[tuple[Cell, Sample]],
+    found: tuple[Cell, Sample] | None,
+    table: PaperTable | None,
+) -> str:
+    return block.reference if found is None else _words(found[1], [sample for _, sample in cells], table)
+
+
+def _words(sample: Sample, others: Sequence[Sample], table: PaperTable | None) -> str:
+    """The reference in words: those of its labels in which other cells of the block differ."""
+    named = [label for label in (table.reference if table is not None else {}) if label != "first_stage"]
+    varying = [label for label in named if any(one.labels.get(label) != sample.labels.get(label) for one in others)]
+    return ", ".join(f"{label} {sample.labels[label]}" for label in varying or named)
 
 
 def _published(sample: Sample, table: PaperTable | None) -> Published | None:

@@ -33,6 +33,12 @@ def reference_of(findings: Findings, block: Block) -> str:
     return proper_name(findings.reference[block.data, block.first_stage])
 
 
+def versus(findings: Findings, block: Block) -> str:
+    """The column of differences: ``vs BM25``, or where a cell is the reference ``vs reference``."""
+    found = findings.reference[block.data, block.first_stage]
+    return f"vs {proper_name(found)}" if found == block.reference else "vs reference"
+
+
 def block_sheet(findings: Findings, block: Block, full: bool = False) -> Sheet:
     """A block as a table. ``full``: with p values and win/tie/loss counts, which a terminal has no room for."""
     columns = _columns(findings, block, full)
@@ -57,12 +63,12 @@ def _columns(findings: Findings, block: Block, full: bool) -> list[str]:
     spread = ["sd"] if block.seed_counts[-1] > 1 else []
     seeds = ["seeds"] if len(block.seed_counts) > 1 else []
     counts = ["p", "win/tie/loss"] if full else []
-    versus = [f"vs {reference_of(findings, block)}", "95 % interval"]
-    return ["loss", "n", *block.axes, block.measure, *spread, *seeds, *versus, *counts, "pairs", "seconds"]
+    against = [versus(findings, block), "95 % interval"]
+    return ["loss", "n", *block.axes, block.measure, *spread, *seeds, *against, *counts, "pairs", "seconds"]
 
 
 def _row(result: Result, block: Block, findings: Findings, columns: Sequence[str]) -> list[str]:
-    cell, versus = result.cell, result.comparison
+    cell, found = result.cell, result.comparison
     texts = {
         "loss": word(cell.labels.get("loss")),
         "n": word(cell.labels.get("negatives")),
@@ -70,12 +76,10 @@ def _row(result: Result, block: Block, findings: Findings, columns: Sequence[str
         block.measure: f"{cell.mean:.3f}",
         "sd": "-" if cell.sd is None else f"{cell.sd:.3f}",
         "seeds": str(len(cell.jobs)),
-        f"vs {reference_of(findings, block)}": "reference"
-        if versus is None
-        else f"{signed(versus.mean)} {_mark(versus)}",
-        "95 % interval": "" if versus is None else interval(versus.low, versus.high),
-        "p": "" if versus is None else p_value(result.p_holm),
-        "win/tie/loss": "" if versus is None else f"{versus.wins}/{versus.ties}/{versus.losses}",
+        versus(findings, block): "reference" if found is None else f"{signed(found.mean)} {_mark(found)}",
+        "95 % interval": "" if found is None else interval(found.low, found.high),
+        "p": "" if found is None else p_value(result.p_holm),
+        "win/tie/loss": "" if found is None else f"{found.wins}/{found.ties}/{found.losses}",
         "pairs": count(cell.compute("pairs")),
         "seconds": count(cell.compute("seconds")),
     }
@@ -88,6 +92,8 @@ def caption(findings: Findings, block: Block) -> str:
     if block.constants:
         constants = ", ".join(f"{name} {word(value)}" for name, value in block.constants.items())
         sentences.append(f"All rows: {constants}.")
+    if versus(findings, block) == "vs reference":
+        sentences.append(f"Reference: {reference_of(findings, block)}.")
     least = sorted(one.comparison.detectable for one in results_of(findings, block) if one.comparison is not None)
     if least:
         span = f"{least[0]:.3f}" if f"{least[0]:.3f}" == f"{least[-1]:.3f}" else f"{least[0]:.3f} to {least[-1]:.3f}"
@@ -102,13 +108,13 @@ def legend(findings: Findings) -> list[tuple[str, str]]:
     several = any(block.seed_counts[-1] > 1 for block in findings.blocks)
     single = any(block.seed_counts[0] == 1 for block in findings.blocks)
     spread = [("sd", "standard deviation over seeds of the mean over queries")] if several else []
-    versus = dict.fromkeys(f"vs {reference_of(findings, block)}" for block in findings.blocks)
+    against = dict.fromkeys(versus(findings, block) for block in findings.blocks)
     over = "queries and seeds" if several else "queries"
     alone = "; with one seed over queries alone, which says nothing of other seeds" if single else ""
     return [
         ("n", "negatives a query"),
         *spread,
-        (", ".join(versus), "difference to it, query by query" + (", seeds averaged" if several else "")),
+        (", ".join(against), "difference to it, query by query" + (", seeds averaged" if several else "")),
         ("95 % interval", f"of that difference over {over}{alone}; not corrected for the number of rows"),
         (MARK, "the interval excludes 0"),
         ("p", "of no difference, corrected for all rows of the study (Holm)"),
@@ -154,7 +160,7 @@ def csv_text(findings: Findings) -> str:
 
 
 def _figures(result: Result) -> dict[str, object]:
-    cell, versus, published = result.cell, result.comparison, result.published
+    cell, found, published = result.cell, result.comparison, result.published
     own: dict[str, object] = {
         "seeds": len(cell.jobs),
         "value": cell.mean,
@@ -167,14 +173,14 @@ def _figures(result: Result) -> dict[str, object]:
         "seconds": cell.compute("seconds"),
         "jobs": " ".join(job.name for job in cell.jobs),
     }
-    if versus is None:
+    if found is None:
         return own
     measured = ("low", "high", "p", "p_t", "p_permutation", "wins", "ties", "losses", "detectable")
-    excludes = str(_excludes_zero(versus)).lower()
+    excludes = str(_excludes_zero(found)).lower()
     return {
         **own,
-        **{name: getattr(versus, name) for name in measured},
-        "difference": versus.mean,
+        **{name: getattr(found, name) for name in measured},
+        "difference": found.mean,
         "excludes_zero": excludes,
     }
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +37,7 @@ def isolated_wandb(home: Path, **environment: str) -> Iterator[pytest.MonkeyPatc
         home: an existing folder that stands for the home folder and the working directory.
         environment: variables to set on top, such as WANDB_API_KEY.
     """
-    wandb.teardown()
+    end_service()
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("WANDB_", "XDG_"))]:
             patch.delenv(name)
@@ -46,8 +47,21 @@ def isolated_wandb(home: Path, **environment: str) -> Iterator[pytest.MonkeyPatc
         patch.setattr(connection, "_server", connection._Server())
         wbauth.unauthenticate_session(update_settings=False)
         yield patch
-        wandb.teardown()
+        end_service()
         wbauth.unauthenticate_session(update_settings=False)
+
+
+def end_service() -> None:
+    """End W&B's service process. One that still asks a server which does not answer sometimes misses the word, and W&B
+    then waits for it for ever (seen with 0.31): after ten seconds it is killed.
+    """
+    own = ["pkill", "-KILL", "-P", str(os.getpid()), "wandb-core"]
+    late = threading.Timer(10, lambda: subprocess.run(own, check=False))
+    late.start()
+    try:
+        wandb.teardown()
+    finally:
+        late.cancel()
 
 
 def read_offline_runs(study_folder: Path) -> list[dict[str, Any]]:

@@ -146,7 +146,7 @@ def training(tmp_path: Path, cross: str, steps: int, resume: Path | None = None)
     trainer = pl.Trainer(
         accelerator="cpu", max_steps=steps, max_epochs=-1, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False,
-        val_check_interval=2, check_val_every_n_epoch=None,
+        val_check_interval=2, check_val_every_n_epoch=None, log_every_n_steps=1,
     )  # fmt: skip
     trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=False)
     assert {"train/loss", "train/distil_loss", "train/align_loss", "dev/RR@10"} <= set(trainer.callback_metrics)

@@ -106,7 +106,8 @@ def test_cells_are_compared_with_the_one_that_the_study_s_table_names(tmp_path: 
     write_job(tmp_path, "b", EVERYWHERE_BETTER)
     (tmp_path / "table.yaml").write_text("{title: t, source: s, reference: {negatives: 1}}")
     sheet = sheet_of(tmp_path)
-    assert sheet.columns[3] == "vs negatives 1"
+    assert sheet.columns[3] == "vs reference"
+    assert "Reference: negatives 1." in sheet.caption
     assert [row[3] for row in sheet.rows] == ["", "reference", "+0.250 *"]
 
 
