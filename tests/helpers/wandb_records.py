@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -55,13 +56,19 @@ def end_service() -> None:
     """End W&B's service process. One that still asks a server which does not answer sometimes misses the word, and W&B
     then waits for it for ever (seen with 0.31): after ten seconds it is killed.
     """
-    own = ["pkill", "-KILL", "-P", str(os.getpid()), "wandb-core"]
-    late = threading.Timer(10, lambda: subprocess.run(own, check=False))
+    late = threading.Timer(10, _kill_service)
     late.start()
     try:
         wandb.teardown()
+    except SystemExit as ended:  # with the exit code of a service that did not end well
+        if ended.code != -signal.SIGKILL:
+            raise
     finally:
         late.cancel()
+
+
+def _kill_service() -> None:
+    subprocess.run(["pkill", "-KILL", "-P", str(os.getpid()), "wandb-core"], check=False)
 
 
 def read_offline_runs(study_folder: Path) -> list[dict[str, Any]]:
