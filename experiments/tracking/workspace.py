@@ -153,8 +153,9 @@ def save_workspace(spec: Mapping[str, Any], entity: str, project: str) -> str:
 
 
 def _panel(panel: Mapping[str, Any]) -> Any:
-    from wandb_workspaces.reports import v2 as wr
+    from wandb_workspaces.reports import v2
 
+    wr: Any = v2  # its types do not name what it exports
     title, y = panel["title"], panel["y"]
     if panel["kind"] == "lines":
         return wr.LinePlot(title=title, x=panel["x"], y=[y])
