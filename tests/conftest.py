@@ -1,8 +1,11 @@
-"""What all tests share: no network, no account, few threads."""
+"""What all tests share: no network, no account, few threads; a collection and a tiny BERT for whole jobs."""
 
+import json
 import os
+from pathlib import Path
 
 import pytest
+from helpers.tiny import write_beir_folder, write_tiny_bert
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ["WANDB_MODE"] = "offline"
@@ -15,3 +18,16 @@ def _no_hydra_left() -> None:
     from hydra.core.global_hydra import GlobalHydra
 
     GlobalHydra.instance().clear()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in BEIR's layout."""
+    return write_beir_folder(tmp_path_factory.mktemp("data") / "shapes")
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    """A random BERT in Hugging Face format."""
+    texts = [json.loads(line)["text"] for name in ("corpus", "queries") for line in (data / f"{name}.jsonl").open()]
+    return write_tiny_bert(tmp_path_factory.mktemp("bert"), texts)

@@ -1,0 +1,107 @@
+"""``python -m experiments.study run``, ``status`` and ``rerun-failed``: whole studies, run, broken, mended.
+
+Hydra's multirun runs in this process.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.studies import BOTH, broken, job, states
+
+from experiments import study
+
+
+def test_a_study_that_ran_is_done(finished: tuple[list[str], Path], capsys: pytest.CaptureFixture[str]):
+    overrides, folder = finished
+    assert states(folder) == {"bce": "done", "lce": "done"}
+    assert not list(folder.glob(".launch-*")), "the gate is gone"
+    assert study.main(["status", *overrides]) == 0
+    by_grid = capsys.readouterr().out
+    assert "2 jobs: 2 done" in by_grid
+    assert study.main(["status", str(folder)]) == 0
+    assert capsys.readouterr().out == by_grid
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_study_that_is_run_again_does_nothing_twice_and_ends_with_its_report(
+    finished: tuple[list[str], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    overrides, folder = finished
+    reported: list[list[str]] = []
+    monkeypatch.setattr("experiments.report.main", lambda arguments: reported.append(arguments) or 0)
+    before = (job(folder, "lce") / "status.json").stat().st_mtime_ns
+    assert study.main(["run", *overrides]) == 0
+    assert capsys.readouterr().out.startswith("2 jobs: 2 done; what is done is skipped\n")
+    assert (job(folder, "lce") / "status.json").stat().st_mtime_ns == before
+    assert reported == [[str(folder)]]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_job_that_fails_leaves_the_others_done_and_is_mended_when_its_cause_is(
+    overrides: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    study_of, folder = [*overrides, *BOTH], tmp_path / "outputs" / "both"
+    with pytest.MonkeyPatch.context() as patch:
+        broken(patch, "bce", RuntimeError("out of memory\nin layer 7"))
+        assert study.main(["run", "--no-report", *study_of]) == 1
+    assert states(folder) == {"bce": "failed", "lce": "done"}
+    assert "failed   RuntimeError: out of memory" in capsys.readouterr().out
+    assert study.main(["rerun-failed", *study_of]) == 0
+    assert states(folder) == {"bce": "done", "lce": "done"}
+    assert json.loads((job(folder, "bce") / "status.json").read_text())["attempts"] == 2
+    assert json.loads((job(folder, "lce") / "status.json").read_text())["attempts"] == 1
+    capsys.readouterr()
+    assert study.main(["rerun-failed", *study_of]) == 0
+    assert capsys.readouterr().out == "nothing to rerun: no job has failed or was interrupted\n"
+
+
+@pytest.mark.usefixtures("quick")
+def test_after_a_failure_no_job_starts_if_it_is_to_fail_fast_and_only_the_failed_one_is_rerun(
+    overrides: list[str], tmp_path: Path
+):
+    folder = tmp_path / "outputs" / "both"
+    with pytest.MonkeyPatch.context() as patch:
+        broken(patch, "bce", RuntimeError("out of memory"))
+        assert study.main(["run", "--fail-fast", "--no-report", *overrides, *BOTH]) == 1
+    assert states(folder) == {"bce": "failed", "lce": "missing"}
+    assert study.main(["rerun-failed", str(folder)]) == 0, "from the overrides that Hydra kept in the job's folder"
+    assert states(folder) == {"bce": "done", "lce": "missing"}
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_interrupted_job_is_no_failed_one_and_is_rerun(overrides: list[str], tmp_path: Path):
+    folder = tmp_path / "outputs" / "both"
+    with pytest.MonkeyPatch.context() as patch:
+        broken(patch, "bce", KeyboardInterrupt())
+        assert study.main(["run", "--no-report", *overrides, *BOTH]) == 130
+    assert states(folder)["bce"] == "interrupted"
+    assert study.main(["rerun-failed", *overrides, *BOTH]) == 0
+    assert states(folder)["bce"] == "done"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_job_that_could_not_begin_says_why(
+    overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    from experiments import launch
+    from experiments.errors import ExperimentError
+
+    def no_parts(*args: Any) -> None:
+        raise ExperimentError("the retriever of negatives is not there")
+
+    monkeypatch.setattr(launch, "parts_of", no_parts)
+    assert study.main(["run", "--no-report", *overrides, "study=both"]) == 1
+    assert "failed   the retriever of negatives is not there" in capsys.readouterr().out
+
+
+def test_a_job_whose_overrides_make_another_one_today_is_not_rerun_as_that(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = job(copied, "bce")
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps(status | {"state": "failed"}))
+    assert study.main(["rerun-failed", str(copied)]) == 2
+    assert "its overrides (data=beir" in (said := capsys.readouterr().err)
+    assert "make another job today" in said
