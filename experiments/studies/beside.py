@@ -12,7 +12,7 @@ from experiments.studies.words import p_value, signed, word
 MARKS = {"primary": "", "second-hand": " (second-hand)", "unknown": "unknown"}
 CLAIMS_EXPLAINED = (
     "Supported or contradicted: significant at 5 % over queries and seeds, corrected for all claims and pairs (Holm); "
-    "undecided: neither."
+    "undecided: neither, or only one seed a setting."
 )
 
 

@@ -6,7 +6,8 @@ A claim usually speaks of several pairs of cells, such as LCE against BCE at eve
   of the claim, or the average over its pairs is;
 - supported if that average is significant in the direction claimed, corrected by Holm for all claims judged together,
   and nothing contradicts;
-- undecided if it is neither, and missing if no finished cells can be compared.
+- undecided if it is neither, or if no setting has more than one seed, whose luck then is not known; and missing if no
+  finished cells can be compared.
 
 All at 5 %, over queries and seeds (``experiments.evaluation.crossed``). A trend is a slope over log2 of a label, so a
 difference per doubling, or over the layer's number, averaged over the settings of all other labels. "Within a margin"
@@ -88,17 +89,22 @@ def _verdict(claim: Claim, found: Found, average: Contrast, p_holm: float, teste
         state = SUPPORTED
     else:
         state = UNDECIDED
+    alone = average.comparison.over == QUERIES
     sentences = [
         _estimated(claim, average, state, p_holm, tested),
         *([f"The other way: {_of(against[0])}."] if against and len(pairs) > 1 else []),
-        *([_would_decide(claim, average, tested)] if state == UNDECIDED else []),
+        *([_would_decide(claim, average, tested)] if state == UNDECIDED and not alone else []),
         *([found.lacking] if found.lacking else []),
-        *([_ONE_SEED] if average.comparison.over == QUERIES else []),
+        *([_one_seed(state)] if alone else []),
     ]
+    state = UNDECIDED if alone else state  # a difference without its spread over seeds is no finding
     return Verdict(claim, state, average.comparison, pairs, " ".join(sentences), p_holm)
 
 
-_ONE_SEED = "Only one seed a setting: the interval is over queries and says nothing of other seeds."
+def _one_seed(state: str) -> str:
+    """What one seed a setting leaves open. ``state``: what the queries alone would say."""
+    over_queries = "" if state == UNDECIDED else f"Over queries alone it is {state}, but one"
+    return f"{over_queries or 'One'} seed a setting says nothing of others: run it with several (seed=1,2,3)."
 
 
 def _pairs(claim: Claim, contrasts: Sequence[Contrast]) -> tuple[Pair, ...]:

@@ -176,7 +176,7 @@ def _figures(result: Result) -> dict[str, object]:
     if found is None:
         return own
     measured = ("low", "high", "p", "p_t", "p_permutation", "wins", "ties", "losses", "detectable")
-    excludes = str(_excludes_zero(found)).lower()
+    excludes = str(found.excludes_zero).lower()
     return {
         **own,
         **{name: getattr(found, name) for name in measured},
@@ -185,12 +185,8 @@ def _figures(result: Result) -> dict[str, object]:
     }
 
 
-def _excludes_zero(versus: Comparison) -> bool:
-    return versus.low > 0 or versus.high < 0
-
-
-def _mark(versus: Comparison) -> str:
-    return MARK if _excludes_zero(versus) else " "
+def _mark(found: Comparison) -> str:
+    return MARK if found.excludes_zero else " "
 
 
 def _seeds(block: Block) -> str:

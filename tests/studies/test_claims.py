@@ -270,10 +270,11 @@ class TestSentences:
     def test_a_difference_the_wrong_way_is_said_to_be_so(self):
         assert "It points the other way." in verdict(claim(), noisy(-0.02, 3), noisy(0.02, 0, loss="bce")).needs
 
-    def test_a_verdict_from_one_seed_says_so(self):
-        found = verdict(claim(), cell(0.1, seeds=1), cell(0.0, loss="bce", seeds=1))
-        assert found.state == SUPPORTED
-        assert "Only one seed a setting: the interval is over queries" in found.needs
+    @pytest.mark.parametrize(("gain", "over_queries"), [(0.1, SUPPORTED), (-0.1, CONTRADICTED)])
+    def test_one_seed_decides_nothing_and_it_is_said_what_the_queries_alone_say(self, gain: float, over_queries: str):
+        found = verdict(claim(), cell(gain, seeds=1), cell(0.0, loss="bce", seeds=1))
+        assert found.state == UNDECIDED
+        assert f"Over queries alone it is {over_queries}, but one seed a setting says nothing of others" in found.needs
 
     def test_several_seeds_need_no_such_warning(self):
         assert "seed a setting" not in verdict(claim(), cell(0.1), cell(0.0, loss="bce")).needs

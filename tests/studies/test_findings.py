@@ -122,6 +122,8 @@ def test_p_values_are_corrected_for_all_comparisons_of_the_study(study: Path):
 def test_claims_get_a_verdict(study: Path):
     claim = {"says": "More negatives help", "kind": "rises", "over": "negatives"}
     declare(study, PAPER | {"claims": [claim]})
+    write_job(study, "a2", FIRST_STAGE, labels={"negatives": 1, "seed": 2})
+    write_job(study, "b2", BETTER, labels={"negatives": 7, "seed": 2})
     (verdict,) = findings_of(study).verdicts
     assert verdict.state == "supported"
     sheet = claims_sheet([verdict])
