@@ -54,7 +54,7 @@ SECTIONS = (
         "claims",
         "Claims",
         "Supported or contradicted: significant at 5 %, corrected for all claims and their pairs (Holm). Undecided: "
-        "neither. Missing: its cells have not been measured.",
+        "neither, or only one seed a setting. Missing: its cells have not been measured.",
         "No claims are declared for this study: the key table.claims of a sweep declares them.",
         ("claims",),
     ),
