@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -134,7 +135,7 @@ def found_or_said(backbone: Backbone, place: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise ExperimentError(
             f"backbone {backbone.name!r} cannot be loaded from {place!r} ({first_line}). Without a model hub, "

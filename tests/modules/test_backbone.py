@@ -34,6 +34,14 @@ def test_a_folder_without_a_model_says_what_else_there_is(tmp_path: Path):
         load_tokenizer(Backbone(name="x", path=str(tmp_path)))
 
 
+def test_weights_that_were_cut_off_are_named(tmp_path: Path):
+    write_tiny_bert(tmp_path, ["a text"])
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ExperimentError, match=f"'cut' cannot be loaded from '{tmp_path}'"):
+        load_cross_encoder(Backbone(name="cut", path=str(tmp_path)), Model(max_length=16), seed=1)
+
+
 def test_neither_a_path_nor_a_package_is_refused():
     with pytest.raises(ExperimentError, match="give either path"):
         Backbone(name="x")
