@@ -1,5 +1,6 @@
 """One job: all of its keys together."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -114,6 +115,17 @@ class Experiment:
                 f"loss.teacher is null, but loss={name} learns from it: set it to the folder model of a finished "
                 f"cross-encoder job, or loss.job to the overrides of one to be trained first"
             )
+
+    def steps(self) -> int | None:
+        """Optimiser steps of a budget in groups or pairs; None for one in tokens, which the texts decide."""
+        if self.budget.unit == "tokens":
+            return None
+        per_group = 1 if self.budget.unit == "groups" else self.negatives.count + 1
+        return self.whole_steps(math.ceil(self.budget.size / (self.batch.queries(self.negatives.count) * per_group)))
+
+    def whole_steps(self, steps: int) -> int:
+        """Steps rounded up to a multiple of ``validation.times``, so that the last validation sees the last weights."""
+        return math.ceil(steps / self.validation.times) * self.validation.times
 
     def _candidates(self) -> list[tuple[str, str]]:
         return [(key, one["candidates_from"]) for key, one in self.retrievers.items() if one.get("candidates_from")]

@@ -1,7 +1,6 @@
 """The parts of a training by the kind of its model: the network in its LightningModule, and the batches it reads."""
 
 import inspect
-import math
 from dataclasses import dataclass
 from functools import partial
 
@@ -203,17 +202,12 @@ def uses_gpu(accelerator: str) -> bool:
 
 
 def steps_for(experiment: Experiment, groups: TrainingGroups) -> int:
-    """Optimiser steps of the budget, rounded up to whole steps and to a multiple of ``validation.times``, so that the
-    last validation sees the last weights.
-    """
-    size, unit = experiment.budget.size, experiment.budget.unit
-    per_group = 1 if unit == "groups" else experiment.negatives.count + 1
-    if unit == "tokens":
-        steps = spent = 0
-        while spent < size:
-            spent += groups.tokens(steps)
-            steps += 1
-    else:
-        steps = math.ceil(size / (groups.queries_per_step * per_group))
-    times = experiment.validation.times
-    return math.ceil(steps / times) * times
+    """Optimiser steps of the budget (``Experiment.steps``); one in tokens is counted out on the groups themselves."""
+    known = experiment.steps()
+    if known is not None:
+        return known
+    steps = spent = 0
+    while spent < experiment.budget.size:
+        spent += groups.tokens(steps)
+        steps += 1
+    return experiment.whole_steps(steps)

@@ -7,7 +7,6 @@ test). Both rates are medians over finished jobs; where there is none, no time i
 
 import json
 import logging
-import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -86,16 +85,11 @@ def cost_of(experiment: Experiment, queries: Queries) -> Cost:
 
 
 def groups_of(experiment: Experiment) -> int | None:
-    """Groups of the budget, rounded up to whole steps between validations as ``building.steps_for`` does; None for a
-    budget in tokens, whose groups show only when the texts are cut into tokens.
+    """Groups of the budget's steps; None for a budget in tokens, whose groups show only when the texts are cut into
+    tokens.
     """
-    unit, size = experiment.budget.unit, experiment.budget.size
-    if unit == "tokens":
-        return None
-    a_step = experiment.batch.queries(experiment.negatives.count)
-    a_group = 1 if unit == "groups" else experiment.negatives.count + 1
-    times = experiment.validation.times
-    return math.ceil(math.ceil(size / (a_step * a_group)) / times) * times * a_step
+    steps = experiment.steps()
+    return None if steps is None else steps * experiment.batch.queries(experiment.negatives.count)
 
 
 def _scored(experiment: Experiment, queries: Queries) -> int | None:

@@ -129,7 +129,9 @@ def _results(
     rows: list[tuple[Block, Cell, Sample, Comparison | None]] = []
     for block, cells in placed:
         found = _reference(cells, table)
-        reference[block.data, block.first_stage] = _reference_words(block, cells, found, table)
+        reference[block.data, block.first_stage] = (
+            block.reference if found is None else _words(found[1], [sample for _, sample in cells], table)
+        )
         for cell, sample in cells:
             if found is None:
                 against: Any = (block.first_stage_Q[np.newaxis], None)
@@ -159,15 +161,6 @@ def _reference(cells: Sequence[tuple[Cell, Sample]], table: PaperTable | None) -
         if matches(sample.labels, table.reference, table.stand_ins):
             return cell, sample
     return None
-
-
-def _reference_words(
-    block: Block,
-    cells: Sequence[tuple[Cell, Sample]],
-    found: tuple[Cell, Sample] | None,
-    table: PaperTable | None,
-) -> str:
-    return block.reference if found is None else _words(found[1], [sample for _, sample in cells], table)
 
 
 def _words(sample: Sample, others: Sequence[Sample], table: PaperTable | None) -> str:
