@@ -4,16 +4,19 @@ With ``experiments.launch`` the only module that knows Hydra.
 """
 
 import inspect
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -28,11 +31,14 @@ from experiments.errors import ExperimentError
 from experiments.evaluation import measures
 from experiments.negatives.rule import sources_of
 from experiments.schema import Experiment
+from experiments.schema.keys import declared, no_such_key, undeclared
 from experiments.studies.identity import job_name, with_their_candidates
 
 CONF = Path(__file__).parents[1] / "conf"
 # Keys that stand beside a part's own settings and are not passed to it.
 LABELS = {"loss": ("name", "logits", "teacher", "job")}
+GIVEN_LATER = {"scores_QN", "teacher_QN"}  # a loss's arguments that are no settings
+OF_INSTANTIATE = {"_target_", "_partial_", "_recursive_", "_convert_"}  # keys that Hydra reads itself
 
 
 def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
@@ -50,6 +56,25 @@ def _by_scale(values: Mapping[str, Any], *, _root_: DictConfig) -> Any:
     if _root_.scale not in values:
         raise ValueError(f"by_scale says nothing of scale={_root_.scale}, only of {', '.join(map(str, values))}")
     return values[_root_.scale]
+
+
+def readable(argument: str) -> str:
+    """Return a command-line argument such that Hydra can read it: a value that its grammar refuses, such as a path with
+    ``=`` or parentheses, is quoted. What Hydra reads already, and what starts a list, a mapping or a quotation, stays.
+    """
+    key, equals, value = argument.partition("=")
+    if not equals or argument.startswith("-") or not value or value[0] in "[{('\"" or "," in value:
+        return argument
+    parser = OverridesParser.create()
+    # Hydra reads backslashes as escapes only before a quotation mark, the closing one included
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
+    for candidate in (argument, f"{key}='{escaped}'"):
+        try:
+            parser.parse_override(candidate)
+        except HydraException:
+            continue
+        return candidate
+    return argument
 
 
 def settings_of(config: DictConfig) -> DictConfig:
@@ -81,10 +106,8 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
     missing = sorted(str(key) for key in OmegaConf.missing_keys(settings))
     if missing:
         raise ExperimentError(f"{', '.join(missing)} must be given: add {missing[0]}=... to the command")
-    unknown = sorted({str(key) for key in settings} - {one.name for one in fields(Experiment)})
-    if unknown:
-        known = ", ".join(one.name for one in fields(Experiment))
-        raise ExperimentError(f"there is no key {unknown[0]}; the keys are {known}")
+    for key in undeclared(_unresolved(settings), Experiment):
+        raise ExperimentError(_no_such_key(settings, key))
     experiment = OmegaConf.to_object(settings)
     assert isinstance(experiment, Experiment)
     if not parts:
@@ -95,6 +118,21 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
         _check_part(f"retrievers.{name}", part)
     measures.parse(experiment.measures)
     return experiment
+
+
+def _unresolved(settings: DictConfig) -> dict[str, Any]:
+    values = OmegaConf.to_container(settings, resolve=False)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def _no_such_key(settings: DictConfig, key: str) -> str:
+    """The message for a key of a config that no dataclass declares."""
+    parent = key.rpartition(".")[0]
+    node = OmegaConf.select(settings, parent) if parent else settings
+    unknown = set(undeclared(_unresolved(settings), Experiment))
+    siblings = [str(one) for one in node if (f"{parent}.{one}" if parent else str(one)) not in unknown]
+    return no_such_key(key, siblings, declared(Experiment))
 
 
 def restored(config: Mapping[str, Any]) -> Experiment:
@@ -129,9 +167,8 @@ def explain(error: BaseException) -> str:
         return f"{key} must be given: add {key}=... to the command"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
         parent = cause.parent_node
-        known = ", ".join(sorted(str(key) for key in parent)) if isinstance(parent, DictConfig) else "none"
-        where = cause.full_key.rpartition(".")[0]
-        return f"there is no key {cause.full_key}; {f'the keys of {where}' if where else 'the keys'} are {known}"
+        siblings = sorted(str(key) for key in parent) if isinstance(parent, DictConfig) else []
+        return no_such_key(cause.full_key, siblings, declared(Experiment))
     said = str(error).split("\nConfig search path:")[0].strip()
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {str(cause.msg or cause).splitlines()[0]}"
@@ -154,12 +191,13 @@ def _check_part(key: str, part: Any) -> None:
         target = get_object(settings["_target_"])
     except Exception as error:  # Hydra raises many kinds; each means that the name leads nowhere
         raise ExperimentError(f"{key}._target_: {settings['_target_']} cannot be imported ({error})") from error
-    given = {name for name in settings if not name.startswith("_")}
-    taken = set(inspect.signature(target).parameters)
-    unknown = sorted(given - taken)
-    if unknown:
+    taken = set(inspect.signature(target).parameters) - GIVEN_LATER
+    for name in sorted(set(settings) - taken - OF_INSTANTIATE):
+        near = get_close_matches(name, taken, 1, 0.7)
+        meant = f" (did you mean {key}.{near[0]}?)" if near else ""
         raise ExperimentError(
-            f"{key}.{unknown[0]} does not exist: {settings['_target_']} takes {', '.join(sorted(taken))}"
+            f"{key}.{name} does not exist{meant}: "
+            f"{settings['_target_']} takes {', '.join(sorted(taken)) or 'no setting'}"
         )
 
 
@@ -241,7 +279,7 @@ def job_before(key: str, job: str, parent: Experiment, chain: Sequence[str] = ()
         raise ExperimentError(f"{key}: this job would need itself done first")
     try:
         with _hydra_of_its_own():
-            config = compose("config", overrides=[f"scale={parent.scale}", *shlex.split(job)])
+            config = compose("config", overrides=[f"scale={parent.scale}", *map(readable, shlex.split(job))])
     except (HydraException, OmegaConfBaseException) as error:
         raise ExperimentError(f"{key}: {explain(error)}") from error
     inherited: dict[str, Any] = {key: asdict(getattr(parent, key)) for key in ("data", "trainer", "logger")}

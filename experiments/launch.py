@@ -16,7 +16,16 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments import progress
-from experiments.composition import check, explain, job_before, jobs_before, make_parts, plain, roles_of
+from experiments.composition import (
+    check,
+    explain,
+    job_before,
+    jobs_before,
+    make_parts,
+    plain,
+    readable,
+    roles_of,
+)
 from experiments.errors import ExperimentError
 from experiments.grid import rows_of
 from experiments.schema import Experiment
@@ -38,6 +47,7 @@ def entry(main: Callable[[], Any]) -> None:
     """
     # Hydra then raises what it would print, so that it can be said better here.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    sys.argv[1:] = map(readable, sys.argv[1:])
     try:
         main()
     except (ExperimentError, HydraException, OmegaConfBaseException) as error:
@@ -167,6 +177,7 @@ def check_jobs(jobs: Mapping[str, DictConfig]) -> list[Experiment]:
                 (make_parts, (experiment.data, experiment.retrievers, roles_of(experiment))),
                 (_check_jobs_before, (experiment.data, jobs_before(experiment))),
                 (_locate_package, experiment.backbone),
+                (_check_places, (experiment.outputs, experiment.study, experiment.cache)),
             ):
                 if repr(what) not in seen:  # a grid repeats its parts: each is looked at once
                     seen.add(repr(what))
@@ -201,6 +212,20 @@ def _locate_package(experiment: Experiment) -> None:
 
     if experiment.backbone.package is not None:
         locate(experiment.backbone)
+
+
+def _check_places(experiment: Experiment) -> None:
+    """Raise ExperimentError unless results and cache can be written where they are to go."""
+    for key, folder in (
+        ("outputs", Path(experiment.outputs)),
+        ("study", Path(experiment.outputs) / experiment.study),
+        ("cache", Path(experiment.cache)),
+    ):
+        there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+        if not there.is_dir():
+            raise ExperimentError(f"{key}: {there} is a file, and so no folder can be made there: give another {key}")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ExperimentError(f"{key}: nothing may be written into {there}: give another {key}")
 
 
 def _or_exit(work: Callable[[], Any]) -> None:

@@ -14,7 +14,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from experiments import composition
-from experiments.composition import CONF
+from experiments.composition import CONF, readable
 from experiments.errors import ExperimentError
 from experiments.grid import Grid, compose_grid
 from experiments.studies.plan import print_plan, print_status, totals_of
@@ -176,7 +176,9 @@ def folder_in(study: Sequence[str], command: str) -> Path | None:
     Raises:
         ExperimentError: it is no folder, stands beside something else, or the command takes none.
     """
-    folders = [one for one in study if "=" not in one and one not in sweeps() and ("/" in one or Path(one).is_dir())]
+    folders = [
+        text for text in study if text not in sweeps() and (Path(text).is_dir() or ("/" in text and "=" not in text))
+    ]
     if not folders:
         return None
     if command not in OF_FOLDERS:
@@ -194,7 +196,7 @@ def override_of(argument: str) -> str:
     """
     name = argument.removeprefix("+").removeprefix("sweeps=") if argument.startswith(("sweeps=", "+sweeps=")) else None
     if name is None and ("=" in argument or argument.startswith("~")):
-        return argument
+        return readable(argument)
     name = argument if name is None else name
     if name in sweeps():
         return f"+sweeps={name}"

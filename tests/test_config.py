@@ -9,7 +9,7 @@ import pytest
 from helpers.jobs import ROOT, composed
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments import composition
+from experiments import composition, launch
 from experiments.errors import ExperimentError
 from experiments.schema import Experiment
 from experiments.studies.identity import job_hash, job_name
@@ -84,6 +84,7 @@ def test_paper_scale_is_pradeeps_setting():
         ("+retrievers.bm25.candidates_from=splade", r"retrievers.bm25.candidates_from is 'splade'"),
         ("+retrievers.bm25.name=other", r"retrievers.bm25.name cannot be set: a retriever is called by its key"),
         ("seed=-1", "seed is -1: it must be at least 0"),
+        ("seed=4294967296", "seed is 4294967296: it must be at most 4294967295"),
         ("budget.unit=epochs", "budget.unit is 'epochs': it must be one of groups, pairs, tokens"),
         ("budget.size=0", "budget.size is 0"),
         ("batch={unit: pairs, size: 12}", "batch.size=12 pairs is no multiple of a group's 8"),
@@ -102,7 +103,16 @@ def test_paper_scale_is_pradeeps_setting():
         ("negatives.filter.near_duplicate=0", "near_duplicate is 0.0"),
         ("negatives.filter.absolute_margin=0", "absolute_margin needs negatives.filter.scorer"),
         ("model=colbert;loss=bce_two_class", "model.kind=colbert has one score for a pair"),
-        ("+loss.margin=1", "loss.margin does not exist"),
+        ("+loss.margin=1", "loss.margin does not exist: experiments.losses.lce.lce takes no setting"),
+        ("loss=hinge;+loss.margn=1", r"loss.margn does not exist \(did you mean loss.margin\?\)"),
+        ("+loss.scores_QN=1", "loss.scores_QN does not exist"),
+        ("+loss._partail_=true", "loss._partail_ does not exist"),
+        ("+negatives.redrw=never", r"there is no key negatives.redrw: did you mean negatives.redraw\? The keys of"),
+        ("+negatives.filter.near_dup=1", "negatives.filter.near_dup: did you mean negatives.filter.near_duplicate"),
+        ("+trainer.max_steps=3", "there is no key trainer.max_steps; the keys of trainer are accelerator, devices"),
+        ("+optimizer._target_=torch.optim.SGD", "there is no key optimizer._target_; the keys of optimizer are lr"),
+        ("+data.queries.trian=5", r"data.queries.trian: did you mean data.queries.train\?"),
+        ("+model.lr=3", r"there is no key model.lr: did you mean optimizer.lr\?"),
         ("+data.source.titel=false", "data.source.titel does not exist"),
         ("model.rank_by=positive_logit", r"needs model\.logits=2"),
         ("data=beir", "data.path must be given"),
@@ -117,7 +127,10 @@ def test_a_value_out_of_range_names_its_key_and_what_is_allowed(override: str, m
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("negatives.cuont=3", "there is no key negatives.cuont; the keys of negatives are count, depth"),
+        (
+            "negatives.cuont=3",
+            "there is no key negatives.cuont: did you mean negatives.count? The keys of negatives are",
+        ),
         ("loss=lcee", "Could not find 'loss/lcee'. Available options in 'loss': bce bce_two_class gbce hinge"),
         ("negatives.count=many", "negatives.count: Value 'many' of type 'str' could not be converted to Integer"),
     ],
@@ -126,6 +139,40 @@ def test_a_typo_names_the_keys_and_options_that_there_are(override: str, message
     with pytest.raises(Exception) as found:  # noqa: PT011 - Hydra's own; the message is what counts
         composed(override)
     assert message in composition.explain(found.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("data.path=/data/a=b", "/data/a=b"),
+        ("data.path=/data/copy (1)", "/data/copy (1)"),
+        ("data.path=/data/it's", "/data/it's"),
+        ("data.path=/data/über#1", "/data/über#1"),
+        (r"data.path=\\server\a=b" + "\\", r"\\server\a=b" + "\\"),
+        ("data.path=/data/plain", "/data/plain"),
+        ("data.path='/data/quoted=already'", "/data/quoted=already"),
+    ],
+)
+def test_a_value_that_hydras_grammar_refuses_is_taken_as_it_is_typed(argument: str, value: str):
+    assert composed("data=beir", composition.readable(argument)).data.path == value
+
+
+@pytest.mark.parametrize("argument", ["-m", "seed=1,2", "first_stage=[bm25", "~table", "--cfg=job", "data.path="])
+def test_other_arguments_are_left_to_hydra(argument: str):
+    assert composition.readable(argument) == argument
+
+
+@pytest.mark.parametrize("key", ["outputs", "cache"])
+def test_results_and_cache_that_would_lie_below_a_file_are_refused(key: str, tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ExperimentError, match=rf"{key}: .*/file is a file, and so no folder can be made there"):
+        launch.check_jobs({"": composed(f"{key}={tmp_path / 'file' / 'below'}")})
+
+
+def test_a_retriever_whose_name_cannot_be_part_of_a_file_name_is_refused():
+    part = "{_target_: experiments.retrieval.bm25.BM25}"
+    with pytest.raises((ExperimentError, OmegaConfBaseException), match="so it has 1 to 64 letters"):
+        composition.check(composed(f"+retrievers={{{'x' * 65}: {part}}}"))
 
 
 def test_a_sweep_with_one_bad_job_stops_before_the_first(tmp_path: Path):

@@ -1,6 +1,7 @@
 """One job: all of its keys together."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +14,12 @@ from experiments.schema.audit import Audit, Retrieve
 from experiments.schema.inputs import Backbone, Data, Negatives
 from experiments.schema.model import Model
 from experiments.schema.probe import Probe
-from experiments.schema.ranges import at_least, one_of
+from experiments.schema.ranges import at_least, at_most, one_of
 from experiments.schema.table import table_of
 from experiments.schema.training import Batch, Budget, Optimizer, Trainer, Validation
+
+RETRIEVER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+MAX_SEED = 2**32 - 1  # NumPy's generators take no larger one
 
 
 @dataclass
@@ -67,6 +71,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)
+        at_most("seed", self.seed, MAX_SEED)
         at_least("first_stage_depth", self.first_stage_depth, 1)
         if not self.first_stage:
             raise ExperimentError(
@@ -85,6 +90,12 @@ class Experiment:
                 raise ExperimentError(
                     f"{key} is {name!r}: it must be one of the composed retrievers ({known}); add it with "
                     f"retriever=[...]"
+                )
+        for name in self.retrievers:
+            if not RETRIEVER_NAME.fullmatch(name):
+                raise ExperimentError(
+                    f"retrievers.{name}: a retriever's name stands in the names of files and W&B tables, so it has 1 to "
+                    f"64 letters, digits, '_', '-' or '.'"
                 )
         self._check_teacher()
         if self.probe.layers is not None and self.model.kind != "cross_encoder":

@@ -16,3 +16,9 @@ def at_least(key: str, value: float | None, least: float, *, strictly: bool = Fa
     """Raise ExperimentError if a value is given and is below ``least``, or not above it, or not finite."""
     if value is not None and (not math.isfinite(value) or value < least or (strictly and value == least)):
         raise ExperimentError(f"{key} is {value}: it must be {'above' if strictly else 'at least'} {least}")
+
+
+def at_most(key: str, value: float | None, most: float) -> None:
+    """Raise ExperimentError if a value is given and is above ``most``."""
+    if value is not None and value > most:
+        raise ExperimentError(f"{key} is {value}: it must be at most {most}")

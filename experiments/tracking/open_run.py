@@ -16,12 +16,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from experiments.errors import ExperimentError, why
+from experiments.store import fingerprint
 from experiments.tracking.connection import resolve_mode, start_run
 
 if TYPE_CHECKING:
     import wandb
 
 LONGEST_TAG = 64  # characters; W&B refuses a run with a longer one
+LONGEST_NAME = 128  # characters of an artifact's name
 FINISH_TIMEOUT_S = 120.0  # how long the end of a run waits for its upload; the rest stays on disk
 ERROR = "error"  # the key of the summary that says why a run failed; None for one that did not
 
@@ -47,6 +49,14 @@ class RunIdentity:
     tags: tuple[str, ...]
     config: dict[str, Any]
     job_type: str = "train"
+
+
+def artifact_name(name: str) -> str:
+    """Return a name as W&B takes it for an artifact: letters, digits, ``-``, ``_`` and ``.``, at most 128 characters. A
+    longer one is cut and ends in a hash of the whole, so that two long names stay two.
+    """
+    clean = re.sub(r"[^\w.-]", "-", name, flags=re.ASCII)
+    return clean if len(clean) <= LONGEST_NAME else f"{clean[: LONGEST_NAME - 9]}-{fingerprint(name)[:8]}"
 
 
 class WandbRun:
@@ -154,9 +164,7 @@ class WandbRun:
         for path in files:
             if not path.is_file():
                 raise ExperimentError(f"{path}: no such {kind} file to log to W&B; write it first.")
-        # W&B takes letters, digits, "-", "_" and "." only.
-        clean = re.sub(r"[^\w.-]", "-", name, flags=re.ASCII)
-        artifact = wandb.Artifact(clean, type=kind, metadata=dict(metadata or {}))
+        artifact = wandb.Artifact(artifact_name(name), type=kind, metadata=dict(metadata or {}))
         for path in files:
             artifact.add_file(str(path), policy="immutable")
         self._run.log_artifact(artifact)

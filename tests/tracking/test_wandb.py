@@ -18,6 +18,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from experiments.errors import ExperimentError
+from experiments.tracking.open_run import artifact_name
 from experiments.tracking.wandb import NoTracking, RunIdentity, WandbJob
 
 LCE = RunIdentity(
@@ -177,6 +178,13 @@ class TestJob:
     def test_tag_longer_than_wandb_takes_is_cut(self, tmp_path: Path) -> None:
         run_job(replace(LCE, tags=("data=" + "x" * 100,)), tmp_path)
         assert read_offline_runs(tmp_path)[0]["tags"] == ["data=" + "x" * 59]
+
+    def test_long_names_of_artifacts_are_cut_and_stay_two(self) -> None:
+        first, second = artifact_name("run-" + "a" * 200 + "1"), artifact_name("run-" + "a" * 200 + "2")
+        assert first[:119] == second[:119] == "run-" + "a" * 115
+        assert len(first) == len(second) == 128
+        assert first != second
+        assert artifact_name("a" * 128) == "a" * 128
 
     def test_first_stage_with_a_slash_still_names_an_artifact(self, tmp_path: Path) -> None:
         run_file = tmp_path / "dense.trec"

@@ -1,0 +1,55 @@
+"""Compare the keys of a config with the dataclasses that declare them.
+
+Hydra's ``+key=value`` opens a typed config: a key that no dataclass has would be accepted, recorded and hashed, and
+read by nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from typing import Any, get_type_hints
+
+
+def undeclared(settings: Mapping[str, Any], schema: type, path: str = "") -> Iterator[str]:
+    """Yield each key of nested settings that a dataclass, or the dataclass of one of its fields, does not declare.
+
+    A field that holds a part of its own (``_target_`` and its settings) or free values is not entered. ``path``: the
+    dotted key of ``settings``, for the names that are yielded.
+    """
+    types = get_type_hints(schema)
+    for key, value in settings.items():
+        name = f"{path}{key}"
+        if key not in types:
+            yield name
+        elif is_dataclass(types[key]) and isinstance(value, Mapping):
+            declared = types[key]
+            assert isinstance(declared, type)
+            yield from undeclared(value, declared, f"{name}.")
+
+
+def declared(schema: type, path: str = "") -> Iterator[str]:
+    """Yield the dotted name of every key that a dataclass declares, those of nested dataclasses in place of their
+    field.
+    """
+    types = get_type_hints(schema)
+    for item in fields(schema):
+        name, kind = f"{path}{item.name}", types[item.name]
+        if is_dataclass(kind) and isinstance(kind, type):
+            yield from declared(kind, f"{name}.")
+        else:
+            yield name
+
+
+def no_such_key(key: str, siblings: Iterable[str], everywhere: Iterable[str] = ()) -> str:
+    """Return the message for a key that does not exist: the nearest one, and the keys that stand beside it.
+
+    ``siblings``: names of the keys of the same parent. ``everywhere``: all dotted keys, in which a key of the same name
+    is looked for if no sibling is near.
+    """
+    parent, _, name = key.rpartition(".")
+    known = list(siblings)
+    near = [f"{parent}.{found}" if parent else found for found in get_close_matches(name, known, 1, 0.7)]
+    near = near or [found for found in everywhere if found.rpartition(".")[2] == name][:1]
+    near = near or get_close_matches(key, list(everywhere), 1, 0.8)
+    meant = f": did you mean {near[0]}? The" if near else "; the"
+    return f"there is no key {key}{meant} keys{f' of {parent}' if parent else ''} are {', '.join(known) or 'none'}"
