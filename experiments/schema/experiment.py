@@ -94,8 +94,8 @@ class Experiment:
         for name in self.retrievers:
             if not RETRIEVER_NAME.fullmatch(name):
                 raise ExperimentError(
-                    f"retrievers.{name}: a retriever's name stands in the names of files and W&B tables, so it has 1 to "
-                    f"64 letters, digits, '_', '-' or '.'"
+                    f"retrievers.{name}: a retriever's name stands in the names of files and W&B tables, so it has 1 "
+                    f"to 64 letters, digits, '_', '-' or '.'"
                 )
         self._check_teacher()
         if self.probe.layers is not None and self.model.kind != "cross_encoder":
