@@ -8,7 +8,6 @@ person or a file needs them.
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -103,24 +102,31 @@ class Qrels:
 
 
 class Collection:
-    """Passages, queries and qrels of one data set, opened from its folder in the store."""
+    """Passages, queries and qrels of one data set, opened from its folder in the store.
+
+    Every file is opened at once and stays mapped: a training that lasts for days must not miss its qrels at the end
+    because somebody emptied the cache.
+    """
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder = folder
         self.name = name
         self.passages = TextTable(folder / "passages.arrow", "passage")
         self.queries = TextTable(folder / "queries.arrow", "query")
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """The hash of the content: passages, queries and qrels, whatever file they were read from."""
-        files = manifest_of(self.folder)["files"]
-        return fingerprint({name: files[name]["blake2b"] for name in sorted(files)})
+        paths = {split: folder / f"qrels.{split}.arrow" for split in SPLITS}
+        self._qrels = {
+            split: pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+            for split, path in paths.items()
+            if path.exists()
+        }
+        files = manifest_of(folder)["files"]
+        # the hash of the content: passages, queries and qrels, whatever file they were read from
+        self.fingerprint = fingerprint({name: files[name]["blake2b"] for name in sorted(files)})
 
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits that have qrels, in the order train, dev, test."""
-        return tuple(split for split in SPLITS if (self.folder / f"qrels.{split}.arrow").exists())
+        return tuple(self._qrels)
 
     def qrels(self, split: str) -> Qrels:
         """The judgements of a split.
@@ -128,12 +134,11 @@ class Collection:
         Raises:
             ExperimentError: the collection has no such split.
         """
-        path = self.folder / f"qrels.{split}.arrow"
-        if not path.exists():
+        if split not in self._qrels:
             raise ExperimentError(
                 f"data set {self.name!r} has no qrels for the split {split!r}; it has {', '.join(self.splits)}"
             )
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table = self._qrels[split]
         queries, passages, grades = (table.column(name).to_numpy() for name in QRELS_SCHEMA.names)
         distinct, offsets = group_by_key(queries)
         return Qrels(distinct, Ragged(passages, offsets), Ragged(grades, offsets))

@@ -1,6 +1,7 @@
 """A collection is checked when it is built, and read back by row."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,13 @@ def test_without_dev_qrels_training_queries_are_carved_and_not_trained_on(tmp_pa
 def test_splits_that_cannot_serve_are_refused(tmp_path: Path, judgements: dict, message: str):
     with pytest.raises(ExperimentError, match=message):
         make_splits(build(tmp_path, **judgements))
+
+
+def test_an_open_collection_needs_its_folder_no_more(tmp_path: Path):
+    collection = build(tmp_path / "store")
+    fingerprint = collection.fingerprint
+    shutil.rmtree(tmp_path / "store")
+    assert collection.splits == ("train", "test")
+    assert {row: passages.tolist() for row, passages in collection.qrels("test").relevant().items()} == {1: [1]}
+    assert collection.passages.text(2) == "three"
+    assert collection.fingerprint == fingerprint

@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import pytest
 from helpers.jobs import ROOT, run, tiny_overrides
 
 from experiments.errors import ExperimentError
+from experiments.studies import experiment
+from experiments.studies.training import select
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +140,18 @@ def test_a_budget_in_pairs_or_tokens_is_spent_to_the_next_step_between_validatio
         assert spent["pairs"] == pairs, "200 pairs are 12.5 steps of 4 groups of 4, rounded up to 14"
     else:
         assert size <= spent["tokens"] < size + 2 * spent["tokens"] / spent["steps"] * 1.5
+
+
+def test_a_job_outlives_the_deletion_of_its_cache_during_training(finished, tmp_path: Path, monkeypatch):
+    metrics, _, overrides = finished
+
+    def select_without_a_cache(*arguments: Any) -> Any:
+        shutil.rmtree(tmp_path / "cache")
+        return select(*arguments)
+
+    monkeypatch.setattr(experiment, "select", select_without_a_cache)
+    again, _ = run([*overrides, f"outputs={tmp_path / 'outputs'}", f"cache={tmp_path / 'cache'}"])
+    assert again["test"] == metrics["test"]
 
 
 def test_too_few_negatives_stop_before_anything_is_trained(finished, tmp_path: Path):
