@@ -73,6 +73,11 @@ def run(config: DictConfig) -> float:
         log.info("%s is not started: %s", name, refusal)
         return float("nan")
     experiment = check(config)
+    if experiment.checkpoint is not None:
+        raise ExperimentError(
+            "checkpoint is what experiments.probe looks into; to train from those weights set backbone=local "
+            f"backbone.path={experiment.checkpoint}"
+        )
     label = ""
     if hydra.mode is not None and hydra.mode.name == "MULTIRUN":
         progress.side_by_side = not str(hydra.launcher._target_).endswith("BasicLauncher")

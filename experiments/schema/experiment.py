@@ -98,6 +98,7 @@ class Experiment:
                     f"to 64 letters, digits, '_', '-' or '.'"
                 )
         self._check_teacher()
+        self._check_of_cross_encoders()
         if self.probe.layers is not None and self.model.kind != "cross_encoder":
             raise ExperimentError(f"probe.layers is {self.probe.layers!r}: only a cross-encoder's layers are probed")
         if self.table is not None:
@@ -108,6 +109,21 @@ class Experiment:
     def learns_from_teacher(self) -> bool:
         """Whether the loss compares with the scores of a trained cross-encoder, its ``teacher``."""
         return isinstance(self.loss, Mapping) and "teacher" in self.loss
+
+    def _check_of_cross_encoders(self) -> None:
+        """Refuse settings that another kind of model would accept, record and ignore."""
+        kind = self.model.kind
+        if kind == "cross_encoder":
+            return
+        if self.batch.checkpoint:
+            raise ExperimentError(
+                f"batch.checkpoint=true recomputes the activations of a cross-encoder; model={kind} keeps them: set "
+                f"batch.checkpoint=false"
+            )
+        if self.model.fresh_pooler != "identity":
+            raise ExperimentError(f"model.fresh_pooler is of a cross-encoder's head, and model={kind} has none")
+        if kind == "colbert" and self.trainer.layout == "packed":
+            raise ExperimentError("trainer.layout=packed: model=colbert is computed with padding; set it to auto")
 
     def _check_teacher(self) -> None:
         if not self.learns_from_teacher:
