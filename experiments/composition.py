@@ -49,6 +49,7 @@ def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
     ConfigStore.instance().store(name="experiment_schema", node=Experiment)
     OmegaConf.register_new_resolver("job_name", lambda *, _root_: name_of(plain(_root_)), replace=True)
     OmegaConf.register_new_resolver("by_scale", _by_scale, replace=True)
+    OmegaConf.register_new_resolver("last_part", lambda path: Path(str(path)).name, replace=True)
 
 
 def _by_scale(values: Mapping[str, Any], *, _root_: DictConfig) -> Any:

@@ -19,7 +19,7 @@ NEEDS = {
     ("data", "beir"): ["data.path=x"],
     ("data", "msmarco"): ["data.path=x"],
     ("data", "ir_datasets"): ["data.source.splits.train=a", "data.source.splits.test=b"],
-    ("backbone", "local"): ["backbone.path=x", "backbone.name=x"],
+    ("backbone", "local"): ["backbone.path=x"],
     ("retriever", "run_file"): ["retrievers.run_file.path=x"],
 }
 GROUPS = sorted(
@@ -142,6 +142,39 @@ def test_a_typo_names_the_keys_and_options_that_there_are(override: str, message
     with pytest.raises(Exception) as found:  # noqa: PT011 - Hydra's own; the message is what counts
         composed(override)
     assert message in composition.explain(found.value)
+
+
+PLAIN = (
+    "model.dual_encoder.infused=[] model.dual_encoder.infuse_embeddings=false model.dual_encoder.rest=backbone "
+    "model.dual_encoder.distil=none model.dual_encoder.align_layer=null"
+)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "remedy"),
+    [
+        ("negatives.source=colbert", "retriever=[bm25,colbert]"),
+        ("first_stage=[bm25,run_file] retrievers.run_file.path=x", "retriever=[bm25,run_file]"),
+        ("data=beir", "data.path=..."),
+        ("backbone=local", "backbone.path=..."),
+        ("negatives.count=31 negatives.depth=20", "negatives.replacement=true"),
+        ("negatives.count=31 negatives.depth=20", "negatives.short=replacement"),
+        ("negatives.filter.absolute_margin=0", "negatives.filter.scorer"),
+        ("model=dual_encoder model.dual_encoder.job=null", PLAIN),
+        ("model.rank_by=positive_logit", "model.logits=2"),
+        ("model=colbert batch.checkpoint=true", "batch.checkpoint=false"),
+        ("loss=margin_mse loss.job=null", "loss.job"),
+        ("loss=margin_mse model=colbert", "loss=lce"),
+        ("loss=bce_two_class model=colbert", "loss=lce"),
+    ],
+)
+def test_the_remedy_of_a_message_works_as_it_is_typed(overrides: str, remedy: str):
+    given = overrides.split()
+    with pytest.raises((ExperimentError, OmegaConfBaseException)) as found:
+        composition.check(composed(*(one for one in given if not one.startswith("retrievers."))))
+    assert remedy in composition.explain(found.value)
+    typed = [one.replace("...", "x") if "=" in one else f"{one}=seed=1" for one in remedy.split()]
+    composition.check(composed(*given, *map(composition.readable, typed)))
 
 
 @pytest.mark.parametrize(

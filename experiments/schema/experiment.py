@@ -86,10 +86,10 @@ class Experiment:
             *((f"retrievers.{key}.candidates_from", one) for key, one in self._candidates()),
         ]:
             if name not in self.retrievers:
-                known = ", ".join(sorted(self.retrievers)) or "none"
+                known = sorted(self.retrievers)
                 raise ExperimentError(
-                    f"{key} is {name!r}: it must be one of the composed retrievers ({known}); add it with "
-                    f"retriever=[...]"
+                    f"{key} is {name!r}: it must be one of the composed retrievers ({', '.join(known) or 'none'}); add "
+                    f"it with retriever=[{','.join([*known, name])}]"
                 )
         for name in self.retrievers:
             if not RETRIEVER_NAME.fullmatch(name):

@@ -57,7 +57,8 @@ class Backbone:
     def __post_init__(self) -> None:
         if (self.path is None) == (self.package is None):
             raise ExperimentError(
-                "backbone: give either path (a hub id or a folder) or package (an installed package), not both or none"
+                "backbone: give either backbone.path=... (a hub id or a folder) or backbone.package=... (an installed "
+                "package), not both or none"
             )
 
 

@@ -118,8 +118,9 @@ class DualEncoder:
         if (self.infuses or self.learns_from_teacher) and self.cross_encoder is None and self.job is None:
             raise ExperimentError(
                 f"{key}.cross_encoder is null, but {self._need()}: set {key}.cross_encoder to the folder model of a "
-                f"finished cross-encoder job, or {key}.job to the overrides of one to be trained first; a plain dual "
-                f"encoder has infused=[], infuse_embeddings=false, rest=backbone, distil=none and align_layer=null"
+                f"finished cross-encoder job, or {key}.job to the overrides of one to be trained first; for a plain "
+                f"dual encoder set {key}.infused=[] {key}.infuse_embeddings=false {key}.rest=backbone "
+                f"{key}.distil=none {key}.align_layer=null"
             )
 
     def _need(self) -> str:
