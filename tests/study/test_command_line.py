@@ -16,7 +16,7 @@ from experiments import study
         (["plan"], "plan what? Name a sweep ("),
         (["plan", "quikstart"], "there is no sweep 'quikstart': did you mean quickstart?"),
         (["plan", "sweeps=quikstart"], "there is no sweep 'quikstart': did you mean quickstart?"),
-        (["run", "quickstart", "see=2"], "there is no key see; the keys are"),
+        (["run", "quickstart", "see=2"], "there is no key see: did you mean seed? The keys are"),
         (["run", "quickstart", "negatives.cuont=2"], "there is no key negatives.cuont"),
         (["plan", "loss=bce,lxe"], "Could not find 'loss/lxe'"),
         (["plan", "quickstart", "--fast"], "unrecognized arguments: --fast"),
