@@ -23,7 +23,7 @@ from helpers.jobs import ROOT, run, tiny_overrides
 RECORD = Path(__file__).with_name("golden_results.json")
 LOSSES = sorted(path.stem for path in (ROOT / "conf" / "loss").glob("*.yaml"))
 OF_A_TEACHER = ("kl_divergence", "margin_mse")
-# The quickstart's pretrained BERT: random weights would learn nothing in so few steps, and every score would be the same
+# The quickstart's pretrained BERT: random weights learn nothing in so few steps, and give every pair about one score
 LEARNING = ["backbone=bert_tiny", "trainer.log_every=8", "measures=[RR@10]", "optimizer.lr=5e-4", "budget.size=128"]
 PLAIN = ["infused=[]", "infuse_embeddings=false", "rest=backbone"]
 JOBS = {
