@@ -25,6 +25,7 @@ class MsMarcoFolder:
         folder = Path(path)
         if not folder.is_dir():
             raise ExperimentError(f"there is no folder {folder}: set data.path to the folder of {collection}")
+        splits = {split: middle for split, middle in splits.items() if middle}
         unknown = set(splits) - set(SPLITS)
         if unknown or not splits:
             raise ExperimentError(
