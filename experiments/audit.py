@@ -34,7 +34,7 @@ from experiments.studies.candidate_filters import make_filters
 from experiments.studies.false_negatives import AuditInput, FalseNegativeAudit, audit_negatives
 from experiments.studies.false_negatives_table import cell_rows, pair_rows, print_audit, write_report
 from experiments.studies.identity import folder_name
-from experiments.studies.preparation import relevance_of, splits_of
+from experiments.studies.preparation import excluded_of, relevance_of, splits_of
 from experiments.tracking.wandb import RunIdentity, WandbJob
 
 composition.register(partial(folder_name, "audit"))
@@ -74,7 +74,8 @@ def audit(experiment: Experiment, sources: Sequence[str], parts: Any) -> FalseNe
         relevance_of(collection, train),
         runs,
         passage_shingles(collection, store),
-        TwinQueries.of(collection, every.relevant),  # a twin need not be in the sample
+        TwinQueries.of(collection, excluded_of(experiment, every)),  # a twin need not be in the sample
+        excluded_of(experiment, train),
     )
     scorer = load_scorer(wanted.scorer) if wanted.scorer else None
 
@@ -104,7 +105,8 @@ def audit(experiment: Experiment, sources: Sequence[str], parts: Any) -> FalseNe
 def _sample(split: Split, queries: int | None, collection: Collection) -> Split:
     """A fixed random sub-set of a split's queries, part of any larger one."""
     rows = by_hash(collection, split.queries.tolist())[:queries]
-    return Split(split.name, np.sort(np.asarray(rows, np.int64)), {row: split.relevant[row] for row in rows})
+    relevant = {row: split.relevant[row] for row in rows}
+    return replace(split, queries=np.sort(np.asarray(rows, np.int64)), relevant=relevant)
 
 
 def _track(experiment: Experiment, found: FalseNegativeAudit, settings: dict[str, Any], name: str) -> None:

@@ -117,8 +117,20 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
     _check_part("loss", experiment.loss)
     for name, part in experiment.retrievers.items():
         _check_part(f"retrievers.{name}", part)
+    _check_first_stages(experiment)
     measures.parse(experiment.measures)
     return experiment
+
+
+def _check_first_stages(experiment: Experiment) -> None:
+    """Refuse to re-rank, or to measure, a ranking that was made from the judgements themselves."""
+    candidates = {f"retrievers.{name}.candidates_from": part.get("candidates_from") for name, part in experiment.retrievers.items()}
+    for key, name in [*(("first_stage", name) for name in experiment.first_stage), *candidates.items()]:
+        if name is not None and getattr(get_object(experiment.retrievers[name]["_target_"]), "from_judgements", False):
+            raise ExperimentError(
+                f"{key} names {name}, which is made from the judgements that measure it: it can only be a source of "
+                f"negatives, such as negatives.source=bm25+{name}"
+            )
 
 
 def _unresolved(settings: DictConfig) -> dict[str, Any]:

@@ -73,8 +73,8 @@ class TextGroupBatch:
 class TextBatcher:
     """Gathers the texts of a step's groups in length-sorted micro-batches of at most ``tokens_per_batch`` tokens.
 
-    ``relevant``: training query row -> rows of the passages judged relevant, so that another query's positive is not
-    taken for a negative where it is an answer too.
+    ``relevant``: training query row -> rows of the passages that are never its negatives (``negatives.exclude_grade``),
+    so that another query's positive is not taken for a negative where it is an answer too.
     """
 
     queries: TextSource

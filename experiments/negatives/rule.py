@@ -94,12 +94,15 @@ class NegativeRule:
 
     ``source``: the retriever whose run is sampled from, or several that take turns (see ``sources_of``). ``count``:
     negatives a group, 1 to 31. ``skip`` and ``depth``: the candidates are ranks skip + 1 to depth of the source's run,
-    less every passage judged relevant and what ``filter`` drops. ``pool``: keep a fixed random sub-set of that many
+    less every passage judged ``exclude_grade`` or better, every positive (``data.min_grade``), and what ``filter``
+    drops. ``pool``: keep a fixed random sub-set of that many
     candidates per query and draw from it only (Gao 2021: 10 of the top 100); None keeps all. ``replacement``: whether a
     passage may be drawn twice for one group (Pradeep 2022). ``redraw``: new negatives each ``epoch``, or ``never``.
     ``positives``: ``all`` that are judged relevant, or only the ``retrieved`` ones among ranks 1 to depth (Pradeep
     2022). ``short``: what to do with a query that has fewer candidates than ``count``: stop with an ``error`` before
     training, draw with ``replacement`` for it (Gao 2021), or ``drop`` it; both exceptions are counted and logged.
+    ``exclude_grade``: the lowest judged grade that is never drawn; at 1 a passage judged 1 is no negative where
+    ``data.min_grade=2`` makes it no positive either. What is judged below it is what the retriever ``judged`` finds.
 
     Of a mixture ``skip``, ``depth`` and ``pool`` are those of each source: "bm25+colbert" with depth 100 has up to 200
     candidates. ``positives: retrieved`` asks for one source that retrieved the positive, and ``short`` looks at the
@@ -114,6 +117,7 @@ class NegativeRule:
     redraw: str = "epoch"
     positives: str = "all"
     short: str = "error"
+    exclude_grade: int = 1
     filter: NegativeFilter = field(default_factory=NegativeFilter)
     source: str = "bm25"
 

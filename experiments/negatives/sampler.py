@@ -37,7 +37,7 @@ class Dropped:
     """What a filter took from a source. Candidates that two filters drop are counted by both."""
 
     candidates: int = 0  # dropped
-    of: int = 0  # candidates looked at: ranks skip + 1 to depth less the positives
+    of: int = 0  # candidates looked at: ranks skip + 1 to depth minus what is judged exclude_grade or better
     queries: int = 0  # that lost at least one
 
 
@@ -61,7 +61,8 @@ class NegativeSampler:
     """The negatives, and the positive, of each training query at each epoch.
 
     ``runs``: over the training queries, one for each turn, in the order of ``sources_of(rule.source)``; a source with
-    two turns stands there twice. ``relevant``: training query row -> rows of its positives. ``filters``: see
+    two turns stands there twice. ``relevant``: training query row -> rows of its positives. ``excluded``: training
+    query row -> rows that are never drawn besides these; None for no others. ``filters``: see
     ``experiments.negatives.filters``; each looks at all candidates, and what all of them keep is the pool's stock.
 
     Raises:
@@ -77,6 +78,7 @@ class NegativeSampler:
         collection: Collection,
         seed: int,
         filters: Sequence[CandidateFilter] = (),
+        excluded: Mapping[int, Rows] | None = None,
     ) -> None:
         self.rule, self.seed, self.source = rule, seed, "+".join(run.name for run in runs)
         self.runs = {run.name: run for run in runs}  # the different ones; a draw names them by their place here
@@ -87,6 +89,7 @@ class NegativeSampler:
         most = 1 if rule.replacement else rule.count
         self._needs = tuple(min(most, most_turns(s, self._turns, rule.count)) for s in range(len(self.sources)))
         self._filters = tuple(filters)
+        self._excluded = excluded or {}
         self._pools: dict[int, Pool] = {}
         self._positives: dict[int, Rows] = {}
         rows = sorted(relevant)
@@ -115,7 +118,8 @@ class NegativeSampler:
             if not len(usable):
                 return self._except("not_retrieved", one)
         windows = [top[rule.skip :] for top in tops]
-        stocks = [window[~np.isin(window, positives)] for window in windows]
+        barred = np.concatenate([positives, self._excluded[query]]) if query in self._excluded else positives
+        stocks = [window[~np.isin(window, barred)] for window in windows]
         stocks = self._filtered(query, positives, stocks)
         if rule.pool is not None:
             key = key_of("pool", self.seed, one)

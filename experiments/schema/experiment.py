@@ -97,6 +97,11 @@ class Experiment:
                     f"retrievers.{name}: a retriever's name stands in the names of files and W&B tables, so it has 1 "
                     f"to 64 letters, digits, '_', '-' or '.'"
                 )
+        if self.negatives.exclude_grade > self.data.min_grade:
+            raise ExperimentError(
+                f"negatives.exclude_grade is {self.negatives.exclude_grade}, above data.min_grade={self.data.min_grade}: "
+                f"positives are never drawn as negatives; set it to at most {self.data.min_grade}"
+            )
         self._check_teacher()
         self._check_of_cross_encoders()
         if self.probe.layers is not None and self.model.kind != "cross_encoder":

@@ -5,9 +5,11 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from experiments.data.assignment import QuerySplit, check_folds
+from experiments.data.splits import REPEATED_QUERIES, WITHOUT_RELEVANT
 from experiments.errors import ExperimentError
 from experiments.negatives.rule import NegativeRule
-from experiments.schema.ranges import at_least
+from experiments.schema.ranges import at_least, one_of
 
 
 @dataclass
@@ -25,8 +27,14 @@ class QueryLimits:
 
 @dataclass
 class Data:
-    """A data set. ``source``: the reader (``_target_``) and its settings. ``min_grade``: the lowest grade that counts
-    as relevant. ``carve_dev``: without a dev split, that many training queries become it.
+    """A data set.
+
+    ``source``: the reader (``_target_``) and its settings. ``min_grade``: the lowest grade that counts as relevant.
+    ``carve_dev``: without a dev split, that many training queries become it. ``split``: shares or counts of the judged
+    queries for train, dev and test, for data sets with one file of qrels. ``folds`` and ``fold``: k-fold
+    cross-validation; the jobs of all folds (``data.fold=0,1,2,3,4``) are one result, pooled by query.
+    ``without_relevant``: judged queries of dev and test without a relevant passage are left out (``leave_out``) or
+    ``count_as_zero``. ``repeated_queries``: ``keep`` or ``drop`` training queries with the text of a dev or test query.
     """
 
     source: Any = None
@@ -34,8 +42,16 @@ class Data:
     min_grade: int = 1
     queries: QueryLimits = field(default_factory=QueryLimits)
     carve_dev: int = 200
+    split: QuerySplit = field(default_factory=QuerySplit)
+    folds: int | None = None
+    fold: int | None = None
+    without_relevant: str = "leave_out"
+    repeated_queries: str = "keep"
 
     def __post_init__(self) -> None:
+        one_of("data.without_relevant", self.without_relevant, WITHOUT_RELEVANT)
+        one_of("data.repeated_queries", self.repeated_queries, REPEATED_QUERIES)
+        check_folds(self.folds, self.fold, self.split)
         at_least("data.min_grade", self.min_grade, 1)
         at_least("data.carve_dev", self.carve_dev, 0)
 

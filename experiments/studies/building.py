@@ -25,7 +25,7 @@ from experiments.modules.teacher import distil_batcher, load_teacher, teacher_ba
 from experiments.modules.text_features import features_of
 from experiments.schema import Experiment
 from experiments.store import Store
-from experiments.studies.preparation import Prepared, relevance_of
+from experiments.studies.preparation import Prepared, excluded_of, relevance_of
 
 # Tokens of one forward pass by device and layout: (training, scoring). On a CPU, as measured with both registry
 # backbones on one thread: packed passes are fastest around 2k tokens (training up to 4k, which spreads the cost of the
@@ -115,7 +115,7 @@ def _colbert(experiment: Experiment, prepared: Prepared, loss: Loss, store: Stor
     encoder = load_colbert(experiment.backbone, experiment.model, experiment.seed)
     train_tokens, score_tokens = _tokens_per_batch(experiment, "padded")
     queries, passages = (features_of(prepared.collection, kind, encoder, store) for kind in ("queries", "passages"))
-    batcher = TextBatcher(queries, passages, prepared.splits["train"].relevant, train_tokens)
+    batcher = TextBatcher(queries, passages, excluded_of(experiment, prepared.splits["train"]), train_tokens)
     groups = _groups(experiment, prepared, batcher)
     steps = steps_for(experiment, groups)
     module = ColBERT(
@@ -139,7 +139,7 @@ def _dual_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store:
     layout = dual_encoder.choose_layout(network, experiment.trainer.layout, _device(experiment))
     train_tokens, score_tokens = _tokens_per_batch(experiment, layout)
     queries, passages = (features_of(collection, kind, network, store) for kind in ("queries", "passages"))
-    batcher: Batcher = TextBatcher(queries, passages, prepared.splits["train"].relevant, train_tokens)
+    batcher: Batcher = TextBatcher(queries, passages, excluded_of(experiment, prepared.splits["train"]), train_tokens)
     teacher = None
     if settings.learns_from_teacher:
         assert settings.cross_encoder is not None  # the schema asks for it, and a job was run before

@@ -25,11 +25,13 @@ def make_filters(
     collection: Collection,
     store: Store,
     twins: TwinQueries | None = None,
+    excluded: Mapping[int, Rows] | None = None,
 ) -> tuple[CandidateFilter, ...]:
     """The filters that ``rule.filter`` asks for, in the order of its keys.
 
     ``runs``: of the rule's sources over the training queries. ``relevant``: training query row -> rows of its
-    positives. ``twins``: of all training queries, where ``relevant`` has only some; None to make them of ``relevant``.
+    positives. ``twins``: of all training queries, where ``relevant`` has only some; None to make them here.
+    ``excluded``: training query row -> rows that are never drawn for it, nor for a twin of it; None for ``relevant``.
     A scorer scores every candidate within ``rule.depth`` of every query, once for all jobs that share them.
 
     Raises:
@@ -40,7 +42,7 @@ def make_filters(
     if wanted.near_duplicate is not None:
         filters.append(NearDuplicates(passage_shingles(collection, store), wanted.near_duplicate))
     if wanted.twin_query is not None:
-        twins = twins if twins is not None else TwinQueries.of(collection, relevant)
+        twins = twins if twins is not None else TwinQueries.of(collection, relevant if excluded is None else excluded)
         filters.append(AnswersOfTwins(twins, wanted.twin_query))
     scores = _model_scores(wanted.model, rule, runs, relevant, collection, store) if wanted.model else None
     if wanted.absolute_margin is not None:

@@ -35,10 +35,9 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class AuditInput:
-    """What is audited. ``relevant``: training query row -> rows of its positives. ``judged``: query row -> passage row
-    -> grade, all judgements. ``runs``: by source name, over the training queries, at least as deep as the depths.
+    """What is audited. ``relevant``: training query row -> rows of its positives. ``judged``: query row -> passage row -> grade, all judgements. ``runs``: by source name, over the training queries, at least as deep as the depths.
     ``shingles``: of every passage row (``passage_shingles``). ``twins``: of all training queries, even those that are
-    not in ``relevant``.
+    not in ``relevant``. ``excluded``: training query row -> rows that are never drawn for it besides its positives.
     """
 
     collection: Collection
@@ -47,6 +46,7 @@ class AuditInput:
     runs: Mapping[str, Run]
     shingles: Ragged
     twins: TwinQueries
+    excluded: Mapping[int, Rows] | None = None
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,13 @@ def _draw(given: AuditInput, rule: NegativeRule, seed: int, filters: Filters | N
     if rule.short == "error":
         rule = replace(rule, short="drop")
     sampler = NegativeSampler(
-        rule, runs, given.relevant, given.collection, seed, filters(rule, runs) if filters is not None else ()
+        rule,
+        runs,
+        given.relevant,
+        given.collection,
+        seed,
+        filters(rule, runs) if filters is not None else (),
+        given.excluded,
     )
     groups = [sampler.drawn(int(query), 0) for query in sampler.queries]
     return _Drawn(

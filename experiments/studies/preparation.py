@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from experiments.data.collection import Collection
@@ -65,8 +67,9 @@ def prepare(experiment: Experiment, collection: Collection, parts: Parts, store:
         run_for(parts.retrievers[name], collection, train.queries, negatives.depth, store)
         for name in sources_of(negatives.source)
     )
-    filters = make_filters(negatives, source_runs, train.relevant, collection, store)
-    sampler = NegativeSampler(negatives, source_runs, train.relevant, collection, experiment.seed, filters)
+    excluded = excluded_of(experiment, train)
+    filters = make_filters(negatives, source_runs, train.relevant, collection, store, excluded=excluded)
+    sampler = NegativeSampler(negatives, source_runs, train.relevant, collection, experiment.seed, filters, excluded)
     _warn_of_exceptions(sampler)
     first_stages = {name: parts.retrievers[name] for name in experiment.first_stage}
     test = {
@@ -80,13 +83,32 @@ def prepare(experiment: Experiment, collection: Collection, parts: Parts, store:
     return Prepared(collection, splits, sampler, dev, test, candidates)
 
 
+def excluded_of(experiment: Experiment, train: Split) -> dict[int, NDArray[np.int64]]:
+    """Training query row -> the passages that are never its negatives: judged ``negatives.exclude_grade`` or better.
+
+    They include the positives, since the schema keeps that grade at most ``data.min_grade``.
+    """
+    return train.judged(experiment.negatives.exclude_grade)
+
+
 def splits_of(
     experiment: Experiment, collection: Collection, needed: Sequence[str] = ("train", "test")
 ) -> dict[str, Split]:
     """The splits of a collection as an experiment's ``data`` wants them; see ``make_splits``."""
     data = experiment.data
     limits = {"train": data.queries.train, "dev": data.queries.dev, "test": data.queries.test}
-    return make_splits(collection, min_grade=data.min_grade, limits=limits, carve_dev=data.carve_dev, needed=needed)
+    return make_splits(
+        collection,
+        min_grade=data.min_grade,
+        limits=limits,
+        carve_dev=data.carve_dev,
+        needed=needed,
+        split=data.split,
+        folds=data.folds,
+        fold=data.fold,
+        without_relevant=data.without_relevant,
+        repeated_queries=data.repeated_queries,
+    )
 
 
 def _warn_of_exceptions(sampler: NegativeSampler) -> None:
@@ -102,11 +124,7 @@ def _warn_of_exceptions(sampler: NegativeSampler) -> None:
 
 def relevance_of(collection: Collection, split: Split) -> dict[int, dict[int, int]]:
     """Query row -> passage row -> grade of all judgements of a split's queries."""
-    name = (
-        split.name if split.name in collection.splits else "train"
-    )  # a carved dev split is judged by the training qrels
-    qrels = collection.qrels(name)
-    wanted = set(split.queries.tolist())
+    qrels, wanted = split.qrels, set(split.queries.tolist())
     return {
         int(query): dict(zip(qrels.passages[i].tolist(), qrels.grades[i].tolist(), strict=True))
         for i, query in enumerate(qrels.queries)

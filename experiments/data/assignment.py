@@ -1,0 +1,225 @@
+"""Which judged queries train, select and test: the data set's own splits, shares or counts by hash, or folds.
+
+A query's place follows from a hash of its id alone: no seed changes it, and with shares no other query does either.
+
+Shapes: Q judged queries.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.data.collection import Collection, Qrels
+from experiments.data.ragged import Ragged, group_by_key
+from experiments.data.source import SPLITS
+from experiments.errors import ExperimentError
+from experiments.hashing import key_of
+
+Rows = NDArray[np.int64]
+WHOLE = 2.0**64  # a key of ``key_of`` is below it
+
+
+@dataclass  # not frozen: OmegaConf makes frozen classes read-only, overrides included
+class QuerySplit:
+    """How the judged queries of a data set are shared out among train, dev and test; all null keeps its own splits.
+
+    ``train``, ``dev`` and ``test``: shares (numbers with a point, such as 0.6, together at most 1) or counts (whole
+    numbers); null gives that split nothing, and dev is then carved from train (``data.carve_dev``). ``of``: the one
+    split of the data set whose queries are shared out; null takes the queries of all its splits together.
+
+    Queries are placed by a hash of their ids, test from one end and train from the other. So a query never moves when
+    others come or go (shares), and the test queries stay when only the share of train changes.
+    """
+
+    of: str | None = None
+    train: Any = None
+    dev: Any = None
+    test: Any = None
+
+    def __post_init__(self) -> None:
+        for name, value in self.sizes.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ExperimentError(
+                    f"data.split.{name} is {value!r}: it must be a share such as 0.6, a count such as 100, or null"
+                )
+            if not 0 < value < float("inf") or (isinstance(value, float) and value > 1):
+                raise ExperimentError(
+                    f"data.split.{name} is {value}: a share must be above 0 and at most 1, a count at least 1"
+                )
+        if len({isinstance(value, int) for value in self.sizes.values()}) > 1:
+            said = ", ".join(f"{name}={value}" for name, value in self.sizes.items())
+            raise ExperimentError(
+                f"data.split mixes shares with counts ({said}): give all as shares (0.6) or all as counts (100)"
+            )
+        if not self.counts and sum(self.sizes.values()) > 1 + 1e-9:
+            raise ExperimentError(
+                f"data.split: the shares add up to {sum(self.sizes.values()):g}, which is above 1: lower one of them"
+            )
+        if self.of is not None and self.of not in SPLITS:
+            raise ExperimentError(f"data.split.of is {self.of!r}: it must be null or one of {', '.join(SPLITS)}")
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """The shares or counts that are given, by split."""
+        given = {"train": self.train, "dev": self.dev, "test": self.test}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def counts(self) -> bool:
+        """Whether counts are given, not shares."""
+        return any(isinstance(value, int) for value in self.sizes.values())
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The judged queries of one split. ``queries``: (Q,) rows; ``qrels``: the judgements of these and perhaps more."""
+
+    queries: Rows
+    qrels: Qrels
+
+
+def check_folds(folds: int | None, fold: int | None, split: QuerySplit) -> None:
+    """Check ``data.folds`` and ``data.fold`` before the data are there.
+
+    Raises:
+        ExperimentError: one is given without the other, or is out of its range, or shares are given too.
+    """
+    if folds is None:
+        if fold is not None:
+            raise ExperimentError(f"data.fold is {fold}, but data.folds is null: add data.folds=5, or leave it out")
+        return
+    if folds < 2:
+        raise ExperimentError(f"data.folds is {folds}: it must be null or at least 2")
+    every = ",".join(map(str, range(folds)))
+    if fold is None:
+        raise ExperimentError(f"data.fold must be given with data.folds={folds}: data.fold=0, or all by -m data.fold={every}")
+    if not 0 <= fold < folds:
+        raise ExperimentError(f"data.fold is {fold}: with data.folds={folds} it must be one of {every}")
+    if split.sizes:
+        raise ExperimentError(
+            "data.folds and data.split are both given: folds make train and test themselves; leave one of the two out"
+        )
+
+
+def assigned(
+    collection: Collection, split: QuerySplit | None = None, folds: int | None = None, fold: int | None = None
+) -> dict[str, Judged]:
+    """The judged queries of each split.
+
+    ``folds`` and ``fold``: k-fold cross-validation. All judged queries are ordered by a hash of their ids and dealt out
+    in turn, so that folds differ by at most one query; test is fold number ``fold``, train is the rest. Other than with
+    shares, a query may change its fold when the judged queries change.
+
+    Raises:
+        ExperimentError: ``split.of`` is no split of the data set, nothing is left for a split, or a split is given
+        although the data set has it.
+    """
+    split = split or QuerySplit()
+    own = {name: Judged(qrels.queries, qrels) for name, qrels in _own(collection)}
+    if not split.sizes and folds is None:
+        if split.of is not None:
+            raise ExperimentError(
+                f"data.split.of={split.of} shares out no queries: add data.split.train=0.7 data.split.test=0.3, "
+                f"or data.folds=5 data.fold=0"
+            )
+        return own
+    if split.of is not None and split.of not in own:
+        raise ExperimentError(
+            f"data.split.of is {split.of!r}, but data set {collection.name!r} has {', '.join(own)}: name one of these, "
+            f"or null for all"
+        )
+    pool = own[split.of] if split.of is not None else _merged(collection, own)
+    if folds is not None:
+        assert fold is not None  # see check_folds
+        return _folds(collection, pool, folds, fold)
+    kept = {} if split.of is None else {name: one for name, one in own.items() if name != split.of}
+    if both := sorted(kept.keys() & split.sizes.keys()):
+        raise ExperimentError(
+            f"data.split.{both[0]} is given, but data set {collection.name!r} has a {both[0]} split of its own: set "
+            f"data.split.of=null to share out the queries of all its splits, or data.split.{both[0]}=null to keep it"
+        )
+    parts = _counted(collection, pool, split) if split.counts else _shared(collection, pool, split)
+    for name, rows in parts.items():
+        if not len(rows):
+            raise ExperimentError(
+                f"data.split.{name}={split.sizes[name]} leaves no query for {name}: {len(pool.queries):,} judged "
+                f"queries are shared out; raise it"
+            )
+    made = kept | {name: Judged(rows, pool.qrels) for name, rows in parts.items()}
+    return {name: made[name] for name in SPLITS if name in made}
+
+
+def _own(collection: Collection) -> Iterator[tuple[str, Qrels]]:
+    return ((name, collection.qrels(name)) for name in collection.splits)
+
+
+def _merged(collection: Collection, own: Mapping[str, Judged]) -> Judged:
+    """All judgements of a collection together.
+
+    Raises:
+        ExperimentError: a passage is judged differently for one query in two splits.
+    """
+    if len(own) == 1:
+        return next(iter(own.values()))
+    parts = [one.qrels for one in own.values()]
+    queries = np.concatenate([np.repeat(qrels.queries, qrels.passages.lengths) for qrels in parts])
+    passages = np.concatenate([qrels.passages.values for qrels in parts])
+    grades = np.concatenate([qrels.grades.values for qrels in parts])
+    order = np.lexsort((passages, queries))
+    queries, passages, grades = queries[order], passages[order], grades[order]
+    again = (queries[1:] == queries[:-1]) & (passages[1:] == passages[:-1])
+    if (differs := np.flatnonzero(again & (grades[1:] != grades[:-1]))).size:
+        at = int(differs[0])
+        query, passage = collection.queries.id(queries[at]), collection.passages.id(passages[at])
+        raise ExperimentError(
+            f"the splits {', '.join(own)} of {collection.name!r} cannot be put together: the passage {passage!r} is "
+            f"judged {grades[at]} and {grades[at + 1]} for the query {query!r}; name one split with data.split.of"
+        )
+    first = np.concatenate([[True], ~again])
+    distinct, offsets = group_by_key(queries[first])
+    return Judged(distinct, Qrels(distinct, Ragged(passages[first], offsets), Ragged(grades[first], offsets)))
+
+
+def _keys(collection: Collection, queries: Rows, purpose: str) -> NDArray[np.uint64]:
+    return np.array([key_of(purpose, one) for one in collection.queries.ids(queries)], np.uint64)
+
+
+def _shared(collection: Collection, pool: Judged, split: QuerySplit) -> dict[str, Rows]:
+    """By shares: where the hash of a query falls between 0 and 1 is its place. Train begins at 0 and test ends at 1."""
+    place_Q = _keys(collection, pool.queries, "split").astype(np.float64) / WHOLE
+    test_from = 1 - (split.test or 0)
+    dev_from = test_from - (split.dev or 0)
+    inside = {
+        "train": place_Q < min(split.train or 0, dev_from),  # sums of shares are rounded
+        "dev": (place_Q >= dev_from) & (place_Q < test_from),
+        "test": place_Q >= test_from,
+    }
+    return {name: pool.queries[inside[name]] for name in split.sizes}
+
+
+def _counted(collection: Collection, pool: Judged, split: QuerySplit) -> dict[str, Rows]:
+    """By counts: the queries in the order of their hashes; train takes the first, test the last, dev those before."""
+    wanted = sum(split.sizes.values())
+    if wanted > len(pool.queries):
+        said = " + ".join(f"{value:,} {name}" for name, value in split.sizes.items())
+        raise ExperimentError(
+            f"data.split asks for {said} = {wanted:,} queries, but only {len(pool.queries):,} are judged: lower one"
+        )
+    ordered = pool.queries[np.argsort(_keys(collection, pool.queries, "split"), kind="stable")]
+    test_from = len(ordered) - (split.test or 0)
+    dev_from = test_from - (split.dev or 0)
+    parts = {"train": ordered[: split.train or 0], "dev": ordered[dev_from:test_from], "test": ordered[test_from:]}
+    return {name: parts[name] for name in split.sizes}
+
+
+def _folds(collection: Collection, pool: Judged, folds: int, fold: int) -> dict[str, Judged]:
+    if folds > len(pool.queries):
+        raise ExperimentError(
+            f"data.folds is {folds}, but only {len(pool.queries):,} queries are judged: a fold would have none; lower it"
+        )
+    rank_Q = np.argsort(np.argsort(_keys(collection, pool.queries, "fold"), kind="stable"), kind="stable")
+    tested = rank_Q % folds == fold
+    return {"train": Judged(pool.queries[~tested], pool.qrels), "test": Judged(pool.queries[tested], pool.qrels)}
