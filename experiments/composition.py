@@ -124,7 +124,10 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
 
 def _check_first_stages(experiment: Experiment) -> None:
     """Refuse to re-rank, or to measure, a ranking that was made from the judgements themselves."""
-    candidates = {f"retrievers.{name}.candidates_from": part.get("candidates_from") for name, part in experiment.retrievers.items()}
+    candidates = {
+        f"retrievers.{name}.candidates_from": part.get("candidates_from")
+        for name, part in experiment.retrievers.items()
+    }
     for key, name in [*(("first_stage", name) for name in experiment.first_stage), *candidates.items()]:
         if name is not None and getattr(get_object(experiment.retrievers[name]["_target_"]), "from_judgements", False):
             raise ExperimentError(

@@ -95,7 +95,9 @@ def check_folds(folds: int | None, fold: int | None, split: QuerySplit) -> None:
         raise ExperimentError(f"data.folds is {folds}: it must be null or at least 2")
     every = ",".join(map(str, range(folds)))
     if fold is None:
-        raise ExperimentError(f"data.fold must be given with data.folds={folds}: data.fold=0, or all by -m data.fold={every}")
+        raise ExperimentError(
+            f"data.fold must be given with data.folds={folds}: data.fold=0, or all by -m data.fold={every}"
+        )
     if not 0 <= fold < folds:
         raise ExperimentError(f"data.fold is {fold}: with data.folds={folds} it must be one of {every}")
     if split.sizes:
@@ -218,7 +220,8 @@ def _counted(collection: Collection, pool: Judged, split: QuerySplit) -> dict[st
 def _folds(collection: Collection, pool: Judged, folds: int, fold: int) -> dict[str, Judged]:
     if folds > len(pool.queries):
         raise ExperimentError(
-            f"data.folds is {folds}, but only {len(pool.queries):,} queries are judged: a fold would have none; lower it"
+            f"data.folds is {folds}, but only {len(pool.queries):,} queries are judged: lower it, so that every fold "
+            f"has one"
         )
     rank_Q = np.argsort(np.argsort(_keys(collection, pool.queries, "fold"), kind="stable"), kind="stable")
     tested = rank_Q % folds == fold

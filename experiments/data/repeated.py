@@ -27,7 +27,9 @@ def repeated_in(collection: Collection, rows: Sequence[int], others: Iterable[in
     """The query rows among ``rows`` whose text is also that of a query among ``others``. Empty texts repeat nothing."""
     texts = collection.queries.texts(list(others))
     known = {_digest(text) for text in texts if text.strip()}
-    found = [(row, text) for row, text in zip(rows, collection.queries.texts(rows), strict=True) if _digest(text) in known]
+    found = [
+        (row, text) for row, text in zip(rows, collection.queries.texts(rows), strict=True) if _digest(text) in known
+    ]
     return Repeated(frozenset(row for row, _ in found), found[0][1] if found else "")
 
 

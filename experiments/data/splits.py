@@ -105,9 +105,7 @@ def by_hash(collection: Collection, rows: Sequence[int]) -> list[int]:
     return [row for _, row in sorted((key_of("sample", one), row) for one, row in zip(ids, rows, strict=True))]
 
 
-def _check_needed(
-    collection: Collection, judged: Mapping[str, Judged], needed: Sequence[str], carve_dev: int
-) -> None:
+def _check_needed(collection: Collection, judged: Mapping[str, Judged], needed: Sequence[str], carve_dev: int) -> None:
     for name in needed:
         carved = name == "dev" and carve_dev and "train" in judged
         if name not in judged and not carved:

@@ -31,7 +31,7 @@ class Judged:
         return {"retriever": "judged 1", "below": self.below}
 
     def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
-        """The best ``depth`` judged passages of each query row; a query without any has no ranking. Scores are grades."""
+        """The best ``depth`` judged passages of each query row, scored by grade; a query without any has no ranking."""
         grades = self._grades(collection, queries)
         found = [query for query in queries.tolist() if grades[query]]
         ids = collection.queries.ids(found)
@@ -54,6 +54,4 @@ class Judged:
                 own = best[int(qrels.queries[place])]
                 for row, grade in zip(qrels.passages[place].tolist(), qrels.grades[place].tolist(), strict=True):
                     own[row] = max(grade, own.get(row, grade))
-        return {
-            query: {row: grade for row, grade in own.items() if grade < self.below} for query, own in best.items()
-        }
+        return {query: {row: grade for row, grade in own.items() if grade < self.below} for query, own in best.items()}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged, group_by_key
+from experiments.data.readers import lines
 from experiments.retrieval import run_formats
 
 
@@ -105,11 +106,14 @@ def write_trec(run: Run, collection: Collection, path: Path) -> None:
 
 
 def read_trec(path: Path, collection: Collection, name: str) -> Run:
-    """A run from a TREC file, plain or gzipped, ordered by score as trec_eval orders it.
+    """A run from a TREC file, plain or gzipped, ordered by score as trec_eval orders it; of a file without a line, the
+    run of nothing that ``write_trec`` makes such a file of.
 
     Raises:
         ExperimentError: a malformed line, a passage twice for a query, or ids that the collection does not have.
     """
+    if next(lines.lines(path), None) is None:
+        return run_of(name, *(np.empty(0, np.int64),) * 2, np.empty(0, np.float32))
     found = run_formats.read(path, "trec")
     queries = collection.queries.rows(found.query_ids.to_pylist(), str(path))
     passages = collection.passages.rows(found.passage_ids.to_pylist(), str(path))

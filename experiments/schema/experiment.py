@@ -97,10 +97,11 @@ class Experiment:
                     f"retrievers.{name}: a retriever's name stands in the names of files and W&B tables, so it has 1 "
                     f"to 64 letters, digits, '_', '-' or '.'"
                 )
-        if self.negatives.exclude_grade > self.data.min_grade:
+        excluded, positive = self.negatives.exclude_grade, self.data.min_grade
+        if excluded > positive:
             raise ExperimentError(
-                f"negatives.exclude_grade is {self.negatives.exclude_grade}, above data.min_grade={self.data.min_grade}: "
-                f"positives are never drawn as negatives; set it to at most {self.data.min_grade}"
+                f"negatives.exclude_grade is {excluded}, above data.min_grade={positive}: positives are never drawn as "
+                f"negatives; set it to at most {positive}"
             )
         self._check_teacher()
         self._check_of_cross_encoders()

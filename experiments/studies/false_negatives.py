@@ -35,7 +35,8 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class AuditInput:
-    """What is audited. ``relevant``: training query row -> rows of its positives. ``judged``: query row -> passage row -> grade, all judgements. ``runs``: by source name, over the training queries, at least as deep as the depths.
+    """What is audited. ``relevant``: training query row -> rows of its positives. ``judged``: query row -> passage row
+    -> grade, all judgements. ``runs``: by source name, over the training queries, at least as deep as the depths.
     ``shingles``: of every passage row (``passage_shingles``). ``twins``: of all training queries, even those that are
     not in ``relevant``. ``excluded``: training query row -> rows that are never drawn for it besides its positives.
     """

@@ -80,7 +80,31 @@ def prepare(experiment: Experiment, collection: Collection, parts: Parts, store:
     candidates = {name: with_gold(run, splits["test"].relevant) if gold else run for name, run in test.items()}
     first = next(iter(first_stages.values()))
     dev = run_for(first, collection, splits["dev"].queries, experiment.validation.depth, store)
+    _check_dev(dev, collection, splits["dev"])
+    for run in test.values():
+        _warn_of_unmatched(run, splits["test"])
     return Prepared(collection, splits, sampler, dev, test, candidates)
+
+
+def _check_dev(run: Run, collection: Collection, dev: Split) -> None:
+    """Refuse a dev run of nothing: every checkpoint would score 0 on it."""
+    if not len(run.passages.values):
+        raise ExperimentError(
+            f"first stage {run.name!r} retrieves nothing for any of the {len(dev.queries):,} dev queries of "
+            f"{collection.name!r}, so that no checkpoint can be chosen: put a first stage that finds something first "
+            f"in first_stage, or choose other dev queries (data.source.splits.dev, data.split.dev)"
+        )
+    _warn_of_unmatched(run, dev)
+
+
+def _warn_of_unmatched(run: Run, split: Split) -> None:
+    lengths = dict(zip(run.queries.tolist(), run.passages.lengths.tolist(), strict=True))
+    nothing = sum(not lengths.get(query) for query in split.queries.tolist())
+    if nothing:
+        log.warning(
+            "first stage %s retrieves nothing for %s of %s %s queries: they count as 0",
+            run.name, f"{nothing:,}", f"{len(split.queries):,}", split.name,
+        )  # fmt: skip
 
 
 def excluded_of(experiment: Experiment, train: Split) -> dict[int, NDArray[np.int64]]:

@@ -60,6 +60,8 @@ class Testing:
 
     def _scores(self, name: str, run: Run) -> NDArray[np.float32]:
         """One float32 for each passage of a run, in its order."""
+        if not len(run.passages.values):  # Lightning calls no hook for a loader without batches
+            return np.empty(0, np.float32)
         if self.retriever is not None:
             return self.retriever.pair_scores(self.collection, run, self.store, whole=True)
         self.progress.scoring = f"re-ranking {name}"
@@ -93,6 +95,7 @@ class Testing:
             "first_stage": before.mean,
             "first_stage_digest": digest_of(first_stage),
             "queries": len(query_ids),
+            "without_relevant": self.prepared.splits["test"].without_relevant,
             "pairs": len(made.passages.values),
         }
 
