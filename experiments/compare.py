@@ -60,7 +60,7 @@ def compare(
         return findings_from(jobs, OUTPUTS / f"{{{','.join(names)}}}", None, measure), remarks
     folder = studies[0].folder or OUTPUTS / names[0]
     # Claims on layers are judged by files that only the jobs' folders hold.
-    here = all(job.folder.is_dir() for job in jobs if job.finished)
+    here = all(part.folder.is_dir() for job in jobs if job.finished for part in job.parts)
     return findings_from(jobs, folder, read_table(folder / TABLE) if here else None, measure), remarks
 
 

@@ -107,6 +107,7 @@ def labels_of(experiment: Experiment, config: Mapping[str, Any], collection: Col
         "rule": experiment.negatives.name,
         "seed": experiment.seed,
         "data": collection.name,
+        **({"folds": experiment.data.folds, "fold": experiment.data.fold} if experiment.data.folds else {}),
         "backbone": experiment.backbone.name,
         "budget": f"{experiment.budget.size:,} {experiment.budget.unit}",
         **({"model": experiment.model.kind} if experiment.model.kind != "cross_encoder" else {}),

@@ -17,6 +17,7 @@ from experiments.evaluation.significance import holm
 from experiments.schema.table import PaperTable, Published, table_of
 from experiments.studies.cells import Block, Cell, blocks_of
 from experiments.studies.claims import Verdict, judge
+from experiments.studies.folds import pool
 from experiments.studies.records import TABLE, Job, read_study
 from experiments.studies.samples import Sample, layer_samples, matches, samples_of
 
@@ -87,6 +88,7 @@ def findings_of(folder: Path, measure: str | None = None) -> Findings:
 def findings_from(jobs: Sequence[Job], folder: Path, table: PaperTable | None, measure: str | None = None) -> Findings:
     """The same of jobs that were read elsewhere. ``folder``: what the study is called by."""
     measure = measure or (table.measure if table is not None else MEASURE)
+    jobs = pool(jobs)
     blocks = blocks_of(jobs, measure)
     samples = samples_of(blocks)
     stand_ins = table.stand_ins if table is not None else {}

@@ -36,6 +36,7 @@ FIRST_STAGE_PREFIX = "first_stage:"
 FINISHED = "finished"
 UNREADABLE = "unreadable"
 MISSING = "missing"
+INCOMPLETE = "incomplete"  # folds of one setting, some of which have not finished
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,11 @@ class Job:
     """One job of a study.
 
     ``state`` is what ``status.json`` says (``running``, ``finished``, ``failed``), ``unreadable``, or ``missing`` for a
-    job of the last launch that never began; ``error`` the first line of why. ``config`` is nested as in the file.
+    job of the last launch that never began, or ``incomplete`` for folds of which some are missing (see
+    ``experiments.studies.folds``); ``error`` the first line of why. ``config`` is nested as in the file.
     ``labels``, ``test``, ``compute`` and ``per_query`` are empty unless the job has finished; ``test`` and
-    ``per_query`` are keyed by first stage.
+    ``per_query`` are keyed by first stage. ``folds``: of a job that was pooled from the folds of a cross-validation,
+    those jobs; its own folder does not exist.
     """
 
     folder: Path
@@ -86,6 +89,12 @@ class Job:
     compute: Mapping[str, Any] = field(default_factory=dict)
     per_query: Mapping[str, PerQuery] = field(default_factory=dict)
     probe: Mapping[str, Any] | None = None
+    folds: tuple["Job", ...] = ()
+
+    @property
+    def parts(self) -> tuple["Job", ...]:
+        """The jobs that left files: the folds of a pooled job, or the job itself."""
+        return self.folds or (self,)
 
     @property
     def name(self) -> str:

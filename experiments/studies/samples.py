@@ -13,6 +13,7 @@ import numpy as np
 
 from experiments.errors import ExperimentError
 from experiments.studies.cells import Block, Cell, seed_of
+from experiments.studies.folds import together
 from experiments.studies.records import FloatArray, Job, PerQuery, read_per_query
 
 PROBED = "per_query.probe.tsv"
@@ -131,7 +132,11 @@ def _trainings(blocks: Sequence[Block]) -> list[tuple[Mapping[str, Any], list[Jo
 
 
 def _layers(labels: Mapping[str, Any], jobs: Sequence[Job]) -> list[Sample]:
-    probed = [(job, read_per_query(job.folder / PROBED)) for job in jobs if job.probe is not None]
+    probed = [
+        (job, together([read_per_query(part.folder / PROBED) for part in job.parts]))
+        for job in jobs
+        if job.probe is not None
+    ]
     if not probed:
         return []
     first, table = probed[0]

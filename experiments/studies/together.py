@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from experiments.studies.folds import pool
 from experiments.studies.records import Job
 
 STUDY = "study"
@@ -26,7 +27,9 @@ def side_by_side(studies: Sequence[Study]) -> tuple[list[Job], list[str]]:
 
     Of one study they stay as they are. Of several, each finished job has the label ``study``, so that no table averages
     over studies; jobs that are the same in several, by the hash in their name, stand there once, under all their names.
+    The folds of a cross-validation are pooled within their study.
     """
+    studies = [replace(study, jobs=tuple(pool(study.jobs))) for study in studies]
     if len(studies) == 1:
         return list(studies[0].jobs), []
     holders: dict[str, list[str]] = {}

@@ -63,7 +63,7 @@ def _rank(value: Any) -> tuple[bool, float, str]:
 
 
 def _histories(jobs: Sequence[Job]) -> tuple[Mapping[str, FloatArray], ...]:
-    paths = [job.folder / FILE for job in jobs]
+    paths = [part.folder / FILE for job in jobs for part in job.parts]
     return tuple(
         {name: np.array(values) for name, values in read_history(path).items()} for path in paths if path.is_file()
     )

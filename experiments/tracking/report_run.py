@@ -134,7 +134,9 @@ def job_rows(findings: Findings) -> list[list[Any]]:
     """
     study = findings.folder.name
     return [
-        [job.name, fingerprint({"study": study, "job": job.name}), job.state, job.error or ""] for job in findings.jobs
+        [part.name, fingerprint({"study": study, "job": part.name}), part.state, part.error or ""]
+        for job in findings.jobs
+        for part in job.parts
     ]
 
 

@@ -44,9 +44,9 @@ class Provenance:
 
 
 def provenance_of(findings: Findings) -> list[Provenance]:
-    """A row a job, in the order of their names."""
+    """A row a job, in the order of their names; of a cross-validation a row a fold."""
     why = {name: reason for name, _, reason in left_out(findings.jobs)}
-    return [_row(job, findings.folder.name, why.get(job.name, "")) for job in findings.jobs]
+    return [_row(part, findings.folder.name, why.get(job.name, "")) for job in findings.jobs for part in job.parts]
 
 
 def _row(job: Job, study: str, why: str) -> Provenance:

@@ -130,10 +130,14 @@ def _texts(block: Block, jobs: list[Job], order: list[int], passages: Passages, 
 
 
 def _answers(job: Job, first_stage: str, wanted: Mapping[str, int]) -> dict[str, Answer]:
-    path = answers_path(job.folder, first_stage)
-    if not path.is_file():
-        return {}
-    return {answer.query: answer for answer in read_answers(path) if answer.query in wanted}
+    paths = [answers_path(part.folder, first_stage) for part in job.parts]
+    return {
+        answer.query: answer
+        for path in paths
+        if path.is_file()
+        for answer in read_answers(path)
+        if answer.query in wanted
+    }
 
 
 def _ranked(answer: Answer | None, data: str, passages: Passages) -> list[Any] | None:
