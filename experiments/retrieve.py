@@ -1,14 +1,18 @@
 """First stages on their own, without any training: ``python -m experiments.retrieve first_stage=[bm25,colbert] ...``.
 
-Makes the run of each first stage over the queries of one split, measures it, and writes it as a TREC file below
-``outputs/<study>/runs``. Takes the keys of ``experiments.train``; ``retrieve.split=dev`` looks at another split than
-test.
+Makes the run of each first stage over the queries of one split, measures it, and keeps all of it like a job in
+``outputs/<study>/runs/retrieve-<split>-<hash>``: ``metrics.json``, ``per_query.<first stage>.tsv``,
+``run.<first stage>.trec.gz``. The folder ``runs`` is read by ``experiments.compare``, ``experiments.report`` and
+``experiments.study verify`` as a study's is. Takes the keys of ``experiments.train``; ``retrieve.split=dev`` looks at
+another split than test. What was measured before is shown again, unless the collection or a retriever changed.
 """
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hydra
 from omegaconf import DictConfig
@@ -17,51 +21,149 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import composition, launch
-from experiments.data.collection import open_collection
+from experiments.data.collection import Collection, open_collection
+from experiments.data.splits import Split
 from experiments.evaluation.measures import evaluate
-from experiments.retrieval.retriever import run_for
-from experiments.retrieval.run import write_trec
+from experiments.retrieval.retriever import contents_of, run_for
+from experiments.retrieval.run import Run, digest_of, write_trec
+from experiments.schema import Experiment
 from experiments.store import Store
-from experiments.studies.preparation import relevance_of, splits_of
+from experiments.studies.identity import job_hash
+from experiments.studies.job import JobFolder
+from experiments.studies.preparation import Parts, relevance_of, splits_of
 from experiments.studies.words import proper_name
 
 FOLDER = "runs"  # below the study's
+FIRST_STAGE_ALONE = "none"  # the label ``loss`` of such a job: nothing was trained
+PADDING = 3  # columns between two columns of a table
 
-composition.register(lambda config: FOLDER)
 log = logging.getLogger(__name__)
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a resolved config that decide the runs; the negatives' source is not looked at, so it need not
+    be made.
+    """
+    return {**config, "negatives": {**config["negatives"], "source": config["first_stage"][0]}}
+
+
+def folder_of(config: Mapping[str, Any]) -> str:
+    """The folder of a resolved config's results below its study's, such as ``runs/retrieve-test-1a2b3c4d``."""
+    return f"{FOLDER}/retrieve-{config['retrieve']['split']}-{job_hash(settings_of(config))}"
+
+
+composition.register(folder_of)
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 def main(config: DictConfig) -> None:
     """Measure the first stages of a config and print them as a table."""
     experiment = composition.check(config)
-    split = experiment.retrieve.split
-    # The negatives' source is not looked at here, so it need not be made.
+    settings = settings_of(composition.plain(config))
     negatives = replace(experiment.negatives, source=experiment.first_stage[0])
     experiment = replace(experiment, negatives=negatives)
-    parts = launch.parts_of(experiment)
-    store = Store(experiment.cache)
-    collection = open_collection(parts.source, store)
-    one = splits_of(experiment, collection, needed=(split,))[split]
-    relevance = relevance_of(collection, one)
-    folder = Path(experiment.outputs) / experiment.study / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in ("first stage", *experiment.measures, "passages a query", "seconds"):
-        table.add_column(column, justify="left" if column == "first stage" else "right")
-    for name in experiment.first_stage:
-        began = time.monotonic()
-        run = run_for(parts.retrievers[name], collection, one.queries, experiment.first_stage_depth, store)
-        found = evaluate(run, relevance, experiment.measures).mean
-        write_trec(run, collection, folder / f"{name}.{split}.trec.gz")
-        values = [f"{found[measure]:.4f}" for measure in experiment.measures]
-        a_query = len(run.passages.values) / max(1, len(one.queries))
-        table.add_row(proper_name(name), *values, f"{a_query:.1f}", f"{time.monotonic() - began:.1f}")
+    metrics, folder = retrieve(experiment, settings, launch.parts_of(experiment))
+    found, data = metrics["test"], metrics["labels"]["data"].removesuffix(f"/{metrics['split']}")
     console = Console(highlight=False)
-    console.print(f"{collection.name}, {len(one.queries):,} {split} queries\n", style="bold")
-    console.print(table)
-    console.print()
+    queries = next(iter(found.values()))["queries"]
+    console.print(f"{data}, {queries:,} {metrics['split']} queries\n", style="bold")
+    for table in tables_of(found, experiment.measures, console.width):
+        console.print(table)
+        console.print()
     console.print(str(folder), soft_wrap=True)
+
+
+def retrieve(experiment: Experiment, config: Mapping[str, Any], parts: Parts) -> tuple[dict[str, Any], Path]:
+    """Measure the first stages of an experiment, or read what was measured before; the metrics and their folder.
+
+    Raises:
+        ExperimentError: the data set has no such split, or a retriever cannot be used.
+    """
+    split, store = experiment.retrieve.split, Store(experiment.cache)
+    job = JobFolder(Path(experiment.outputs) / experiment.study / folder_of(config))
+    with job.locked():
+        collection = open_collection(parts.source, store)
+        inputs = {"collection": collection.fingerprint, **contents_of(parts.retrievers)}
+        done = job.finished_with(inputs)
+        if done is not None:
+            log.info("measured before: %s", job.folder)
+            return done, job.folder
+        job.start(config, inputs)
+        try:
+            queries = splits_of(experiment, collection, needed=(split,))[split]
+            found = {}
+            for name in experiment.first_stage:
+                began = time.monotonic()
+                run = run_for(parts.retrievers[name], collection, queries.queries, experiment.first_stage_depth, store)
+                found[name] = _measured(name, run, queries, collection, experiment.measures, job)
+                found[name]["seconds"] = round(time.monotonic() - began, 3)
+            data = experiment.data
+            # Values of other queries are of other data for a table.
+            place = collection.name if split == "test" else f"{collection.name}/{split}"
+            labels = {"loss": FIRST_STAGE_ALONE, "seed": experiment.seed, "data": place}
+            labels |= {"folds": data.folds, "fold": data.fold} if data.folds else {}
+            metrics = {"labels": labels, "split": split, "test": found, "compute": {"seconds": job.seconds}}
+        except BaseException as error:
+            job.fail(error)
+            raise
+        job.finish(metrics)
+    return metrics, job.folder
+
+
+def _measured(
+    name: str, run: Run, split: Split, collection: Collection, measures: Sequence[str], job: JobFolder
+) -> dict[str, Any]:
+    """Measure a run and write it into a folder, in the form of a job whose model changed nothing."""
+    found = evaluate(run, relevance_of(collection, split), measures)
+    write_trec(run, collection, job.folder / f"run.{name}.trec.gz")
+    columns = {f"{prefix}{one}": found.per_query[one].tolist() for prefix in ("", "first_stage:") for one in measures}
+    job.write_per_query(name, collection.queries.ids(found.queries), columns)
+    return {
+        **found.mean,
+        "first_stage": found.mean,
+        "first_stage_digest": digest_of(run),
+        "queries": len(found.queries),
+        "without_relevant": split.without_relevant,
+        "pairs": len(run.passages.values),
+        "ties": 0,
+    }
+
+
+def tables_of(found: Mapping[str, Mapping[str, Any]], measures: Sequence[str], width: int) -> list[Table]:
+    """The measures as rows and the first stages as columns, in as many tables as ``width`` columns of text need."""
+    rows = [*measures, "passages a query", "seconds"]
+    heads = {name: proper_name(name) for name in found}
+    room = width - max(map(len, rows))
+    groups: list[list[str]] = []
+    left = 0
+    for name, head in heads.items():
+        needed = PADDING + max(len(head), len("0.0000"))
+        if not groups or left < needed:
+            groups.append([])
+            left = room
+        groups[-1].append(name)
+        left -= needed
+    return [_table({name: found[name] for name in group}, heads, measures, rows) for group in groups]
+
+
+def _table(
+    found: Mapping[str, Mapping[str, Any]], heads: Mapping[str, str], measures: Sequence[str], rows: Sequence[str]
+) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("")
+    for name in found:
+        table.add_column(heads[name], justify="right", overflow="fold")
+    texts = [
+        [
+            *(f"{values[measure]:.4f}" for measure in measures),
+            f"{values['pairs'] / max(1, values['queries']):.1f}",
+            f"{values['seconds']:.1f}",
+        ]
+        for values in found.values()
+    ]
+    for row, cells in zip(rows, zip(*texts, strict=True), strict=True):
+        table.add_row(row, *cells)
+    return table
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Opener:
             ExperimentError: the config is of another version, or its data cannot be opened.
         """
         experiment = composition.restored(config)
-        key = repr((experiment.data, experiment.cache))
+        key = repr((experiment.data, experiment.retrieve.split, experiment.cache))
         if key not in self._opened:
             self._opened[key] = _open(experiment)
         return Today(*self._opened[key], partial(content_of, experiment))
@@ -42,8 +42,8 @@ def _open(experiment: Experiment) -> tuple[Any, Any]:
     from experiments.studies.preparation import relevance_of, splits_of
 
     collection = open_collection(composition.source_of(experiment), Store(experiment.cache))
-    split = splits_of(experiment, collection, needed=("test",))["test"]
-    return collection, relevance_of(collection, split)
+    name = experiment.retrieve.split
+    return collection, relevance_of(collection, splits_of(experiment, collection, needed=(name,))[name])
 
 
 def content_of(experiment: Experiment, name: str) -> str:

@@ -1,45 +1,145 @@
-"""``python -m experiments.retrieve``: first stages measured without a training."""
+"""``python -m experiments.retrieve``: first stages measured without a training, and kept like a job."""
 
-import gzip
+import io
+import json
+import logging
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from helpers.jobs import ROOT
+import pytest
+from helpers.jobs import ROOT, composed
 from helpers.tiny import write_beir_folder
+from rich.console import Console
+
+from experiments import compare, composition
+from experiments import retrieve as retrieving
+from experiments.errors import ExperimentError
+from experiments.studies.records import read_study
+from experiments.studies.verify import verify_job
+from experiments.study_today import Opener
+
+TWO = ["+retriever@retrievers.other=bm25", "retrievers.other.b=0.0", "first_stage=[bm25,other]"]
 
 
-def retrieve(tmp_path: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable, "-m", "experiments.retrieve", "data=beir", f"data.path={tmp_path / 'shapes'}",
-        "measures=[RR@10]", f"outputs={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", *overrides,
+def overrides_of(tmp_path: Path, *more: str) -> list[str]:
+    return [
+        "data=beir", f"data.path={tmp_path / 'shapes'}", "measures=[RR@10,R@20]", "logger=none",
+        f"outputs={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}", *more,
     ]  # fmt: skip
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
-def test_two_bm25s_are_measured_and_kept_as_run_files(tmp_path: Path):
+def retrieve(tmp_path: Path, *more: str) -> tuple[dict[str, Any], Path]:
+    """What the command does, in this process."""
+    config = composed(*overrides_of(tmp_path, *more))
+    experiment = composition.check(config)
+    settings = retrieving.settings_of(composition.plain(config))
+    return retrieving.retrieve(experiment, settings, composition.make_parts(experiment))
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], Path]:
+    """Two BM25s over the test queries: the folder of everything, the metrics, and the folder of the results."""
+    tmp_path = tmp_path_factory.mktemp("retrieve")
     write_beir_folder(tmp_path / "shapes")
-    done = retrieve(tmp_path, "+retriever@retrievers.other=bm25", "retrievers.other.b=0.0", "first_stage=[bm25,other]")
+    return tmp_path, *retrieve(tmp_path, *TWO)
+
+
+def test_the_command_prints_a_table_of_at_most_80_columns(tmp_path: Path):
+    write_beir_folder(tmp_path / "shapes")
+    names = [f"bm25_with_b_{i}" for i in range(6)]
+    more = [f"+retriever@retrievers.{name}=bm25" for name in names] + [f"first_stage=[bm25,{','.join(names)}]"]
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.retrieve", *overrides_of(tmp_path, *more)],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, env={**os.environ, "COLUMNS": "80"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "shapes, 12 test queries" in done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[0] == "shapes, 12 test queries"
+    assert max(map(len, lines[:-1])) <= 80, "the last line is the folder"
+    assert all(any(name in line for line in lines) for name in names), "no name is cut"
+    assert (Path(lines[-1]) / "metrics.json").is_file()
+
+
+def test_metrics_values_by_query_and_runs_are_kept_like_those_of_a_job(measured: tuple[Path, dict[str, Any], Path]):
+    _, metrics, folder = measured
+    assert folder.parent.name == "runs"
+    assert folder.name.startswith("retrieve-test-")
+    assert {path.name for path in folder.iterdir()} >= {
+        "status.json", "config.yaml", "metrics.json", "per_query.bm25.tsv", "per_query.other.tsv", "run.bm25.trec.gz",
+        "run.other.trec.gz",
+    }  # fmt: skip
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    (job,) = read_study(folder.parent)
+    assert job.finished
     for name in ("bm25", "other"):
-        with gzip.open(tmp_path / "out" / "adhoc" / "runs" / f"{name}.test.trec.gz", "rt") as file:
-            assert len({line.split()[0] for line in file}) == 12
+        values = job.per_query[name]
+        assert len(values.query_ids) == metrics["test"][name]["queries"] == 12
+        assert values.reranked["RR@10"].mean() == pytest.approx(metrics["test"][name]["RR@10"], abs=1e-5)
+        assert values.reranked["RR@10"].tolist() == values.first_stage["RR@10"].tolist()
+
+
+def test_what_was_measured_before_is_read_again(
+    measured: tuple[Path, dict[str, Any], Path], caplog: pytest.LogCaptureFixture
+):
+    tmp_path, metrics, folder = measured
+    before = (folder / "run.bm25.trec.gz").stat().st_mtime_ns
+    with caplog.at_level(logging.INFO):
+        again = retrieve(tmp_path, *TWO)
+    assert again == (metrics, folder)
+    assert (folder / "run.bm25.trec.gz").stat().st_mtime_ns == before
+    assert f"measured before: {folder}" in caplog.messages
+
+
+def test_another_split_is_another_folder_and_both_verify(measured: tuple[Path, dict[str, Any], Path]):
+    tmp_path, _, folder = measured
+    metrics, other = retrieve(tmp_path, *TWO, "retrieve.split=dev")
+    assert other != folder
+    assert metrics["test"]["bm25"]["queries"] == 8
+    for place, values in ((folder, 48), (other, 32)):
+        verified = verify_job(place, Opener())
+        assert (verified.runs, verified.values, verified.differences) == (2, values, ())
+
+
+def test_compare_reads_the_folder(measured: tuple[Path, dict[str, Any], Path], capsys: pytest.CaptureFixture[str]):
+    _, _, folder = measured
+    assert compare.main([str(folder.parent), "--offline", "--measure", "RR@10"]) == 0
+    assert "12 test queries" in capsys.readouterr().out
+
+
+def test_first_stages_that_do_not_fit_stand_in_further_tables():
+    values = {"RR@10": 0.5, "queries": 2, "pairs": 20, "seconds": 0.25}
+    tables = retrieving.tables_of({f"retriever_{i}": values for i in range(6)}, ["RR@10"], 80)
+    assert [len(table.columns) for table in tables] == [5, 3]
+    console = Console(width=80, record=True, file=io.StringIO())
+    for table in tables:
+        console.print(table)
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("10.0") == 6, "20 passages of 2 queries"
 
 
 def test_a_collection_without_training_queries_will_do(tmp_path: Path):
     folder = write_beir_folder(tmp_path / "shapes")
     (folder / "qrels" / "train.tsv").unlink()
     (folder / "qrels" / "dev.tsv").unlink()
-    done = retrieve(tmp_path)
-    assert done.returncode == 0, done.stderr
-    refused = retrieve(tmp_path, "retrieve.split=dev")
-    assert refused.returncode == 2
-    assert "has no dev split (it has test)" in refused.stderr
+    assert retrieve(tmp_path)[0]["test"]["bm25"]["queries"] == 12
+    with pytest.raises(ExperimentError, match=r"has no dev split \(it has test\)"):
+        retrieve(tmp_path, "retrieve.split=dev")
 
 
 def test_an_unknown_split_is_named(tmp_path: Path):
     write_beir_folder(tmp_path / "shapes")
-    done = retrieve(tmp_path, "retrieve.split=eval")
-    assert done.returncode == 2
-    assert "error: retrieve.split is 'eval': it must be one of train, dev, test" in done.stderr
+    with pytest.raises(ExperimentError, match=r"retrieve\.split is 'eval': it must be one of train, dev, test"):
+        retrieve(tmp_path, "retrieve.split=eval")
+
+
+def test_a_run_of_nothing_scores_0(tmp_path: Path):
+    folder = write_beir_folder(tmp_path / "shapes")
+    lines = [json.loads(line) for line in (folder / "queries.jsonl").open()]
+    (folder / "queries.jsonl").write_text("".join(json.dumps({**one, "text": "zzz"}) + "\n" for one in lines))
+    metrics, place = retrieve(tmp_path)
+    assert metrics["test"]["bm25"]["RR@10"] == 0.0
+    assert verify_job(place, Opener()).differences == ()

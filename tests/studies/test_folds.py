@@ -1,4 +1,4 @@
-"""The folds of a cross-validation as one result: every query once, costs added up, a missing fold said and not averaged."""
+"""The folds of a cross-validation as one result: every query once, costs added up; nothing where a fold is missing."""
 
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,9 @@ def test_the_folds_of_a_setting_are_one_job_with_every_query_once(tmp_path: Path
 
 def test_their_labels_keep_the_number_of_folds_and_their_costs_add_up(tmp_path: Path):
     for fold in (0, 1):
-        write_fold(tmp_path, fold, compute={"tokens": 30 + fold, "computed_tokens": 40 + fold * 84, "padding_waste": 0.9,
-                                            "machine": "Linux", "threads": 2, "cache_hits": {"run": 3}})  # fmt: skip
+        tokens = {"tokens": 30 + fold, "computed_tokens": 40 + fold * 84, "padding_waste": 0.9}
+        where = {"machine": "Linux", "threads": 2, "cache_hits": {"run": 3}}
+        write_fold(tmp_path, fold, compute=tokens | where)
     (job,) = pooled(tmp_path)
     assert job.labels["folds"] == 2
     assert "fold" not in job.labels
