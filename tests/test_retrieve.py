@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,13 +16,20 @@ from helpers.tiny import write_beir_folder
 from rich.console import Console
 
 from experiments import compare, composition
-from experiments import retrieve as retrieving
 from experiments.errors import ExperimentError
 from experiments.studies.records import read_study
 from experiments.studies.verify import verify_job
 from experiments.study_today import Opener
 
 TWO = ["+retriever@retrievers.other=bm25", "retrievers.other.b=0.0", "first_stage=[bm25,other]"]
+
+
+def retrieving() -> ModuleType:
+    """The module of the command, which names folders in its own way when it is imported."""
+    from experiments import retrieve
+
+    composition.register()
+    return retrieve
 
 
 def overrides_of(tmp_path: Path, *more: str) -> list[str]:
@@ -33,10 +41,10 @@ def overrides_of(tmp_path: Path, *more: str) -> list[str]:
 
 def retrieve(tmp_path: Path, *more: str) -> tuple[dict[str, Any], Path]:
     """What the command does, in this process."""
-    config = composed(*overrides_of(tmp_path, *more))
+    module, config = retrieving(), composed(*overrides_of(tmp_path, *more))
     experiment = composition.check(config)
-    settings = retrieving.settings_of(composition.plain(config))
-    return retrieving.retrieve(experiment, settings, composition.make_parts(experiment))
+    settings = module.settings_of(composition.plain(config))
+    return module.retrieve(experiment, settings, composition.make_parts(experiment))
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +119,7 @@ def test_compare_reads_the_folder(measured: tuple[Path, dict[str, Any], Path], c
 
 def test_first_stages_that_do_not_fit_stand_in_further_tables():
     values = {"RR@10": 0.5, "queries": 2, "pairs": 20, "seconds": 0.25}
-    tables = retrieving.tables_of({f"retriever_{i}": values for i in range(6)}, ["RR@10"], 80)
+    tables = retrieving().tables_of({f"retriever_{i}": values for i in range(6)}, ["RR@10"], 80)
     assert [len(table.columns) for table in tables] == [5, 3]
     console = Console(width=80, record=True, file=io.StringIO())
     for table in tables:
@@ -134,6 +142,26 @@ def test_an_unknown_split_is_named(tmp_path: Path):
     write_beir_folder(tmp_path / "shapes")
     with pytest.raises(ExperimentError, match=r"retrieve\.split is 'eval': it must be one of train, dev, test"):
         retrieve(tmp_path, "retrieve.split=eval")
+
+
+def test_queries_without_a_relevant_passage_count_as_0_on_demand_as_ir_measures_counts_them(tmp_path: Path):
+    import ir_measures
+
+    folder = write_beir_folder(tmp_path / "shapes")
+    path = folder / "qrels" / "test.tsv"
+    header, *lines = path.read_text().splitlines()
+    lines = [line.rpartition("\t")[0] + ("\t0" if i < 3 else "\t1") for i, line in enumerate(lines)]
+    path.write_text("\n".join([header, *lines]) + "\n")
+    left_out, _ = retrieve(tmp_path)
+    counted, place = retrieve(tmp_path, "data.without_relevant=count_as_zero")
+    for metrics, queries in ((left_out, 9), (counted, 12)):
+        assert (metrics["test"]["bm25"]["queries"], metrics["test"]["bm25"]["without_relevant"]) == (queries, 3)
+    assert counted["test"]["bm25"]["RR@10"] == pytest.approx(left_out["test"]["bm25"]["RR@10"] * 9 / 12)
+    judged = [ir_measures.Qrel(query, passage, int(grade)) for query, passage, grade in map(str.split, lines)]
+    ranked = list(ir_measures.read_trec_run(str(place / "run.bm25.trec.gz")))
+    theirs = ir_measures.calc_aggregate([ir_measures.RR @ 10], judged, ranked)[ir_measures.RR @ 10]
+    assert counted["test"]["bm25"]["RR@10"] == pytest.approx(theirs)
+    assert verify_job(place, Opener()).differences == ()
 
 
 def test_a_run_of_nothing_scores_0(tmp_path: Path):
