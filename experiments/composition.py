@@ -128,7 +128,8 @@ def _check_first_stages(experiment: Experiment) -> None:
         f"retrievers.{name}.candidates_from": part.get("candidates_from")
         for name, part in experiment.retrievers.items()
     }
-    for key, name in [*(("first_stage", name) for name in experiment.first_stage), *candidates.items()]:
+    named: list[tuple[str, Any]] = [*(("first_stage", name) for name in experiment.first_stage), *candidates.items()]
+    for key, name in named:
         if name is not None and getattr(get_object(experiment.retrievers[name]["_target_"]), "from_judgements", False):
             raise ExperimentError(
                 f"{key} names {name}, which is made from the judgements that measure it: it can only be a source of "

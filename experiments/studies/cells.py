@@ -185,8 +185,13 @@ def _cell_labels(job: Job, extra_axes: Sequence[str]) -> dict[str, Any]:
     labels = {name: value for name, value in job.labels.items() if name != "seed"}
     if extra_axes:
         config = _trained_by(job)
-        labels |= {axis: config.get(axis) for axis in extra_axes}
+        labels |= {axis: _as_label(config.get(axis)) for axis in extra_axes}
     return labels
+
+
+def _as_label(value: Any) -> Any:
+    """A value of a config as a label: a list as its words, since labels are compared and grouped by."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def _unlabelled_axes(jobs: Sequence[Job]) -> list[str]:

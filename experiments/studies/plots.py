@@ -66,9 +66,7 @@ def lines_of(block: Block, results: Sequence["Result"], x_of: Callable[[Cell], f
     groups: dict[tuple[Any, ...], list[Result]] = {}
     for result in results:
         labels = result.cell.labels
-        places = (labels.get(axis) for axis in axes)
-        key = (str(labels["loss"]), *(tuple(place) if isinstance(place, list) else place for place in places))
-        groups.setdefault(key, []).append(result)
+        groups.setdefault((str(labels["loss"]), *(labels.get(axis) for axis in axes)), []).append(result)
     return [
         _line(dict(zip(("loss", *axes), key, strict=True)), sorted(members, key=lambda one: x_of(one.cell)), x_of)
         for key, members in sorted(groups.items(), key=lambda group: tuple(map(str, group[0])))

@@ -163,3 +163,11 @@ def test_a_measure_that_was_not_taken_is_an_error_that_names_those_that_were(tmp
     write_job(tmp_path, "a", BETTER)
     with pytest.raises(ExperimentError, match="job a has no P@1 for bm25: choose one of RR@10"):
         blocks(tmp_path, "P@1")
+
+
+def test_a_list_in_which_jobs_differ_is_a_label_of_its_words(tmp_path: Path):
+    values = {"q1": 1.0, "q2": 0.0, "q3": 1.0, "q4": 0.0}
+    for name, layers in (("lce-n7-bm25-s1-aaaaaaaa", [1, 2]), ("lce-n7-bm25-s1-bbbbbbbb", [2])):
+        write_job(tmp_path, name, values, config={"probe": {"layers": layers}})
+    (block,) = blocks_of(read_study(tmp_path), "RR@10")
+    assert [cell.labels["probe.layers"] for cell in block.cells] == ["1, 2", "2"]

@@ -1,5 +1,6 @@
 """The folds of a cross-validation as one result: every query once, costs added up; nothing where a fold is missing."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from helpers.study_folder import write_job, write_unfinished_job
 from experiments.errors import ExperimentError
 from experiments.studies.findings import findings_of
 from experiments.studies.folds import pool
+from experiments.studies.page.provenance import provenance_of
 from experiments.studies.records import Job, read_study
-from experiments.studies.samples import samples_of
+from experiments.studies.samples import layer_samples, samples_of
 from experiments.studies.table import left_out
 from experiments.studies.together import Study, side_by_side
 
@@ -133,3 +135,34 @@ def test_studies_side_by_side_are_pooled_each_on_its_own(tmp_path: Path):
     studies = [Study(name, tuple(read_study(tmp_path / name)), tmp_path / name) for name in ("one", "two")]
     jobs, _ = side_by_side(studies)
     assert [(job.labels["study"], job.test["bm25"]["queries"]) for job in jobs] == [("one", 4), ("two", 4)]
+
+
+def write_probe(job: Path, values: dict[str, float]) -> None:
+    """Let a job have probed one layer, by query."""
+    cell = {"layer": 1, "pooling": "mean", "candidates": "bm25", "mean": {"RR@10": sum(values.values()) / len(values)},
+            "ties": 1, "pairs": 10, "differences": {"bm25": {"mean": 0.1, "low": 0.0, "high": 0.2}}}  # fmt: skip
+    probed = {"settings": {"measures": ["RR@10"]}, "queries": len(values), "first_stages": {}, "cells": [cell]}
+    metrics = json.loads((job / "metrics.json").read_text())
+    (job / "metrics.json").write_text(json.dumps(metrics | {"probe": {"model": probed, "control": None}}))
+    rows = "".join(f"{query}\t{value}\n" for query, value in values.items())
+    (job / "per_query.probe.tsv").write_text("query\tlayer1:mean:bm25\n" + rows)
+
+
+def test_probed_layers_are_pooled_by_query_too(tmp_path: Path):
+    for fold in (0, 1):
+        write_probe(write_fold(tmp_path, fold), FOLDS[fold])
+    findings = findings_of(tmp_path)
+    (job,) = findings.jobs
+    assert job.probe is not None
+    model = job.probe["model"]
+    assert (model["queries"], model["cells"][0]["mean"], model["cells"][0]["pairs"]) == (4, {"RR@10": 0.4375}, 20)
+    assert model["cells"][0]["differences"] == {}, "intervals of folds do not add up"
+    (sample,) = layer_samples(findings.blocks)
+    assert sample.values_SQ.tolist() == [[1.0, 0.5, 0.0, 0.25]]
+
+
+def test_the_page_shows_a_row_a_fold_where_it_says_where_results_come_from(tmp_path: Path):
+    for fold in (0, 1):
+        write_fold(tmp_path, fold)
+    rows = provenance_of(findings_of(tmp_path))
+    assert [row.name for row in rows] == ["lce-n7-bm25-s1-lcef0s1", "lce-n7-bm25-s1-lcef1s1"]
