@@ -105,14 +105,15 @@ def write_trec(run: Run, collection: Collection, path: Path) -> None:
     path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
-def read_trec(path: Path, collection: Collection, name: str) -> Run:
-    """A run from a TREC file, plain or gzipped, ordered by score as trec_eval orders it; of a file without a line, the
-    run of nothing that ``write_trec`` makes such a file of.
+def read_trec(path: Path, collection: Collection, name: str, may_be_empty: bool = False) -> Run:
+    """A run from a TREC file, plain or gzipped, ordered by score as trec_eval orders it.
+
+    ``may_be_empty``: whether a file without a line is a run of nothing, as ``write_trec`` writes it, and no mistake.
 
     Raises:
         ExperimentError: a malformed line, a passage twice for a query, or ids that the collection does not have.
     """
-    if next(lines.lines(path), None) is None:
+    if may_be_empty and next(lines.lines(path), None) is None:
         return run_of(name, *(np.empty(0, np.int64),) * 2, np.empty(0, np.float32))
     found = run_formats.read(path, "trec")
     queries = collection.queries.rows(found.query_ids.to_pylist(), str(path))

@@ -136,7 +136,8 @@ def _verify_run(
     measures, run_name, table_name = config["measures"], f"run.{first_stage}.trec.gz", f"per_query.{first_stage}.tsv"
     if not (folder / run_name).is_file():
         raise ExperimentError(f"{run_name} is missing")
-    scored = evaluate(read_trec(folder / run_name, now.collection, first_stage), now.relevance, measures)
+    run = read_trec(folder / run_name, now.collection, first_stage, may_be_empty=saved.get("pairs") == 0)
+    scored = evaluate(run, now.relevance, measures)
     table = read_per_query(folder / table_name)
     findings.runs += 1
     query_ids = now.collection.queries.ids(scored.queries)
