@@ -30,6 +30,7 @@ from omegaconf.errors import (
 from experiments.errors import ExperimentError
 from experiments.evaluation import measures
 from experiments.negatives.rule import sources_of
+from experiments.roles import check_first_stages
 from experiments.schema import Experiment
 from experiments.schema.keys import declared, no_such_key, undeclared
 from experiments.studies.identity import job_name, with_their_candidates
@@ -117,24 +118,9 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
     _check_part("loss", experiment.loss)
     for name, part in experiment.retrievers.items():
         _check_part(f"retrievers.{name}", part)
-    _check_first_stages(experiment)
+    check_first_stages(experiment)
     measures.parse(experiment.measures)
     return experiment
-
-
-def _check_first_stages(experiment: Experiment) -> None:
-    """Refuse to re-rank, or to measure, a ranking that was made from the judgements themselves."""
-    candidates = {
-        f"retrievers.{name}.candidates_from": part.get("candidates_from")
-        for name, part in experiment.retrievers.items()
-    }
-    named: list[tuple[str, Any]] = [*(("first_stage", name) for name in experiment.first_stage), *candidates.items()]
-    for key, name in named:
-        if name is not None and getattr(get_object(experiment.retrievers[name]["_target_"]), "from_judgements", False):
-            raise ExperimentError(
-                f"{key} names {name}, which is made from the judgements that measure it: it can only be a source of "
-                f"negatives, such as negatives.source=bm25+{name}"
-            )
 
 
 def _unresolved(settings: DictConfig) -> dict[str, Any]:

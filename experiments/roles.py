@@ -1,0 +1,25 @@
+"""Checks of what a retriever may be used for, by its class; with ``experiments.composition`` it knows Hydra."""
+
+from typing import Any
+
+from hydra.utils import get_object
+
+from experiments.errors import ExperimentError
+from experiments.schema import Experiment
+
+
+def check_first_stages(experiment: Experiment) -> None:
+    """Refuse to re-rank, or to measure, a ranking that was made from the judgements themselves.
+
+    Raises:
+        ExperimentError: ``first_stage`` or a retriever's ``candidates_from`` names such a retriever.
+    """
+    named: list[tuple[str, Any]] = [("first_stage", name) for name in experiment.first_stage]
+    for name, part in experiment.retrievers.items():
+        named.append((f"retrievers.{name}.candidates_from", part.get("candidates_from")))
+    for key, name in named:
+        if name is not None and getattr(get_object(experiment.retrievers[name]["_target_"]), "from_judgements", False):
+            raise ExperimentError(
+                f"{key} names {name}, which is made from the judgements that measure it: it can only be a source of "
+                f"negatives, such as negatives.source=bm25+{name}"
+            )
