@@ -134,7 +134,7 @@ def _no_such_key(settings: DictConfig, key: str) -> str:
     parent = key.rpartition(".")[0]
     node = OmegaConf.select(settings, parent) if parent else settings
     unknown = set(undeclared(_unresolved(settings), Experiment))
-    siblings = [str(one) for one in node if (f"{parent}.{one}" if parent else str(one)) not in unknown]
+    siblings = [name for name in map(str, node) if (f"{parent}.{name}" if parent else name) not in unknown]
     return no_such_key(key, siblings, declared(Experiment))
 
 
