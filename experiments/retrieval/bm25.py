@@ -110,7 +110,7 @@ class BM25:
         import Stemmer
 
         stemmer = Stemmer.Stemmer(self.stemmer) if self.stemmer is not None else None
-        stopwords = self.stopwords or []
+        stopwords: str | list[str] = self.stopwords or []
         return _bm25s().tokenize(
             texts, stopwords=stopwords, stemmer=stemmer, return_ids=return_ids, show_progress=False
         )

@@ -17,15 +17,13 @@ from experiments.retrieval.run import Run
 from experiments.retrieval.topk import best_matches
 from experiments.store import Store
 
-WORDS = "copper silver iron nickel cobalt helium neon argon krypton xenon".split()
+WORDS = ["copper", "silver", "iron", "nickel", "cobalt", "helium", "neon", "argon", "krypton", "xenon"]
 ASKED = np.arange(8)
 
 
 def tied(folder: Path) -> Collection:
     """1,200 passages of which 300 at a time have the same words: hundreds of ties at any depth."""
-    passages = [
-        (f"p{i}", f"{WORDS[i % 4]} {WORDS[4 + i % 3]} {WORDS[7] if i % 5 else WORDS[8]}") for i in range(1_200)
-    ]
+    passages = [(f"p{i}", f"{WORDS[i % 4]} {WORDS[4 + i % 3]} {WORDS[7] if i % 5 else WORDS[8]}") for i in range(1_200)]
     queries = [(f"q{i}", f"{WORDS[i % 4]} {WORDS[4 + i % 3]} {WORDS[9 - i % 3]}") for i in range(len(ASKED))]
     return open_collection(LiteralSource(passages, queries, {"test": [("q0", "p0", 1)]}), Store(folder))
 
@@ -82,7 +80,7 @@ def test_passages_without_a_word_are_one_clear_error(tmp_path: Path, texts: list
     passages = [(f"p{i}", text) for i, text in enumerate(texts)]
     source = LiteralSource(passages, [("q0", "copper")], {"test": [("q0", "p0", 1)]})
     collection = open_collection(source, Store(tmp_path))
-    with pytest.raises(ExperimentError, match="retrievers.bm25: none of the 2 passages of 'literal' has a word"):
+    with pytest.raises(ExperimentError, match=r"retrievers\.bm25: none of the 2 passages of 'literal' has a word"):
         BM25().retrieve(collection, np.array([0]), 10, Store(tmp_path))
 
 
