@@ -41,7 +41,7 @@ def main(config: DictConfig) -> None:
     experiment = replace(experiment, negatives=negatives)
     parts = launch.parts_of(experiment)
     store = Store(experiment.cache)
-    collection = open_collection(parts.source, store)
+    collection = open_collection(parts.source, store, experiment.data.ignore_identical_ids)
     one = splits_of(experiment, collection, needed=(split,))[split]
     relevance = relevance_of(collection, one)
     folder = Path(experiment.outputs) / experiment.study / FOLDER

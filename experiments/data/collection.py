@@ -144,6 +144,11 @@ class Collection:
         # the hash of the content: passages, queries and qrels, whatever file they were read from
         self.fingerprint = fingerprint({name: files[name]["blake2b"] for name in sorted(files)})
 
+    @cached_property
+    def own_passages(self) -> NDArray[np.int64]:
+        """(Q,) for each query row the row of the passage with the same id, or -1."""
+        return self.queries.shared_with(self.passages)
+
     @property
     def splits(self) -> tuple[str, ...]:
         """The splits that have qrels, in the order train, dev, test."""

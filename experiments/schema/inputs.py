@@ -26,7 +26,8 @@ class QueryLimits:
 @dataclass
 class Data:
     """A data set. ``source``: the reader (``_target_``) and its settings. ``min_grade``: the lowest grade that counts
-    as relevant. ``carve_dev``: without a dev split, that many training queries become it.
+    as relevant. ``carve_dev``: without a dev split, that many training queries become it. ``ignore_identical_ids``:
+    whether runs leave out the passage that has the query's own id (as BEIR does); null: in ArguAna and Quora.
     """
 
     source: Any = None
@@ -34,6 +35,7 @@ class Data:
     min_grade: int = 1
     queries: QueryLimits = field(default_factory=QueryLimits)
     carve_dev: int = 200
+    ignore_identical_ids: bool | None = None
 
     def __post_init__(self) -> None:
         at_least("data.min_grade", self.min_grade, 1)
