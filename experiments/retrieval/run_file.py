@@ -150,7 +150,7 @@ class RunFile:
         if len(absent) == len(asked):
             raise ExperimentError(
                 f"{where}: none of the {len(asked):,} queries asked for is in the run, such as {absent[0].as_py()!r}: "
-                f"add the file of this split to retrievers.{self.name}.path"
+                f"add the file of this split: retrievers.{self.name}.path=[train.run,test.run]"
             )
         lacking = (
             f"{where}: {len(absent):,} of the {len(asked):,} queries asked for have no line, such as "

@@ -81,15 +81,32 @@ class BeirFolder:
 
 
 def _find_qrels(folder: Path, splits: Mapping[str, str]) -> dict[str, Path]:
-    found = {}
+    found: dict[str, Path] = {}
     for split in SPLITS:
         name = splits.get(split, split)
         candidates = [f"qrels/{name}.tsv", f"qrels/{name}.txt", f"qrels.{name}.tsv", f"qrels.{name}.txt"]
-        path = lines.find(folder, *candidates) if split in splits else lines.find_optional(folder, *candidates)
+        path: Path | None
+        if split in splits:
+            path = lines.find(folder, *candidates, key=f"data.source.splits.{split}={name}")
+        else:
+            path = lines.find_optional(folder, *candidates)
         if path is not None:
             found[split] = path
     if not found:
         raise ExperimentError(
-            f"there are no qrels in {folder}: qrels/test.tsv or qrels.test.txt is looked for, likewise train and dev"
+            f"there are no qrels in {folder}: qrels/test.tsv or qrels.test.txt is looked for, likewise train and dev; "
+            f"name others by data.source.splits.test=NAME for qrels/NAME.tsv or qrels.NAME.txt{_others(folder)}"
         )
     return found
+
+
+def _others(folder: Path) -> str:
+    """Which other qrels a folder has, for a message."""
+    names = sorted(
+        {path.name.removesuffix(".gz").rpartition(".")[0] for path in folder.glob("qrels/*.t*")}
+        | {
+            path.name.removesuffix(".gz").rpartition(".")[0].removeprefix("qrels.")
+            for path in folder.glob("qrels.*.t*")
+        }
+    )
+    return f" (there are {', '.join(names)})" if names else ""

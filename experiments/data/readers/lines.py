@@ -24,8 +24,8 @@ TEXT_HEADS = {"text", "passage", "query", "document", "doc", "body", "content", 
 GRADE_HEADS = {"score", "grade", "relevance", "rel", "label", "judgment", "judgement"}
 
 
-def find(folder: Path, *names: str) -> Path:
-    """The first of some files that is there, plain or with ``.gz``.
+def find(folder: Path, *names: str, key: str = "data.path") -> Path:
+    """The first of some files that is there, plain or with ``.gz``. ``key``: what a message says is to be checked.
 
     Raises:
         ExperimentError: none of them is there.
@@ -33,7 +33,7 @@ def find(folder: Path, *names: str) -> Path:
     found = find_optional(folder, *names)
     if found is None:
         tried = " or ".join(names)
-        raise ExperimentError(f"there is no {tried} (plain or .gz) in {folder}: check data.path")
+        raise ExperimentError(f"there is no {tried} (plain or .gz) in {folder}: check {key}")
     return found
 
 

@@ -40,10 +40,11 @@ class MsMarcoFolder:
         self.missing = check_missing(missing)
         self.name = name
         self._collection = lines.find(folder, collection)
-        self._queries = {split: lines.find(folder, f"queries.{middle}.tsv") for split, middle in named.items()}
-        self._qrels = {
-            split: lines.find(folder, f"qrels.{middle}.tsv", f"qrels.{middle}.txt") for split, middle in named.items()
-        }
+        self._queries, self._qrels = {}, {}
+        for split, middle in named.items():
+            key = f"data.source.splits.{split}={middle}"
+            self._queries[split] = lines.find(folder, f"queries.{middle}.tsv", key=key)
+            self._qrels[split] = lines.find(folder, f"qrels.{middle}.tsv", f"qrels.{middle}.txt", key=key)
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Sizes and times of the files."""
