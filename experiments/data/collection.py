@@ -232,7 +232,7 @@ def _write_texts(path: Path, rows: Iterable[tuple[str, str]], kind: str, name: s
     if len(column) == 0:
         raise ExperimentError(f"data set {name!r} has nothing of the kind {kind}: the file is empty")
     if empty == len(column):
-        raise ExperimentError(f"data set {name!r}: no text of the kind {kind} has a letter in it; check its files")
+        raise ExperimentError(f"data set {name!r}: all {empty:,} texts of the kind {kind} are empty: check its files")
     if empty:
         log.warning("%s: %s of its texts of kind %s are empty, such as that of %r", name, f"{empty:,}", kind, example)
     check_ids(column, kind, name)

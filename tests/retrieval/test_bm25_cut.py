@@ -75,7 +75,7 @@ def test_a_processor_without_vector_instructions_gives_the_same_run(tmp_path: Pa
     assert done.stdout.split() == [digest(retrieved(tmp_path, depth)) for depth in (10, 50, 1_000)]
 
 
-@pytest.mark.parametrize("texts", [["", " "], ["the", "of and"]], ids=["empty", "stop words"])
+@pytest.mark.parametrize("texts", [["?", " - "], ["the", "of and"]], ids=["signs", "stop words"])
 def test_passages_without_a_word_are_one_clear_error(tmp_path: Path, texts: list[str]):
     passages = [(f"p{i}", text) for i, text in enumerate(texts)]
     source = LiteralSource(passages, [("q0", "copper")], {"test": [("q0", "p0", 1)]})
