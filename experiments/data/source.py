@@ -53,6 +53,8 @@ class Source(Protocol):
     """A data set as it lies on disk or in a package.
 
     Iterators are read once, in order, and may be as long as MS MARCO's 8.8 million passages: nothing is held in memory.
+    Two attributes are optional: ``missing``, if the reader has that key, which messages then name; and
+    ``queries_among_passages``, true for a data set whose queries are passages too, under the same ids.
     """
 
     name: str

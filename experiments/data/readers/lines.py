@@ -6,6 +6,7 @@ import logging
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from experiments.errors import ExperimentError
 
 log = logging.getLogger(__name__)
 
-GRADE = re.compile(r"[+-]?[0-9]+(\.0*)?")  # some files of BEIR have 1.0
+GRADE = re.compile(r"[+-]?[0-9]{1,99}(\.0*)?")  # some files of BEIR have 1.0
 INT32 = 2**31
 # The words of header lines. A first line is one if all of its fields are such words, which no data can be mistaken for.
 ID_HEADS = {"id", "_id", "pid", "qid", "did", "docid", "docno"} | {
@@ -86,12 +87,16 @@ def columns(path: Path, count: int) -> Iterator[tuple[int, list[str]]]:
             raise ExperimentError(
                 f"{path}, line {number}: {count} fields separated by tabs are expected, {len(found)} found"
             )
-        *ids, text = (field.strip().lower() for field in found)
-        if first and text in TEXT_HEADS and ID_HEADS.issuperset(ids):
+        if first and _is_header(found):
             log.info("%s, line %s: %r is taken for a header", path, number, line)
         else:
             yield number, found
         first = False
+
+
+def _is_header(found: list[str]) -> bool:
+    *ids, text = (field.strip().lower() for field in found)
+    return text in TEXT_HEADS and ID_HEADS.issuperset(ids)
 
 
 def qrels(path: Path) -> Iterator[tuple[str, str, int]]:
@@ -106,23 +111,35 @@ def qrels(path: Path) -> Iterator[tuple[str, str, int]]:
     """
     first = True
     for number, line in lines(path):
-        found = _judgement(line)
-        grade = found[-1] if len(found) in (3, 4) and all(found) else ""
-        if not GRADE.fullmatch(grade) or found[0] == "#":
+        query, passage, grade = _judgement(line)
+        value = _whole(grade)
+        if value is None or query == "#":
             if line.lstrip().startswith("#"):
                 continue
             if not (first and grade.lower() in GRADE_HEADS):
                 raise ExperimentError(f"{path}, line {number}: {_no_judgement(line, grade)}")
-        elif not -INT32 <= int(grade.partition(".")[0]) < INT32:
+        elif not -INT32 <= value < INT32:
             raise ExperimentError(f"{path}, line {number}: the grade {grade} does not fit into 32 bits")
         else:
-            yield found[0], found[-2], int(grade.partition(".")[0])
+            yield query, passage, value
         first = False
 
 
-def _judgement(line: str) -> list[str]:
-    by_tabs = [field.strip() for field in line.rstrip().split("\t")]
-    return by_tabs if len(by_tabs) in (3, 4) else fields(line)
+@lru_cache(maxsize=1024)
+def _whole(grade: str) -> int | None:
+    """A grade as a whole number, or None if it is none."""
+    return int(grade.partition(".")[0]) if GRADE.fullmatch(grade) else None
+
+
+def _judgement(line: str) -> tuple[str, str, str]:
+    """Query id, passage id and grade; the grade is empty where the line is none of both formats."""
+    found = line.rstrip().split("\t") if "\t" in line else fields(line)
+    if len(found) not in (3, 4):
+        found = fields(line)
+    query, passage, grade = (
+        (found[0].strip(), found[-2].strip(), found[-1].strip()) if len(found) in (3, 4) else ("",) * 3
+    )
+    return query, passage, grade if query and passage else ""
 
 
 def _no_judgement(line: str, grade: str) -> str:
