@@ -63,7 +63,7 @@ def main(config: DictConfig) -> None:
 def audit(experiment: Experiment, sources: Sequence[str], parts: Any) -> FalseNegativeAudit:
     """The audit of an experiment's rule over some sources, as ``experiment.audit`` has it."""
     wanted, store = experiment.audit, Store(experiment.cache)
-    collection = open_collection(parts.source, store)
+    collection = open_collection(parts.source, store, experiment.data.ignore_identical_ids)
     every = splits_of(experiment, collection, needed=("train",))["train"]
     train = _sample(every, wanted.queries, collection)
     depth = max(wanted.depths)

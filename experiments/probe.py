@@ -43,7 +43,7 @@ def main(config: DictConfig) -> None:
     negatives = replace(experiment.negatives, source=experiment.first_stage[0])
     parts, store = launch.parts_of(replace(experiment, negatives=negatives)), Store(experiment.cache)
     model = load_model(experiment.checkpoint)
-    collection = open_collection(parts.source, store)
+    collection = open_collection(parts.source, store, experiment.data.ignore_identical_ids)
     test = splits_of(experiment, collection, needed=("test",))["test"]
     depth = experiment.first_stage_depth
     runs = {

@@ -82,7 +82,7 @@ def retrieve(experiment: Experiment, config: Mapping[str, Any], parts: Parts) ->
     split, store = experiment.retrieve.split, Store(experiment.cache)
     job = JobFolder(Path(experiment.outputs) / experiment.study / folder_of(config))
     with job.locked():
-        collection = open_collection(parts.source, store)
+        collection = open_collection(parts.source, store, experiment.data.ignore_identical_ids)
         inputs = {"collection": collection.fingerprint, **contents_of(parts.retrievers)}
         done = job.finished_with(inputs)
         if done is not None:

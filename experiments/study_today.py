@@ -41,7 +41,9 @@ def _open(experiment: Experiment) -> tuple[Any, Any]:
     from experiments.store import Store
     from experiments.studies.preparation import relevance_of, splits_of
 
-    collection = open_collection(composition.source_of(experiment), Store(experiment.cache))
+    collection = open_collection(
+        composition.source_of(experiment), Store(experiment.cache), experiment.data.ignore_identical_ids
+    )
     name = experiment.retrieve.split
     return collection, relevance_of(collection, splits_of(experiment, collection, needed=(name,))[name])
 

@@ -8,6 +8,7 @@ person or a file needs them.
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from experiments.data.ids import unescaped
 from experiments.data.ragged import Ragged, group_by_key
 from experiments.data.source import SPLITS, Source
+from experiments.data.text_checks import check_ids, checked_batch
 from experiments.errors import ExperimentError
 from experiments.store import Store, fingerprint, manifest_of
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1  # raised when the files below a collection's folder change their meaning
+INT32 = 2**31  # grades are below it
 BATCH = 20_000  # rows per record batch: a few megabytes
 TEXT_SCHEMA = pa.schema([("id", pa.large_string()), ("text", pa.large_string())])
 QRELS_SCHEMA = pa.schema([("query", pa.int64()), ("passage", pa.int64()), ("grade", pa.int32())])
@@ -62,21 +66,36 @@ class TextTable:
         for chunk in self._texts.chunks:
             yield chunk.to_pylist()
 
-    def rows(self, ids: Sequence[str], where: str) -> NDArray[np.int64]:
-        """The rows of some ids. ``where`` says in a message what named them.
+    def rows(self, ids: Sequence[str], where: str, remedy: str = "") -> NDArray[np.int64]:
+        """The rows of some ids. ``where`` says in a message what named them, ``remedy`` what else to do about it.
+
+        An id that is not in this table may be one that ``escaped`` wrote.
 
         Raises:
             ExperimentError: an id is not in this table.
         """
-        found = pc.index_in(pa.array(ids, pa.large_string()), value_set=self._ids)
-        if found.null_count:
-            missing = sorted({ids[int(i)] for i in np.flatnonzero(pc.is_null(found).to_numpy(zero_copy_only=False))})
-            shown = ", ".join(repr(one) for one in missing[:3])
+        rows = self._find(ids)
+        absent = np.flatnonzero(rows < 0)
+        if len(absent):
+            rows[absent] = self._find([unescaped(ids[i]) for i in absent.tolist()])
+        if (rows < 0).any():
+            missing = sorted({ids[int(i)] for i in np.flatnonzero(rows < 0)})
+            shown = ", ".join(repr(text) for text in missing[:3])
             raise ExperimentError(
                 f"{where} names {len(missing):,} {self.kind} id(s) that the collection does not have, such as {shown}: "
-                f"check that the files belong together"
+                f"check that the files belong together{remedy}"
             )
-        rows: NDArray[np.int64] = found.to_numpy().astype(np.int64)
+        return rows
+
+    def _find(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        found = pc.index_in(pa.array(ids, pa.large_string()), value_set=self._ids)
+        rows: NDArray[np.int64] = pc.fill_null(found, -1).to_numpy().astype(np.int64)
+        return rows
+
+    def shared_with(self, other: "TextTable") -> NDArray[np.int64]:
+        """(R,) for each row of this table the row of ``other`` that has the same id, or -1."""
+        found = pc.index_in(self._ids, value_set=other._ids)
+        rows: NDArray[np.int64] = pc.fill_null(found, -1).to_numpy().astype(np.int64)
         return rows
 
 
@@ -106,11 +125,14 @@ class Collection:
 
     Every file is opened at once and stays mapped: a training that lasts for days must not miss its qrels at the end
     because somebody emptied the cache.
+
+    ``ignore_identical_ids``: whether runs leave out the passage that has the query's own id.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, ignore_identical_ids: bool = False) -> None:
         self.folder = folder
         self.name = name
+        self.ignore_identical_ids = ignore_identical_ids
         self.passages = TextTable(folder / "passages.arrow", "passage")
         self.queries = TextTable(folder / "queries.arrow", "query")
         paths = {split: folder / f"qrels.{split}.arrow" for split in SPLITS}
@@ -122,6 +144,11 @@ class Collection:
         files = manifest_of(folder)["files"]
         # the hash of the content: passages, queries and qrels, whatever file they were read from
         self.fingerprint = fingerprint({name: files[name]["blake2b"] for name in sorted(files)})
+
+    @cached_property
+    def own_passages(self) -> NDArray[np.int64]:
+        """(Q,) for each query row the row of the passage with the same id, or -1."""
+        return self.queries.shared_with(self.passages)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -144,16 +171,21 @@ class Collection:
         return Qrels(distinct, Ragged(passages, offsets), Ragged(grades, offsets))
 
 
-def open_collection(source: Source, store: Store) -> Collection:
+def open_collection(source: Source, store: Store, ignore_identical_ids: bool | None = None) -> Collection:
     """The collection of a data source, built into the store at the first time.
 
+    ``ignore_identical_ids``: the key of ``data``; None leaves it to the source, which may say that its
+    ``queries_among_passages`` have the same ids.
+
     Raises:
-        ExperimentError: duplicate ids, no passages or queries, qrels that name unknown ids, a split without judgements,
-        or what the
-            reader finds wrong in its files.
+        ExperimentError: ids that are not unique or that no file can hold, no passages or queries, none with a text,
+            qrels that name unknown ids, a split without judgements, or what the reader finds wrong in its files.
     """
     key = {"format": FORMAT, "source": dict(source.fingerprint())}
-    return Collection(store.get("collection", key, lambda folder: _build(source, folder)), source.name)
+    if ignore_identical_ids is None:
+        ignore_identical_ids = bool(getattr(source, "queries_among_passages", False))
+    folder = store.get("collection", key, lambda target: _build(source, target))
+    return Collection(folder, source.name, ignore_identical_ids)
 
 
 def _build(source: Source, folder: Path) -> None:
@@ -167,10 +199,10 @@ def _build(source: Source, folder: Path) -> None:
         raise ExperimentError(
             f"data set {source.name!r} has no qrels at all: without judgements nothing can be measured"
         )
+    lenient = ", or set data.source.missing=empty, which lets them count" if hasattr(source, "missing") else ""
     for split, rows in splits.items():
-        _write_qrels(
-            folder / f"qrels.{split}.arrow", rows, passages, queries, f"qrels of {source.name!r}, split {split!r},"
-        )
+        where = f"qrels of {source.name!r}, split {split!r},"
+        _write_qrels(folder / f"qrels.{split}.arrow", rows, passages, queries, where, lenient)
     log.info(
         "%s: %s passages, %s queries, splits %s",
         source.name,
@@ -183,43 +215,43 @@ def _build(source: Source, folder: Path) -> None:
 def _write_texts(path: Path, rows: Iterable[tuple[str, str]], kind: str, name: str) -> None:
     ids: list[str] = []
     texts: list[str] = []
-    empty: list[str] = []
+    empty = 0
+    example = ""
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, TEXT_SCHEMA) as writer:
-        for one, text in rows:
-            ids.append(one)
+        for row_id, text in rows:
+            ids.append(row_id)
             texts.append(text)
             if not text.strip():
-                empty.append(one)
+                empty, example = empty + 1, example or row_id
             if len(ids) == BATCH:
-                writer.write_batch(pa.record_batch([ids, texts], schema=TEXT_SCHEMA))
+                writer.write_batch(checked_batch(ids, texts, TEXT_SCHEMA, kind, name))
                 ids, texts = [], []
         if ids:
-            writer.write_batch(pa.record_batch([ids, texts], schema=TEXT_SCHEMA))
-    if empty:
-        log.warning(
-            "%s: %s of its texts of kind %s are empty, such as that of %r", name, f"{len(empty):,}", kind, empty[0]
-        )
+            writer.write_batch(checked_batch(ids, texts, TEXT_SCHEMA, kind, name))
     column = TextTable(path, kind)._ids
     if len(column) == 0:
         raise ExperimentError(f"data set {name!r} has nothing of the kind {kind}: the file is empty")
-    if pc.count_distinct(column).as_py() != len(column):
-        counts = pc.value_counts(column)
-        double = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
-        shown = ", ".join(repr(one) for one in double[:3])
-        raise ExperimentError(
-            f"data set {name!r} has {len(double):,} {kind} id(s) more than once, such as {shown}: ids must be unique"
-        )
+    if empty == len(column):
+        raise ExperimentError(f"data set {name!r}: all {empty:,} texts of the kind {kind} are empty: check its files")
+    if empty:
+        log.warning("%s: %s of its texts of kind %s are empty, such as that of %r", name, f"{empty:,}", kind, example)
+    check_ids(column, kind, name)
 
 
 def _write_qrels(
-    path: Path, rows: Iterable[tuple[str, str, int]], passages: TextTable, queries: TextTable, where: str
+    path: Path,
+    rows: Iterable[tuple[str, str, int]],
+    passages: TextTable,
+    queries: TextTable,
+    where: str,
+    lenient: str,
 ) -> None:
     triples = list(rows)
     if not triples:
         raise ExperimentError(f"{where} are empty: leave the split out or give it judgements")
     query_ids, passage_ids, grades = (list(column) for column in zip(*triples, strict=True))
     query_rows = queries.rows(query_ids, where)
-    passage_rows = passages.rows(passage_ids, where)
+    passage_rows = passages.rows(passage_ids, where, lenient)
     order = np.lexsort((passage_rows, query_rows))
     pairs = np.stack([query_rows[order], passage_rows[order]])
     repeated = np.flatnonzero((pairs[:, 1:] == pairs[:, :-1]).all(axis=0))
@@ -228,6 +260,9 @@ def _write_qrels(
         raise ExperimentError(
             f"{where} judge the passage {passage_ids[first]!r} for the query {query_ids[first]!r} more than once"
         )
+    wide = next((grade for grade in grades if not -INT32 <= grade < INT32), None)
+    if wide is not None:
+        raise ExperimentError(f"{where} have the grade {wide}, which does not fit into 32 bits")
     columns = [pa.array(pairs[0]), pa.array(pairs[1]), pa.array(np.asarray(grades, np.int32)[order])]
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, QRELS_SCHEMA) as writer:
         writer.write_table(pa.table(columns, schema=QRELS_SCHEMA))

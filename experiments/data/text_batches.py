@@ -74,13 +74,15 @@ class TextBatcher:
     """Gathers the texts of a step's groups in length-sorted micro-batches of at most ``tokens_per_batch`` tokens.
 
     ``relevant``: training query row -> rows of the passages that are never its negatives (``negatives.exclude_grade``),
-    so that another query's positive is not taken for a negative where it is an answer too.
+    so that another query's positive is not taken for a negative where it is an answer too. ``hashes_P``: of the texts
+    of all passage rows, 0 for none, so that neither is a copy of an answer; None where copies are negatives.
     """
 
     queries: TextSource
     passages: TextSource
     relevant: Mapping[int, NDArray[np.int64]]
     tokens_per_batch: int
+    hashes_P: NDArray[np.uint64] | None = None
 
     def batch(self, step: int, groups: Groups) -> TextGroupBatch:
         """The texts of a step's groups."""
@@ -90,7 +92,7 @@ class TextBatcher:
         order_P = np.concatenate(parts)
         place_QN = np.argsort(order_P)[place].reshape(groups.passages_QN.shape)
         known = [self.relevant.get(int(query), np.empty(0, np.int64)) for query in groups.queries_Q]
-        relevant_QP = np.stack([np.isin(distinct_P[order_P], some) for some in known])
+        relevant_QP = np.stack([self._are_answers(distinct_P[order_P], answers) for answers in known])
         return TextGroupBatch(
             step,
             self.queries.batch(groups.queries_Q),
@@ -102,6 +104,13 @@ class TextBatcher:
                 tuple(self.queries.lengths(groups.queries_Q).tolist()),
             ),
         )
+
+    def _are_answers(self, passages_P: NDArray[np.int64], answers: NDArray[np.int64]) -> NDArray[np.bool_]:
+        judged_P = np.isin(passages_P, answers)
+        if self.hashes_P is None:
+            return judged_P
+        hashes = self.hashes_P[answers]
+        return judged_P | np.isin(self.hashes_P[passages_P], hashes[hashes > 0])
 
     def tokens(self, groups: Groups) -> int:
         """Tokens of the queries and of the distinct passages."""

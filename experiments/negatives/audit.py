@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from experiments.data.collection import Collection
 from experiments.data.groups import Groups, TrainingGroups
+from experiments.data.ids import escaped
 from experiments.progress import tracked
 from experiments.retrieval.run import Run
 
@@ -20,8 +21,8 @@ PERCENTILES = (5, 25, 50, 75, 95)
 
 
 def write_audit(groups: TrainingGroups, steps: int, collection: Collection, path: Path) -> dict[str, Any]:
-    """Write ``epoch, query, positive, negatives`` (ids, tab-separated, the negatives by spaces) for every group of
-    ``steps`` steps.
+    """Write ``epoch, query, positive, negatives`` (ids, tab-separated, the negatives by spaces and as run files have
+    them) for every group of ``steps`` steps.
 
     As draws are a pure function of the seed, the file is drawn anew here and needs no book-keeping during the training.
     Returns the summary: counts; ranks of the negatives in the run of the source that each was drawn from (1 is the
@@ -78,11 +79,11 @@ def ranks_of(run: Run, query: int, passages: NDArray[np.int64]) -> NDArray[np.in
 
 def _lines(groups: Groups, collection: Collection) -> Iterator[str]:
     query_ids = collection.queries.ids(groups.queries_Q)
-    flat = collection.passages.ids(groups.passages_QN.ravel())
+    flat = [escaped(passage_id) for passage_id in collection.passages.ids(groups.passages_QN.ravel())]
     width = groups.passages_QN.shape[1]
     for i, query_id in enumerate(query_ids):
         positive, *negatives = flat[i * width : (i + 1) * width]
-        yield f"{groups.epochs_Q[i]}\t{query_id}\t{positive}\t{' '.join(negatives)}\n"
+        yield f"{groups.epochs_Q[i]}\t{escaped(query_id)}\t{positive}\t{' '.join(negatives)}\n"
 
 
 def _of_source(ranks: NDArray[Any], drawn: int) -> dict[str, Any]:

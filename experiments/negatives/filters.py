@@ -37,6 +37,20 @@ class CandidateFilter(Protocol):
 
 
 @dataclass(frozen=True)
+class Copies:
+    """Drops what has the very text of a positive. ``hashes_P``: of the texts of all passage rows, 0 for no text."""
+
+    hashes_P: NDArray[np.uint64]
+    name: str = "copies"
+
+    def keep(self, run: Run, query: int, positives: Rows, candidates: Rows) -> NDArray[np.bool_] | None:
+        """(C,) which candidates have another text."""
+        own = self.hashes_P[positives]
+        kept: NDArray[np.bool_] = (self.hashes_P[candidates][:, None] != own[own > 0]).all(axis=1)
+        return kept
+
+
+@dataclass(frozen=True)
 class NearDuplicates:
     """Drops what is at least ``threshold`` alike to any positive. ``shingles``: of every passage row."""
 

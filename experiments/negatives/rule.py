@@ -31,11 +31,12 @@ def sources_of(source: str) -> tuple[str, ...]:
 class NegativeFilter:
     """Which candidates are dropped before any is drawn, because they may be relevant although nobody judged them so.
 
-    ``near_duplicate``: drop a candidate whose text is at least this similar (Jaccard similarity of word shingles, above
-    0 to 1) to *any* positive of the query. ``twin_query``: drop a candidate that is judged relevant for another
-    training query at least this similar (Jaccard similarity of pairs of words without function words, above 0 to 1; 1
-    is the same content words in the same order). ``absolute_margin``: keep a candidate only if its score is at most the
-    positive's less this margin; a negative margin lets candidates stand somewhat above the positive.
+    ``copies``: drop a candidate that has the very text of any positive of the query, white space aside: it is as right
+    an answer as that one. ``near_duplicate``: drop a candidate whose text is at least this similar (Jaccard similarity
+    of word shingles, above 0 to 1) to *any* positive of the query. ``twin_query``: drop a candidate that is judged
+    relevant for another training query at least this similar (Jaccard similarity of pairs of words without function
+    words, above 0 to 1; 1 is the same content words in the same order). ``absolute_margin``: keep a candidate only if
+    its score is at most the positive's minus this margin; a negative margin lets candidates stand somewhat above it.
     ``relative_margin``: keep a candidate only if the positive's score is above its own by at least this share of the
     positive's absolute score (TopK-PercPos of NV-Retriever, Moreira et al. 2024, at 1 - this share; written with the
     absolute value, as in ``mine_hard_negatives`` of sentence-transformers, so that it holds for negative scores too).
@@ -52,6 +53,7 @@ class NegativeFilter:
     the lowest-scored and so drops more.)
     """
 
+    copies: bool = True
     near_duplicate: float | None = None
     twin_query: float | None = None
     absolute_margin: float | None = None

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 Rows = NDArray[np.int64]
 
+TEXTS_AT_ONCE = 20_000
+
 
 @dataclass
 class Dropped:
@@ -47,6 +49,8 @@ class Exceptions:
     queries.
     """
 
+    without_text: int = 0  # dropped: no positive has a text
+    some_without_text: int = 0  # kept: the positives without a text are not trained on
     not_retrieved: int = 0  # dropped: none of their positives among the retrieved (positives: retrieved)
     dropped_short: int = 0  # dropped: too few candidates (short: drop)
     replaced_short: int = 0  # drawn with replacement: too few candidates (short: replacement)
@@ -93,6 +97,7 @@ class NegativeSampler:
         self._pools: dict[int, Pool] = {}
         self._positives: dict[int, Rows] = {}
         rows = sorted(relevant)
+        self._empty = _without_text(relevant, collection)
         self._ids = dict(zip(rows, collection.queries.ids(rows), strict=True))
         short: list[tuple[str, int]] = []
         for query in rows:
@@ -100,11 +105,11 @@ class NegativeSampler:
         for line in filter_lines(self.exceptions, len(rows)):
             log.info(line)
         if short and rule.short == "error":
-            raise ExperimentError(_too_short(short, rule, self.source, len(rows), filtered=bool(filters)))
+            raise ExperimentError(_too_short(short, rule, self.source, len(rows), self.exceptions))
         if not self._pools:
             raise ExperimentError(
                 f"no training query is left: source {self.source!r} retrieved no usable negative for any of "
-                f"{len(rows):,}"
+                f"{len(rows):,}, {self.exceptions.without_text:,} of which have no positive with a text"
             )
         # (Q,) query rows that are trained on, ascending
         self.queries: Rows = np.array(list(self._pools), np.int64)
@@ -112,9 +117,13 @@ class NegativeSampler:
     def _admit(self, query: int, positives: Rows, short: list[tuple[str, int]]) -> None:
         rule, one = self.rule, self._ids[query]
         tops = [run.ranking(query)[: rule.depth] for run in self.runs.values()]
-        usable = positives
+        usable = positives[~np.isin(positives, self._empty)] if len(self._empty) else positives
+        if not len(usable):
+            return self._except("without_text", one)
+        if len(usable) < len(positives):
+            self._except("some_without_text", one)
         if rule.positives == "retrieved":
-            usable = positives[np.isin(positives, np.concatenate(tops))]
+            usable = usable[np.isin(usable, np.concatenate(tops))]
             if not len(usable):
                 return self._except("not_retrieved", one)
         windows = [top[rule.skip :] for top in tops]
@@ -205,18 +214,35 @@ class NegativeSampler:
         return self._pools[query].candidates
 
 
+def _without_text(relevant: Mapping[int, Rows], collection: Collection) -> Rows:
+    """The positives that have no text: they count in the measures, but nothing can be learned from them."""
+    rows = np.unique(np.concatenate([np.empty(0, np.int64), *relevant.values()]))
+    empty: list[int] = []
+    for start in range(0, len(rows), TEXTS_AT_ONCE):
+        part = rows[start : start + TEXTS_AT_ONCE]
+        texts = collection.passages.texts(part)
+        empty += [row for row, text in zip(part.tolist(), texts, strict=True) if not text.strip()]
+    return np.array(empty, np.int64)
+
+
 def filter_lines(exceptions: Exceptions, queries: int) -> list[str]:
-    """What each filter dropped, a sentence each. ``queries``: training queries in all."""
+    """What each filter dropped, a sentence each; nothing of copies where there are none. ``queries``: training queries
+    in all.
+    """
     return [
         f"negatives.filter.{name} dropped {dropped.candidates:,} of {dropped.of:,} candidates from {source}, "
         f"in {dropped.queries:,} of {queries:,} training queries"
         for source, filters in exceptions.filtered.items()
         for name, dropped in filters.items()
+        if dropped.candidates or name != "copies"
     ]
 
 
-def _too_short(short: list[tuple[str, int]], rule: NegativeRule, source: str, queries: int, filtered: bool) -> str:
+def _too_short(
+    short: list[tuple[str, int]], rule: NegativeRule, source: str, queries: int, exceptions: Exceptions
+) -> str:
     one, least = min(short, key=lambda item: item[1])
+    filtered = any(dropped.candidates for filters in exceptions.filtered.values() for dropped in filters.values())
     after, loosen = (" after negatives.filter", "loosen negatives.filter, ") if filtered else ("", "")
     return (
         f"{len(short):,} of {queries:,} training queries have fewer than negatives.count={rule.count} usable negatives "

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from experiments.data.collection import Collection
 from experiments.errors import ExperimentError
 from experiments.progress import tracked
-from experiments.retrieval.run import Run, run_of
+from experiments.retrieval.run import Run, run_in_order
+from experiments.retrieval.topk import best_matches
 from experiments.store import Store
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class BM25:
     def fingerprint(self) -> Mapping[str, Any]:
         """The parameters and the versions of the libraries."""
         return {
-            "retriever": "bm25 1",
+            "retriever": "bm25 2",
             "k1": self.k1,
             "b": self.b,
             "stemmer": self.stemmer,
@@ -62,37 +63,62 @@ class BM25:
         }
 
     def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
-        """The best passages of each query; passages that share no term with it are not retrieved."""
-        import bm25s
+        """The best passages of each query; passages that share no term with it are not retrieved.
 
+        Of equal scores the lower passage row comes first, at the cut too: a shallow run is the head of a deeper one.
+        Scores are added up word by word in the order of the query, so that they are the same on any processor.
+
+        Raises:
+            ExperimentError: no passage has a word that counts.
+        """
         key = {**self.fingerprint(), "collection": collection.fingerprint}
-        index = bm25s.BM25.load(str(store.get("bm25", key, lambda folder: self._index(collection, folder))), mmap=True)
-        depth = min(depth, len(collection.passages))
-        parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
+        folder = store.get("bm25", key, lambda target: self._index(collection, target))
+        index = _bm25s().BM25.load(str(folder), mmap=True)
+        passages: list[NDArray[np.int64]] = []
+        scores: list[NDArray[np.float32]] = []
         with tracked(f"{self.name}: {len(queries):,} queries", len(queries)) as advance:
             for start in range(0, len(queries), CHUNK):
-                some = queries[start : start + CHUNK]
-                tokens = self._tokens(collection.queries.texts(some))
-                found, scores = index.retrieve(tokens, k=depth, show_progress=False)
-                hit = scores > 0
-                rows = np.broadcast_to(some[:, None], found.shape)
-                parts.append((rows[hit], found[hit].astype(np.int64), scores[hit].astype(np.float32)))
-                advance(len(some))
-        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        return run_of(self.name, columns[0], columns[1], columns[2])
+                words = self._tokens(collection.queries.texts(queries[start : start + CHUNK]), return_ids=False)
+                for query_words in words:
+                    terms = index.get_tokens_ids(query_words)
+                    scores_P = index.get_scores_from_ids(terms) if terms else np.empty(0, np.float32)
+                    passages.append(best_matches(scores_P, depth))
+                    scores.append(scores_P[passages[-1]])
+                advance(len(words))
+        counts = [len(found) for found in passages]
+        return run_in_order(
+            self.name,
+            np.repeat(queries, counts),
+            np.concatenate([np.empty(0, np.int64), *passages]),
+            np.concatenate([np.empty(0, np.float32), *scores]),
+        )
 
     def _index(self, collection: Collection, folder: Path) -> None:
-        import bm25s
-
         log.info("indexing %s passages for BM25", f"{len(collection.passages):,}")
         texts = [text for batch in collection.passages.text_batches() for text in batch]
-        index = bm25s.BM25(k1=self.k1, b=self.b, method="lucene")
-        index.index(self._tokens(texts), show_progress=False)
+        tokens = self._tokens(texts)
+        if not any(tokens.ids):
+            raise ExperimentError(
+                f"retrievers.{self.name}: none of the {len(texts):,} passages of {collection.name!r} has a word that "
+                f"BM25 can look for (two letters or digits, no stop word): check the texts of the passages"
+            )
+        index = _bm25s().BM25(k1=self.k1, b=self.b, method="lucene")
+        index.index(tokens, show_progress=False)
         index.save(str(folder))
 
-    def _tokens(self, texts: list[str]) -> Any:
-        import bm25s
+    def _tokens(self, texts: list[str], return_ids: bool = True) -> Any:
         import Stemmer
 
         stemmer = Stemmer.Stemmer(self.stemmer) if self.stemmer is not None else None
-        return bm25s.tokenize(texts, stopwords=self.stopwords or [], stemmer=stemmer, show_progress=False)
+        stopwords: str | list[str] = self.stopwords or []
+        return _bm25s().tokenize(
+            texts, stopwords=stopwords, stemmer=stemmer, return_ids=return_ids, show_progress=False
+        )
+
+
+def _bm25s() -> Any:
+    """Import bm25s, whose logger reports each index and each empty query, and keep it to warnings."""
+    import bm25s
+
+    logging.getLogger("bm25s").setLevel(logging.WARNING)
+    return bm25s

@@ -27,7 +27,7 @@ RESCORED = 4096  # passages of a query that are scored from their residuals, at 
 
 _INSTALL = (
     "needs the package fast-plaid, the end of whose version names the torch that it is built for (2110: torch 2.11.0): "
-    "make an environment with that torch and pip install fast-plaid there, or set index=exact"
+    "make an environment with that torch and pip install fast-plaid there"
 )
 
 
@@ -40,14 +40,14 @@ def require(key: str) -> None:
     try:
         needed = requires("fast-plaid") or []
     except PackageNotFoundError as error:
-        raise ExperimentError(f"{key}=plaid {_INSTALL}") from error
+        raise ExperimentError(f"{key}=plaid {_INSTALL}, or set {key}=exact") from error
     present = version("torch").partition("+")[0]
     pins = [match[1] for one in needed if (match := re.match(r"torch\s*==\s*([\d.]+)", one))]
     if pins != [present]:
         built_for = f"torch {pins[0]}" if pins else "some torch that it does not name"
         raise ExperimentError(
             f"{key}=plaid: fast-plaid {version('fast-plaid')} is built for {built_for}, but torch {present} is "
-            f"installed; it {_INSTALL}"
+            f"installed; it {_INSTALL}, or set {key}=exact"
         )
 
 

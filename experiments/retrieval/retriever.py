@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.collection import Collection
+from experiments.retrieval import identical
 from experiments.retrieval import run as runs
 from experiments.retrieval.run import Run
 from experiments.store import Store
@@ -48,16 +49,19 @@ def contents_of(retrievers: Mapping[str, Retriever]) -> dict[str, str]:
 
 def run_for(retriever: Retriever, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
     """The run of a retriever over some queries (ascending rows), retrieved at the first time and read from the store
-    ever after.
+    ever after; without the passage of the query's own id if the collection says so.
     """
+    deep = identical.depth_for(collection, depth)
     key = {
         "format": 1,
         "collection": collection.fingerprint,
         "retriever": dict(retriever.fingerprint()),
         "queries": hashlib.blake2b(queries.astype("<i8").tobytes(), digest_size=16).hexdigest(),
-        "depth": depth,
+        "depth": deep,
     }
     folder = store.get(
-        "run", key, lambda target: runs.save(retriever.retrieve(collection, queries, depth, store), target)
+        "run", key, lambda target: runs.save(retriever.retrieve(collection, queries, deep, store), target)
     )
-    return runs.load(folder, retriever.name)
+    run = runs.load(folder, retriever.name)
+    identical.warn_of_own_texts(run, collection)
+    return identical.left_out(run, collection, depth)

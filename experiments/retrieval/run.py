@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.collection import Collection
+from experiments.data.ids import escaped
 from experiments.data.ragged import Ragged, group_by_key
 from experiments.data.readers import lines
 from experiments.retrieval import run_formats
@@ -93,13 +94,16 @@ def strictly_descending(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def write_trec(run: Run, collection: Collection, path: Path) -> None:
-    """Write ``query Q0 passage rank score name`` lines, gzipped if the path says so, with strictly falling scores."""
-    query_ids = collection.queries.ids(run.queries)
+    """Write ``query Q0 passage rank score name`` lines, gzipped if the path says so, with strictly falling scores.
+
+    Ids with blanks are percent-encoded (see ``experiments.data.ids``); all others are written as they are.
+    """
+    query_ids, tag = collection.queries.ids(run.queries), escaped(run.name)
     text = io.StringIO()
     for i, query_id in enumerate(query_ids):
-        ids = collection.passages.ids(run.passages[i])
-        for rank, (one, score) in enumerate(zip(ids, strictly_descending(run.scores[i]), strict=True), 1):
-            text.write(f"{query_id} Q0 {one} {rank} {score:.9g} {run.name}\n")
+        query, ids = escaped(query_id), collection.passages.ids(run.passages[i])
+        for rank, (passage_id, score) in enumerate(zip(ids, strictly_descending(run.scores[i]), strict=True), 1):
+            text.write(f"{query} Q0 {escaped(passage_id)} {rank} {score:.9g} {tag}\n")
     data = text.getvalue().encode()
     # mtime=0: the same run gives the same bytes
     path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)

@@ -16,17 +16,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from experiments.data.collection import Collection
+from experiments.data.ids import escaped
+from experiments.data.source import MISSING
 from experiments.errors import ExperimentError
 from experiments.retrieval import run_formats
 from experiments.retrieval.run import Run, run_in_order
 from experiments.retrieval.run_formats import RankedIds
+from experiments.retrieval.run_lines import FORMATS
 from experiments.store import Store, file_digest, fingerprint
 
 log = logging.getLogger(__name__)
 
 CATALOGUE = "ir_datasets:"
-FORMATS = ("auto", "trec", "msmarco")
-MISSING = ("error", "empty")
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,9 @@ class RunFile:
     ``path``: a file, plain or gzipped, or a list of them whose queries differ (train, dev and test runs are usually
     separate); or ``ir_datasets:<id>`` for the scored documents of that catalogue's data set. ``format``: ``trec``
     (query Q0 passage rank score name), ranked by score, equal ones by passage id from the last to the first as in
-    trec_eval; ``msmarco`` (query, passage, rank and perhaps score, separated by tabs), ranked by rank; ``auto`` looks
-    at the first line. ``missing``: whether a query without any line is an ``error`` or has an ``empty`` ranking.
+    trec_eval; ``msmarco`` (query, passage, rank and perhaps score, separated by tabs), ranked by rank; ``scores``
+    (query, passage, score), ranked by score as ``trec``; ``auto`` looks at the file. ``missing``: whether a query
+    without any line is an ``error`` or has an ``empty`` ranking.
 
     Raises:
         ExperimentError: a file that is not there or empty, or an id that the catalogue does not have.
@@ -73,7 +75,7 @@ class RunFile:
     def fingerprint(self) -> Mapping[str, Any]:
         """The files' content, not their names; the catalogue's ids and version; the settings."""
         return {
-            "retriever": "run_file 1",
+            "retriever": "run_file 2",
             "sources": [_content(source) for source in self.sources],
             "format": self.format,
             "missing": self.missing,
@@ -92,9 +94,12 @@ class RunFile:
         """
         ranked = [self._read(source, store) for source in self.sources]
         self._check_disjoint(ranked)
-        asked = pa.array(collection.queries.ids(queries), pa.large_string())
+        ids = collection.queries.ids(queries)
+        asked = pa.array(ids, pa.large_string())
+        as_written = pa.array([escaped(query_id) for query_id in ids], pa.large_string())
         positions = [
-            pc.fill_null(pc.index_in(asked, value_set=one.query_ids), -1).to_numpy().astype(np.int64) for one in ranked
+            np.maximum(_positions(asked, source_run.query_ids), _positions(as_written, source_run.query_ids))
+            for source_run in ranked
         ]
         self._check_coverage(asked, np.max(positions, axis=0) >= 0)
         parts = []
@@ -117,10 +122,10 @@ class RunFile:
             if source.startswith(CATALOGUE):
                 found = run_formats.read_scoreddocs(_rows(source, f"retrievers.{self.name}.path"), source)
             else:
-                found = run_formats.read(Path(source), self.format)
+                found = run_formats.read(Path(source), self.format, f"retrievers.{self.name}.format")
             found.save(folder)
 
-        return RankedIds.load(store.get("run_file", {**_content(source), "format": self.format, "version": 1}, build))
+        return RankedIds.load(store.get("run_file", {**_content(source), "format": self.format, "version": 2}, build))
 
     def _check_disjoint(self, ranked: Sequence[RankedIds]) -> None:
         every = pa.concat_arrays([one.query_ids for one in ranked])
@@ -145,7 +150,7 @@ class RunFile:
         if len(absent) == len(asked):
             raise ExperimentError(
                 f"{where}: none of the {len(asked):,} queries asked for is in the run, such as {absent[0].as_py()!r}: "
-                f"add the file of this split to retrievers.{self.name}.path"
+                f"add the file of this split: retrievers.{self.name}.path=[train.run,test.run]"
             )
         lacking = (
             f"{where}: {len(absent):,} of the {len(asked):,} queries asked for have no line, such as "
@@ -166,6 +171,12 @@ class RunFile:
                 f"of them (negatives.depth, first_stage_depth or validation.depth) or another run"
             )
         log.warning("%s has candidates without scores: the order of its passages means nothing", source)
+
+
+def _positions(asked: Any, ids: Any) -> NDArray[np.int64]:
+    """Where each id that is asked for stands among some, or -1."""
+    positions: NDArray[np.int64] = pc.fill_null(pc.index_in(asked, value_set=ids), -1).to_numpy().astype(np.int64)
+    return positions
 
 
 def _lines_of(

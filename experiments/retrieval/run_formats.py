@@ -1,12 +1,11 @@
-"""Run files in ids and in ranked order: TREC's and MS MARCO's formats, plain or gzipped, and ir_datasets' scored
-documents.
+"""Run files in ids and in ranked order: TREC's and MS MARCO's formats and plain scores, gzipped or not, and
+ir_datasets' scored documents.
 
 Equal scores are ordered as trec_eval orders them: by passage id, descending as bytes. The published nDCG of a run with
 ties is the nDCG of that order, whatever the ranks in its file say. Files are read by pyarrow in columns; one that it
 cannot read is read again line by line, which takes any blanks between the fields and can say what is wrong where.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -21,9 +20,9 @@ from numpy.typing import NDArray
 from experiments.data.ragged import group_by_key
 from experiments.data.readers import lines
 from experiments.errors import ExperimentError
+from experiments.retrieval.run_lines import fields_of, is_comment, layout_of
 
-TREC = "query Q0 passage rank score name"
-MSMARCO = "query, passage, rank[, score], separated by tabs"
+ODD = r"^#?$|^\s|\s$"  # no id: a comment's beginning, or blanks to be left out
 BATCH = 1_000_000  # rows of Python objects held at once
 
 # of each line: query id and passage id (Arrow dictionaries), what ranks it (more is better), and its score if given
@@ -67,22 +66,32 @@ class RankedIds:
         return cls(queries, offsets, passages, codes, scores)
 
 
-def read(path: Path, format: str = "auto") -> RankedIds:
+def read(path: Path, format: str = "auto", key: str = "format") -> RankedIds:
     """A run file in ranked order.
 
-    ``format``: ``trec``, ranked by score; ``msmarco``, ranked by rank; or ``auto``, told by the first line. A run in
-    MS MARCO's format keeps its scores if they fall with the rank, and else has minus the rank as score.
+    ``format``: ``trec``, ranked by score; ``msmarco``, ranked by rank; ``scores`` (query, passage, score), ranked by
+    score; or ``auto``, told by the first line. A run in MS MARCO's format keeps its scores if they fall with the rank,
+    and else has minus the rank as score. ``key``: what messages call the setting of the format.
+
+    Lines that begin with # and are no line of a run are comments. Fields are separated by blanks or, if a line has
+    tabs, by tabs, so that ids may hold blanks; the name at the end of a TREC line may hold blanks anyway.
 
     Raises:
-        ExperimentError: a malformed line, a passage twice for a query, an empty file, or one that cannot be read.
+        ExperimentError: a malformed line, a passage twice for a query, an empty file, or one that cannot be read; with
+            ``auto``, whole numbers that may be ranks as well as scores.
     """
-    first = next(lines.lines(path), None)
+    first = next((line for line in lines.lines(path) if not is_comment(line[1])), None)
     if first is None:
         raise ExperimentError(f"{path}: the run is empty")
-    layout = _layout(path, *first) if format == "auto" else format
+    layout = layout_of(path, *first, key) if format == "auto" else format
     columns = _by_column(path, layout, first[1])
     if columns is None:
-        columns = _by_line(path, layout)
+        columns = _by_line(path, layout, key)
+    if format == "auto" and layout == "msmarco" and not _are_ranks(*columns):
+        raise ExperimentError(
+            f"{path}: the third column has whole numbers that do not rise from 1 for each query, as ranks do: set "
+            f"{key}=scores if they are scores, of which more is better, or {key}=msmarco if they are ranks"
+        )
     return _ranked(*columns)
 
 
@@ -111,25 +120,35 @@ def read_scoreddocs(rows: Iterable[Any], where: str) -> RankedIds:
     return _ranked(queries, passages, score, score)
 
 
-def _layout(path: Path, number: int, line: str) -> str:
-    if len(line.split()) == 6:
-        return "trec"
-    fields = line.split("\t")
-    if len(fields) in (3, 4) and fields[2].strip().isdecimal():
-        return "msmarco"
-    raise ExperimentError(
-        f"{path}, line {number}: '{TREC}' is expected, or {MSMARCO}, not {line!r}; the key format says which one it is"
-    )
+def _are_ranks(queries: Any, passages: Any, merit_L: NDArray[np.float32], score_L: NDArray[np.float32] | None) -> bool:
+    """Whether the numbers of each query are 1, 2, 3 ... in some order (or 0, 1, 2 ...), or scores fall with them.
+
+    Not if they stand alone and fall line by line in every query: that is how scores are written.
+    """
+    query_L, rank_L = _codes(queries), -merit_L
+    order = np.lexsort((rank_L, query_L))
+    same = np.diff(query_L[order]) == 0
+    if score_L is not None and not ((np.diff(score_L[order]) > 0) & same).any():
+        return True
+    steps, first = np.diff(rank_L[order])[same], rank_L[order][np.flatnonzero(np.append(True, ~same))]
+    if first.max() > 1 or (steps != 1).any():
+        return False
+    as_written = np.argsort(query_L, kind="stable")
+    steps = np.diff(rank_L[as_written])[same]
+    return score_L is not None or not len(steps) or bool((steps > 0).any())
 
 
 def _by_column(path: Path, layout: str, first: str) -> Columns | None:
     """The columns of a well-formed file; None for any other, also for one with a passage twice for a query."""
     import pyarrow.csv
 
+    delimiter = "\t" if "\t" in first or layout == "msmarco" else " "
     if layout == "trec":
-        names, delimiter = ["query", "q0", "passage", "rank", "score", "name"], "\t" if "\t" in first else " "
+        names = ["query", "q0", "passage", "rank", "score", "name"]
+    elif layout == "scores":
+        names = ["query", "passage", "score"]
     else:
-        names, delimiter = ["query", "passage", "rank", "score"][: 4 if first.count("\t") == 3 else 3], "\t"
+        names = ["query", "passage", "rank", "score"][: 4 if first.count("\t") == 3 else 3]
     types = {"query": pa.string(), "passage": pa.string(), "rank": pa.uint32(), "score": pa.float64()}
     try:
         table = pyarrow.csv.read_csv(
@@ -144,18 +163,20 @@ def _by_column(path: Path, layout: str, first: str) -> Columns | None:
         return None  # the other reader finds it again and says where
     queries, passages = _encoded(table.column("query").chunks), _encoded(table.column("passage").chunks)
     score = _float32(table.column("score").to_numpy()) if "score" in names else None
-    odd = any(pc.any(pc.equal(ids.dictionary, "")).as_py() for ids in (queries, passages))
+    odd = any(pc.any(pc.match_substring_regex(ids.dictionary, ODD)).as_py() for ids in (queries, passages))
     if odd or (score is not None and not np.isfinite(score).all()) or _repeat(queries, passages) is not None:
         return None
-    merit = score if score is not None and layout == "trec" else -table.column("rank").to_numpy().astype(np.float32)
+    merit = score if score is not None and layout != "msmarco" else -table.column("rank").to_numpy().astype(np.float32)
     return queries, passages, merit, score
 
 
-def _by_line(path: Path, layout: str) -> Columns:
+def _by_line(path: Path, layout: str, key: str) -> Columns:
     rows: list[tuple[str, str, int, float]] = []
     seen: set[tuple[str, str]] = set()
     for number, line in lines.lines(path):
-        query, passage, rank, score = _fields(f"{path}, line {number}", line, layout)
+        if is_comment(line):
+            continue
+        query, passage, rank, score = fields_of(f"{path}, line {number}", line, layout, key)
         if (query, passage) in seen:
             raise ExperimentError(f"{path}, line {number}: passage {passage!r} stands twice for the query {query!r}")
         seen.add((query, passage))
@@ -165,35 +186,9 @@ def _by_line(path: Path, layout: str) -> Columns:
     return (
         _encoded([pa.array(queries, pa.large_string())]),
         _encoded([pa.array(passages, pa.large_string())]),
-        score_L if layout == "trec" else -np.array(ranks, np.float32),
+        -np.array(ranks, np.float32) if layout == "msmarco" else score_L,
         None if np.isnan(score_L).any() else score_L,
     )
-
-
-def _fields(where: str, line: str, layout: str) -> tuple[str, str, int, float]:
-    """(query, passage, rank, score) of one line; the rank is 0 where it does not count, the score NaN where it is not
-    given.
-    """
-    fields = line.split() if layout == "trec" else [field.strip() for field in line.split("\t")]
-    if layout == "trec":
-        if len(fields) != 6:
-            raise ExperimentError(f"{where}: '{TREC}' is expected, not {line!r}")
-        return fields[0], fields[2], 0, _score(where, fields[4])
-    if len(fields) not in (3, 4) or not all(fields):
-        raise ExperimentError(f"{where}: {MSMARCO} are expected, not {line!r}")
-    if not fields[2].isdecimal():
-        raise ExperimentError(f"{where}: the rank {fields[2]!r} is not a whole number")
-    return fields[0], fields[1], int(fields[2]), _score(where, fields[3]) if len(fields) == 4 else math.nan
-
-
-def _score(where: str, text: str) -> float:
-    try:
-        score = float(text)
-    except ValueError as error:
-        raise ExperimentError(f"{where}: the score {text!r} is not a number") from error
-    if not np.isfinite(_float32(np.array(score))):
-        raise ExperimentError(f"{where}: the score {text!r} is not a finite number of 32 bits")
-    return score
 
 
 def _float32(scores: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -85,6 +85,20 @@ class TopK:
         return Run(name, self.queries[order], Ragged(rows_of(flat), offsets), Ragged(scores_of(flat), offsets))
 
 
+def best_matches(scores_P: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """(K,) the passages of the ``k`` highest scores above 0, best first, the lower row first among equal scores.
+
+    All at or above the k-th score are sorted before the cut, so that no partition decides which of equal ones stay.
+    """
+    rows_N = np.flatnonzero(scores_P > 0)
+    scores_N = scores_P[rows_N]
+    if len(rows_N) > k:
+        least = np.partition(scores_N, len(rows_N) - k)[len(rows_N) - k]
+        rows_N = rows_N[scores_N >= least]
+        scores_N = scores_P[rows_N]
+    return rows_N[np.argsort(-scores_N, kind="stable")[:k]]
+
+
 def joined(name: str, runs: Sequence[Run]) -> Run:
     """One run of the runs of successive, ascending queries."""
     lengths = np.concatenate([run.passages.lengths for run in runs])

@@ -36,7 +36,7 @@ def require_faiss(key: str) -> None:
         ExperimentError: it is not installed.
     """
     if find_spec("faiss") is None:
-        raise ExperimentError(f"{key}=faiss needs the package faiss-cpu: pip install faiss-cpu, or set index=exact")
+        raise ExperimentError(f"{key}=faiss needs the package faiss-cpu: pip install faiss-cpu, or set {key}=exact")
 
 
 def index_fingerprint(index: str, factory: str) -> Mapping[str, Any]:

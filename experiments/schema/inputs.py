@@ -47,6 +47,7 @@ class Data:
     fold: int | None = None
     without_relevant: str = "leave_out"
     repeated_queries: str = "keep"
+    ignore_identical_ids: bool | None = None
 
     def __post_init__(self) -> None:
         one_of("data.without_relevant", self.without_relevant, WITHOUT_RELEVANT)

@@ -4,7 +4,9 @@ import inspect
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from experiments.data.groups import Batcher, TrainingGroups
@@ -23,6 +25,7 @@ from experiments.modules.dual_encoder_network import load_dual_encoder
 from experiments.modules.ranker import DevSet, Loss, Ranker
 from experiments.modules.teacher import distil_batcher, load_teacher, teacher_batcher
 from experiments.modules.text_features import features_of
+from experiments.negatives.copies import passage_hashes
 from experiments.schema import Experiment
 from experiments.store import Store
 from experiments.studies.preparation import Prepared, excluded_of, relevance_of
@@ -110,12 +113,23 @@ def _pair_encoder(
     return PairEncoder(PairTemplate.of(tokenizer), queries, passages, model.max_query_tokens, model.max_length)
 
 
+def _hashes(experiment: Experiment, prepared: Prepared, store: Store) -> NDArray[np.uint64] | None:
+    """By which copies of answers are known among the negatives in the batch, unless they shall stay."""
+    return passage_hashes(prepared.collection, store) if experiment.negatives.filter.copies else None
+
+
 def _colbert(experiment: Experiment, prepared: Prepared, loss: Loss, store: Store) -> Training:
     _one_device(experiment)
     encoder = load_colbert(experiment.backbone, experiment.model, experiment.seed)
     train_tokens, score_tokens = _tokens_per_batch(experiment, "padded")
     queries, passages = (features_of(prepared.collection, kind, encoder, store) for kind in ("queries", "passages"))
-    batcher = TextBatcher(queries, passages, excluded_of(experiment, prepared.splits["train"]), train_tokens)
+    batcher = TextBatcher(
+        queries,
+        passages,
+        excluded_of(experiment, prepared.splits["train"]),
+        train_tokens,
+        _hashes(experiment, prepared, store),
+    )
     groups = _groups(experiment, prepared, batcher)
     steps = steps_for(experiment, groups)
     module = ColBERT(
@@ -139,7 +153,13 @@ def _dual_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store:
     layout = dual_encoder.choose_layout(network, experiment.trainer.layout, _device(experiment))
     train_tokens, score_tokens = _tokens_per_batch(experiment, layout)
     queries, passages = (features_of(collection, kind, network, store) for kind in ("queries", "passages"))
-    batcher: Batcher = TextBatcher(queries, passages, excluded_of(experiment, prepared.splits["train"]), train_tokens)
+    batcher: Batcher = TextBatcher(
+        queries,
+        passages,
+        excluded_of(experiment, prepared.splits["train"]),
+        train_tokens,
+        _hashes(experiment, prepared, store),
+    )
     teacher = None
     if settings.learns_from_teacher:
         assert settings.cross_encoder is not None  # the schema asks for it, and a job was run before

@@ -1,5 +1,5 @@
-"""From a rule to its filters: shingles of passages and queries and scores of the candidates are made or read from the
-store.
+"""From a rule to its filters: hashes and shingles of passages and queries and scores of the candidates are made or read
+from the store.
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.collection import Collection
-from experiments.negatives.filters import AnswersOfTwins, CandidateFilter, Margin, NearDuplicates, PairScores
+from experiments.negatives.copies import passage_hashes
+from experiments.negatives.filters import AnswersOfTwins, CandidateFilter, Copies, Margin, NearDuplicates, PairScores
 from experiments.negatives.near_duplicates import passage_shingles
 from experiments.negatives.rule import NegativeRule
 from experiments.negatives.twin_queries import TwinQueries
@@ -39,6 +40,8 @@ def make_filters(
     """
     wanted = rule.filter
     filters: list[CandidateFilter] = []
+    if wanted.copies:
+        filters.append(Copies(passage_hashes(collection, store)))
     if wanted.near_duplicate is not None:
         filters.append(NearDuplicates(passage_shingles(collection, store), wanted.near_duplicate))
     if wanted.twin_query is not None:

@@ -60,10 +60,17 @@ def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, lab
         getattr(rank_zero_only, "rank", 0) != 0
     ):  # of one training on several devices: the first process keeps the folder
         return _execute(
-            experiment, config, open_collection(parts.source, store), parts, store, job, NoTracking(), label
+            experiment,
+            config,
+            open_collection(parts.source, store, experiment.data.ignore_identical_ids),
+            parts,
+            store,
+            job,
+            NoTracking(),
+            label,
         )
     with job.locked():
-        collection = open_collection(parts.source, store)
+        collection = open_collection(parts.source, store, experiment.data.ignore_identical_ids)
         inputs = {"collection": collection.fingerprint, **contents_of(parts.retrievers), **_teacher(experiment)}
         done = job.finished_with(inputs)
         if done is not None:

@@ -22,6 +22,7 @@ from experiments.probing.encoder import LayerEncoder
 from experiments.probing.model import ProbedModel
 from experiments.probing.search import check_similarity, pair_scores, search
 from experiments.probing.whitening import check_whitening, whitened
+from experiments.retrieval import identical
 from experiments.retrieval.run import Run, digest_of
 from experiments.store import Store, fingerprint, write_json
 
@@ -201,6 +202,7 @@ class _Probing:
             "settings": self.described(),
             "relevance": fingerprint(judged),
             "first_stages": [[name, digest_of(run)] for name, run in self.first_stages.items()],
+            **({"ignore_identical_ids": True} if self.collection.ignore_identical_ids else {}),
         }
 
     def measured(self) -> dict[str, Any]:
@@ -232,10 +234,11 @@ class _Probing:
                 self.queries,
                 vectors_QD,
                 embedded,
-                depth=self.settings.depth,
+                depth=identical.depth_for(self.collection, self.settings.depth),
                 similarity=similarity,
                 device=self.encoder.device,
             )
+            run = identical.left_out(run, self.collection, self.settings.depth)
             cell = self._cell((layer, pooling, WHOLE), run, before)
             log.info("%s: %s %.3f of the whole collection", name, *next(iter(cell.mean.items())))
             yield cell

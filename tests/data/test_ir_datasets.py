@@ -15,8 +15,9 @@ import json, sys
 from experiments.data.readers.ir_datasets import IrDataset
 from experiments.errors import ExperimentError
 try:
-    source = IrDataset(json.loads(sys.argv[1]))
-    found = {"name": source.name, "passages": list(source.passages()), "queries": list(source.queries()),
+    source = IrDataset(**json.loads(sys.argv[1]))
+    found = {"name": source.name, "queries_among_passages": source.queries_among_passages,
+             "passages": list(source.passages()), "queries": list(source.queries()),
              "qrels": {split: list(rows) for split, rows in source.qrels().items()}}
     print(json.dumps(found))
 except ExperimentError as error:
@@ -24,22 +25,22 @@ except ExperimentError as error:
 """
 
 
-def read(home: Path, splits: dict[str, str]) -> dict:
+def read(home: Path, splits: dict[str, str | None], **settings: str) -> dict:
     environment = {
         "IR_DATASETS_HOME": str(home),
         "IR_DATASETS_DL_TRIES": "1",
         "PATH": "/usr/bin:/bin",
         "HOME": str(home),
     }
-    command = [sys.executable, "-c", SCRIPT, json.dumps(splits)]
+    command = [sys.executable, "-c", SCRIPT, json.dumps({"splits": splits, **settings})]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    folder = tmp_path / "beir" / "scifact"
+def lay(home: Path, test: str = "2\t7\t1\n") -> Path:
+    """BEIR's SciFact as the catalogue downloads it, with one passage. ``test``: the judgements of that split."""
+    folder = home / "beir" / "scifact"
     folder.mkdir(parents=True)
     with zipfile.ZipFile(folder / "source.zip", "w") as archive:
         archive.writestr(
@@ -49,23 +50,36 @@ def home(tmp_path: Path) -> Path:
             "scifact/queries.jsonl",
             '{"_id": "1", "text": "what is boron", "metadata": {}}\n{"_id": "2", "text": "b?", "metadata": {}}\n',
         )
-        for split, query in (("train", 1), ("test", 2)):
-            archive.writestr(f"scifact/qrels/{split}.tsv", f"query-id\tcorpus-id\tscore\n{query}\t7\t1\n")
-    return tmp_path
+        for split, rows in (("train", "1\t7\t1\n"), ("test", test)):
+            archive.writestr(f"scifact/qrels/{split}.tsv", f"query-id\tcorpus-id\tscore\n{rows}")
+    return home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return lay(tmp_path)
 
 
 def test_two_splits_of_a_catalogue_data_set(home: Path):
     found = read(home, {"train": "beir/scifact/train", "test": "beir/scifact/test"})
     assert found["name"] == "beir/scifact"
+    assert not found["queries_among_passages"]
     assert [one[0] for one in found["passages"]] == ["7"]
     assert "Boron" in found["passages"][0][1]
     assert found["queries"] == [["1", "what is boron"], ["2", "b?"]]
     assert found["qrels"] == {"train": [["1", "7", 1]], "test": [["2", "7", 1]]}
 
 
+def test_a_judged_passage_without_a_text_may_be_empty(tmp_path: Path):
+    home = lay(tmp_path, test="2\t7\t1\n2\t8\t1\n")
+    found = read(home, {"train": None, "test": "beir/scifact/test"}, missing="empty")
+    assert [row[0] for row in found["passages"]] == ["7", "8"]
+    assert found["passages"][1][1] == ""
+
+
 def test_an_id_that_the_catalogue_does_not_have(home: Path):
     assert (
-        "data.splits.test: ir_datasets has no data set 'beir/sciface/test'"
+        "data.source.splits.test: ir_datasets has no data set 'beir/sciface/test'"
         in read(home, {"test": "beir/sciface/test"})["error"]
     )
 

@@ -59,7 +59,7 @@ def test_a_trec_file_is_ranked_by_score(tmp_path: Path, content: str):
 
 
 def test_ms_marcos_format_is_ranked_by_rank_and_scored_by_minus_the_rank(tmp_path: Path):
-    run = retrieved(tmp_path, "q2\tp5\t1\nq0\tp1\t2\nq0\tp3\t1\n", [0, 2])
+    run = retrieved(tmp_path, "q2\tp5\t1\nq0\tp1\t2\nq0\tp3\t1\n", [0, 2], format="msmarco")
     assert rankings(run) == RANKINGS
     assert run.scores.values.tolist() == [-1.0, -2.0, -1.0]
 
@@ -173,7 +173,7 @@ def test_a_file_with_none_of_the_queries_is_an_error_in_any_case(tmp_path: Path,
             "q0 p1 1 2.0\n",
             r"some\.run, line 1: 'query Q0 passage rank score name' is expected, or query, passage, rank",
         ),
-        ("q0\tp1\thow\twhy\n", "line 1: .* the key format says which one it is"),
+        ("q0\tp1\thow\twhy\n", r"line 1: .* set retrievers\.run_file\.format to trec, msmarco or scores"),
         (TREC + "q3 Q0 p1 1 2.0\n", r"line 4: 'query Q0 passage rank score name' is expected, not 'q3 Q0 p1 1 2\.0'"),
         (TREC + "q3 Q0  17 1 2.0\n", "line 4: 'query Q0 passage rank score name' is expected"),
         ("\n" + TREC + "q3 Q0 p1 1 high x\n", "line 5: the score 'high' is not a number"),

@@ -8,7 +8,7 @@ import pytest
 from helpers.tiny import literal_collection, literal_run
 
 from experiments.modules import pair_scorer
-from experiments.negatives.filters import AnswersOfTwins, Margin, NearDuplicates
+from experiments.negatives.filters import AnswersOfTwins, Copies, Margin, NearDuplicates
 from experiments.negatives.rule import NegativeFilter, NegativeRule
 from experiments.negatives.sampler import NegativeSampler
 from experiments.negatives.twin_queries import TwinQueries
@@ -27,9 +27,15 @@ def test_pairs_are_every_candidate_and_positive_of_a_query_once():
     ]  # fmt: skip
 
 
+def test_copies_alone_are_dropped_by_default(tmp_path: Path):
+    (copies,) = make_filters(NegativeRule(), RUNS, RELEVANT, literal_collection(tmp_path), Store(tmp_path))
+    assert copies.name == "copies"
+
+
 def test_no_filter_is_made_where_none_is_asked_for(tmp_path: Path):
     store = Store(tmp_path)
-    assert make_filters(NegativeRule(), RUNS, RELEVANT, literal_collection(tmp_path), store) == ()
+    rule = NegativeRule(filter=NegativeFilter(copies=False))
+    assert make_filters(rule, RUNS, RELEVANT, literal_collection(tmp_path), store) == ()
     assert store.builds == {}
 
 
@@ -38,9 +44,10 @@ def test_filters_come_in_the_order_of_the_keys(tmp_path: Path):
         near_duplicate=0.9, twin_query=1.0, absolute_margin=0.0, relative_margin=0.1, scorer="source"
     )
     collection = literal_collection(tmp_path)
-    duplicates, twins, absolute, relative = make_filters(
+    copies, duplicates, twins, absolute, relative = make_filters(
         NegativeRule(filter=wanted), RUNS, RELEVANT, collection, Store(tmp_path)
     )
+    assert isinstance(copies, Copies)
     assert isinstance(duplicates, NearDuplicates)
     assert isinstance(twins, AnswersOfTwins)
     assert isinstance(absolute, Margin)
@@ -53,7 +60,7 @@ def test_filters_come_in_the_order_of_the_keys(tmp_path: Path):
 
 
 def test_twins_are_of_the_training_queries_given_and_of_more_where_a_sample_is_looked_at(tmp_path: Path):
-    rule = NegativeRule(filter=NegativeFilter(twin_query=0.5))
+    rule = NegativeRule(filter=NegativeFilter(copies=False, twin_query=0.5))
     collection, store = literal_collection(tmp_path), Store(tmp_path)
     (alone,) = make_filters(rule, RUNS, RELEVANT, collection, store)
     assert isinstance(alone, AnswersOfTwins)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from experiments.data.readers import lines
-from experiments.data.source import SPLITS
+from experiments.data.source import SPLITS, check_missing, named_splits, with_judged
 from experiments.errors import ExperimentError
 
-MISSING = ("error", "empty")
+QUERIES_AMONG_PASSAGES = ("arguana", "quora")  # data sets whose queries are passages too, under the same ids
 
 
 class BeirFolder:
@@ -17,7 +17,7 @@ class BeirFolder:
 
     ``path``: the folder. ``name``: what results call it; the folder's name if not given. ``title``: whether a passage
     is its title and text, as in BEIR, or its text alone. ``splits``: which of the folder's qrels serve as train, dev
-    and test, such as ``{"test": "dl19"}``; a split that is not named is looked for under its own name. ``missing``:
+    and test, such as ``{"test": "dl19"}``; a split without a name is looked for under its own. ``missing``:
     what a judged passage without a text is: an ``error``, or ``empty``, for pools that hold only the passages of some
     runs: it counts in the measures, which is how such runs were published.
 
@@ -30,46 +30,41 @@ class BeirFolder:
         path: str,
         name: str | None = None,
         title: bool = True,
-        splits: Mapping[str, str] | None = None,
+        splits: Mapping[str, str | None] | None = None,
         missing: str = "error",
     ) -> None:
-        if missing not in MISSING:
-            raise ExperimentError(f"data.source.missing is {missing!r}: it must be one of {', '.join(MISSING)}")
         folder = Path(path)
         if not folder.is_dir():
             raise ExperimentError(
                 f"there is no folder {folder}: set data.path to a folder with corpus.jsonl and queries.jsonl"
             )
         self.name = name or folder.resolve().name
-        self.title, self.missing = title, missing
+        self.title, self.missing = title, check_missing(missing)
+        self.queries_among_passages = self.name.lower() in QUERIES_AMONG_PASSAGES
         self._corpus = lines.find(folder, "corpus.jsonl")
         self._queries = lines.find(folder, "queries.jsonl")
-        self._qrels = _find_qrels(folder, splits or {})
+        self._qrels = _find_qrels(folder, named_splits(splits))
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Sizes and times of the files, and the setting for titles."""
         files = {"corpus": self._corpus, "queries": self._queries, **{f"qrels {s}": p for s, p in self._qrels.items()}}
         paths = {role: str(path.resolve()) for role, path in files.items()}
         settings = {"title": self.title, **({"missing": self.missing} if self.missing != "error" else {})}
-        return {"reader": "beir 1", **settings, "paths": paths, "files": lines.file_states(files)}
+        return {"reader": "beir 2", **settings, "paths": paths, "files": lines.file_states(files)}
 
     def passages(self) -> Iterator[tuple[str, str]]:
         """(id, title and text) of every passage."""
-        seen: set[str] = set()
-        for where, one in self._objects(self._corpus):
-            title = one.get("title") or ""
-            text = one["text"]
-            if self.missing == "empty":
-                seen.add(where)
-            yield where, f"{title} {text}" if self.title and title else text
-        if self.missing == "empty":
-            judged = {passage for rows in self.qrels().values() for _, passage, _ in rows}
-            yield from ((one, "") for one in sorted(judged - seen))
+        return with_judged(self._passages(), self.qrels()) if self.missing == "empty" else self._passages()
+
+    def _passages(self) -> Iterator[tuple[str, str]]:
+        for passage, fields in self._objects(self._corpus):
+            title = fields.get("title") or ""
+            yield passage, f"{title} {fields['text']}" if self.title and title else fields["text"]
 
     def queries(self) -> Iterator[tuple[str, str]]:
         """(id, text) of every query."""
-        for where, one in self._objects(self._queries):
-            yield where, one["text"]
+        for query, fields in self._objects(self._queries):
+            yield query, fields["text"]
 
     def qrels(self) -> Mapping[str, Iterator[tuple[str, str, int]]]:
         """The judgements of each split."""
@@ -77,25 +72,41 @@ class BeirFolder:
 
     @staticmethod
     def _objects(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-        for number, one in lines.json_lines(path):
-            if not isinstance(one.get("_id"), str) or not isinstance(one.get("text"), str):
+        for number, fields in lines.json_lines(path):
+            if not isinstance(fields.get("_id"), str) or not isinstance(fields.get("text"), str):
                 raise ExperimentError(f"{path}, line {number}: '_id' and 'text' must be there and be strings")
-            yield one["_id"], one
+            if not isinstance(fields.get("title") or "", str):
+                raise ExperimentError(f"{path}, line {number}: 'title' must be a string")
+            yield fields["_id"], fields
 
 
 def _find_qrels(folder: Path, splits: Mapping[str, str]) -> dict[str, Path]:
-    unknown = set(splits) - set(SPLITS)
-    if unknown:
-        raise ExperimentError(f"data.splits names {', '.join(sorted(unknown))}; the splits are {', '.join(SPLITS)}")
-    found = {}
+    found: dict[str, Path] = {}
     for split in SPLITS:
-        name = splits.get(split) or split
+        name = splits.get(split, split)
         candidates = [f"qrels/{name}.tsv", f"qrels/{name}.txt", f"qrels.{name}.tsv", f"qrels.{name}.txt"]
-        path = lines.find(folder, *candidates) if splits.get(split) else lines.find_optional(folder, *candidates)
+        path: Path | None
+        if split in splits:
+            path = lines.find(folder, *candidates, key=f"data.source.splits.{split}={name}")
+        else:
+            path = lines.find_optional(folder, *candidates)
         if path is not None:
             found[split] = path
     if not found:
         raise ExperimentError(
-            f"there are no qrels in {folder}: qrels/test.tsv or qrels.test.txt is looked for, likewise train and dev"
+            f"there are no qrels in {folder}: qrels/test.tsv or qrels.test.txt is looked for, likewise train and dev; "
+            f"name others by data.source.splits.test=NAME for qrels/NAME.tsv or qrels.NAME.txt{_others(folder)}"
         )
     return found
+
+
+def _others(folder: Path) -> str:
+    """Which other qrels a folder has, for a message."""
+    names = sorted(
+        {path.name.removesuffix(".gz").rpartition(".")[0] for path in folder.glob("qrels/*.t*")}
+        | {
+            path.name.removesuffix(".gz").rpartition(".")[0].removeprefix("qrels.")
+            for path in folder.glob("qrels.*.t*")
+        }
+    )
+    return f" (there are {', '.join(names)})" if names else ""

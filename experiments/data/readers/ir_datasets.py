@@ -3,52 +3,65 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from experiments.data.source import SPLITS
+from experiments.data.source import SPLITS, check_missing, named_splits, with_judged
 from experiments.errors import ExperimentError
+
+QUERIES_AMONG_PASSAGES = ("beir/arguana", "beir/quora")  # data sets whose queries are passages too, under the same ids
 
 
 class IrDataset:
     """One catalogue id for each split; they must share their passages.
 
     ``splits``: for some of train, dev and test an ir_datasets id with queries and qrels. ``name``: what results call
-    it; the first part of the ids if not given. ``files``: local files that the ids were read from, if their change
-    shall be noticed.
+    it; the first part of the ids if not given. ``missing``: whether a judged passage without a text is an ``error`` or
+    ``empty``, so that it counts in the measures.
 
     Raises:
         ExperimentError: an id that the catalogue does not have, or that lacks passages, queries or qrels.
     """
 
-    def __init__(self, splits: Mapping[str, str | None], name: str | None = None) -> None:
+    def __init__(self, splits: Mapping[str, str | None], name: str | None = None, missing: str = "error") -> None:
         import ir_datasets
 
-        unknown = set(splits) - set(SPLITS)
-        chosen = {split: one for split, one in splits.items() if one is not None}
-        if unknown or not chosen:
+        chosen = named_splits(splits)
+        if not chosen:
             raise ExperimentError(
-                f"data.splits must name some of {', '.join(SPLITS)}, not {', '.join(sorted(unknown)) or 'none'}"
+                f"data.source.splits names no data set: set data.source.splits.test to an id such as beir/scifact/test "
+                f"(the splits are {', '.join(SPLITS)})"
             )
+        self.missing = check_missing(missing)
         self._datasets: dict[str, Any] = {}
-        for split, one in chosen.items():
+        for split, dataset_id in chosen.items():
             try:
-                dataset = ir_datasets.load(one)
+                dataset = ir_datasets.load(dataset_id)
             except KeyError as error:
-                raise ExperimentError(f"data.splits.{split}: ir_datasets has no data set {one!r}") from error
+                raise ExperimentError(
+                    f"data.source.splits.{split}: ir_datasets has no data set {dataset_id!r}"
+                ) from error
             if not (dataset.has_docs() and dataset.has_queries() and dataset.has_qrels()):
                 raise ExperimentError(
-                    f"data.splits.{split}: {one!r} has no docs, queries or qrels; a sub-set of it may have"
+                    f"data.source.splits.{split}: {dataset_id!r} has no docs, queries or qrels; a sub-set of it may "
+                    f"have"
                 )
             self._datasets[split] = dataset
         self.ids = chosen
+        self.queries_among_passages = all(
+            dataset_id.split("/dev")[0].split("/test")[0] in QUERIES_AMONG_PASSAGES for dataset_id in chosen.values()
+        )
         self.name = name or next(iter(chosen.values())).split("/train")[0].split("/dev")[0].split("/test")[0]
 
     def fingerprint(self) -> Mapping[str, Any]:
         """The ids and the catalogue's version: the catalogue pins each file by its checksum."""
         from importlib.metadata import version
 
-        return {"reader": "ir_datasets 1", "ids": self.ids, "ir_datasets": version("ir-datasets")}
+        settings = {"missing": self.missing} if self.missing != "error" else {}
+        return {"reader": "ir_datasets 1", **settings, "ids": self.ids, "ir_datasets": version("ir-datasets")}
 
     def passages(self) -> Iterator[tuple[str, str]]:
         """(id, default text) of every document."""
+        return with_judged(self._passages(), self.qrels()) if self.missing == "empty" else self._passages()
+
+    def _passages(self) -> Iterator[tuple[str, str]]:
         dataset = next(iter(self._datasets.values()))
         for doc in self._guarded(dataset.docs_iter):
             yield doc.doc_id, doc.default_text()
@@ -67,8 +80,8 @@ class IrDataset:
         return {split: self._judgements(dataset) for split, dataset in self._datasets.items()}
 
     def _judgements(self, dataset: Any) -> Iterator[tuple[str, str, int]]:
-        for one in self._guarded(dataset.qrels_iter):
-            yield one.query_id, one.doc_id, one.relevance
+        for judgement in self._guarded(dataset.qrels_iter):
+            yield judgement.query_id, judgement.doc_id, judgement.relevance
 
     def _guarded(self, rows: Callable[[], Iterable[Any]]) -> Iterator[Any]:
         """The rows, with the catalogue's failure to find or fetch a file turned into one clear line."""

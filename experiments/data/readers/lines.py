@@ -2,16 +2,31 @@
 
 import gzip
 import json
+import logging
+import re
 import zlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from experiments.data.ids import fields
 from experiments.errors import ExperimentError
 
+log = logging.getLogger(__name__)
 
-def find(folder: Path, *names: str) -> Path:
-    """The first of some files that is there, plain or with ``.gz``.
+GRADE = re.compile(r"[+-]?[0-9]{1,99}(\.0*)?")  # some files of BEIR have 1.0
+INT32 = 2**31
+# The words of header lines. A first line is one if all of its fields are such words, which no data can be mistaken for.
+ID_HEADS = {"id", "_id", "pid", "qid", "did", "docid", "docno"} | {
+    f"{what}{sign}id" for what in ("query", "corpus", "doc", "passage") for sign in ("-", "_")
+}
+TEXT_HEADS = {"text", "passage", "query", "document", "doc", "body", "content", "contents", "question", "title"}
+GRADE_HEADS = {"score", "grade", "relevance", "rel", "label", "judgment", "judgement"}
+
+
+def find(folder: Path, *names: str, key: str = "data.path") -> Path:
+    """The first of some files that is there, plain or with ``.gz``. ``key``: what a message says is to be checked.
 
     Raises:
         ExperimentError: none of them is there.
@@ -19,7 +34,7 @@ def find(folder: Path, *names: str) -> Path:
     found = find_optional(folder, *names)
     if found is None:
         tried = " or ".join(names)
-        raise ExperimentError(f"there is no {tried} (plain or .gz) in {folder}: check data.path")
+        raise ExperimentError(f"there is no {tried} (plain or .gz) in {folder}: check {key}")
     return found
 
 
@@ -29,14 +44,18 @@ def find_optional(folder: Path, *names: str) -> Path | None:
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number from 1, line without its end) of every line that is not blank.
+    """(line number from 1, line without its end) of every line that is not blank; a byte order mark is left out.
 
     Raises:
         ExperimentError: the file cannot be read as UTF-8 or is broken gzip.
     """
     number = 0
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
+        with (  # a lone carriage return is part of a text
+            gzip.open(path, "rt", encoding="utf-8-sig", newline="\n")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8-sig", newline="\n")
+        ) as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, line.rstrip("\r\n")
@@ -57,36 +76,79 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def columns(path: Path, count: int) -> Iterator[tuple[int, list[str]]]:
-    """(line number, fields) of a file with ``count`` tab-separated fields a line; the last field may hold tabs."""
+    """(line number, fields) of a file with ``count`` tab-separated fields a line; the last field may hold tabs.
+
+    A first line such as ``pid TAB passage`` is a header and left out.
+    """
+    first = True
     for number, line in lines(path):
-        fields = line.split("\t", count - 1)
-        if len(fields) != count:
+        found = line.split("\t", count - 1)
+        if len(found) != count:
             raise ExperimentError(
-                f"{path}, line {number}: {count} fields separated by tabs are expected, {len(fields)} found"
+                f"{path}, line {number}: {count} fields separated by tabs are expected, {len(found)} found"
             )
-        yield number, fields
+        if first and _is_header(found):
+            log.info("%s, line %s: %r is taken for a header", path, number, line)
+        else:
+            yield number, found
+        first = False
+
+
+def _is_header(found: list[str]) -> bool:
+    *ids, text = (field.strip().lower() for field in found)
+    return text in TEXT_HEADS and ID_HEADS.issuperset(ids)
 
 
 def qrels(path: Path) -> Iterator[tuple[str, str, int]]:
     """(query id, passage id, grade) from TREC qrels (query, iteration, passage, grade) or BEIR's TSV (query, passage,
-    grade; a header).
+    grade).
+
+    A line with tabs is split at them, so that ids may hold blanks. Left out are a header, which is a first line whose
+    grade is a word such as ``score``, and comments: lines that begin with # and are no judgement.
 
     Raises:
-        ExperimentError: a line has neither 3 nor 4 fields, or its grade is not a whole number.
+        ExperimentError: a line has neither 3 nor 4 fields, or its grade is not a whole number of 32 bits.
     """
+    first = True
     for number, line in lines(path):
-        fields = line.split()
-        if number == 1 and fields[:2] == ["query-id", "corpus-id"]:
-            continue
-        if len(fields) not in (3, 4):
-            raise ExperimentError(
-                f"{path}, line {number}: 'query 0 passage grade' or 'query passage grade' is expected, not {line!r}"
-            )
-        try:
-            grade = int(fields[-1])
-        except ValueError as error:
-            raise ExperimentError(f"{path}, line {number}: the grade {fields[-1]!r} is not a whole number") from error
-        yield fields[0], fields[-2], grade
+        query, passage, grade = _judgement(line)
+        value = _whole(grade)
+        if value is None or query == "#":
+            if line.lstrip().startswith("#"):
+                continue
+            if not (first and grade.lower() in GRADE_HEADS):
+                raise ExperimentError(f"{path}, line {number}: {_no_judgement(line, grade)}")
+        elif not -INT32 <= value < INT32:
+            raise ExperimentError(f"{path}, line {number}: the grade {grade} does not fit into 32 bits")
+        else:
+            yield query, passage, value
+        first = False
+
+
+@lru_cache(maxsize=1024)
+def _whole(grade: str) -> int | None:
+    """A grade as a whole number, or None if it is none."""
+    return int(grade.partition(".")[0]) if GRADE.fullmatch(grade) else None
+
+
+def _judgement(line: str) -> tuple[str, str, str]:
+    """Query id, passage id and grade; the grade is empty where the line is none of both formats."""
+    found = line.rstrip().split("\t") if "\t" in line else fields(line)
+    if len(found) not in (3, 4):
+        found = fields(line)
+    query, passage, grade = (
+        (found[0].strip(), found[-2].strip(), found[-1].strip()) if len(found) in (3, 4) else ("",) * 3
+    )
+    return query, passage, grade if query and passage else ""
+
+
+def _no_judgement(line: str, grade: str) -> str:
+    if grade:
+        return f"the grade {grade!r} is not a whole number"
+    return (
+        f"'query 0 passage grade' or 'query passage grade' is expected, not {line!r}; where ids have blanks, separate "
+        f"the fields by tabs"
+    )
 
 
 def file_states(paths: Mapping[str, Path]) -> dict[str, list[int]]:

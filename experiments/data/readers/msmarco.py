@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.data.readers import lines
-from experiments.data.source import SPLITS
+from experiments.data.source import SPLITS, check_missing, named_splits, with_judged
 from experiments.errors import ExperimentError
 
 
@@ -13,30 +13,38 @@ class MsMarcoFolder:
     """Passages as ``id TAB text``, queries as ``id TAB text``, qrels in TREC's format.
 
     ``path``: the folder. ``collection``: the passages' file. ``splits``: for each of train, dev and test the middle of
-    its file names, such as ``dev.small`` for ``queries.dev.small.tsv`` and ``qrels.dev.small.tsv``.
+    its file names, such as ``dev.small`` for ``queries.dev.small.tsv`` and ``qrels.dev.small.tsv``; null for none.
+    ``missing``: whether a judged passage without a text is an ``error`` or ``empty``: it then counts in the measures.
 
     Raises:
         ExperimentError: the folder or one of its files is missing.
     """
 
     def __init__(
-        self, path: str, splits: Mapping[str, str], name: str = "msmarco", collection: str = "collection.tsv"
+        self,
+        path: str,
+        splits: Mapping[str, str | None],
+        name: str = "msmarco",
+        collection: str = "collection.tsv",
+        missing: str = "error",
     ) -> None:
         folder = Path(path)
         if not folder.is_dir():
             raise ExperimentError(f"there is no folder {folder}: set data.path to the folder of {collection}")
-        splits = {split: middle for split, middle in splits.items() if middle}
-        unknown = set(splits) - set(SPLITS)
-        if unknown or not splits:
+        named = named_splits(splits)
+        if not named:
             raise ExperimentError(
-                f"data.splits must name some of {', '.join(SPLITS)}, not {', '.join(sorted(unknown)) or 'none'}"
+                f"data.source.splits names no file: set data.source.splits.test to the middle of its files' names, "
+                f"such as dev.small for queries.dev.small.tsv and qrels.dev.small.tsv; splits are {', '.join(SPLITS)}"
             )
+        self.missing = check_missing(missing)
         self.name = name
         self._collection = lines.find(folder, collection)
-        self._queries = {split: lines.find(folder, f"queries.{middle}.tsv") for split, middle in splits.items()}
-        self._qrels = {
-            split: lines.find(folder, f"qrels.{middle}.tsv", f"qrels.{middle}.txt") for split, middle in splits.items()
-        }
+        self._queries, self._qrels = {}, {}
+        for split, middle in named.items():
+            key = f"data.source.splits.{split}={middle}"
+            self._queries[split] = lines.find(folder, f"queries.{middle}.tsv", key=key)
+            self._qrels[split] = lines.find(folder, f"qrels.{middle}.tsv", f"qrels.{middle}.txt", key=key)
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Sizes and times of the files."""
@@ -44,18 +52,22 @@ class MsMarcoFolder:
         files |= {f"queries {split}": path for split, path in self._queries.items()}
         files |= {f"qrels {split}": path for split, path in self._qrels.items()}
         paths = {role: str(path.resolve()) for role, path in files.items()}
-        return {"reader": "msmarco 1", "paths": paths, "files": lines.file_states(files)}
+        settings = {"missing": self.missing} if self.missing != "error" else {}
+        return {"reader": "msmarco 2", **settings, "paths": paths, "files": lines.file_states(files)}
 
     def passages(self) -> Iterator[tuple[str, str]]:
         """(id, text) of every passage."""
-        for _, (one, text) in lines.columns(self._collection, 2):
-            yield one, text
+        return with_judged(self._passages(), self.qrels()) if self.missing == "empty" else self._passages()
+
+    def _passages(self) -> Iterator[tuple[str, str]]:
+        for _, (passage, text) in lines.columns(self._collection, 2):
+            yield passage, text
 
     def queries(self) -> Iterator[tuple[str, str]]:
         """(id, text) of the queries of all splits."""
         for path in dict.fromkeys(self._queries.values()):
-            for _, (one, text) in lines.columns(path, 2):
-                yield one, text
+            for _, (query, text) in lines.columns(path, 2):
+                yield query, text
 
     def qrels(self) -> Mapping[str, Iterator[tuple[str, str, int]]]:
         """The judgements of each split."""
