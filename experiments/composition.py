@@ -28,10 +28,10 @@ from omegaconf.errors import (
 )
 
 from experiments.errors import ExperimentError
-from experiments.evaluation import measures
 from experiments.negatives.rule import sources_of
 from experiments.schema import Experiment
 from experiments.schema.keys import declared, no_such_key, undeclared
+from experiments.schema.measures import check_measures, check_selection
 from experiments.studies.identity import job_name, with_their_candidates
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -117,7 +117,7 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
     _check_part("loss", experiment.loss)
     for name, part in experiment.retrievers.items():
         _check_part(f"retrievers.{name}", part)
-    measures.parse(experiment.measures)
+    check_measures(experiment)
     return experiment
 
 
@@ -293,6 +293,7 @@ def job_before(key: str, job: str, parent: Experiment, chain: Sequence[str] = ()
     assert isinstance(settings, DictConfig)
     try:
         experiment = check(settings)
+        check_selection(experiment)
     except (ExperimentError, OmegaConfBaseException) as error:
         raise ExperimentError(f"{key}: {explain(error)}") from error
     kind = experiment.model.kind
