@@ -42,10 +42,9 @@ def resolve(names: Sequence[str], min_grade: int, key: str = "measures") -> list
     given = [_parsed(name, key) for name in _some(names, key)]
     measures = [_with_threshold(measure, min_grade) for measure in given]
     _refuse_two_names(names, measures, key)
-    explicit = ["rel" in measure.params and min_grade > 1 for measure in given]
-    return [
-        _name(measure, bool(HITS.match(name)), told) for name, measure, told in zip(names, measures, explicit, strict=True)
-    ]
+    explicit = [min_grade > 1 and "rel" in measure.params for measure in given]
+    rows = zip(names, measures, explicit, strict=True)
+    return [_name(measure, bool(HITS.match(name)), threshold) for name, measure, threshold in rows]
 
 
 def unresolved(name: str, min_grade: int) -> str:
@@ -105,7 +104,7 @@ def _parsed(name: str, key: str) -> Any:
     import ir_measures
 
     try:
-        measure = ir_measures.parse_measure(HITS.sub("Success", name))
+        measure: Any = ir_measures.parse_measure(HITS.sub("Success", name))
     except (ValueError, NameError, SyntaxError, KeyError, TypeError) as error:
         raise ExperimentError(f"{key}: ir-measures does not know {name!r}; examples are {EXAMPLES}") from error
     try:

@@ -42,9 +42,9 @@ class Experiment:
     """One job. The keys read like the sentence that describes it. ``checkpoint``: what ``experiments.probe`` probes,
     ``table``: what a report lays the study's results against (``experiments.schema.table``); a training reads neither.
 
-    ``measures``: of ir-measures. The first heads tables, chooses checkpoints and decides claims. A passage is relevant to
-    them from ``data.min_grade`` on: ``RR@10`` becomes ``RR(rel=2)@10`` at ``data.min_grade=2`` (``resolve``), unless
-    ``rel`` is given. They are made so when the object is made, as are ``probe.measures``.
+    ``measures``: of ir-measures. The first heads tables, chooses checkpoints and decides claims. A passage is relevant
+    from ``data.min_grade`` on: at ``data.min_grade=2`` the object holds ``RR(rel=2)@10`` for ``RR@10``, unless ``rel``
+    is given; ``probe.measures`` likewise.
     """
 
     data: Data = field(default_factory=Data)
