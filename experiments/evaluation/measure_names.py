@@ -5,7 +5,7 @@ passage is relevant from grade 2 on. ``Hits@10`` stands for ``Success@10`` and k
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -56,6 +56,11 @@ def unresolved(name: str, min_grade: int) -> str:
         return name
     bare = type(measure)(**{key: value for key, value in measure.params.items() if key != "rel"})
     return _name(bare, bool(HITS.match(name)), False)
+
+
+def min_grade_in(config: Mapping[str, Any]) -> int:
+    """Return the grade from which a passage is relevant to the job of a resolved config."""
+    return int((config.get("data") or {}).get("min_grade") or 1)
 
 
 def cutoff_of(name: str) -> int | None:

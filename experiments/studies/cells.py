@@ -220,6 +220,8 @@ def _trained_by(job: Job) -> dict[str, Any]:
         config["retrievers"] = {name: config["retrievers"].get(name) for name in sorted(sources)}
     except (KeyError, TypeError) as error:
         raise ExperimentError(f"{job.folder / CONFIG} is not the config of a job: {error} is missing") from error
+    except ExperimentError as error:
+        raise ExperimentError(f"{job.folder / CONFIG}: {error}") from error
     del config["first_stage"]
     return {key: value for key, value in _leaves(config) if not key.endswith("seed")}
 

@@ -5,7 +5,7 @@ one.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from experiments.evaluation.measure_names import resolve
+from experiments.evaluation.measure_names import min_grade_in, resolve
 from experiments.negatives.rule import sources_of
 from experiments.store import fingerprint
 
@@ -35,7 +35,7 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
     elsewhere = (*INCIDENTAL, "scale", "audit", "retrieve", "checkpoint", "trainer", "retrievers", "hydra")
     kept = {key: value for key, value in config.items() if key not in elsewhere}
     kept["trainer"] = {key: value for key, value in config["trainer"].items() if key not in INCIDENTAL_OF_TRAINER}
-    min_grade = int(config["data"].get("min_grade") or 1)
+    min_grade = min_grade_in(config)
     if "measures" in kept:  # by their names in the results: another grade is another measure, another spelling is none
         kept["measures"] = resolve(kept["measures"], min_grade)
     kind = config["model"]["kind"]

@@ -7,7 +7,7 @@ A job names its measures after the grade from which a passage is relevant (``dat
 from collections.abc import Iterable, Sequence
 
 from experiments.errors import ExperimentError
-from experiments.evaluation.measure_names import resolve, unresolved
+from experiments.evaluation.measure_names import min_grade_in, resolve, unresolved
 from experiments.studies.records import Job
 
 
@@ -18,7 +18,7 @@ def first_measure(jobs: Iterable[Job]) -> str | None:
         ExperimentError: there is none; the message names two jobs.
     """
     named: list[tuple[Job, list[str]]] = [
-        (job, [unresolved(measure, min_grade_of(job)) for measure in table.measures])
+        (job, [unresolved(measure, min_grade_in(job.config)) for measure in table.measures])
         for job in jobs
         for table in job.per_query.values()
     ]
@@ -41,7 +41,7 @@ def measure_of(jobs: Sequence[Job], first_stage: str, wanted: str) -> str:
 
     Jobs of earlier versions have it as their config wrote it; it then means what that name says.
     """
-    (resolved,) = resolve([wanted], min_grade_of(jobs[0]), "measure")
+    (resolved,) = resolve([wanted], min_grade_in(jobs[0].config), "measure")
     known = [job.per_query[first_stage].measures for job in jobs]
     as_written = all(wanted in measures for measures in known) and not any(resolved in measures for measures in known)
     return wanted if as_written else resolved
@@ -51,8 +51,3 @@ def dev_measure(jobs: Iterable[Job]) -> str | None:
     """Return the measure that the first of some jobs chose its checkpoint by; None of no job."""
     firsts = (table.measures[0] for job in jobs for table in job.per_query.values() if table.measures)
     return next(firsts, None)
-
-
-def min_grade_of(job: Job) -> int:
-    """Return the grade from which a passage is relevant to a job."""
-    return int((job.config.get("data") or {}).get("min_grade") or 1)

@@ -79,9 +79,9 @@ class ProbeCell:
     """One layer and pooling on ``candidates``: ``WHOLE`` or a first stage's name, whose passages it re-ranks.
 
     ``mean``: measure -> mean over queries, without measures that look deeper than the candidates. ``per_query``: of the
-    first measure, in the order of the result's queries. ``ties``: of the ``pairs`` that are re-ranked, those whose score
-    equals that of the pair above; they keep the first stage's order. ``differences``: first stage -> mean difference of
-    the first measure to it, with its 95 % interval.
+    first measure, in the order of the result's queries. ``ties``: of the ``pairs`` that are re-ranked, those whose
+    score equals that of the pair above; they keep the first stage's order. ``differences``: first stage -> mean
+    difference of the first measure to it, with its 95 % interval.
     """
 
     layer: int

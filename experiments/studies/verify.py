@@ -13,7 +13,7 @@ from typing import Any
 
 from experiments.data.collection import Collection
 from experiments.errors import ExperimentError
-from experiments.evaluation.measure_names import resolve
+from experiments.evaluation.measure_names import min_grade_in, resolve
 from experiments.evaluation.measures import evaluate
 from experiments.retrieval.run import read_trec
 from experiments.studies.identity import job_hash
@@ -133,7 +133,7 @@ def _verify_run(
     folder: Path, first_stage: str, config: Mapping[str, Any], saved: Mapping[str, Any], now: Today, findings: _Findings
 ) -> None:
     """Score one run again and compare it with the per-query file, and both with the metrics."""
-    measures = resolve(config["measures"], int(config["data"].get("min_grade") or 1))
+    measures = resolve(config["measures"], min_grade_in(config))
     run_name, table_name = f"run.{first_stage}.trec.gz", f"per_query.{first_stage}.tsv"
     if not (folder / run_name).is_file():
         raise ExperimentError(f"{run_name} is missing")

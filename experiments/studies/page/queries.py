@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments.evaluation.measure_names import min_grade_in
 from experiments.studies.answers import Answer, Passage, answers_path, read_answers
 from experiments.studies.cells import Block
 from experiments.studies.findings import Findings
-from experiments.studies.measured import min_grade_of
 from experiments.studies.page.naming import job_label, place_of
 from experiments.studies.records import FloatArray, Job
 from experiments.studies.words import proper_name
@@ -126,7 +126,8 @@ def _texts(block: Block, jobs: list[Job], order: list[int], passages: Passages, 
             break
         text = known[0].text
         spent += _bytes(text)
-        ranked = (_ranked(*one, block.data, passages) for one in zip(of_jobs, map(min_grade_of, jobs), strict=True))
+        grades = [min_grade_in(job.config) for job in jobs]
+        ranked = (_ranked(*one, block.data, passages) for one in zip(of_jobs, grades, strict=True))
         kept.append([query, text, [None, *ranked]])
     return kept
 
