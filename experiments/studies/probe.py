@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments.data.collection import Collection
 from experiments.errors import ExperimentError
-from experiments.evaluation.measure_names import check_depth, cutoff_of
+from experiments.evaluation.measure_names import check_depth, cutoff_of, parse
 from experiments.evaluation.measures import Evaluation, evaluate, rerank
 from experiments.evaluation.significance import Interval, paired_bootstrap
 from experiments.probing.embeddings import LayerEmbeddings, embeddings_key, layer_embeddings
@@ -61,8 +61,7 @@ class ProbeSettings:
         check_whitening(self.whiten)
         if self.depth < 1:
             raise ExperimentError(f"probe.depth is {self.depth}: it must be at least 1")
-        if not self.measures:
-            raise ExperimentError("probe.measures is empty: name at least one, such as RR@10")
+        parse(self.measures, "probe.measures")
         check_depth(self.measures, self.depth, "probe.measures", "probe.depth")
         if self.candidates_depth is not None:
             check_depth(self.measures[:1], self.candidates_depth, "probe.measures", "first_stage_depth")
