@@ -157,8 +157,8 @@ def test_checkpoints_are_not_chosen_by_a_measure_that_looks_deeper_than_the_dev_
         launch.check_jobs({"": config})
     launch.check_jobs({"": config}, trained=False)  # a first stage on its own has no checkpoints
     launch.check_jobs({"": composed("first_stage_depth=100", "measures=[R@100]", "validation.depth=100")})
+    experiment = composition.check(composed("loss=margin_mse", "loss.job='loss=lce validation.depth=5'"))
     with pytest.raises(ExperimentError, match=r"loss.job: measures: the first, RR@10, .* validation.depth=5"):
-        experiment = composition.check(composed("loss=margin_mse", "loss.job='loss=lce validation.depth=5'"))
         composition.job_before("loss.job", experiment.loss["job"], experiment)
 
 

@@ -6,7 +6,6 @@ ranking would be perfect.
 
 import gzip
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +53,8 @@ def reciprocal_ranks(folder: Path, answers: dict[str, str]) -> dict[str, float]:
     """Query -> 1 / rank of its answer in the job's run, read from the file; 0 beyond rank 10 or without."""
     with gzip.open(folder / "run.bm25.trec.gz", "rt") as file:
         ranks = {(query, passage): int(rank) for query, _, passage, rank, *_ in map(str.split, file)}
-    found = (
-        (query, ranks.get(pair)) for query, pair in ((query, (query, answer)) for query, answer in answers.items())
-    )
-    return {query: 1 / rank if rank is not None and rank <= 10 else 0.0 for query, rank in found}
+    found = {query: ranks.get((query, answer), 11) for query, answer in answers.items()}
+    return {query: 1 / rank if rank <= 10 else 0.0 for query, rank in found.items()}
 
 
 def test_measures_have_the_grade_in_their_name_and_their_value(job: tuple[dict[str, Any], Path], graded: Path):
