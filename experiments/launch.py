@@ -141,7 +141,8 @@ class Checks(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the one job."""
-        _or_exit(lambda: check_jobs({"": config}, trained=False))  # or a first stage that is measured alone
+        trained = config.hydra.job.name == "train"  # and not a first stage, a probe or an audit
+        _or_exit(lambda: check_jobs({"": config}, trained))
         _keep_table(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
