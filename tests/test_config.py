@@ -104,7 +104,7 @@ def test_paper_scale_is_pradeeps_setting():
         ("measures=[RR@10,R@100]", "measures: R@100 looks at 100 passages, but first_stage_depth=50"),
         ("data.min_grade=2;measures=[R@100]", r"measures: R\(rel=2\)@100 looks at 100 passages"),
         ("first_stage_depth=5", r"RR@10 and nDCG@10 look at up to 10 passages, .* measure RR@5 and nDCG@5"),
-        ("probe=all_layers;probe.depth=50", "probe.measures: R@100 looks at 100 passages, but probe.depth=50"),
+        ("probe=all_layers;probe.measures=[R@200]", "probe.measures: R@200 looks at 200 passages, but probe.depth=100"),
         ("probe=all_layers;probe.measures=[R@80]", "probe.measures: R@80 looks at 80 .* first_stage_depth=50"),
         ("+table={title: t, source: s, measure: P@5}", "table.measure is P@5, which the jobs do not measure"),
         ("+foo=1", "there is no key foo; the keys are data, backbone"),
@@ -142,6 +142,8 @@ def test_measures_follow_the_depth_of_the_run():
     experiment = composition.check(composed("first_stage_depth=10", "validation.depth=10"))
     assert experiment.measures == ["RR@10", "nDCG@10", "R@10", "AP"]
     assert composition.plain(composed())["measures"] == ["RR@10", "nDCG@10", "R@50", "AP"]
+    shallow = composition.check(composed("probe=all_layers", "probe.depth=20", "first_stage_depth=10"))
+    assert shallow.probe.measures == ["RR@10", "R@20", "nDCG@10", "Hits@10"]
 
 
 def test_the_declared_grade_reaches_the_measures_and_the_table():
