@@ -39,7 +39,7 @@ def compare(
 
     Args:
         places: folders of studies, folders ``wandb`` with offline runs, or groups in W&B.
-        measure: None for that of a single study's table, or RR@10.
+        measure: None for that of a single study's table, or the first that all jobs have.
         project: W&B's project.
         entity: W&B's user or team; None for the account's default.
         offline: do not ask W&B's server.
@@ -106,7 +106,9 @@ def _save_workspace(findings: Findings, places: Sequence[str], project: str, ent
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m experiments.compare", description="Studies in one table.")
     parser.add_argument("places", nargs="+", metavar="GROUP_OR_FOLDER", help="such as outputs/quickstart")
-    parser.add_argument("--measure", help="the measure to report (default: RR@10, or that of a single study's table)")
+    parser.add_argument(
+        "--measure", help="the measure to report (default: that of one study's table, or the jobs' first)"
+    )
     parser.add_argument("--project", default=PROJECT, help="W&B's project (default: %(default)s)")
     parser.add_argument("--entity", help="W&B's user or team (default: the account's)")
     parser.add_argument("--offline", action="store_true", help="read groups from outputs/GROUP, do not ask W&B")

@@ -28,11 +28,11 @@ from omegaconf.errors import (
 )
 
 from experiments.errors import ExperimentError
-from experiments.evaluation import measures
 from experiments.negatives.rule import sources_of
 from experiments.roles import check_first_stages
 from experiments.schema import Experiment
 from experiments.schema.keys import declared, no_such_key, undeclared
+from experiments.schema.measures import check_measures, check_selection
 from experiments.studies.identity import job_name, with_their_candidates
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -119,7 +119,7 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
     for name, part in experiment.retrievers.items():
         _check_part(f"retrievers.{name}", part)
     check_first_stages(experiment)
-    measures.parse(experiment.measures)
+    check_measures(experiment)
     return experiment
 
 
@@ -295,6 +295,7 @@ def job_before(key: str, job: str, parent: Experiment, chain: Sequence[str] = ()
     assert isinstance(settings, DictConfig)
     try:
         experiment = check(settings)
+        check_selection(experiment)
     except (ExperimentError, OmegaConfBaseException) as error:
         raise ExperimentError(f"{key}: {explain(error)}") from error
     kind = experiment.model.kind

@@ -29,6 +29,7 @@ from experiments.composition import (
 from experiments.errors import ExperimentError
 from experiments.grid import rows_of
 from experiments.schema import Experiment
+from experiments.schema.measures import check_selection
 from experiments.store import write_atomic, write_json
 from experiments.studies.devices import gpu_of_its_own
 from experiments.studies.gate import Gate
@@ -78,6 +79,7 @@ def run(config: DictConfig) -> float:
             "checkpoint is what experiments.probe looks into; to train from those weights set backbone=local "
             f"backbone.path={experiment.checkpoint}"
         )
+    check_selection(experiment)
     label = ""
     if hydra.mode is not None and hydra.mode.name == "MULTIRUN":
         progress.side_by_side = not str(hydra.launcher._target_).endswith("BasicLauncher")
@@ -139,7 +141,8 @@ class Checks(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the one job."""
-        _or_exit(lambda: check_jobs({"": config}))
+        trained = config.hydra.job.name == "train"  # and not a first stage, a probe or an audit
+        _or_exit(lambda: check_jobs({"": config}, trained))
         _keep_table(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -165,10 +168,10 @@ def _keep_table(config: DictConfig) -> None:
         write_atomic(path, OmegaConf.to_yaml(config.table, resolve=True))
 
 
-def check_jobs(jobs: Mapping[str, DictConfig]) -> list[Experiment]:
+def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True) -> list[Experiment]:
     """Look at all that can be seen of jobs before they start; returns them as typed settings.
 
-    ``jobs``: what a message calls a job -> its config.
+    ``jobs``: what a message calls a job -> its config. ``trained``: each is known to be a training.
 
     Raises:
         ExperimentError: the first that cannot work, and why.
@@ -178,6 +181,8 @@ def check_jobs(jobs: Mapping[str, DictConfig]) -> list[Experiment]:
     for where, config in jobs.items():
         try:
             experiment = check(config)
+            if trained:
+                check_selection(experiment)
             for make, what in (
                 (make_parts, (experiment.data, experiment.retrievers, roles_of(experiment))),
                 (_check_jobs_before, (experiment.data, jobs_before(experiment))),

@@ -26,7 +26,7 @@ PAGE = "report.html"
 
 def summarise(folder: Path, measure: str | None = None, track: bool = True) -> list[Path]:
     """Print the summary of the study in ``folder``, write its tables, pictures and page there; the paths written.
-    ``measure``: null for that of the study's table, or RR@10. ``track``: log them to W&B as the jobs were.
+    ``measure``: None for that of the study's table, or the jobs' first. ``track``: log them to W&B as the jobs were.
 
     Raises ExperimentError if the folder is missing or holds no finished job, or if its jobs cannot stand in one table.
     """
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; the exit code is 2 if the study cannot be summarised."""
     parser = argparse.ArgumentParser(prog="python -m experiments.report", description="The summary of a study.")
     parser.add_argument("folder", type=Path, help="the folder of a study, for example outputs/quickstart")
-    parser.add_argument("--measure", help="the measure to report (default: that of the study's table, or RR@10)")
+    parser.add_argument("--measure", help="the measure to report (default: the table's, or the jobs' first)")
     parser.add_argument("--no-wandb", action="store_true", help="do not log the report to W&B")
     options = parser.parse_args(arguments)
     try:

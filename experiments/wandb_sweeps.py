@@ -68,6 +68,7 @@ def axes_of(sweep: str, scale: str) -> tuple[dict[str, list[str]], str]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     from experiments.composition import CONF, register
+    from experiments.evaluation.measure_names import resolve
 
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -81,7 +82,7 @@ def axes_of(sweep: str, scale: str) -> tuple[dict[str, list[str]], str]:
         )
         for one in OverridesParser.create().parse_overrides(given)
     }
-    return axes, str(config.measures[0])
+    return axes, resolve(list(config.measures), config.data.min_grade)[0]
 
 
 def files() -> dict[Path, str]:

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from experiments import composition, launch
 from experiments.errors import ExperimentError
 from experiments.schema import Experiment
-from experiments.studies.identity import job_hash, job_name
+from experiments.studies.identity import job_hash, job_name, scientific
 
 # What a file leaves open (???) and so must be given with it.
 NEEDS = {
@@ -96,6 +96,17 @@ def test_paper_scale_is_pradeeps_setting():
         ("model=colbert;probe.layers=all", "only a cross-encoder's layers are probed"),
         ("measures=[XX@10]", "ir-measures does not know 'XX@10'"),
         ("measures=[]", "measures is empty"),
+        ("measures=[RR@10,MRR@10]", "measures: RR@10 and MRR@10 are one measure"),
+        ("probe.measures=[AP,MAP]", "probe.measures: AP and MAP are one measure"),
+        ("measures=[RR@10,NumQ]", "measures: NumQ counts and scores no query"),
+        ("measures=[RR@10,alpha_nDCG@20]", "measures: alpha_nDCG@20 cannot be computed here"),
+        ("probe.measures=[NRBP]", r"probe.measures: NRBP cannot be computed here: .*pip install"),
+        ("measures=[RR@10,R@100]", "measures: R@100 looks at 100 passages, but first_stage_depth=50"),
+        ("data.min_grade=2;measures=[R@100]", r"measures: R\(rel=2\)@100 looks at 100 passages"),
+        ("first_stage_depth=5", r"RR@10 and nDCG@10 look at up to 10 passages, .* measure RR@5 and nDCG@5"),
+        ("probe=all_layers;probe.measures=[R@200]", "probe.measures: R@200 looks at 200 passages, but probe.depth=100"),
+        ("probe=all_layers;probe.measures=[R@80]", "probe.measures: R@80 looks at 80 .* first_stage_depth=50"),
+        ("+table={title: t, source: s, measure: P@5}", "table.measure is P@5, which the jobs do not measure"),
         ("+foo=1", "there is no key foo; the keys are data, backbone"),
         ("retrieve.split=eval", "retrieve.split is 'eval': it must be one of train, dev, test"),
         ("audit.depths=[]", "audit.depths is empty"),
@@ -125,6 +136,32 @@ def test_a_value_out_of_range_names_its_key_and_what_is_allowed(override: str, m
     with pytest.raises((ExperimentError, OmegaConfBaseException)) as found:
         composition.check(composed(*override.split(";")))
     assert re.search(message, composition.explain(found.value))
+
+
+def test_measures_follow_the_depth_of_the_run():
+    experiment = composition.check(composed("first_stage_depth=10", "validation.depth=10"))
+    assert experiment.measures == ["RR@10", "nDCG@10", "R@10", "AP"]
+    assert composition.plain(composed())["measures"] == ["RR@10", "nDCG@10", "R@50", "AP"]
+    shallow = composition.check(composed("probe=all_layers", "probe.depth=20", "first_stage_depth=10"))
+    assert shallow.probe.measures == ["RR@10", "R@20", "nDCG@10", "Hits@10"]
+
+
+def test_the_declared_grade_reaches_the_measures_and_the_table():
+    table = "+table={title: t, source: s, measure: MRR@10}"
+    experiment = composition.check(composed("data.min_grade=2", "measures=[nDCG@10,MRR@10]", table))
+    assert experiment.measures == ["nDCG@10", "RR(rel=2)@10"]
+    assert experiment.probe.measures == ["RR(rel=2)@10", "R(rel=2)@100", "nDCG@10", "Hits(rel=2)@10"]
+
+
+def test_checkpoints_are_not_chosen_by_a_measure_that_looks_deeper_than_the_dev_run():
+    config = composed("first_stage_depth=100", "measures=[R@100]")
+    with pytest.raises(ExperimentError, match=r"R@100, .* validation.depth=50: set validation.depth=100"):
+        launch.check_jobs({"": config})
+    launch.check_jobs({"": config}, trained=False)  # a first stage on its own has no checkpoints
+    launch.check_jobs({"": composed("first_stage_depth=100", "measures=[R@100]", "validation.depth=100")})
+    experiment = composition.check(composed("loss=margin_mse", "loss.job='loss=lce validation.depth=5'"))
+    with pytest.raises(ExperimentError, match=r"loss.job: measures: the first, RR@10, .* validation.depth=5"):
+        composition.job_before("loss.job", experiment.loss["job"], experiment)
 
 
 @pytest.mark.parametrize(
@@ -261,3 +298,12 @@ def test_every_sweep_composes():
     for sweep in sweeps:
         config = composed(f"+sweeps={sweep.stem}")
         assert composition.check(config).study == sweep.stem
+
+
+def test_the_grade_decides_the_identity_of_a_job_and_the_spelling_of_a_measure_does_not():
+    one = job_hash(composition.plain(composed("measures=[RR@10,AP]")))
+    assert job_hash(composition.plain(composed("measures=[MRR@10,MAP]"))) == one
+    assert job_hash(composition.plain(composed("measures=[RR@10]"))) != one
+    graded = composition.plain(composed("measures=[RR@10,AP]", "data.min_grade=2"))
+    assert scientific(graded)["measures"] == ["RR(rel=2)@10", "AP(rel=2)"]
+    assert scientific(composition.plain(composed()))["measures"] == ["RR@10", "nDCG@10", "R@50", "AP"]

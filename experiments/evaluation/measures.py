@@ -8,13 +8,13 @@ reported.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.ragged import Ragged
 from experiments.errors import ExperimentError
+from experiments.evaluation.measure_names import parse
 from experiments.retrieval.run import Run, as_scores
 
 
@@ -32,44 +32,28 @@ class Evaluation:
         return {name: float(values.mean()) for name, values in self.per_query.items()}
 
 
-def parse(names: Sequence[str]) -> list[Any]:
-    """The measures of ir-measures by their names, such as ``RR@10``, ``nDCG@10``, ``R@100``, ``AP``, ``RR(rel=2)@10``.
-
-    Raises:
-        ExperimentError: a name that ir-measures does not know, or none at all.
-    """
-    import ir_measures
-
-    if not names:
-        raise ExperimentError("measures is empty: name at least one, such as RR@10")
-    parsed = []
-    for name in names:
-        try:
-            parsed.append(ir_measures.parse_measure(name))
-        except (ValueError, NameError, SyntaxError, KeyError) as error:
-            raise ExperimentError(
-                f"measures: ir-measures does not know {name!r}; examples are RR@10, nDCG@10, R@100, AP"
-            ) from error
-    return parsed
-
-
 def evaluate(run: Run, relevance: Mapping[int, Mapping[int, int]], names: Sequence[str]) -> Evaluation:
     """Score a run query by query.
 
     ``relevance``: query row -> passage row -> grade, for every query that counts; one that the run lacks scores 0.
-    ``names``: the measures.
+    ``names``: the measures, resolved (``measure_names.resolve``).
+
+    Raises:
+        ExperimentError: there is no query, so there is no mean; see ``parse``.
     """
     import ir_measures
 
     measures = parse(names)
+    if not relevance:
+        raise ExperimentError(f"there is no judged query to compute {', '.join(names)} of: their mean is not known")
     queries = np.array(sorted(relevance), np.int64)
     position = {str(query): i for i, query in enumerate(queries)}
     qrels = {str(query): {str(p): int(grade) for p, grade in judged.items()} for query, judged in relevance.items()}
     ranked = {str(q): {str(p): s for p, s in scores.items()} for q, scores in as_scores(run).items() if q in relevance}
     values = {name: np.zeros(len(queries)) for name in names}
     by_measure = dict(zip(measures, names, strict=True))
-    for one in ir_measures.iter_calc(measures, qrels, ranked):
-        values[by_measure[one.measure]][position[one.query_id]] = one.value
+    for scored in ir_measures.iter_calc(measures, qrels, ranked):
+        values[by_measure[scored.measure]][position[scored.query_id]] = scored.value
     return Evaluation(queries, values)
 
 

@@ -3,12 +3,13 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from omegaconf import MISSING
 
 from experiments.errors import ExperimentError
+from experiments.evaluation.measure_names import resolve
 from experiments.negatives.rule import sources_of
 from experiments.schema.audit import Audit, Retrieve
 from experiments.schema.inputs import Backbone, Data, Negatives
@@ -40,6 +41,10 @@ class Logger:
 class Experiment:
     """One job. The keys read like the sentence that describes it. ``checkpoint``: what ``experiments.probe`` probes,
     ``table``: what a report lays the study's results against (``experiments.schema.table``); a training reads neither.
+
+    ``measures``: of ir-measures. The first heads tables, chooses checkpoints and decides claims. A passage is relevant
+    from ``data.min_grade`` on: at ``data.min_grade=2`` the object holds ``RR(rel=2)@10`` for ``RR@10``, unless ``rel``
+    is given; ``probe.measures`` likewise.
     """
 
     data: Data = field(default_factory=Data)
@@ -105,6 +110,9 @@ class Experiment:
             )
         self._check_teacher()
         self._check_of_cross_encoders()
+        self.measures = resolve(self.measures, self.data.min_grade)
+        probed = resolve(self.probe.measures, self.data.min_grade, "probe.measures")
+        self.probe = replace(self.probe, measures=probed)
         if self.probe.layers is not None and self.model.kind != "cross_encoder":
             raise ExperimentError(f"probe.layers is {self.probe.layers!r}: only a cross-encoder's layers are probed")
         if self.table is not None:

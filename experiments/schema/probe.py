@@ -50,5 +50,3 @@ class Probe:
         one_of("probe.whiten", self.whiten, ("none", "standardise"))
         at_least("probe.max_length", self.max_length, 8)
         at_least("probe.depth", self.depth, 1)
-        if not self.measures:
-            raise ExperimentError("probe.measures is empty: name at least one, such as RR@10")

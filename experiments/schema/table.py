@@ -54,18 +54,18 @@ class Claim:
 class PaperTable:
     """A table of a paper, or one of our own without published cells.
 
-    ``source``: where the values were read. ``data``: the collection they were measured on (a job's label ``data``); on
-    another one published and measured values stand side by side but are not compared. ``where``: labels of all
-    cells. ``rows``, ``columns``: the labels that span it. ``tolerance``: how far a repetition may lie from the
-    published value, and why (``tolerance_source``). ``stand_ins``: what takes the place of a published label at a
-    smaller scale, such as ``colbert: tct_colbert``. ``reference``: labels of the cell that the others are compared
-    with; empty for the first stage. ``notes``: what a reader has to
-    know.
+    ``measure``: whose means are compared; None for the first of the jobs' ``measures``. ``source``: where the values
+    were read. ``data``: the collection they were measured on (a job's label ``data``); on another one published and
+    measured values stand side by side but are not compared. ``where``: labels of all cells. ``rows``, ``columns``: the
+    labels that span it. ``tolerance``: how far a repetition may lie from the published value, and why
+    (``tolerance_source``). ``stand_ins``: what takes the place of a published label at a smaller scale, such as
+    ``colbert: tct_colbert``. ``reference``: labels of the cell that the others are compared with; empty for the first
+    stage. ``notes``: what a reader has to know.
     """
 
     title: str
     source: str
-    measure: str = "RR@10"
+    measure: str | None = None
     data: str | None = None
     where: Where = field(default_factory=dict)
     rows: tuple[str, ...] = ("loss",)

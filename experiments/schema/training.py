@@ -77,8 +77,8 @@ class Optimizer:
 @dataclass
 class Validation:
     """Dev queries during training. ``times``: how often, evenly, the last time at the end. ``depth``: passages
-    re-ranked per query. ``select``: the ``best`` checkpoint by RR@10 on dev, or the ``last``. ``patience``: stop after
-    that many validations without a better one; null never stops early.
+    re-ranked per query. ``select``: the ``best`` checkpoint by the first of ``measures``, or the ``last``.
+    ``patience``: stop after that many validations without a better one; null never stops early.
     """
 
     times: int = 4

@@ -54,14 +54,19 @@ def answers_path(folder: Path, first_stage: str) -> Path:
 
 
 def write_answers(
-    made: Run, first_stage: Run, relevance: Mapping[int, Mapping[int, int]], collection: Collection, path: Path
+    made: Run,
+    first_stage: Run,
+    relevance: Mapping[int, Mapping[int, int]],
+    collection: Collection,
+    path: Path,
+    min_grade: int = 1,
 ) -> None:
     """Write the answers of a run that re-ranks a first stage's (or, for a search of the whole collection, that is laid
-    beside it). ``relevance``: query row -> passage row -> grade.
+    beside it). ``relevance``: query row -> passage row -> grade; a passage is relevant from ``min_grade`` on.
     """
     after, before = _rows_of(made), _rows_of(first_stage)
     queries = sorted(relevance)
-    chosen = {query: _chosen(after.get(query, NOTHING), relevance[query]) for query in queries}
+    chosen = {query: _chosen(after.get(query, NOTHING), relevance[query], min_grade) for query in queries}
     rows = sorted({row for top, best in chosen.values() for row in (*top, *([] if best is None else [best]))})
     texts = dict(zip(rows, collection.passages.texts(np.array(rows, np.int64)), strict=True))
     ids = dict(zip(rows, collection.passages.ids(np.array(rows, np.int64)), strict=True))
@@ -124,9 +129,9 @@ def _rank(ranked: NDArray[Any], row: int) -> int | None:
     return int(places[0]) + 1 if len(places) else None
 
 
-def _chosen(ranked: NDArray[Any], judged: Mapping[int, int]) -> tuple[list[int], int | None]:
+def _chosen(ranked: NDArray[Any], judged: Mapping[int, int], min_grade: int) -> tuple[list[int], int | None]:
     """The rows of the first passages, and of the relevant one to show."""
-    relevant = [row for row, grade in judged.items() if grade > 0]
+    relevant = [row for row, grade in judged.items() if grade >= min_grade]
     found = ranked[np.isin(ranked, relevant)]
     best = int(found[0]) if len(found) else (relevant[0] if relevant else None)
     return [int(row) for row in ranked[:TOP]], best

@@ -16,6 +16,7 @@ import numpy as np
 from experiments.errors import ExperimentError
 from experiments.negatives.rule import sources_of
 from experiments.studies.identity import scientific, with_their_candidates
+from experiments.studies.measured import first_measure, measure_of
 from experiments.studies.records import CONFIG, FloatArray, Job, PerQuery
 
 # Labels that have a place of their own: the heading of a block, its first columns, the seeds averaged over.
@@ -100,8 +101,9 @@ def seed_of(job: Job) -> Any:
     return job.labels.get("seed", job.config.get("seed"))
 
 
-def blocks_of(jobs: Iterable[Job], measure: str) -> list[Block]:
+def blocks_of(jobs: Iterable[Job], measure: str | None = None) -> list[Block]:
     """The blocks of a study, by data set and first stage in order of appearance, of the jobs that have finished.
+    ``measure``: as a config writes it, for all blocks; None for the first that all jobs have.
 
     Raises ExperimentError, naming the jobs, if one lacks the measure, if two were measured on different queries or
     first-stage runs under the same name, or if two are the same cell with the same seed.
@@ -112,7 +114,13 @@ def blocks_of(jobs: Iterable[Job], measure: str) -> list[Block]:
     for job in finished:
         for first_stage in job.test:
             members.setdefault((str(job.labels["data"]), first_stage), []).append(job)
-    return [_block(*place, measure, jobs_there, extra_axes) for place, jobs_there in members.items()]
+    wanted = measure or first_measure(finished)
+    if wanted is None:
+        return []
+    return [
+        _block(data, first_stage, measure_of(jobs_there, first_stage, wanted), jobs_there, extra_axes)
+        for (data, first_stage), jobs_there in members.items()
+    ]
 
 
 def _block(data: str, first_stage: str, measure: str, jobs: list[Job], extra_axes: Sequence[str]) -> Block:
@@ -217,6 +225,8 @@ def _trained_by(job: Job) -> dict[str, Any]:
         config["retrievers"] = {name: config["retrievers"].get(name) for name in sorted(sources)}
     except (KeyError, TypeError) as error:
         raise ExperimentError(f"{job.folder / CONFIG} is not the config of a job: {error} is missing") from error
+    except ExperimentError as error:
+        raise ExperimentError(f"{job.folder / CONFIG}: {error}") from error
     del config["first_stage"]
     return {key: value for key, value in _leaves(config) if not key.endswith("seed")}
 

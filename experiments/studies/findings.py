@@ -21,8 +21,6 @@ from experiments.studies.folds import pool
 from experiments.studies.records import TABLE, Job, read_study
 from experiments.studies.samples import Sample, layer_samples, matches, samples_of
 
-MEASURE = "RR@10"
-
 
 @dataclass(frozen=True)
 class Result:
@@ -54,7 +52,8 @@ class Findings:
 
     ``table``: what it is laid against, if its sweep declares one. ``results``: every measured cell, block by block.
     ``missing``: declared cells that no finished job has. ``reference``: what the results of a first stage are compared
-    with, in words, by (data, first stage).
+    with, in words, by (data, first stage). ``measure``: its name in the jobs; several names where their data sets
+    are relevant from different grades on.
     """
 
     folder: Path
@@ -74,7 +73,7 @@ class Findings:
 
 
 def findings_of(folder: Path, measure: str | None = None) -> Findings:
-    """Read a study and work out what it says. ``measure``: null for that of its table, or RR@10.
+    """Read a study and work out what it says. ``measure``: None for that of its table, or the jobs' first.
 
     Raises:
         ExperimentError: the folder is missing, none of its jobs has finished, they cannot stand in one table, or its
@@ -87,9 +86,9 @@ def findings_of(folder: Path, measure: str | None = None) -> Findings:
 
 def findings_from(jobs: Sequence[Job], folder: Path, table: PaperTable | None, measure: str | None = None) -> Findings:
     """The same of jobs that were read elsewhere. ``folder``: what the study is called by."""
-    measure = measure or (table.measure if table is not None else MEASURE)
+    wanted = measure or (table.measure if table is not None else None)
     jobs = pool(jobs)
-    blocks = blocks_of(jobs, measure)
+    blocks = blocks_of(jobs, wanted)
     samples = samples_of(blocks)
     stand_ins = table.stand_ins if table is not None else {}
     verdicts = judge(table.claims, samples, layer_samples(blocks), stand_ins) if table is not None and samples else []
@@ -98,7 +97,7 @@ def findings_from(jobs: Sequence[Job], folder: Path, table: PaperTable | None, m
     declared = table.published if table is not None else ()
     return Findings(
         folder=folder,
-        measure=measure,
+        measure=" and ".join(dict.fromkeys(block.measure for block in blocks)) or wanted or "",
         table=table,
         jobs=tuple(jobs),
         blocks=tuple(blocks),

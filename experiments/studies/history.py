@@ -28,7 +28,7 @@ def write_history(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str
 def _field(name: str, value: float) -> str:
     if math.isnan(value):
         return ""
-    return str(int(value)) if name in COUNTS else f"{value:.6g}"
+    return str(int(value)) if name in COUNTS else repr(float(value))
 
 
 def read_history(path: Path) -> dict[str, list[float]]:

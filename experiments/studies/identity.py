@@ -5,6 +5,7 @@ one.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from experiments.evaluation.measure_names import min_grade_in, resolve
 from experiments.negatives.rule import sources_of
 from experiments.store import fingerprint
 
@@ -34,10 +35,15 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
     elsewhere = (*INCIDENTAL, "scale", "audit", "retrieve", "checkpoint", "trainer", "retrievers", "hydra")
     kept = {key: value for key, value in config.items() if key not in elsewhere}
     kept["trainer"] = {key: value for key, value in config["trainer"].items() if key not in INCIDENTAL_OF_TRAINER}
+    min_grade = min_grade_in(config)
+    if "measures" in kept:  # by their names in the results: another grade is another measure, another spelling is none
+        kept["measures"] = resolve(kept["measures"], min_grade)
     kind = config["model"]["kind"]
     kept["model"] = {key: value for key, value in config["model"].items() if ONLY_OF.get(key, kind) == kind}
     if config.get("probe", {}).get("layers") is None:
         kept.pop("probe", None)
+    elif "measures" in kept["probe"]:
+        kept["probe"] = {**kept["probe"], "measures": resolve(kept["probe"]["measures"], min_grade, "probe.measures")}
     roles = [*sources_of(config["negatives"]["source"]), *config["first_stage"]]
     named = with_their_candidates(roles, config["retrievers"])
     kept["retrievers"] = {

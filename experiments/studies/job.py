@@ -102,10 +102,10 @@ class JobFolder:
     def write_per_query(
         self, first_stage: str, query_ids: Sequence[str], columns: Mapping[str, Sequence[float]]
     ) -> None:
-        """Write ``per_query.<first stage>.tsv``: a row a query, a column a measure."""
+        """Write ``per_query.<first stage>.tsv``: a row a query, a column a measure, each value in full."""
         rows = ["\t".join(["query", *columns])]
         rows += [
-            "\t".join([one, *(f"{value:.6g}" for value in values)])
+            "\t".join([one, *(repr(float(value)) for value in values)])
             for one, *values in zip(query_ids, *columns.values(), strict=True)
         ]
         write_atomic(self.folder / f"per_query.{first_stage}.tsv", "\n".join(rows) + "\n")

@@ -130,7 +130,7 @@ def _by_negatives(findings: "Findings", block: Block, losses: Sequence[str]) -> 
 
     explanation = explained(findings, block, lines)
     title = f"{heading(block)}, {len(block.query_ids):,} test queries"
-    chart = Chart(title, explanation, findings.measure, _levels(findings, block))
+    chart = Chart(title, explanation, block.measure, _levels(findings, block))
     frame = draw_chart(chart, lines, losses, draw)
     return Picture(picture_name(findings, block), "negatives", title, explanation, frame.figure, frame.heading)
 
@@ -147,8 +147,8 @@ def _by_pairs(findings: "Findings", block: Block, lines: Sequence[Line], losses:
         return ends
 
     explanation = f"At each point its number of negatives, n. {explained(findings, block, lines)}"
-    title = f"{heading(block)}: {findings.measure} over computing, {len(block.query_ids):,} test queries"
-    chart = Chart(title, explanation, findings.measure, _levels(findings, block))
+    title = f"{heading(block)}: {block.measure} over computing, {len(block.query_ids):,} test queries"
+    chart = Chart(title, explanation, block.measure, _levels(findings, block))
     frame = draw_chart(chart, lines, losses, draw)
     panels, _ = panels_of(lines, chart.limit)
     for axes, panel in zip(frame.figure.axes, panels, strict=True):

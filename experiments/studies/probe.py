@@ -15,7 +15,8 @@ import numpy as np
 
 from experiments.data.collection import Collection
 from experiments.errors import ExperimentError
-from experiments.evaluation.measures import Evaluation, evaluate, parse, rerank
+from experiments.evaluation.measure_names import check_depth, cutoff_of, parse
+from experiments.evaluation.measures import Evaluation, evaluate, rerank
 from experiments.evaluation.significance import Interval, paired_bootstrap
 from experiments.probing.embeddings import LayerEmbeddings, embeddings_key, layer_embeddings
 from experiments.probing.encoder import LayerEncoder
@@ -40,8 +41,9 @@ class ProbeSettings:
     ``layers``: ``all``, a number or numbers, 0 being the embeddings. ``pairing``: how one text becomes an input.
     ``pooling``: which of its tokens' states are averaged. ``max_length``: tokens of an input. ``whiten``: ``none``, or
     ``standardise`` by the passages' mean and deviation. ``depth``: passages that are ranked of the whole collection;
-    ``measures``: of ir-measures, and ``Hits@k``, its ``Success@k``; the first has intervals. ``tokens_per_batch``: None
-    suits the device.
+    ``measures``: of ir-measures, and ``Hits@k``, its ``Success@k``; the first has intervals. ``candidates_depth``:
+    passages of a query that first stages were asked for, None where it does not matter; a measure that looks at more is
+    not computed of them. ``tokens_per_batch``: None suits the device.
     """
 
     layers: str | int | Sequence[int] = "all"
@@ -52,6 +54,7 @@ class ProbeSettings:
     max_length: int = 256
     depth: int = 100
     measures: Sequence[str] = MEASURES
+    candidates_depth: int | None = None
     tokens_per_batch: int | None = None
 
     def __post_init__(self) -> None:
@@ -59,17 +62,26 @@ class ProbeSettings:
         check_whitening(self.whiten)
         if self.depth < 1:
             raise ExperimentError(f"probe.depth is {self.depth}: it must be at least 1")
-        if not self.measures:
-            raise ExperimentError("probe.measures is empty: name at least one, such as RR@10")
+        parse(self.measures, "probe.measures")
+        check_depth(self.measures, self.depth, "probe.measures", "probe.depth")
+        if self.candidates_depth is not None:
+            check_depth(self.measures[:1], self.candidates_depth, "probe.measures", "first_stage_depth")
+
+    @property
+    def of_candidates(self) -> list[str]:
+        """The measures that first stages are deep enough for."""
+        deepest = self.candidates_depth
+        return [name for name in self.measures if deepest is None or (cutoff_of(name) or 0) <= deepest]
 
 
 @dataclass(frozen=True)
 class ProbeCell:
     """One layer and pooling on ``candidates``: ``WHOLE`` or a first stage's name, whose passages it re-ranks.
 
-    ``mean``: measure -> mean over queries. ``per_query``: of the first measure, in the order of the result's queries.
-    ``ties``: of the ``pairs`` that are re-ranked, those whose score equals that of the pair above; they keep the first
-    stage's order. ``differences``: first stage -> mean difference of the first measure to it, with its 95 % interval.
+    ``mean``: measure -> mean over queries, without measures that look deeper than the candidates. ``per_query``: of the
+    first measure, in the order of the result's queries. ``ties``: of the ``pairs`` that are re-ranked, those whose
+    score equals that of the pair above; they keep the first stage's order. ``differences``: first stage -> mean
+    difference of the first measure to it, with its 95 % interval.
     """
 
     layer: int
@@ -125,7 +137,7 @@ class ProbeResult:
         rows = []
         for cell in self.cells:
             base, gap = next(iter(cell.differences.items()), (None, None))
-            values = [cell.mean[name] for name in self.settings["measures"]]
+            values = [cell.mean.get(name) for name in self.settings["measures"]]
             between = [gap.mean, gap.low, gap.high] if gap else [None] * 3
             rows.append([cell.layer, cell.pooling, cell.candidates, *values, cell.ties, base, *between])
         return [*names, "difference", "low", "high"], rows
@@ -151,7 +163,6 @@ def probe(
         raise ExperimentError("there are no queries with judgements to probe a model with")
     if WHOLE in first_stages:
         raise ExperimentError(f"a first stage may not be called {WHOLE}: rename it under retrievers")
-    parse([_known(name) for name in settings.measures])
     probing = _Probing(model, settings, collection, relevance, first_stages, store)
     folder = store.get("probe", probing.key(), lambda target: write_json(target / "result.json", probing.measured()))
     found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -189,7 +200,10 @@ class _Probing:
 
     def described(self) -> dict[str, Any]:
         """The settings, resolved: layers by number; nothing that does not decide an outcome."""
-        decisive = {key: value for key, value in asdict(self.settings).items() if key != "tokens_per_batch"}
+        left_out = {"tokens_per_batch"}
+        if len(self.settings.of_candidates) == len(self.settings.measures):
+            left_out.add("candidates_depth")
+        decisive = {key: value for key, value in asdict(self.settings).items() if key not in left_out}
         resolved = {"layers": list(self.encoder.layers), "pooling": list(self.encoder.poolings)}
         return {**decisive, **resolved, "measures": list(self.settings.measures)}
 
@@ -209,14 +223,15 @@ class _Probing:
         """The result as JSON, but for the model's name: that is not part of the key."""
         queries = layer_embeddings(self.encoder, self.collection, "queries", self.store, self.queries)
         passages = layer_embeddings(self.encoder, self.collection, "passages", self.store)
-        before = {name: self._evaluate(run) for name, run in self.first_stages.items()}
+        few = self.settings.of_candidates
+        before = {name: evaluate(run, self.relevance, few) for name, run in self.first_stages.items()}
         cells = [asdict(cell) for cell in self._cells(queries, passages, before)]
         return {
             "weights": self.encoder.model.weights,
             "layers": self.encoder.model.layers,
             "settings": self.described(),
             "queries": self.queries.tolist(),
-            "first_stages": {name: self._means(one) for name, one in before.items()},
+            "first_stages": {name: found.mean for name, found in before.items()},
             "cells": cells,
         }
 
@@ -261,23 +276,13 @@ class _Probing:
         ties: int | None = None,
         pairs: int | None = None,
     ) -> ProbeCell:
-        found, first = self._evaluate(run), _known(self.settings.measures[0])
+        whole = place[-1] == WHOLE
+        found = evaluate(run, self.relevance, self.settings.measures if whole else self.settings.of_candidates)
+        first = self.settings.measures[0]
         values_Q = found.per_query[first]
         differences = {
             name: paired_bootstrap(values_Q - one.per_query[first])
             for name, one in before.items()
             if len(values_Q) >= FEW_QUERIES
         }
-        return ProbeCell(*place, self._means(found), values_Q.tolist(), ties, pairs, differences)
-
-    def _evaluate(self, run: Run) -> Evaluation:
-        return evaluate(run, self.relevance, [_known(name) for name in self.settings.measures])
-
-    def _means(self, found: Evaluation) -> dict[str, float]:
-        mean = found.mean
-        return {name: mean[_known(name)] for name in self.settings.measures}
-
-
-def _known(measure: str) -> str:
-    """The name that ir-measures has for a measure."""
-    return measure.replace("Hits@", "Success@")
+        return ProbeCell(*place, found.mean, values_Q.tolist(), ties, pairs, differences)

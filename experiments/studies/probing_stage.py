@@ -30,6 +30,7 @@ def settings_of(experiment: Experiment) -> ProbeSettings:
         max_length=wanted.max_length or experiment.model.max_length,
         depth=wanted.depth,
         measures=tuple(wanted.measures),
+        candidates_depth=experiment.first_stage_depth,
     )
 
 
@@ -85,7 +86,7 @@ def _write_per_query(result: ProbeResult, collection: Collection, path: Path) ->
     ids = collection.queries.ids(list(result.queries))
     rows = ["\t".join(["query", *columns])]
     rows += [
-        "\t".join([one, *(f"{value:.6g}" for value in values)])
+        "\t".join([one, *(repr(float(value)) for value in values)])
         for one, *values in zip(ids, *columns.values(), strict=True)
     ]
     write_atomic(path, "\n".join(rows) + "\n")

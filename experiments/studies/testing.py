@@ -78,7 +78,8 @@ class Testing:
         after, before = evaluate(made, relevance, measures), evaluate(first_stage, relevance, measures)
         path = self.job.folder / f"run.{name}.trec.gz"
         write_trec(made, collection, path)
-        write_answers(made, first_stage, relevance, collection, answers_path(self.job.folder, name))
+        answers, min_grade = answers_path(self.job.folder, name), self.experiment.data.min_grade
+        write_answers(made, first_stage, relevance, collection, answers, min_grade)
         query_ids = collection.queries.ids(after.queries)
         columns = {one: after.per_query[one].tolist() for one in measures}
         columns |= {f"first_stage:{one}": before.per_query[one].tolist() for one in measures}

@@ -13,6 +13,7 @@ import numpy as np
 from experiments.studies.cells import Cell
 from experiments.studies.history import FILE, read_history
 from experiments.studies.lines import FEW, Line, Look, draw_course
+from experiments.studies.measured import dev_measure
 from experiments.studies.panels import Chart, draw_chart
 from experiments.studies.picture import Picture
 from experiments.studies.records import FloatArray, Job
@@ -77,8 +78,10 @@ def over_steps(findings: "Findings", losses: Sequence[str]) -> list[Picture]:
         suffix = f".{data}" if len(trainings) > 1 else ""
         seeds = seeds_of(some)
         if lines := courses(some, "dev", "step"):
-            title = f"{findings.measure} on dev queries in training, {data}"
-            chart = Chart(title, seeds, f"{findings.measure}, dev", limit=FEW, marked=False)
+            cells = (cell for block in findings.blocks if block.data == data for cell in block.cells)
+            measure = dev_measure(job for cell in cells for job in cell.jobs)
+            title = f"{measure} on dev queries in training, {data}"
+            chart = Chart(title, seeds, f"{measure}, dev", limit=FEW, marked=False)
             pictures.append(_course(f"dev_by_step{suffix}", "steps", chart, lines, losses))
         if lines := courses(some, "loss", "step"):
             several = len({line.axes.get("loss") for line in lines}) > 1

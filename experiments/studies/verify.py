@@ -13,13 +13,14 @@ from typing import Any
 
 from experiments.data.collection import Collection
 from experiments.errors import ExperimentError
+from experiments.evaluation.measure_names import min_grade_in, resolve
 from experiments.evaluation.measures import evaluate
 from experiments.retrieval.run import read_trec
 from experiments.studies.identity import job_hash
 from experiments.studies.records import CONFIG, METRICS, STATUS, PerQuery, read_per_query
 
 TOLERANCE = 1e-6
-DIGITS = 6  # significant ones of a value in a per-query file
+DIGITS = 6  # significant ones of a value in a per-query file of earlier versions; now all
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ def _verify_run(
     folder: Path, first_stage: str, config: Mapping[str, Any], saved: Mapping[str, Any], now: Today, findings: _Findings
 ) -> None:
     """Score one run again and compare it with the per-query file, and both with the metrics."""
-    measures, run_name, table_name = config["measures"], f"run.{first_stage}.trec.gz", f"per_query.{first_stage}.tsv"
+    measures = resolve(config["measures"], min_grade_in(config))
+    run_name, table_name = f"run.{first_stage}.trec.gz", f"per_query.{first_stage}.tsv"
     if not (folder / run_name).is_file():
         raise ExperimentError(f"{run_name} is missing")
     run = read_trec(folder / run_name, now.collection, first_stage, may_be_empty=saved.get("pairs") == 0)
@@ -172,7 +174,9 @@ def _means(
 
 
 def _rounding(value: float) -> float:
-    """How far a value in a per-query file may be from what it was: 1e-6, and more only where six digits hold less."""
+    """How far a value in a per-query file may be from what it was: 1e-6, and more only where the six digits of earlier
+    versions hold less.
+    """
     return TOLERANCE if abs(value) < 1 else abs(value) * 10.0 ** (1 - DIGITS)
 
 

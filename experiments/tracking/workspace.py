@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from experiments.errors import ExperimentError
+from experiments.studies.measured import dev_measure
 from experiments.studies.words import proper_name
 
 if TYPE_CHECKING:
@@ -29,10 +30,13 @@ def spec_of(findings: Findings) -> dict[str, Any]:
     names = dict.fromkeys(name for one in labels for name in one)
     axes = [name for name in names if len({str(one.get(name)) for one in labels}) > 1]
     first_stages = list(dict.fromkeys(block.first_stage for block in findings.blocks))
-    return workspace_spec(findings.folder.name, findings.measure, first_stages, axes)
+    dev = dev_measure(findings.jobs) or findings.measure
+    return workspace_spec(findings.folder.name, findings.measure, first_stages, axes, dev)
 
 
-def workspace_spec(study: str, measure: str, first_stages: Sequence[str], axes: Sequence[str]) -> dict[str, Any]:
+def workspace_spec(
+    study: str, measure: str, first_stages: Sequence[str], axes: Sequence[str], dev: str | None = None
+) -> dict[str, Any]:
     """A workspace as plain data.
 
     Args:
@@ -41,19 +45,21 @@ def workspace_spec(study: str, measure: str, first_stages: Sequence[str], axes: 
         first_stages: what the study re-ranks, by name.
         axes: the labels that vary, such as "loss" and "negatives"; the runs are grouped by them, so that what is left
             to average are the seeds.
+        dev: the measure that checkpoints are chosen by; None for ``measure``.
 
     Returns:
         ``name``; ``runs`` with ``filters`` (of a run's attributes) and ``group_by`` (config keys); ``sections``, each
         with a ``name`` and ``panels``. A panel has a ``kind`` (``scatter``, ``bars`` or ``lines``), a ``title``, and
         keys to draw: ``x`` and ``y``, those of the config after ``config:``.
     """
+    dev = dev or measure
     labels = [f"labels.{axis}" for axis in axes if axis not in AVERAGED]
     return {
         "name": f"{study} by {measure}",
         "runs": {"filters": {"Group": study, "JobType": "train"}, "group_by": labels},
         "sections": [
             {"name": measure, "panels": _results(measure, first_stages, labels)},
-            {"name": "Development queries", "panels": [_lines(f"{measure} while training", STEPS, f"dev/{measure}")]},
+            {"name": "Development queries", "panels": [_lines(f"{dev} while training", STEPS, f"dev/{dev}")]},
             {"name": "Training", "panels": _training()},
             {"name": "Cost", "panels": _costs(measure, first_stages)},
         ],

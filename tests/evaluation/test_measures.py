@@ -7,6 +7,7 @@ import pytest
 from helpers.tiny import literal_run
 
 from experiments.errors import ExperimentError
+from experiments.evaluation.measure_names import resolve
 from experiments.evaluation.measures import evaluate, rerank
 
 
@@ -35,6 +36,36 @@ def test_a_query_that_the_run_does_not_have_counts_zero():
 def test_a_grade_below_the_measures_threshold_is_not_relevant():
     result = evaluate(literal_run({0: [1, 2]}), {0: {1: 1, 2: 3}}, ["RR(rel=2)@10", "RR@10"])
     assert result.mean == {"RR(rel=2)@10": 0.5, "RR@10": 1.0}
+
+
+@pytest.mark.parametrize(("alias", "value"), [("MRR@10", 0.25), ("MAP", 0.5 * (1 / 4 + 2 / 5))])
+def test_an_alias_has_the_value_of_its_measure(alias: str, value: float):
+    # relevant: ranks 4 and 5
+    found = evaluate(literal_run({0: [9, 8, 7, 1, 2]}), {0: {1: 1, 2: 1}}, [alias, "nDCG@10"])
+    assert found.mean[alias] == pytest.approx(value)
+
+
+def test_two_names_of_one_measure_are_refused_rather_than_scored_zero():
+    with pytest.raises(ExperimentError, match="RR@10 and MRR@10 are one measure"):
+        evaluate(literal_run({0: [1]}), {0: {1: 1}}, ["RR@10", "MRR@10"])
+
+
+def test_measures_resolved_for_grade_2_leave_grade_1_out():
+    # query 0: grade 1 at rank 1, grade 2 at rank 2; query 1: grade 1 alone; query 2: grade 3 at rank 1
+    run = literal_run({0: [5, 6], 1: [5], 2: [7, 8]})
+    judged = {0: {5: 1, 6: 2}, 1: {5: 1}, 2: {7: 3, 8: 1}}
+    found = evaluate(run, judged, resolve(["RR@10", "R@2", "AP", "Hits@1"], 2)).per_query
+    assert {name: values.tolist() for name, values in found.items()} == {
+        "RR(rel=2)@10": [0.5, 0.0, 1.0],
+        "R(rel=2)@2": [1.0, 0.0, 1.0],
+        "AP(rel=2)": [0.5, 0.0, 1.0],
+        "Hits(rel=2)@1": [0.0, 0.0, 1.0],
+    }
+
+
+def test_no_query_at_all_is_an_error_and_no_mean():
+    with pytest.raises(ExperimentError, match="there is no judged query to compute RR@10 of"):
+        evaluate(literal_run({0: [1]}), {}, ["RR@10"])
 
 
 def test_ndcg_by_hand():

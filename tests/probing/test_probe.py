@@ -180,7 +180,10 @@ def test_the_first_measure_has_the_intervals(model: ProbedModel, collection: Col
         ({"max_length": 65}, "64 positions"),
         ({"depth": 0}, "probe.depth is 0"),
         ({"measures": []}, "probe.measures is empty"),
-        ({"measures": ["Hits"]}, "does not know 'Hits'"),
+        ({"depth": 50}, "probe.measures: R@100 looks at 100 passages, but probe.depth=50"),
+        ({"candidates_depth": 5}, "probe.measures: RR@10 looks at 10 passages, but first_stage_depth=5"),
+        ({"measures": ["Hits@10", "Success@10"]}, "Hits@10 and Success@10 are one measure"),
+        ({"measures": ["Hits"]}, "probe.measures: 'Hits' is no measure"),
     ],
 )
 def test_bad_settings_are_named_before_anything_is_encoded(
@@ -189,6 +192,18 @@ def test_bad_settings_are_named_before_anything_is_encoded(
     with pytest.raises(ExperimentError, match=message):
         probed(model, collection, store, **settings)
     assert "layer_embeddings" not in store.builds
+
+
+def test_a_measure_that_looks_deeper_than_the_first_stages_is_of_the_whole_collection_alone(
+    model: ProbedModel, collection: Collection, store: Store
+):
+    result = probed(model, collection, store, candidates_depth=50)
+    assert list(cell(result, 2).mean) == ["RR@10", "R@100", "nDCG@10", "Hits@10"]
+    assert list(cell(result, 2, "bm25").mean) == ["RR@10", "nDCG@10", "Hits@10"]
+    assert list(result.first_stages["bm25"]) == ["RR@10", "nDCG@10", "Hits@10"]
+    names, rows = result.table()
+    assert [row[names.index("R@100")] is None for row in rows] == [row[2] == "bm25" for row in rows]
+    assert probed(model, collection, store, candidates_depth=100).settings == probed(model, collection, store).settings
 
 
 def test_no_queries_and_a_taken_name_are_refused(model: ProbedModel, collection: Collection, store: Store):

@@ -44,7 +44,7 @@ def test_metrics_have_the_flat_key_of_each_first_stage_and_its_own_values_beside
     assert json.loads((folder / "metrics.json").read_text()) == metrics
     found = metrics["test"]["bm25"]
     assert 0 <= found["RR@10"] <= 1
-    assert found["first_stage"].keys() == {"RR@10", "nDCG@10", "R@50", "AP"}
+    assert found["first_stage"].keys() == {"RR@10", "nDCG@10", "R@10", "AP"}
     assert found["queries"] == 12
 
 

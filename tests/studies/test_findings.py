@@ -142,6 +142,13 @@ def test_the_table_s_measure_is_the_study_s(tmp_path: Path):
     assert findings_of(tmp_path / "s").measure == "RR@100"
 
 
+def test_without_a_table_or_its_measure_the_jobs_first_measure_heads_all(tmp_path: Path):
+    write_job(tmp_path / "s", "a", FIRST_STAGE, measure="nDCG@5")
+    assert findings_of(tmp_path / "s").measure == "nDCG@5"
+    declare(tmp_path / "s", {"title": "t", "source": "s"})
+    assert findings_of(tmp_path / "s").measure == "nDCG@5"
+
+
 def test_a_mistake_in_the_table_names_file_and_key(study: Path):
     declare(study, PAPER | {"colour": "red"})
     with pytest.raises(ExperimentError, match=r"table\.yaml: there is no key table\.colour"):

@@ -89,6 +89,8 @@ def test_what_is_written_is_read_and_what_is_unknown_stays_empty(tmp_path: Path)
     assert (tmp_path / FILE).read_text() == "step\tloss\tdev\n10\t0.25\t\n20\t\t0.5\n"
     found = read_history(tmp_path / FILE)
     assert found["step"] == [10, 20]
+    write_history(tmp_path / FILE, ["step", "loss"], [{"step": 1, "loss": 1 / 3}])
+    assert read_history(tmp_path / FILE)["loss"] == [1 / 3], "in full precision"
     assert found["loss"] == pytest.approx([0.25, math.nan], nan_ok=True)
     assert found["dev"] == pytest.approx([math.nan, 0.5], nan_ok=True)
 

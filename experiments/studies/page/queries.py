@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.evaluation.measure_names import min_grade_in
 from experiments.studies.answers import Answer, Passage, answers_path, read_answers
 from experiments.studies.cells import Block
 from experiments.studies.findings import Findings
@@ -125,7 +126,9 @@ def _texts(block: Block, jobs: list[Job], order: list[int], passages: Passages, 
             break
         text = known[0].text
         spent += _bytes(text)
-        kept.append([query, text, [None, *(_ranked(answer, block.data, passages) for answer in of_jobs)]])
+        grades = [min_grade_in(job.config) for job in jobs]
+        ranked = (_ranked(*one, block.data, passages) for one in zip(of_jobs, grades, strict=True))
+        kept.append([query, text, [None, *ranked]])
     return kept
 
 
@@ -140,7 +143,7 @@ def _answers(job: Job, first_stage: str, wanted: Mapping[str, int]) -> dict[str,
     }
 
 
-def _ranked(answer: Answer | None, data: str, passages: Passages) -> list[Any] | None:
+def _ranked(answer: Answer | None, min_grade: int, data: str, passages: Passages) -> list[Any] | None:
     """The relevant passage and the one ranked first, each as its place in the list of passages, its rank in the job
     and in the first stage (null for none), and 1 if it is relevant; null where there is no such passage.
     """
@@ -148,7 +151,10 @@ def _ranked(answer: Answer | None, data: str, passages: Passages) -> list[Any] |
         return None
     shown = (answer.relevant, answer.top[0] if answer.top else None)
     return [
-        None if one is None else [passages.place(data, one), one.rank, one.before, int(one.grade > 0)] for one in shown
+        None
+        if passage is None
+        else [passages.place(data, passage), passage.rank, passage.before, int(passage.grade >= min_grade)]
+        for passage in shown
     ]
 
 
