@@ -170,7 +170,7 @@ def test_no_folder_and_no_hub_model_is_an_error():
 
 
 def test_a_folder_without_a_model_is_an_error(tmp_path: Path):
-    with pytest.raises(ExperimentError, match=f"no model can be loaded from {tmp_path}"):
+    with pytest.raises(ExperimentError, match=f"scorer cannot be loaded from '{tmp_path}'"):
         load_scorer(str(tmp_path))
 
 
@@ -194,7 +194,7 @@ def test_another_kind_of_sentence_transformers_model_is_an_error(tmp_path: Path)
 def test_a_bi_encoder_whose_weights_are_missing_is_an_error(tmp_path: Path):
     module = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
     (tmp_path / "modules.json").write_text(json.dumps([module]))
-    with pytest.raises(ExperimentError, match=f"no model can be loaded from {tmp_path}"):
+    with pytest.raises(ExperimentError, match=f"scorer cannot be loaded from '{tmp_path}'"):
         load_scorer(str(tmp_path))
 
 

@@ -1,0 +1,20 @@
+"""The tokenizer of a pretrained model."""
+
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from experiments.pretrained.source import Source
+
+
+def tokenizer_of(source: Source, **settings: Any) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a source.
+
+    Raises:
+        ExperimentError: it cannot be read.
+    """
+    with source.reading():
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            source.place, revision=source.revision, **settings
+        )
+    return tokenizer
