@@ -16,6 +16,7 @@ from experiments.data.pairs import PairTemplate
 from experiments.modules.heads import one_logit
 from experiments.pretrained.padding import has_segments
 from experiments.pretrained.source import quiet
+from experiments.pretrained.tokenizer import keep
 from experiments.store import write_json
 
 FIELD = "rerank_ablations"  # of config.json
@@ -68,9 +69,11 @@ def export_pairs(
             setattr(config, FIELD, kept)
         network.save_pretrained(folder)
     names = ["input_ids", "token_type_ids", "attention_mask"]
-    tokenizer.model_input_names = names if has_segments(network) else [names[0], names[2]]
-    if cut is not None:
-        tokenizer.model_max_length = cut.max_length
+    keep(
+        tokenizer,
+        model_input_names=names if has_segments(network) else [names[0], names[2]],
+        **({"model_max_length": cut.max_length} if cut is not None else {}),
+    )
     tokenizer.save_pretrained(folder)
     if cut is not None:
         if 2 * cut.max_query_tokens > cut.max_length - PairTemplate.of(tokenizer).extra:

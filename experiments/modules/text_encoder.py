@@ -6,6 +6,7 @@ from transformers import PreTrainedModel
 
 from experiments.pretrained.limits import check_length
 from experiments.pretrained.padding import settle_padding
+from experiments.pretrained.tokenizer import keep
 from experiments.schema import Model
 
 
@@ -25,4 +26,4 @@ def settle_text_tokenizer(transformer: Any, said: str) -> None:
     """
     settle_padding(transformer.model, transformer.tokenizer, said)
     if any(transformer.tokenizer("a", return_token_type_ids=True)["token_type_ids"]):
-        transformer.tokenizer.model_input_names = ["input_ids", "attention_mask"]
+        keep(transformer.tokenizer, model_input_names=["input_ids", "attention_mask"])

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.errors import ExperimentError
+from experiments.pretrained.tokenizer import keep
 
 
 def pads_left(network: PreTrainedModel) -> bool:
@@ -39,7 +40,7 @@ def settle_padding(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     config.pad_token_id = network.config.pad_token_id = token_id
     if tokenizer.pad_token_id != token_id:
         tokenizer.pad_token = token
-    tokenizer.padding_side = "left" if pads_left(network) else "right"
+    keep(tokenizer, padding_side="left" if pads_left(network) else "right")
 
 
 def has_segments(network: PreTrainedModel) -> bool:

@@ -18,3 +18,12 @@ def tokenizer_of(source: Source, **settings: Any) -> PreTrainedTokenizerBase:
             source.place, revision=source.revision, **settings
         )
     return tokenizer
+
+
+def keep(tokenizer: PreTrainedTokenizerBase, **settings: Any) -> None:
+    """Change settings of a tokenizer so that ``save_pretrained`` writes them: it leaves out what was not given when the
+    tokenizer was made.
+    """
+    for name, value in settings.items():
+        setattr(tokenizer, name, value)
+        tokenizer.init_kwargs[name] = value
