@@ -11,7 +11,7 @@ from torch import nn
 from experiments.errors import ExperimentError
 from experiments.modules.backbone import source_of
 from experiments.modules.text_encoder import check_reach, settle_text_tokenizer
-from experiments.pretrained.encoder import check_network
+from experiments.pretrained.encoder import MODEL, check_network, load_sentence_transformer
 from experiments.pretrained.limits import check_vocabulary
 from experiments.pretrained.source import Source
 from experiments.schema import Backbone, Model
@@ -34,15 +34,12 @@ def load_colbert(backbone: Backbone, model: Model, seed: int) -> "MultiVectorEnc
         ExperimentError: the backbone cannot be found or lacks weights, its positions do not reach ``model.max_length``,
         or an identity cannot be ``dimension`` wide.
     """
-    from sentence_transformers import MultiVectorEncoder
-
     source = source_of(backbone)
     with source.reading(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if is_late_interaction(source.place):
-            encoder = MultiVectorEncoder(source.place, revision=backbone.revision, device="cpu")
+            encoder = load_sentence_transformer(source, "MultiVectorEncoder", "cpu")
             _check_dimension(encoder, model, backbone)
-            check_network(encoder[0], source)
         else:
             encoder = _fresh(source, model)
         transformer: Any = encoder[0]
@@ -84,7 +81,7 @@ def _fresh(source: Source, model: Model) -> "MultiVectorEncoder":
     revision = {"revision": source.revision} if source.revision else {}
     transformer = Transformer(
         source.place,
-        model_kwargs={"dtype": torch.float32, **revision},
+        model_kwargs={**MODEL, **revision},
         processor_kwargs=dict(revision),
         config_kwargs=dict(revision),
     )

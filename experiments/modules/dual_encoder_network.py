@@ -14,6 +14,7 @@ from experiments.errors import ExperimentError
 from experiments.modules.backbone import source_of
 from experiments.modules.teacher import load_encoder
 from experiments.modules.text_encoder import check_reach, settle_text_tokenizer
+from experiments.pretrained.encoder import MODEL
 from experiments.pretrained.limits import check_vocabulary
 from experiments.pretrained.weights import check_weights, is_pooler
 from experiments.schema import Backbone, Model
@@ -80,7 +81,7 @@ def _transformer(backbone: Backbone, model: Model) -> Any:
         _check_depth(config, backbone, model)
         transformer = Transformer(
             source.place,
-            model_kwargs={"dtype": torch.float32, **revision},
+            model_kwargs={**MODEL, **revision},
             processor_kwargs=dict(revision),
             config_kwargs={**revision, **depth},
         )

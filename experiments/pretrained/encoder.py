@@ -12,6 +12,9 @@ import torch
 from experiments.pretrained.source import Source
 from experiments.pretrained.weights import check_weights, is_pooler
 
+# Mismatched weights are let through here and refused by check_network, which names them.
+MODEL = {"dtype": torch.float32, "ignore_mismatched_sizes": True}
+
 
 def load_sentence_transformer(source: Source, kind: str, device: str) -> Any:
     """A saved ``SentenceTransformer`` or ``MultiVectorEncoder``, by the name of its class, in fp32.
@@ -23,7 +26,7 @@ def load_sentence_transformer(source: Source, kind: str, device: str) -> Any:
 
     with source.reading():
         model = getattr(sentence_transformers, kind)(
-            source.place, revision=source.revision, device=device, model_kwargs={"dtype": torch.float32}
+            source.place, revision=source.revision, device=device, model_kwargs=dict(MODEL)
         )
     check_network(model[0], source)
     return model
@@ -38,11 +41,11 @@ def check_network(transformer: Any, source: Source) -> None:
     network = getattr(transformer, "model", None)
     if network is None:  # a module of another kind, which has no weights of a network
         return
-    check_weights(network, replace(source, subfolder=_subfolder(source)), is_pooler)
+    check_weights(network, network_source(source), is_pooler)
 
 
-def _subfolder(source: Source) -> str:
-    """Where the network's files are in a saved model: by modules.json, which older ones have beside a 0_Transformer."""
+def network_source(source: Source) -> Source:
+    """Where the network's files are in a saved model: by modules.json, which older ones have next to 0_Transformer."""
     from transformers.utils import cached_file
 
     modules = cached_file(
@@ -54,6 +57,6 @@ def _subfolder(source: Source) -> str:
         _raise_exceptions_for_connection_errors=False,
     )
     if modules is None:
-        return ""
+        return source
     with source.reading():
-        return str(json.loads(Path(modules).read_text(encoding="utf-8"))[0].get("path", ""))
+        return replace(source, subfolder=str(json.loads(Path(modules).read_text(encoding="utf-8"))[0].get("path", "")))

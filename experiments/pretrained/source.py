@@ -28,6 +28,11 @@ class Source:
         """Whether the place can only be a folder: it is there, or no hub id reads so."""
         return Path(self.place).is_dir() or self.place.startswith(("/", ".", "~")) or self.place.count("/") > 1
 
+    def check_place(self) -> None:
+        """Raise ExperimentError if the place can only be a folder and there is none."""
+        if self.looks_like_folder and not Path(self.place).is_dir():
+            raise ExperimentError(f"{self.said}: there is no folder {self.place}: {self.fix}")
+
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Read files of the source in the body, without transformers' bars and reports.
@@ -36,8 +41,7 @@ class Source:
             ExperimentError: instead of what the body raises. Files can be wrong in as many ways as the libraries have
                 exceptions (tokenizers raises a bare ``Exception``), and the message names the first line of any.
         """
-        if self.looks_like_folder and not Path(self.place).is_dir():
-            raise ExperimentError(f"{self.said}: there is no folder {self.place}: {self.fix}")
+        self.check_place()
         try:
             with quiet():
                 yield

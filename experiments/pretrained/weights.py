@@ -40,7 +40,7 @@ class Report:
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> "Report":
         """From what transformers returns under ``output_loading_info``."""
-        shapes = {name: (tuple(theirs), tuple(ours)) for name, theirs, ours in info["mismatched_keys"]}
+        shapes = {name: (tuple(theirs), tuple(ours)) for name, theirs, ours in sorted(info["mismatched_keys"])}
         return cls(tuple(sorted(info["missing_keys"])), tuple(sorted(info["unexpected_keys"])), shapes)
 
 
@@ -63,11 +63,12 @@ def load_weights(
             **({} if config is None else {"config": config}),
             dtype=torch.float32,
             weights_only=True,
-            ignore_mismatched_sizes=True,  # else a traceback; see check_report
+            ignore_mismatched_sizes=True,  # else a traceback; see refuse_random
             output_loading_info=True,
         )
     report = Report.of(info)
-    check_report(network, report, source, may_start_anew)
+    refuse_random(network, report, source, may_start_anew)
+    say_new(network, report, source)
     return network, report
 
 
@@ -89,7 +90,9 @@ def check_weights(
     """
     files = weight_files(source)
     if files:
-        check_report(*matched(type(network), network.config, files, source), source, may_start_anew, fewer_layers)
+        skeleton, report = matched(type(network), network.config, files, source)
+        refuse_random(skeleton, report, source, may_start_anew)
+        say_new(skeleton, report, source, fewer_layers)
 
 
 def matched(kind: Any, config: Any, files: list[Path], source: Source) -> tuple[PreTrainedModel, Report]:
@@ -161,14 +164,10 @@ def is_pooler(network: PreTrainedModel, name: str) -> bool:
     return "pooler" in name.split(".")
 
 
-def check_report(
-    network: PreTrainedModel,
-    report: Report,
-    source: Source,
-    may_start_anew: Callable[[PreTrainedModel, str], bool],
-    fewer_layers: bool = False,
+def refuse_random(
+    network: PreTrainedModel, report: Report, source: Source, may_start_anew: Callable[[PreTrainedModel, str], bool]
 ) -> None:
-    """Refuse a load that left weights of a network at random, and say what of its head is new.
+    """Refuse a load that leaves weights of a network at random.
 
     Raises:
         ExperimentError: a weight that may not start anew is missing, or has another shape in the files.
@@ -187,21 +186,25 @@ def check_report(
             f"{source.said}: {source.place} lacks {len(missing)} weights of its {kind}, such as {_some(missing)}, "
             f"which would be random. {_way_out(network, missing, report.unused, source)}"
         )
+
+
+def say_new(network: PreTrainedModel, report: Report, source: Source, fewer_layers: bool = False) -> None:
+    """Log what of a head starts anew although the files have one, and layers that are left out."""
     if report.mismatched:
         theirs, ours = next(iter(report.mismatched.values()))
         log.warning(
-            "%s has a head of %d outputs where this model has %d: the head (%s) starts anew",
+            "%s has a head of %d outputs, and this model one of %d: the head (%s) starts anew",
             source.said, theirs[0], ours[0], _some(report.mismatched),
         )  # fmt: skip
     left = [name for name in report.unused if not name.startswith(PRETRAINING_HEADS)]
     layers = _further_layers(network, left)
     if layers and not fewer_layers:
-        log.warning("%s: %s has further layers than its config.json says; they are not used", source.said, source.place)
+        log.warning("%s: %s has more layers than its config.json says; they are not used", source.said, source.place)
     others = [name for name in left if name not in layers]
     if others and report.missing:
         log.warning(
-            "%s: %s has weights that a %s has no place for (%s); in their stead %s start anew",
-            source.said, source.place, kind, _some(others), _some(report.missing),
+            "%s: a %s has no place for some weights of %s (%s); %s start anew",
+            source.said, type(network).__name__, source.place, _some(others), _some(report.missing),
         )  # fmt: skip
 
 
