@@ -22,7 +22,15 @@ from experiments.pretrained.encoder import network_source
 from experiments.pretrained.limits import check_length, check_vocabulary
 from experiments.pretrained.source import Source
 from experiments.pretrained.tokenizer import tokenizer_of
-from experiments.pretrained.weights import Report, is_head, is_pooler, matched, refuse_random, weight_files
+from experiments.pretrained.weights import (
+    MayStartAnew,
+    Report,
+    is_head,
+    is_pooler,
+    matched,
+    refuse_random,
+    weight_files,
+)
 from experiments.schema import Experiment, Model
 
 _passed: set[str] = set()  # a grid repeats its backbones: each is looked at once, and again when its files change
@@ -60,13 +68,18 @@ def _once(source: Source, settings: str, check: Callable[[], None]) -> None:
 
 def _check_backbone(source: Source, model: Model) -> None:
     dual = model.dual_encoder
-    auto, settings = AutoModel, {}
+    auto: Any = AutoModel
+    settings: dict[str, Any] = {}
     if model.kind == "cross_encoder":
         auto, settings = AutoModelForSequenceClassification, {"num_labels": model.logits}
     elif model.kind == "dual_encoder" and dual.layers is not None:
         settings = {"num_hidden_layers": dual.layers}
     network, report = _skeleton(source, auto, settings)
-    allowed = {"cross_encoder": is_head, "colbert": is_pooler, "dual_encoder": partial(may_start_anew, dual)}
+    allowed: dict[str, MayStartAnew] = {
+        "cross_encoder": is_head,
+        "colbert": is_pooler,
+        "dual_encoder": partial(may_start_anew, dual),
+    }
     if report is not None:
         refuse_random(network, report, source, allowed[model.kind])
     if model.kind == "cross_encoder":

@@ -38,7 +38,7 @@ def load_colbert(backbone: Backbone, model: Model, seed: int) -> "MultiVectorEnc
     with source.reading(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if is_late_interaction(source.place):
-            encoder = load_sentence_transformer(source, "MultiVectorEncoder", "cpu")
+            encoder: MultiVectorEncoder = load_sentence_transformer(source, "MultiVectorEncoder", "cpu")
             _check_dimension(encoder, model, backbone)
         else:
             encoder = _fresh(source, model)

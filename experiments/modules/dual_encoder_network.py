@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
 from experiments.errors import ExperimentError
 from experiments.modules.backbone import source_of
@@ -99,7 +99,7 @@ def _transformer(backbone: Backbone, model: Model) -> Any:
     return transformer
 
 
-def may_start_anew(wanted: DualEncoder, network: nn.Module, name: str) -> bool:
+def may_start_anew(wanted: DualEncoder, network: PreTrainedModel, name: str) -> bool:
     """Whether a weight of the backbone is of no account: all are drawn, or the cross-encoder's is copied over it."""
     if wanted.rest == "random" or is_pooler(network, name):
         return True

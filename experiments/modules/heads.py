@@ -21,7 +21,7 @@ def head_of(network: PreTrainedModel) -> str | None:
     ``logits_proj``), and so does what stands behind it, so every linear layer of as many outputs is watched in one
     forward pass of a short input.
     """
-    labels, outputs = network.config.num_labels, dict[str, Tensor]()
+    labels, outputs = int(network.config.num_labels or 0), dict[str, Tensor]()
 
     def watched(name: str) -> Any:
         def keep(module: nn.Module, given: Any, output: Tensor) -> None:
@@ -47,7 +47,7 @@ def check_foldable(network: PreTrainedModel, said: str) -> None:
     Raises:
         ExperimentError: the network has no linear layer that gives its logits.
     """
-    if network.config.num_labels > 1 and head_of(network) is None:
+    if int(network.config.num_labels or 0) > 1 and head_of(network) is None:
         raise ExperimentError(
             f"{said} is a {type(network).__name__}, whose two logits come from no linear layer and cannot be exported "
             f"as one score: choose a loss of one logit, such as loss=lce"
@@ -59,7 +59,7 @@ def one_logit(network: PreTrainedModel, rank_by: str) -> Iterator[None]:
     """Fold a head of two classes into the one logit that ranks, for the duration of the body: its rows' difference, or
     with ``positive_logit`` its second row.
     """
-    labels = network.config.num_labels
+    labels = int(network.config.num_labels or 0)
     if labels == 1:
         yield
         return

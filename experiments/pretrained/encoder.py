@@ -46,7 +46,7 @@ def check_network(transformer: Any, source: Source) -> None:
 
 def network_source(source: Source) -> Source:
     """Where the network's files are in a saved model: by modules.json, which older ones have next to 0_Transformer."""
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     modules = cached_file(
         source.place,

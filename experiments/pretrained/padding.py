@@ -28,9 +28,9 @@ def settle_padding(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
         ExperimentError: there is no such token.
     """
     config: Any = network.config.get_text_config()
-    rows = int(network.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    embeddings: Any = network.get_input_embeddings()
     ids = (config.pad_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.sep_token_id)
-    token_id = next((one for one in ids if isinstance(one, int) and 0 <= one < rows), None)
+    token_id = next((one for one in ids if isinstance(one, int) and 0 <= one < embeddings.num_embeddings), None)
     token = None if token_id is None else tokenizer.convert_ids_to_tokens(token_id)
     if token is None:
         raise ExperimentError(

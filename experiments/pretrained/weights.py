@@ -19,6 +19,8 @@ from experiments.pretrained.source import Source
 
 log = logging.getLogger(__name__)
 
+MayStartAnew = Callable[[PreTrainedModel, str], bool]  # of a network and the name of one of its weights
+
 # Heads that pretraining leaves in a file; nobody misses them in a ranker.
 PRETRAINING_HEADS = (
     "cls.", "lm_head.", "lm_loss.", "head.", "decoder.", "predictions.", "sop_classifier.", "vocab_",
@@ -45,7 +47,7 @@ class Report:
 
 
 def load_weights(
-    auto: Any, source: Source, *, config: Any = None, may_start_anew: Callable[[PreTrainedModel, str], bool]
+    auto: Any, source: Source, *, config: Any = None, may_start_anew: MayStartAnew
 ) -> tuple[PreTrainedModel, Report]:
     """Load a network with fp32 weights by one of transformers' Auto classes.
 
@@ -75,7 +77,7 @@ def load_weights(
 def check_weights(
     network: PreTrainedModel,
     source: Source,
-    may_start_anew: Callable[[PreTrainedModel, str], bool],
+    may_start_anew: MayStartAnew,
     *,
     fewer_layers: bool = False,
 ) -> None:
@@ -112,7 +114,7 @@ def matched(kind: Any, config: Any, files: list[Path], source: Source) -> tuple[
 
 def weight_files(source: Source) -> list[Path]:
     """The files of a source's weights, as far as they are on this machine; none for adapters."""
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     def local(name: str) -> Path | None:
         found = cached_file(
@@ -164,9 +166,7 @@ def is_pooler(network: PreTrainedModel, name: str) -> bool:
     return "pooler" in name.split(".")
 
 
-def refuse_random(
-    network: PreTrainedModel, report: Report, source: Source, may_start_anew: Callable[[PreTrainedModel, str], bool]
-) -> None:
+def refuse_random(network: PreTrainedModel, report: Report, source: Source, may_start_anew: MayStartAnew) -> None:
     """Refuse a load that leaves weights of a network at random.
 
     Raises:
