@@ -132,7 +132,7 @@ class CrossEncoderScorer(CachedScorer):
             longest = int(min(MAX_LENGTH, self.tokenizer.model_max_length, reach))
             cut = PairCut(min(MAX_QUERY_TOKENS, longest // 2), longest)
         self.max_length, self.max_query_tokens = cut.max_length, cut.max_query_tokens
-        settings = {"kind": "cross_encoder 1", "max_length": self.max_length, "max_query": self.max_query_tokens}
+        settings = {"kind": "cross_encoder 2", "max_length": self.max_length, "max_query": self.max_query_tokens}
         super().__init__(Path(source.place), settings)
         self.network.to(self.device)  # type: ignore[arg-type]
         self.layout = choose_layout(self.network, "auto", "gpu" if self.device.type == "cuda" else "cpu")
@@ -171,7 +171,7 @@ class BiEncoderScorer(CachedScorer):
     def __init__(self, source: Source, kind: str) -> None:
         import sentence_transformers
 
-        settings = {"kind": f"{kind} 1", "sentence_transformers": sentence_transformers.__version__}
+        settings = {"kind": f"{kind} 2", "sentence_transformers": sentence_transformers.__version__}
         super().__init__(Path(source.place), settings)
         self.model: Any = load_sentence_transformer(source, kind, str(self.device))
 

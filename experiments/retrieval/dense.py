@@ -89,7 +89,7 @@ class Dense:
     def passage_fingerprint(self) -> Mapping[str, Any]:
         """All that decides a passage's vector."""
         return {
-            "encoder": "dense",
+            "encoder": "dense 2",
             "checkpoint": self.checkpoint.content(),
             "passage_prompt": self.passage_prompt,
             "max_length": self.max_length,

@@ -65,7 +65,7 @@ class LateInteractionEncoder:
 
     def fingerprint(self) -> Mapping[str, Any]:
         """All that decides the vectors of queries and passages."""
-        return {"checkpoint": self.checkpoint.content(), **asdict(self.settings), **versions()}
+        return {"precision": "float32", "checkpoint": self.checkpoint.content(), **asdict(self.settings), **versions()}
 
     def passage_fingerprint(self) -> Mapping[str, Any]:
         """All that decides the vectors of passages."""

@@ -43,7 +43,7 @@ def test_weights_that_were_cut_off_are_named(tmp_path: Path):
 
 
 def test_neither_a_path_nor_a_package_is_refused():
-    with pytest.raises(ExperimentError, match="give either path"):
+    with pytest.raises(ExperimentError, match=r"give either backbone\.path"):
         Backbone(name="x")
 
 
