@@ -76,9 +76,10 @@ def export_pairs(
     )
     tokenizer.save_pretrained(folder)
     if cut is not None:
-        if 2 * cut.max_query_tokens > cut.max_length - PairTemplate.of(tokenizer).extra:
+        passage_alone = 2 * cut.max_query_tokens > cut.max_length - PairTemplate.of(tokenizer).extra
+        if passage_alone:
             _write_truncation(folder)
-        (folder / "README.md").write_text(_readme(cut), encoding="utf-8")
+        (folder / "README.md").write_text(_readme(cut, passage_alone), encoding="utf-8")
 
 
 def _write_truncation(folder: Path) -> None:
@@ -103,7 +104,8 @@ def _write_truncation(folder: Path) -> None:
     write_json(folder / "config_sentence_transformers.json", settings)
 
 
-def _readme(cut: PairCut) -> str:
+def _readme(cut: PairCut, passage_alone: bool) -> str:
+    refused = " It refuses a query that leaves no room for a passage (Truncation error)." if passage_alone else ""
     return f"""# A cross-encoder
 
 ```python
@@ -113,6 +115,6 @@ scores = CrossEncoder("path/of/this/folder").predict([("query", "passage")])
 ```
 
 Pairs have at most {cut.max_length} tokens; the passage is cut. In training, {cut.said()}. Scores of queries within the
-limit are those of the training to 1e-5. For the others use `load_scorer` of `experiments.modules.pair_scorer`
+limit are those of the training to 1e-5.{refused} For the others use `load_scorer` of `experiments.modules.pair_scorer`
 (`negatives.filter.scorer`, `audit.scorer`), which reads the limit from `{FIELD}` in config.json.
 """
