@@ -77,7 +77,7 @@ def audit(experiment: Experiment, sources: Sequence[str], parts: Any) -> FalseNe
         TwinQueries.of(collection, excluded_of(experiment, every)),  # a twin need not be in the sample
         excluded_of(experiment, train),
     )
-    scorer = load_scorer(wanted.scorer) if wanted.scorer else None
+    scorer = load_scorer(wanted.scorer, "audit.scorer") if wanted.scorer else None
 
     def filters(rule: NegativeRule, of: Sequence[Run]) -> Any:
         return make_filters(rule, of, train.relevant, collection, store, given.twins)

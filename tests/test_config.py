@@ -88,6 +88,7 @@ def test_paper_scale_is_pradeeps_setting():
         ("budget.unit=epochs", "budget.unit is 'epochs': it must be one of groups, pairs, tokens"),
         ("budget.size=0", "budget.size is 0"),
         ("batch={unit: pairs, size: 12}", "batch.size=12 pairs is no multiple of a group's 8"),
+        ("trainer.precision=bf16-true", "trainer.precision=bf16-true .* set trainer.precision=bf16-mixed"),
         ("optimizer.lr=0", "optimizer.lr is 0.0: it must be above 0"),
         ("optimizer.schedule=cosine", "optimizer.schedule is 'cosine'"),
         ("probe.layers=[]", "probe.layers is empty"),

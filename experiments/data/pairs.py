@@ -3,7 +3,7 @@
 Shapes: B pairs, T tokens of all pairs one after another, without padding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +37,9 @@ class PairTemplate:
     """The special tokens around and between the two texts, and their segment ids, as a tokenizer sets them.
 
     BERT: ``[CLS] query [SEP] passage [SEP]`` with segments 0 and 1; RoBERTa: ``<s> query </s></s> passage </s>`` with
-    segment 0 only.
+    segment 0 only; XLNet: ``query <sep> passage <sep> <cls>`` with segments 0, 1 and for ``<cls>`` 2.
+
+    ``suffix_segments``: of the tokens behind the passage; None for the passage's.
     """
 
     prefix: tuple[int, ...]
@@ -45,6 +47,7 @@ class PairTemplate:
     suffix: tuple[int, ...]
     query_segment: int
     passage_segment: int
+    suffix_segments: tuple[int, ...] | None = None
 
     @property
     def extra(self) -> int:
@@ -58,21 +61,51 @@ class PairTemplate:
         Raises:
             ExperimentError: the tokenizer does not put both texts into one sequence in that order.
         """
-        first, second = (tokenizer.encode(word, add_special_tokens=False) for word in ("what", "is"))
-        pair = tokenizer("what", "is", return_token_type_ids=True)
+        (query, first), (passage, second) = _one_token_texts(tokenizer)
+        pair = tokenizer(query, passage, return_token_type_ids=True)
         ids, segments = list(pair["input_ids"]), list(pair["token_type_ids"])
-        begin = _find(ids, first, 0)
-        after = _find(ids, second, begin + len(first)) if begin >= 0 else -1
-        if begin < 0 or after < 0 or first == second:
-            raise ExperimentError(f"the tokenizer of {tokenizer.name_or_path!r} does not join two texts into a pair")
-        middle = slice(begin + len(first), after)
-        end = after + len(second)
-        return cls(tuple(ids[:begin]), tuple(ids[middle]), tuple(ids[end:]), segments[begin], segments[after])
+        if ids.count(first) != 1 or ids.count(second) != 1 or ids.index(first) > ids.index(second):
+            raise ExperimentError(
+                f"the tokenizer of {tokenizer.name_or_path!r} does not join two texts into a pair: choose a backbone "
+                f"whose tokenizer does"
+            )
+        begin, after = ids.index(first), ids.index(second)
+        suffix_segments = tuple(segments[after + 1 :])
+        return cls(
+            tuple(ids[:begin]),
+            tuple(ids[begin + 1 : after]),
+            tuple(ids[after + 1 :]),
+            segments[begin],
+            segments[after],
+            suffix_segments if set(suffix_segments) - {segments[after]} else None,
+        )
 
 
-def _find(ids: Sequence[int], part: Sequence[int], start: int) -> int:
-    places = range(start, len(ids) - len(part) + 1)
-    return next((i for i in places if list(ids[i : i + len(part)]) == list(part)), -1)
+def _one_token_texts(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[str, int], tuple[str, int]]:
+    """Two texts that are one known token each, and those tokens: English words, or any of a vocabulary without them.
+
+    Raises:
+        ExperimentError: the vocabulary has no two such texts.
+    """
+    special = {*tokenizer.all_special_ids, tokenizer.unk_token_id}
+    found: dict[int, str] = {}
+    for text in _texts(tokenizer):
+        ids = tokenizer.encode(text, add_special_tokens=False) if text.strip() else []
+        if len(ids) == 1 and ids[0] not in special:
+            found.setdefault(ids[0], text)
+        if len(found) == 2:
+            (first, query), (second, passage) = found.items()
+            return (query, first), (passage, second)
+    raise ExperimentError(
+        f"the tokenizer of {tokenizer.name_or_path!r} has no two tokens that stand for a text of their own: is its "
+        f"vocabulary complete?"
+    )
+
+
+def _texts(tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
+    yield from ("what", "is")
+    for token, _ in sorted(tokenizer.get_vocab().items(), key=lambda entry: entry[1]):
+        yield tokenizer.convert_tokens_to_string([token]).strip()
 
 
 class PairEncoder:
@@ -107,15 +140,16 @@ class PairEncoder:
         )
         pieces: list[NDArray[np.int64]] = []
         lengths: list[int] = []
-        first_lengths: list[int] = []
+        spans: list[int] = []  # of each pair: the query and what is around it, the passage, what is behind it
         for query_row, passage_row in zip(query_rows.tolist(), passage_rows.tolist(), strict=True):
             query = self.queries[query_row][: self.max_query_tokens]
             passage = self.passages[passage_row][: self.max_length - template.extra - len(query)]
             pieces += [prefix, query, middle, passage, suffix]
-            first_lengths.append(len(prefix) + len(query) + len(middle))
-            lengths.append(first_lengths[-1] + len(passage) + len(suffix))
-        spans = np.stack([first_lengths, np.array(lengths) - first_lengths], axis=1).ravel()
-        segments = np.tile([template.query_segment, template.passage_segment], len(lengths))
+            spans += [len(prefix) + len(query) + len(middle), len(passage)]
+            lengths.append(spans[-2] + spans[-1] + len(suffix))
+            spans += [1] * len(suffix)
+        behind = template.suffix_segments or (template.passage_segment,) * len(suffix)
+        segments = np.tile([template.query_segment, template.passage_segment, *behind], len(lengths))
         ids_T = np.concatenate(pieces).astype(np.int64, copy=False)
         return TokenBatch(torch.from_numpy(ids_T), torch.from_numpy(np.repeat(segments, spans)), tuple(lengths))
 

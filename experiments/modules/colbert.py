@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from experiments.data.text_batches import EncodingBatch, Features, TextGroupBatch
-from experiments.modules.backbone import quiet
 from experiments.modules.compute import CostModel, Step
 from experiments.modules.in_batch import with_in_batch
 from experiments.modules.ranker import DevSet, Loss, Ranker
+from experiments.pretrained.source import quiet
 from experiments.schema import Optimizer
 
 if TYPE_CHECKING:

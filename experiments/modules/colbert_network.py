@@ -9,7 +9,11 @@ import torch
 from torch import nn
 
 from experiments.errors import ExperimentError
-from experiments.modules.backbone import found_or_said, locate, quiet
+from experiments.modules.backbone import source_of
+from experiments.modules.text_encoder import check_reach, settle_text_tokenizer
+from experiments.pretrained.encoder import MODEL, check_network, load_sentence_transformer
+from experiments.pretrained.limits import check_vocabulary
+from experiments.pretrained.source import Source
 from experiments.schema import Backbone, Model
 
 if TYPE_CHECKING:
@@ -27,24 +31,21 @@ def load_colbert(backbone: Backbone, model: Model, seed: int) -> "MultiVectorEnc
     already keeps its own projection and markers and is trained on.
 
     Raises:
-        ExperimentError: the backbone cannot be found, its positions do not reach ``model.max_length``, or an identity
-        cannot be ``dimension`` wide.
+        ExperimentError: the backbone cannot be found or lacks weights, its positions do not reach ``model.max_length``,
+        or an identity cannot be ``dimension`` wide.
     """
-    from sentence_transformers import MultiVectorEncoder
-
-    place = locate(backbone)
-    with found_or_said(backbone, place), quiet(), torch.random.fork_rng(devices=[]):
+    source = source_of(backbone)
+    with source.reading(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if is_late_interaction(place):
-            encoder = MultiVectorEncoder(place, revision=backbone.revision, device="cpu")
+        if is_late_interaction(source.place):
+            encoder: MultiVectorEncoder = load_sentence_transformer(source, "MultiVectorEncoder", "cpu")
             _check_dimension(encoder, model, backbone)
         else:
-            encoder = _fresh(place, backbone, model)
+            encoder = _fresh(source, model)
         transformer: Any = encoder[0]
         _set_lengths(transformer, model)
-    positions = getattr(transformer.model.config, "max_position_embeddings", None)
-    if positions and max(model.max_length, model.max_query_tokens) > positions:
-        raise ExperimentError(f"model.max_length={model.max_length}, but {backbone.name!r} has {positions} positions")
+    check_vocabulary(transformer.model, transformer.tokenizer, source.said)
+    check_reach(transformer.model, model, source.said)
     if model.dropout is not None:
         for module in encoder.modules():
             if isinstance(module, nn.Dropout):
@@ -70,20 +71,23 @@ def is_late_interaction(place: str) -> bool:
     return False
 
 
-def _fresh(place: str, backbone: Backbone, model: Model) -> "MultiVectorEncoder":
+def _fresh(source: Source, model: Model) -> "MultiVectorEncoder":
     from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.base.modules import Normalize, Transformer
     from sentence_transformers.base.modules.dense import Dense
     from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
     wanted = model.late_interaction
-    revision = {"revision": backbone.revision} if backbone.revision else {}
+    revision = {"revision": source.revision} if source.revision else {}
     transformer = Transformer(
-        place,
-        model_kwargs={"dtype": torch.float32, **revision},
+        source.place,
+        model_kwargs={**MODEL, **revision},
         processor_kwargs=dict(revision),
         config_kwargs=dict(revision),
     )
+    check_network(transformer, source)
+    check_vocabulary(transformer.model, transformer.tokenizer, source.said)
+    settle_text_tokenizer(transformer, source.said)
     hidden = int(transformer.get_embedding_dimension())
     projection = Dense(
         hidden,

@@ -4,22 +4,21 @@ Shapes: B pairs of a batch, C logits of a pair (1 or 2), P pairs of a step or a 
 positive at index 0).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.data.pair_batches import GroupBatch, ScoringBatch
 from experiments.data.pairs import TokenBatch
-from experiments.modules.backbone import quiet
 from experiments.modules.compute import CostModel, Step
 from experiments.modules.packing import packed_logits, padded_logits, supports_packing
+from experiments.modules.pair_export import PairCut, export_pairs
 from experiments.modules.ranker import DevSet, Loss, Ranker
+from experiments.pretrained.padding import settle_padding
 from experiments.schema import Optimizer
 
 if TYPE_CHECKING:
@@ -49,8 +48,12 @@ class CrossEncoder(Ranker):
     """Trains and scores with a Hugging Face sequence-classification network.
 
     ``layout``: ``packed`` or ``padded`` forward passes. ``recompute``: keep no activations but recompute them in the
-    backward pass. ``teacher``: a trained cross-encoder whose scores of the groups the loss is given too; None if the
-    loss takes none. The others: see ``Ranker``.
+    backward pass. ``cut``: how pairs are cut, for the export; None leaves it unsaid. ``teacher``: a trained
+    cross-encoder whose scores of the groups the loss is given too; None if the loss takes none. The others: see
+    ``Ranker``.
+
+    Raises:
+        ExperimentError: network and tokenizer have no padding token.
     """
 
     network: PreTrainedModel
@@ -67,21 +70,22 @@ class CrossEncoder(Ranker):
         layout: str = "padded",
         rank_by: str = "log_odds",
         recompute: bool = False,
+        cut: PairCut | None = None,
         teacher: "Teacher | None" = None,
         dev: DevSet | None = None,
     ) -> None:
         super().__init__(network, loss, optimizer, steps=steps, seed=seed, dev=dev)
         self.tokenizer, self.layout, self.rank_by, self.recompute = tokenizer, layout, rank_by, recompute
-        self.teacher = teacher
+        self.cut, self.teacher = cut, teacher
         self.cost = CostModel.of(network)
-        self.pad_token_id = int(tokenizer.pad_token_id or 0)
+        settle_padding(network, tokenizer, f"the backbone {network.name_or_path!r}")
         self.scores_P = torch.empty(0)  # of the pairs of the run being scored
 
     def forward(self, tokens: TokenBatch) -> Tensor:
         """(B, C) logits of a batch of pairs."""
         if self.layout == "packed":
             return packed_logits(self.network, tokens)
-        return padded_logits(self.network, tokens, self.pad_token_id)
+        return padded_logits(self.network, tokens)
 
     # --- training
 
@@ -160,34 +164,6 @@ class CrossEncoder(Ranker):
 
     def export(self, folder: Path) -> None:
         """Save the network in Hugging Face format with one logit, the ranking score; sentence-transformers'
-        ``CrossEncoder`` gives the same scores for the folder.
+        ``CrossEncoder`` gives the same scores for the folder. See ``export_pairs``.
         """
-        with self._one_logit():
-            config = self.network.config
-            # sentence-transformers puts a sigmoid on a single logit unless the config names another activation
-            config.sentence_transformers = {"activation_fn": "torch.nn.modules.linear.Identity", "version": "5.0.0"}
-            with quiet():
-                self.network.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-
-    @contextmanager
-    def _one_logit(self) -> Iterator[None]:
-        """Fold a head of two classes into the one logit that ranks: its rows' difference, or its second row."""
-        name, head = next((n, m) for n, m in reversed(list(self.network.named_modules())) if isinstance(m, nn.Linear))
-        if head.out_features == 1:
-            yield
-            return
-        folded = nn.Linear(head.in_features, 1)
-        with torch.no_grad():
-            first = 1.0 if self.rank_by == "log_odds" else 0.0
-            folded.weight.copy_(head.weight[1:] - first * head.weight[:1])
-            folded.bias.copy_(head.bias[1:] - first * head.bias[:1])
-        parent = self.network.get_submodule(name.rpartition(".")[0])
-        labels = self.network.config.num_labels or head.out_features
-        setattr(parent, name.rpartition(".")[2], folded)
-        self.network.config.num_labels = 1
-        try:
-            yield
-        finally:
-            setattr(parent, name.rpartition(".")[2], head)
-            self.network.config.num_labels = labels
+        export_pairs(self.network, self.tokenizer, folder, self.rank_by, self.cut)

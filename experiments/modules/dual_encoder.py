@@ -21,12 +21,12 @@ from experiments.data.text_batches import EncodingBatch, Features, TextGroupBatc
 from experiments.errors import ExperimentError
 from experiments.losses.kl_divergence import kl_divergence
 from experiments.losses.margin_mse import margin_mse
-from experiments.modules.backbone import quiet
 from experiments.modules.compute import CostModel, Step
 from experiments.modules.in_batch import with_in_batch
 from experiments.modules.packing import packed_hidden_states, supports_packed_hidden_states
 from experiments.modules.ranker import DevSet, Loss, Ranker
 from experiments.modules.teacher import Teacher
+from experiments.pretrained.source import quiet
 from experiments.schema import Optimizer
 from experiments.schema.model import DualEncoder as Settings
 

@@ -3,16 +3,22 @@ arXiv 2502.03552), as sentence-transformers' ``SentenceTransformer``.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
 from experiments.errors import ExperimentError
-from experiments.modules.backbone import found_or_said, locate, quiet
+from experiments.modules.backbone import source_of
 from experiments.modules.teacher import load_encoder
+from experiments.modules.text_encoder import check_reach, settle_text_tokenizer
+from experiments.pretrained.encoder import MODEL
+from experiments.pretrained.limits import check_vocabulary
+from experiments.pretrained.weights import check_weights, is_pooler
 from experiments.schema import Backbone, Model
+from experiments.schema.model import DualEncoder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -67,15 +73,15 @@ def _transformer(backbone: Backbone, model: Model) -> Any:
     """The backbone with as many layers as are wanted and texts cut as ``model`` says."""
     from sentence_transformers.base.modules import Transformer
 
-    place, wanted = locate(backbone), model.dual_encoder
+    source, wanted = source_of(backbone), model.dual_encoder
     revision = {"revision": backbone.revision} if backbone.revision else {}
-    with found_or_said(backbone, place), quiet():
-        config = AutoConfig.from_pretrained(place, **revision)
+    with source.reading():
+        config = AutoConfig.from_pretrained(source.place, **revision)
         depth = {"num_hidden_layers": wanted.layers} if wanted.layers is not None else {}
         _check_depth(config, backbone, model)
         transformer = Transformer(
-            place,
-            model_kwargs={"dtype": torch.float32, **revision},
+            source.place,
+            model_kwargs={**MODEL, **revision},
             processor_kwargs=dict(revision),
             config_kwargs={**revision, **depth},
         )
@@ -84,12 +90,20 @@ def _transformer(backbone: Backbone, model: Model) -> Any:
             f"backbone {backbone.name!r} is a {type(transformer.model).__name__}, which has no list of layers at "
             f"encoder.layer: {KEY} cuts and infuses BERT-like encoders only, such as BERT, ELECTRA and RoBERTa"
         )
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions and max(model.max_length, model.max_query_tokens) > positions:
-        raise ExperimentError(f"model.max_length={model.max_length}, but {backbone.name!r} has {positions} positions")
+    check_weights(transformer.model, source, partial(may_start_anew, wanted), fewer_layers=wanted.layers is not None)
+    check_vocabulary(transformer.model, transformer.tokenizer, source.said)
+    check_reach(transformer.model, model, source.said)
+    settle_text_tokenizer(transformer, source.said)
     transformer.query_length, transformer.document_length = model.max_query_tokens, model.max_length
     transformer.max_seq_length = max(model.max_length, model.max_query_tokens)  # of texts that are neither of the two
     return transformer
+
+
+def may_start_anew(wanted: DualEncoder, network: PreTrainedModel, name: str) -> bool:
+    """Whether a weight of the backbone is of no account: all are drawn, or the cross-encoder's is copied over it."""
+    if wanted.rest == "random" or is_pooler(network, name):
+        return True
+    return bool(infused_weights({name: torch.empty(0)}, wanted.infused, wanted.infuse_embeddings))
 
 
 def layers_of(network: nn.Module) -> nn.ModuleList | None:

@@ -25,6 +25,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from experiments.data.pairs import TokenBatch
 from experiments.errors import ExperimentError
+from experiments.pretrained.padding import has_segments, pads_left
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -83,12 +84,13 @@ def packed_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
     return _classify(network, _encode(last, hidden_TD, runs, first_B)).float()
 
 
-def padded_logits(network: "PreTrainedModel", tokens: TokenBatch, pad_token_id: int) -> Tensor:
+def padded_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
     """(B, C) fp32 logits of pairs, in their order, from one call of the model on pairs padded to the longest of them.
 
-    Segment ids are passed to models that distinguish segments (``type_vocab_size`` of at least 2).
+    They are padded with the config's ``pad_token_id``, by which a decoder's head finds the last token. Segment ids are
+    passed to models that distinguish segments.
     """
-    logits_BC: Tensor = network(**_padded_inputs(network, tokens, pad_token_id)).logits
+    logits_BC: Tensor = network(**_padded_inputs(network, tokens)).logits
     return logits_BC.float()
 
 
@@ -127,7 +129,7 @@ def _packed_layers(network: "PreTrainedModel", tokens: TokenBatch) -> Iterator[T
         yield hidden_TD
 
 
-def padded_hidden_states(network: "PreTrainedModel", tokens: TokenBatch, pad_token_id: int) -> Iterator[Tensor]:
+def padded_hidden_states(network: "PreTrainedModel", tokens: TokenBatch) -> Iterator[Tensor]:
     """The same as ``packed_hidden_states``, for any architecture: one call of the model without its head on padded
     texts, all layers computed and held at once.
 
@@ -139,30 +141,29 @@ def padded_hidden_states(network: "PreTrainedModel", tokens: TokenBatch, pad_tok
     """
     if getattr(network.config, "is_encoder_decoder", False):
         raise ExperimentError(f"{type(network).__name__} has a decoder beside its encoder: give an encoder alone")
-    inputs = _padded_inputs(network, tokens, pad_token_id)
+    inputs = _padded_inputs(network, tokens)
     hidden = network.base_model(**inputs, output_hidden_states=True).hidden_states
     own_BL = inputs["attention_mask"].bool()
     return (hidden_BLD[own_BL] for hidden_BLD in hidden)
 
 
-def _padded_inputs(network: "PreTrainedModel", tokens: TokenBatch, pad_token_id: int) -> dict[str, Tensor]:
+def _padded_inputs(network: "PreTrainedModel", tokens: TokenBatch) -> dict[str, Tensor]:
+    config, left = network.config.get_text_config(), pads_left(network)
     lengths_B = torch.tensor(tokens.lengths, device=tokens.input_ids_T.device)
     places_L = torch.arange(max(tokens.lengths), device=lengths_B.device)
+    filler = config.pad_token_id if config.pad_token_id is not None else 0  # of no account but to a head
     inputs = {
-        "input_ids": _pad(tokens.input_ids_T, tokens.lengths, pad_token_id),
-        "attention_mask": (places_L < lengths_B[:, None]).long(),
+        "input_ids": _pad(tokens.input_ids_T, tokens.lengths, filler, left),
+        "attention_mask": ((places_L.flip(0) if left else places_L) < lengths_B[:, None]).long(),
     }
-    if _has_segments(network):
-        inputs["token_type_ids"] = _pad(tokens.token_type_ids_T, tokens.lengths, 0)
+    if has_segments(network):
+        inputs["token_type_ids"] = _pad(tokens.token_type_ids_T, tokens.lengths, 0, left)
     return inputs
 
 
-def _pad(values_T: Tensor, lengths: Sequence[int], filler: int) -> Tensor:
-    return pad_sequence(list(torch.split(values_T, list(lengths))), batch_first=True, padding_value=filler)
-
-
-def _has_segments(network: "PreTrainedModel") -> bool:
-    return int(getattr(network.config, "type_vocab_size", 0)) >= 2
+def _pad(values_T: Tensor, lengths: Sequence[int], filler: int, left: bool) -> Tensor:
+    rows, side = list(torch.split(values_T, list(lengths))), "left" if left else "right"
+    return pad_sequence(rows, batch_first=True, padding_value=filler, padding_side=side)
 
 
 def _begin(network: "PreTrainedModel", tokens: TokenBatch) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
@@ -178,9 +179,12 @@ def _embed(network: "PreTrainedModel", tokens: TokenBatch, start_T: Tensor) -> T
     """(T, D) embeddings, given where each token's pair starts."""
     base: Any = network.base_model
     position_T = torch.arange(len(start_T), device=start_T.device) - start_T
-    if _OFFSET_POSITIONS[network.config.model_type]:
-        position_T = position_T + base.embeddings.padding_idx + 1
-    segments_1T = tokens.token_type_ids_T[None] if _has_segments(network) else None
+    if _OFFSET_POSITIONS[network.config.model_type]:  # and a padding token that a text is about has no position
+        padding = base.embeddings.padding_idx
+        real_T = (tokens.input_ids_T != padding).long()
+        before_T = real_T.cumsum(0) - real_T
+        position_T = (before_T - before_T[start_T] + 1) * real_T + padding
+    segments_1T = tokens.token_type_ids_T[None] if has_segments(network) else None
     embedded_1TE = base.embeddings(
         input_ids=tokens.input_ids_T[None], token_type_ids=segments_1T, position_ids=position_T[None]
     )

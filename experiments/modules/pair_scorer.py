@@ -16,19 +16,22 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.data.collection import Collection
 from experiments.data.pairs import PairEncoder, PairTemplate, micro_batches
 from experiments.data.tokens import tokens_of
 from experiments.errors import ExperimentError
-from experiments.modules.backbone import quiet
 from experiments.modules.cross_encoder import choose_layout, score_of
 from experiments.modules.packing import packed_logits, padded_logits
+from experiments.modules.pair_export import PairCut
+from experiments.modules.trained_pairs import load_classifier
+from experiments.pretrained.encoder import load_sentence_transformer
+from experiments.pretrained.limits import longest_input
+from experiments.pretrained.source import Source, quiet
 from experiments.progress import tracked
 from experiments.store import Store, file_digest
 
-MAX_LENGTH, MAX_QUERY_TOKENS = 512, 64  # of a cross-encoder's pairs, where its positions reach so far
+MAX_LENGTH, MAX_QUERY_TOKENS = 512, 64  # of a cross-encoder that does not say how its pairs were cut
 TOKENS_PER_BATCH = {"packed": 2_048, "padded": 1_024}  # of a forward pass on a CPU, as for re-ranking
 TOKENS_PER_BATCH_GPU = 65_536
 TEXTS_PER_CHUNK = 2_048  # passages that a bi-encoder holds the vectors of at a time
@@ -55,18 +58,20 @@ class PairScorer(Protocol):
         ...
 
 
-def load_scorer(path: str) -> PairScorer:
+def load_scorer(path: str, key: str = "negatives.filter.scorer") -> PairScorer:
     """The model in a folder, or of that name on the hub: with a ``modules.json`` a sentence-transformers bi-encoder,
-    else a cross-encoder in Hugging Face format, such as a job's ``model`` folder.
+    else a cross-encoder in Hugging Face format, such as a job's ``model`` folder. ``key``: what names it in the config,
+    for messages.
 
     Raises:
         ExperimentError: there is no such folder or model, or it is neither of these.
     """
-    folder = _folder_of(path)
-    kind = _kind_of(folder)
+    folder = _folder_of(path, key)
+    source = Source(str(folder), key, GIVE)
+    kind = _kind_of(source)
     if kind == "CrossEncoder":
-        return CrossEncoderScorer(folder)
-    return BiEncoderScorer(folder, kind)
+        return CrossEncoderScorer(source)
+    return BiEncoderScorer(source, kind)
 
 
 class CachedScorer(ABC):
@@ -112,19 +117,23 @@ class CachedScorer(ABC):
 class CrossEncoderScorer(CachedScorer):
     """A sequence classifier of one logit, the score, or of two, whose log-odds are the score.
 
-    Pairs are cut as in training: the query to ``MAX_QUERY_TOKENS``, the passage to what is left of ``MAX_LENGTH``, or
-    of the model's positions.
+    Pairs are cut as in training where the folder says how, as a job's does. Of others the query is cut to
+    ``MAX_QUERY_TOKENS``, the passage to what is left of ``MAX_LENGTH``, or of the model's positions.
 
     Raises:
         ExperimentError: the folder has no such model, it has no trained head, or more logits.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.network, self.tokenizer = _classifier_of(folder)
-        self.max_length = _max_length(self.network, self.tokenizer)
-        self.max_query_tokens = min(MAX_QUERY_TOKENS, self.max_length // 2)
-        settings = {"kind": "cross_encoder 1", "max_length": self.max_length, "max_query": self.max_query_tokens}
-        super().__init__(folder, settings)
+    def __init__(self, source: Source) -> None:
+        self.network, self.tokenizer = load_classifier(source)
+        cut = PairCut.read(self.network.config)
+        if cut is None:
+            reach = longest_input(self.network) or MAX_LENGTH
+            longest = int(min(MAX_LENGTH, self.tokenizer.model_max_length, reach))
+            cut = PairCut(min(MAX_QUERY_TOKENS, longest // 2), longest)
+        self.max_length, self.max_query_tokens = cut.max_length, cut.max_query_tokens
+        settings = {"kind": "cross_encoder 2", "max_length": self.max_length, "max_query": self.max_query_tokens}
+        super().__init__(Path(source.place), settings)
         self.network.to(self.device)  # type: ignore[arg-type]
         self.layout = choose_layout(self.network, "auto", "gpu" if self.device.type == "cuda" else "cpu")
 
@@ -146,7 +155,7 @@ class CrossEncoderScorer(CachedScorer):
                 if self.layout == "packed":
                     logits_BC = packed_logits(self.network, tokens)
                 else:
-                    logits_BC = padded_logits(self.network, tokens, int(self.tokenizer.pad_token_id or 0))
+                    logits_BC = padded_logits(self.network, tokens)
                 scores_P[part_B] = score_of(logits_BC).cpu().numpy()
                 advance(len(part_B))
         return scores_P
@@ -159,15 +168,12 @@ class BiEncoderScorer(CachedScorer):
     The vectors of all queries are held in memory, those of the passages a chunk at a time.
     """
 
-    def __init__(self, folder: Path, kind: str) -> None:
+    def __init__(self, source: Source, kind: str) -> None:
         import sentence_transformers
 
-        super().__init__(folder, {"kind": f"{kind} 1", "sentence_transformers": sentence_transformers.__version__})
-        try:
-            with quiet():
-                self.model: Any = getattr(sentence_transformers, kind)(str(folder), device=str(self.device))
-        except (OSError, ValueError, KeyError) as error:
-            raise ExperimentError(_cannot_load(folder, error)) from error
+        settings = {"kind": f"{kind} 2", "sentence_transformers": sentence_transformers.__version__}
+        super().__init__(Path(source.place), settings)
+        self.model: Any = load_sentence_transformer(source, kind, str(self.device))
 
     @torch.no_grad()
     def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
@@ -221,7 +227,7 @@ def digest_of(folder: Path) -> dict[str, str]:
     }
 
 
-def _folder_of(path: str) -> Path:
+def _folder_of(path: str, key: str) -> Path:
     if Path(path).is_dir():
         return Path(path)
     from huggingface_hub import snapshot_download
@@ -230,60 +236,22 @@ def _folder_of(path: str) -> Path:
         with quiet():
             return Path(snapshot_download(path, ignore_patterns=["onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot"]))
     except (OSError, ValueError) as error:
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ExperimentError(
-            f"negatives.filter.scorer is {path!r}: there is no such folder, and no model of this name could be had "
-            f"from the hub ({_first_line(error)}): {GIVE}"
+            f"{key} is {path!r}: there is no such folder, and no model of this name could be had from the hub "
+            f"({first_line}): {GIVE}"
         ) from error
 
 
-def _kind_of(folder: Path) -> str:
+def _kind_of(source: Source) -> str:
+    folder = Path(source.place)
     if not (folder / "modules.json").is_file():
         return "CrossEncoder"
     config = folder / "config_sentence_transformers.json"
-    try:
+    with source.reading():
         said = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-    except ValueError as error:
-        raise ExperimentError(_cannot_load(folder, error)) from error
     kind = str(said.get("model_type", "SentenceTransformer"))
     kind = {"ColBERT": "MultiVectorEncoder"}.get(kind, kind)  # PyLate's word for it
     if kind not in ("CrossEncoder", "SentenceTransformer", "MultiVectorEncoder"):
-        raise ExperimentError(f"negatives.filter.scorer: {folder} holds a {kind}, which is not served: {GIVE}")
+        raise ExperimentError(f"{source.said}: {folder} holds a {kind}, which is not served: {source.fix}")
     return kind
-
-
-def _classifier_of(folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    try:
-        with quiet():
-            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-            network, report = AutoModelForSequenceClassification.from_pretrained(
-                folder, dtype=torch.float32, output_loading_info=True
-            )
-    except (OSError, ValueError, KeyError) as error:
-        raise ExperimentError(_cannot_load(folder, error)) from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise ExperimentError(
-            f"negatives.filter.scorer: {folder} is no trained cross-encoder, it lacks weights such as {missing[0]}: "
-            f"{GIVE}"
-        )
-    if network.config.num_labels not in (1, 2):
-        raise ExperimentError(
-            f"negatives.filter.scorer: {folder} has {network.config.num_labels} logits a pair, not one or two: {GIVE}"
-        )
-    return network.eval(), tokenizer
-
-
-def _max_length(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    positions = getattr(network.config, "max_position_embeddings", None) or MAX_LENGTH
-    embeddings = getattr(network.base_model, "embeddings", None)
-    offset = getattr(embeddings, "padding_idx", None)  # RoBERTa's positions begin after it
-    reach = positions if offset is None else positions - offset - 1
-    return int(min(MAX_LENGTH, tokenizer.model_max_length, reach))
-
-
-def _cannot_load(folder: Path, error: BaseException) -> str:
-    return f"negatives.filter.scorer: no model can be loaded from {folder} ({_first_line(error)}): {GIVE}"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

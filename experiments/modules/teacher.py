@@ -3,22 +3,12 @@
 Shapes: Q queries, N passages a group, P pairs or texts of a step, T tokens of a batch, D hidden size.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
-from transformers import (
-    AutoModel,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.data.collection import Collection
 from experiments.data.distil_batches import DistilBatcher, SelfPairBatch, SelfPairBatcher
@@ -26,8 +16,6 @@ from experiments.data.pair_batches import GroupBatch, PairBatcher
 from experiments.data.pairs import PairEncoder, PairTemplate, TokenBatch
 from experiments.data.text_batches import TextBatcher
 from experiments.data.tokens import tokenizer_fingerprint, tokens_of
-from experiments.errors import ExperimentError
-from experiments.modules.backbone import quiet
 from experiments.modules.compute import CostModel
 from experiments.modules.cross_encoder import score_of
 from experiments.modules.packing import (
@@ -38,6 +26,12 @@ from experiments.modules.packing import (
     supports_packed_hidden_states,
     supports_packing,
 )
+from experiments.modules.trained_pairs import load_classifier
+from experiments.pretrained.limits import longest_input
+from experiments.pretrained.padding import settle_padding
+from experiments.pretrained.source import Source
+from experiments.pretrained.tokenizer import tokenizer_of
+from experiments.pretrained.weights import is_pooler, load_weights
 from experiments.schema import Model
 from experiments.store import Store
 
@@ -58,7 +52,7 @@ class Teacher:
         self.tokenizer = tokenizer
         self.layers = int(network.config.num_hidden_layers)
         self.cost = CostModel.of(network)
-        self.pad_token_id = int(tokenizer.pad_token_id or 0)
+        settle_padding(network, tokenizer, f"the cross-encoder {network.name_or_path!r}")
 
     @torch.no_grad()
     def scores(self, batch: GroupBatch) -> Tensor:
@@ -82,14 +76,14 @@ class Teacher:
         network = self._at(tokens)
         if tokens.input_ids_T.device.type == "cpu" and supports_packing(network):
             return packed_logits(network, tokens)
-        return padded_logits(network, tokens, self.pad_token_id)
+        return padded_logits(network, tokens)
 
     def _hidden(self, tokens: TokenBatch, layer: int) -> Tensor:
         network = self._at(tokens)
         if tokens.input_ids_T.device.type == "cpu" and supports_packed_hidden_states(network):
             states = packed_hidden_states(network, tokens)
         else:
-            states = padded_hidden_states(network, tokens, self.pad_token_id)
+            states = padded_hidden_states(network, tokens)
         return next(islice(states, layer, None))
 
     def _at(self, tokens: TokenBatch) -> PreTrainedModel:
@@ -159,11 +153,10 @@ def _pair_batcher(
 
 
 def reach_of(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The longest input of a network, special tokens included; 512 where its config does not say."""
-    positions = getattr(network.config, "max_position_embeddings", None) or LONGEST
-    offset = getattr(getattr(network.base_model, "embeddings", None), "padding_idx", None)
-    first = 0 if offset is None else offset + 1  # RoBERTa counts positions from there
-    return int(min(positions - first, tokenizer.model_max_length))
+    """The longest input of a trained cross-encoder, special tokens included: what its positions reach and its tokenizer
+    was set to; 512 where its config does not say.
+    """
+    return int(min(longest_input(network) or LONGEST, tokenizer.model_max_length))
 
 
 def _means(states_TD: Tensor, counts: tuple[int, ...]) -> Tensor:
@@ -177,15 +170,7 @@ def load_teacher(place: str, key: str = KEY) -> Teacher:
     Raises:
         ExperimentError: there is none, it has no trained head, or a head of more than two logits.
     """
-    with _found_or_said(place, key):
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place)
-        network, report = AutoModelForSequenceClassification.from_pretrained(
-            place, dtype=torch.float32, output_loading_info=True
-        )
-    _check_complete(place, key, report["missing_keys"])
-    if network.config.num_labels not in (1, 2):
-        raise ExperimentError(f"{key}: {place} has {network.config.num_labels} logits a pair, not one or two: {GIVE}")
-    return Teacher(network, tokenizer)
+    return Teacher(*load_classifier(Source(place, key, GIVE)))
 
 
 def load_encoder(place: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -194,26 +179,6 @@ def load_encoder(place: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     Raises:
         ExperimentError: there is none, or weights of it are missing.
     """
-    with _found_or_said(place, KEY):
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place)
-        network, report = AutoModel.from_pretrained(place, dtype=torch.float32, output_loading_info=True)
-    _check_complete(place, KEY, [name for name in report["missing_keys"] if not name.startswith("pooler.")])
-    encoder: PreTrainedModel = network
-    return encoder, tokenizer
-
-
-def _check_complete(place: str, key: str, missing: list[str]) -> None:
-    if missing:
-        raise ExperimentError(f"{key}: {place} is no trained cross-encoder, it lacks {min(missing)}: {GIVE}")
-
-
-@contextmanager
-def _found_or_said(place: str, key: str) -> Iterator[None]:
-    if Path(place).is_absolute() and not Path(place).is_dir():
-        raise ExperimentError(f"{key}: there is no folder {place}: {GIVE}")
-    try:
-        with quiet():
-            yield
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ExperimentError(f"{key}: no model can be loaded from {place!r} ({first_line}): {GIVE}") from error
+    source = Source(place, KEY, GIVE)
+    network, _ = load_weights(AutoModel, source, may_start_anew=is_pooler)
+    return network, tokenizer_of(source)

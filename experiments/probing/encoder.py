@@ -103,4 +103,4 @@ class LayerEncoder:
     def _states(self, batch: TokenBatch) -> Iterator[torch.Tensor]:
         if self._packed:
             return packed_hidden_states(self.network, batch)
-        return padded_hidden_states(self.network, batch, int(self.model.tokenizer.pad_token_id or 0))
+        return padded_hidden_states(self.network, batch)

@@ -13,13 +13,11 @@ from experiments.retrieval.checkpoint import Checkpoint
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# Rows of embeddings that no token has: checkpoints round the vocabulary up, the hub's by less than this share of it.
-SPARE_ROWS = 0.05
 # What of a config does not decide a hidden state at inference; the same weights have it otherwise under another head.
 _NO_MATTER = {
     "architectures", "dtype", "torch_dtype", "id2label", "label2id", "num_labels", "problem_type",
     "transformers_version", "_name_or_path", "tie_word_embeddings", "output_hidden_states", "output_attentions",
-    "return_dict", "use_cache", "sentence_transformers",
+    "return_dict", "use_cache", "sentence_transformers", "rerank_ablations",
 }  # fmt: skip
 
 
@@ -68,7 +66,9 @@ def model_in_memory(network: "PreTrainedModel", tokenizer: "PreTrainedTokenizerB
     Raises:
         ExperimentError: tokenizer and network do not belong together.
     """
-    check_vocabulary(network, tokenizer, name)
+    from experiments.pretrained.limits import SPARE_ROWS, check_vocabulary
+
+    check_vocabulary(network, tokenizer, repr(name), spare=SPARE_ROWS)
     return ProbedModel(network, tokenizer, name, weights_digest(network), tokenizer_fingerprint(tokenizer))
 
 
@@ -80,37 +80,15 @@ def load_model(place: str, revision: str | None = None, name: str | None = None)
         ExperimentError: it cannot be loaded, it lacks weights of its layers, or tokenizer and network do not belong
         together.
     """
-    import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
-    checkpoint = Checkpoint(place, revision, "probe")
-    with checkpoint.loading():
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(place, revision=revision)
-        network, report = AutoModel.from_pretrained(
-            place, revision=revision, dtype=torch.float32, output_loading_info=True
-        )
-    missing = sorted(one for one in report["missing_keys"] if not _is_pooler(one))
-    if missing:
-        raise ExperimentError(
-            f"{checkpoint.key}: {place!r} lacks weights of its layers, such as {missing[0]}, which would be random: "
-            f"give a complete checkpoint"
-        )
+    from experiments.pretrained.tokenizer import tokenizer_of
+    from experiments.pretrained.weights import is_pooler, load_weights
+
+    source = Checkpoint(place, revision, "probe").as_source()
+    tokenizer = tokenizer_of(source)
+    network, _ = load_weights(AutoModel, source, may_start_anew=is_pooler)
     return model_in_memory(network.eval(), tokenizer, name or place)
-
-
-def check_vocabulary(network: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", name: str) -> None:
-    """Refuse a tokenizer of another vocabulary than the network's embeddings.
-
-    Raises:
-        ExperimentError: a token has no embedding, or so many embeddings have no token that it must be another's.
-    """
-    embeddings: Any = network.get_input_embeddings()
-    rows, words = int(embeddings.num_embeddings), len(tokenizer)
-    if words > rows or rows - words > SPARE_ROWS * words:
-        raise ExperimentError(
-            f"{name!r}: its tokenizer has {words:,} tokens but its network has embeddings of {rows:,}: they do not "
-            f"belong together, give the tokenizer that the network was trained with"
-        )
 
 
 def weights_digest(network: "PreTrainedModel") -> str:

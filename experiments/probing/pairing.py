@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from experiments.data.pairs import PairEncoder, PairTemplate, TokenBatch
 from experiments.data.ragged import Ragged
 from experiments.errors import ExperimentError
+from experiments.pretrained.limits import check_length
+from experiments.pretrained.padding import has_segments
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -103,27 +105,12 @@ def pairing_of(kind: str, tokenizer: "PreTrainedTokenizerBase", network: "PreTra
         ExperimentError: that, a tokenizer that does not join two texts, or what ``Pairing`` refuses.
     """
     template = PairTemplate.of(tokenizer)
-    seen = template.query_segment != template.passage_segment and _segments(network) >= 2
+    seen = template.query_segment != template.passage_segment and has_segments(network)
     if kind != "single" and not template.middle and not seen:
         raise ExperimentError(
             f"probe.pairing={kind} needs pairs whose two texts can be told apart, but the tokenizer of "
             f"{tokenizer.name_or_path!r} sets no separator between them and the network ({type(network).__name__}) has "
             f"no token types: set probe.pairing=single"
         )
-    positions = _positions(network)
-    if positions is not None and max_length > positions:
-        raise ExperimentError(f"probe.max_length={max_length}, but the network has {positions} positions")
+    check_length(network, "probe.max_length", max_length, "the network")
     return Pairing(kind, template, max_length)
-
-
-def _segments(network: "PreTrainedModel") -> int:
-    return int(getattr(network.config, "type_vocab_size", 0))
-
-
-def _positions(network: "PreTrainedModel") -> int | None:
-    """How many tokens the network can read, or None if nothing limits them."""
-    positions = getattr(network.config, "max_position_embeddings", None)
-    if not positions:
-        return None
-    padding = getattr(getattr(network.base_model, "embeddings", None), "padding_idx", None)
-    return int(positions) if padding is None else int(positions) - int(padding) - 1  # RoBERTa begins after it

@@ -4,10 +4,9 @@ checked at once; its content decides what may be reused from the store.
 
 import hashlib
 import json
-import logging
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,8 @@ from experiments.store import file_digest
 
 if TYPE_CHECKING:
     import torch
+
+    from experiments.pretrained.source import Source
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
@@ -104,25 +105,15 @@ class Checkpoint:
         except ValueError as error:
             raise ExperimentError(f"{self.key}: {path} is not JSON ({error})") from error
 
-    @contextmanager
-    def loading(self) -> Iterator[None]:
+    def loading(self) -> AbstractContextManager[None]:
         """Around what reads the checkpoint: no bars and reports on the way, and what goes wrong in one line."""
-        from transformers.utils import logging as transformers_logging
+        return self.as_source().reading()
 
-        before = transformers_logging.get_verbosity()
-        transformers_logging.set_verbosity_error()
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its retries without a network fill the screen
-        transformers_logging.disable_progress_bar()
-        try:
-            yield
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ExperimentError(
-                f"{self.key}: {self.place!r} cannot be loaded ({first_line}). Without a model hub, give a local folder"
-            ) from error
-        finally:
-            transformers_logging.set_verbosity(before)
-            transformers_logging.enable_progress_bar()
+    def as_source(self) -> "Source":
+        """The same for what loads and checks weights."""
+        from experiments.pretrained.source import Source
+
+        return Source(self.place, self.key, "without a model hub, give a local folder", self.revision)
 
 
 @cache

@@ -89,7 +89,7 @@ class Dense:
     def passage_fingerprint(self) -> Mapping[str, Any]:
         """All that decides a passage's vector."""
         return {
-            "encoder": "dense",
+            "encoder": "dense 2",
             "checkpoint": self.checkpoint.content(),
             "passage_prompt": self.passage_prompt,
             "max_length": self.max_length,
@@ -150,14 +150,22 @@ class Dense:
             ExperimentError: it cannot be loaded.
         """
         place = self.checkpoint.place
-        from sentence_transformers import SentenceTransformer
+        from experiments.pretrained.encoder import load_sentence_transformer
 
         log.info("%s: loading %s", self.name, place)
-        with self.checkpoint.loading():
-            model = SentenceTransformer(place, revision=self.checkpoint.revision, device=str(device_of(self.device)))
+        source, device = self.checkpoint.as_source(), str(device_of(self.device))
+        model: SentenceTransformer = load_sentence_transformer(source, "SentenceTransformer", device)
         if self.max_length is not None:
+            self._check_length(model[0], self.max_length)
             model.max_seq_length = self.max_length
         return model.eval()
+
+    def _check_length(self, transformer: Any, max_length: int) -> None:
+        from experiments.pretrained.limits import check_length
+
+        if hasattr(transformer, "model"):
+            key = f"retrievers.{self.name}.max_length"
+            check_length(transformer.model, key, max_length, repr(self.checkpoint.place))
 
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """(B,) tokens of passages, cut to what the model reads."""

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.ragged import Ragged
-from experiments.errors import ExperimentError
 from experiments.retrieval.checkpoint import (
     Checkpoint,
     check_projection,
@@ -66,7 +65,7 @@ class LateInteractionEncoder:
 
     def fingerprint(self) -> Mapping[str, Any]:
         """All that decides the vectors of queries and passages."""
-        return {"checkpoint": self.checkpoint.content(), **asdict(self.settings), **versions()}
+        return {"precision": "float32", "checkpoint": self.checkpoint.content(), **asdict(self.settings), **versions()}
 
     def passage_fingerprint(self) -> Mapping[str, Any]:
         """All that decides the vectors of passages."""
@@ -81,25 +80,26 @@ class LateInteractionEncoder:
             ExperimentError: it cannot be loaded, has no projection, or has too few positions.
         """
         check_projection(self.checkpoint)
-        from sentence_transformers import MultiVectorEncoder
+        from experiments.pretrained.encoder import load_sentence_transformer
 
         log.info("%s: loading %s", self.name, self.checkpoint.place)
+        source, device = self.checkpoint.as_source(), str(device_of(self._device))
+        model: MultiVectorEncoder = load_sentence_transformer(source, "MultiVectorEncoder", device)
         with self.checkpoint.loading():
-            model = MultiVectorEncoder(
-                self.checkpoint.place, revision=self.checkpoint.revision, device=str(device_of(self._device))
-            )
             _set_lengths(model[0], self.settings)
         self._check_positions(model)
         _set_markers(model, self.settings)
         return model.eval()
 
     def _check_positions(self, model: "MultiVectorEncoder") -> None:
-        positions = getattr(getattr(model[0], "config", None), "max_position_embeddings", None)
+        from experiments.pretrained.limits import check_length
+
+        network = getattr(model[0], "model", None)
         for key in ("query_length", "document_length"):
             wanted = getattr(self.settings, key)
-            if positions and wanted and wanted > positions:
+            if wanted and network is not None:
                 where = self.checkpoint.key.removesuffix("checkpoint") + key
-                raise ExperimentError(f"{where} is {wanted}, but {self.checkpoint.place!r} has {positions} positions")
+                check_length(network, where, wanted, repr(self.checkpoint.place))
 
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """(B,) tokens of passages, cut to what the model reads."""

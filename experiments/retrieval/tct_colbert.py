@@ -112,20 +112,20 @@ class TctColBERT:
 
     @cached_property
     def _loaded(self) -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
-        place, revision = self.checkpoint.place, self.checkpoint.revision
-        import torch
-        from transformers import AutoModel, AutoTokenizer
+        place = self.checkpoint.place
+        from transformers import AutoModel
+
+        from experiments.pretrained.limits import check_length, check_vocabulary
+        from experiments.pretrained.tokenizer import tokenizer_of
+        from experiments.pretrained.weights import is_pooler, load_weights
 
         log.info("%s: loading %s", self.name, place)
-        with self.checkpoint.loading():
-            tokenizer = AutoTokenizer.from_pretrained(place, revision=revision)
-            network = AutoModel.from_pretrained(place, revision=revision, dtype=torch.float32)
-        positions = network.config.max_position_embeddings
-        if self.max_length > positions:
-            raise ExperimentError(
-                f"retrievers.{self.name}.max_length is {self.max_length}, but {place!r} has {positions} positions"
-            )
-        return tokenizer, network.to(device_of(self.device)).eval()
+        source = self.checkpoint.as_source()
+        tokenizer = tokenizer_of(source)
+        network, _ = load_weights(AutoModel, source, may_start_anew=is_pooler)
+        check_length(network, f"retrievers.{self.name}.max_length", self.max_length, repr(place))
+        check_vocabulary(network, tokenizer, source.said)
+        return tokenizer, network.to(device_of(self.device)).eval()  # type: ignore[arg-type]
 
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """(B,) tokens of passages with their marker, cut to ``max_length``."""

@@ -121,7 +121,12 @@ class Trainer:
     log_every: int = 10
 
     def __post_init__(self) -> None:
-        one_of("trainer.precision", self.precision, ("auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true"))
+        if self.precision in ("bf16-true", "16-true"):
+            raise ExperimentError(
+                f"trainer.precision={self.precision} would keep the weights in half precision, where most steps of "
+                f"AdamW are rounded away: set trainer.precision={self.precision.replace('true', 'mixed')}"
+            )
+        one_of("trainer.precision", self.precision, ("auto", "32-true", "bf16-mixed", "16-mixed"))
         one_of("trainer.layout", self.layout, ("auto", "packed", "padded"))
         at_least("trainer.devices", self.devices, 1)
         at_least("trainer.threads", self.threads, 1)

@@ -1,6 +1,7 @@
 """The parts of a training by the kind of its model: the network in its LightningModule, and the batches it reads."""
 
 import inspect
+import logging
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,13 +23,17 @@ from experiments.modules.colbert_network import load_colbert
 from experiments.modules.cross_encoder import CrossEncoder, choose_layout
 from experiments.modules.data_module import RankingData
 from experiments.modules.dual_encoder_network import load_dual_encoder
+from experiments.modules.pair_export import PairCut
 from experiments.modules.ranker import DevSet, Loss, Ranker
 from experiments.modules.teacher import distil_batcher, load_teacher, teacher_batcher
 from experiments.modules.text_features import features_of
 from experiments.negatives.copies import passage_hashes
+from experiments.pretrained.limits import check_vocabulary
 from experiments.schema import Experiment
 from experiments.store import Store
 from experiments.studies.preparation import Prepared, excluded_of, relevance_of
+
+log = logging.getLogger(__name__)
 
 # Tokens of one forward pass by device and layout: (training, scoring). On a CPU, as measured with both registry
 # backbones on one thread: packed passes are fastest around 2k tokens (training up to 4k, which spreads the cost of the
@@ -78,14 +83,17 @@ def _cross_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store
     layout = choose_layout(network, experiment.trainer.layout, _device(experiment))
     train_tokens, score_tokens = _tokens_per_batch(experiment, layout)
     tokenizer = load_tokenizer(experiment.backbone)
+    check_vocabulary(network, tokenizer, f"backbone {experiment.backbone.name!r}")
     encoder = _pair_encoder(experiment, prepared, tokenizer, store)
+    cut = _cut(encoder)
+    if cut.cut_queries:
+        log.warning("%s", cut.said())
     teacher = own_pairs = None
     if experiment.learns_from_teacher:
         teacher = load_teacher(experiment.loss["teacher"], "loss.teacher")
         own_pairs = teacher_batcher(teacher, tokenizer, prepared.collection, experiment.model, store, score_tokens)
     groups = _groups(experiment, prepared, PairBatcher(encoder, train_tokens, own_pairs))
     steps = steps_for(experiment, groups)
-    tokenizer.model_max_length = experiment.model.max_length  # so that the exported model cuts pairs as it was trained
     module = CrossEncoder(
         network,
         tokenizer,
@@ -96,6 +104,7 @@ def _cross_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store
         layout=layout,
         rank_by=experiment.model.rank_by,
         recompute=experiment.batch.checkpoint,
+        cut=cut,
         teacher=teacher,
         dev=_dev_set(experiment, prepared),
     )
@@ -108,7 +117,8 @@ def _pair_encoder(
 ) -> PairEncoder:
     model = experiment.model
     identity = tokenizer_fingerprint(tokenizer)
-    queries = tokens_of(prepared.collection, "queries", tokenizer, model.max_query_tokens, store, identity)
+    # one token more than is read of a query, so that those that are cut can be counted
+    queries = tokens_of(prepared.collection, "queries", tokenizer, model.max_query_tokens + 1, store, identity)
     passages = tokens_of(prepared.collection, "passages", tokenizer, model.max_length, store, identity)
     return PairEncoder(PairTemplate.of(tokenizer), queries, passages, model.max_query_tokens, model.max_length)
 
@@ -116,6 +126,13 @@ def _pair_encoder(
 def _hashes(experiment: Experiment, prepared: Prepared, store: Store) -> NDArray[np.uint64] | None:
     """By which copies of answers are known among the negatives in the batch, unless they shall stay."""
     return passage_hashes(prepared.collection, store) if experiment.negatives.filter.copies else None
+
+
+def _cut(encoder: PairEncoder) -> PairCut:
+    lengths = encoder.queries.lengths
+    return PairCut(
+        encoder.max_query_tokens, encoder.max_length, int((lengths > encoder.max_query_tokens).sum()), len(lengths)
+    )
 
 
 def _colbert(experiment: Experiment, prepared: Prepared, loss: Loss, store: Store) -> Training:

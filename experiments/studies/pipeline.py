@@ -35,7 +35,7 @@ def pipeline(
     of at most ``TIMED`` queries.
     """
     run = run_for(first, collection, queries, depth, store)
-    scorer = load_scorer(cross_encoder)
+    scorer = load_scorer(cross_encoder, "model.dual_encoder.cross_encoder")
     owners = np.repeat(run.queries, run.passages.lengths)
     scores = scorer.score(collection, owners, np.asarray(run.passages.values), store)
     reranked, ties = rerank(run, scores, f"{first.name}+cross_encoder")

@@ -32,10 +32,10 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from experiments.data.pairs import micro_batches
 from experiments.data.ragged import Ragged
 from experiments.losses.lce import lce
-from experiments.modules.backbone import quiet
 from experiments.modules.dual_encoder import DualEncoder, choose_layout
 from experiments.modules.dual_encoder_network import load_dual_encoder
 from experiments.modules.text_features import TextFeatures
+from experiments.pretrained.source import quiet
 from experiments.schema import Backbone, Model, Optimizer
 from experiments.schema.model import DualEncoder as Settings
 

@@ -182,7 +182,7 @@ def main() -> None:
         return packed_logits(network, tokens)
 
     def padded(tokens: TokenBatch) -> Tensor:
-        return padded_logits(network, tokens, tokenizer.pad_token_id)
+        return padded_logits(network, tokens)
 
     seconds, scores = alternate(
         {

@@ -1,11 +1,14 @@
 """Pairs joined from cached tokens are what the tokenizer itself makes of the two texts."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from helpers.families import write_family
 from helpers.tiny import write_tiny_bert
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, BertTokenizerFast, PreTrainedTokenizerBase
 
 from experiments.data.pairs import PairEncoder, PairTemplate, micro_batches
 from experiments.data.ragged import Ragged
@@ -29,6 +32,36 @@ def test_the_template_of_bert(tokenizer: PreTrainedTokenizerBase):
     cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
     assert (template.prefix, template.middle, template.suffix) == ((cls,), (sep,), (sep,))
     assert (template.query_segment, template.passage_segment, template.extra) == (0, 1, 3)
+
+
+def test_a_vocabulary_of_another_language_has_the_same_template(tmp_path: Path):
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "##w", "haus", "baum", "see"]))
+    assert PairTemplate.of(BertTokenizerFast(vocab=str(vocabulary))) == PairTemplate((2,), (3,), (3,), 0, 1)
+
+
+def test_a_word_in_pieces_is_not_taken_for_a_part_of_the_template(tmp_path: Path):
+    vocabulary = tmp_path / "vocab.txt"
+    pieces = ["w", "##hat", "i", "##s", "see", "baum"]
+    vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces]))
+    assert PairTemplate.of(BertTokenizerFast(vocab=str(vocabulary))) == PairTemplate((2,), (3,), (3,), 0, 1)
+
+
+def test_a_vocabulary_without_words_is_one_line(tmp_path: Path):
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "see"]))
+    with pytest.raises(ExperimentError, match="has no two tokens that stand for a text of their own"):
+        PairTemplate.of(BertTokenizerFast(vocab=str(vocabulary)))
+
+
+def test_xlnets_last_token_has_a_segment_of_its_own(tmp_path: Path):
+    tokenizer = AutoTokenizer.from_pretrained(write_family(tmp_path, "xlnet", TEXTS))
+    cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
+    assert PairTemplate.of(tokenizer) == PairTemplate((), (sep,), (sep, cls), 0, 1, (1, 2))
+    batch = encoder_of(tokenizer, max_query_tokens=8, max_length=32).join(np.array([0, 0]), np.array([1, 3]))
+    pairs = tokenizer([TEXTS[0]] * 2, [TEXTS[1], TEXTS[3]], return_token_type_ids=True)
+    assert batch.input_ids_T.tolist() == [*pairs["input_ids"][0], *pairs["input_ids"][1]]
+    assert batch.token_type_ids_T.tolist() == [*pairs["token_type_ids"][0], *pairs["token_type_ids"][1]]
 
 
 @pytest.mark.parametrize("passage", range(len(TEXTS)))

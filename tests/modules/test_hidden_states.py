@@ -82,7 +82,7 @@ def test_packed_states_are_those_of_each_text_alone(family: str, head: str):
 @pytest.mark.parametrize("family", ANY)
 def test_padded_states_are_those_of_each_text_alone(family: str, head: str):
     network, tokens = network_of(family, head), texts_of(*LENGTHS)
-    found = list(padded_hidden_states(network, tokens, PAD))
+    found = list(padded_hidden_states(network, tokens))
     expected = states_of_each_text_alone(network, tokens)
     assert len(found) == len(expected) == 4
     for own, other in zip(found, expected, strict=True):
@@ -93,7 +93,7 @@ def test_of_modernbert_the_last_layer_is_normalised_and_the_others_are_not():
     network, tokens = network_of("modernbert"), texts_of(9, 5)
     with torch.no_grad():
         network.final_norm.weight.fill_(0.0)  # only what has gone through it becomes zero
-        states = list(padded_hidden_states(network, tokens, PAD))
+        states = list(padded_hidden_states(network, tokens))
     assert [bool((layer == 0).all()) for layer in states] == [False, False, False, True]
 
 
@@ -133,4 +133,4 @@ def test_a_decoder_cannot_be_packed():
 def test_an_encoder_decoder_is_refused():
     config = T5Config(vocab_size=50, d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=0)
     with pytest.raises(ExperimentError, match="T5Model has a decoder"):
-        padded_hidden_states(T5Model(config), texts_of(5), PAD)
+        padded_hidden_states(T5Model(config), texts_of(5))

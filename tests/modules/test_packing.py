@@ -76,7 +76,7 @@ def test_packed_logits_are_the_padded_logits(family: str, labels: int):
     packed_BC = packed_logits(network, tokens)
     assert packed_BC.shape == (5, labels)
     assert packed_BC.dtype == torch.float32
-    torch.testing.assert_close(packed_BC, padded_logits(network, tokens, PAD), atol=1e-5, rtol=0)
+    torch.testing.assert_close(packed_BC, padded_logits(network, tokens), atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -84,7 +84,7 @@ def test_packed_logits_are_the_padded_logits(family: str, labels: int):
 def test_packed_gradients_are_the_padded_gradients(family: str, labels: int):
     network, tokens = network_of(family, num_labels=labels), pairs_of(9, 4, 4, 17, 3)
     packed = gradients_of(network, packed_logits(network, tokens))
-    padded = gradients_of(network, padded_logits(network, tokens, PAD))
+    padded = gradients_of(network, padded_logits(network, tokens))
     assert packed.keys() == padded.keys()
     for name, gradient in padded.items():
         torch.testing.assert_close(packed[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
@@ -102,7 +102,7 @@ def test_padded_logits_are_those_of_each_pair_alone(family: str):
         ).logits
         for ids, segments in parts
     ]
-    torch.testing.assert_close(padded_logits(network, tokens, PAD), torch.cat(alone), atol=1e-5, rtol=0)
+    torch.testing.assert_close(padded_logits(network, tokens), torch.cat(alone), atol=1e-5, rtol=0)
 
 
 def test_segments_matter_where_a_model_has_two_and_not_where_it_has_one():
@@ -111,7 +111,7 @@ def test_segments_matter_where_a_model_has_two_and_not_where_it_has_one():
     two, one = network_of("roberta"), network_of("roberta", type_vocab_size=1)
     assert not torch.allclose(packed_logits(two, tokens), packed_logits(two, flat), atol=1e-3)
     assert torch.equal(packed_logits(one, tokens), packed_logits(one, flat))
-    torch.testing.assert_close(packed_logits(one, tokens), padded_logits(one, tokens, PAD), atol=1e-5, rtol=0)
+    torch.testing.assert_close(packed_logits(one, tokens), padded_logits(one, tokens), atol=1e-5, rtol=0)
 
 
 NETWORK = network_of("bert").eval()
@@ -121,7 +121,7 @@ NETWORK = network_of("bert").eval()
 @given(st.lists(st.integers(3, 12), min_size=1, max_size=8))
 def test_any_lengths_in_any_order_give_the_padded_logits(lengths: list[int]):
     tokens = pairs_of(*lengths)
-    torch.testing.assert_close(packed_logits(NETWORK, tokens), padded_logits(NETWORK, tokens, PAD), atol=1e-5, rtol=0)
+    torch.testing.assert_close(packed_logits(NETWORK, tokens), padded_logits(NETWORK, tokens), atol=1e-5, rtol=0)
 
 
 def test_a_pair_is_not_touched_by_its_neighbours():
@@ -156,15 +156,16 @@ def test_dropout_keeps_the_mean_of_a_linear_read_out():
 def test_a_model_works_both_ways_and_saves_as_before(tmp_path: Path):
     network, tokens = network_of("bert").eval(), pairs_of(9, 4)
     before_config, before_attention = network.config.to_dict(), network.config._attn_implementation
-    before = padded_logits(network, tokens, PAD)
+    before = padded_logits(network, tokens)
     packed_logits(network, tokens)
     assert network.config.to_dict() == before_config
     assert network.config._attn_implementation == before_attention
-    assert torch.equal(padded_logits(network, tokens, PAD), before)
+    assert torch.equal(padded_logits(network, tokens), before)
     network.save_pretrained(tmp_path)
     assert "packed" not in json.dumps(json.loads((tmp_path / "config.json").read_text()))
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path)
-    assert torch.equal(packed_logits(loaded, tokens), packed_logits(network, tokens))
+    # memory-mapped weights lie elsewhere, and sums of another order differ in the last bit
+    torch.testing.assert_close(packed_logits(loaded, tokens), packed_logits(network, tokens), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -1,6 +1,7 @@
 """Scores of pairs: the same as sentence-transformers' own, computed once, and an error for what is no model."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -169,8 +170,37 @@ def test_no_folder_and_no_hub_model_is_an_error():
         load_scorer("no/such-model")
 
 
+@pytest.mark.parametrize("key", ["audit.scorer", "model.dual_encoder.cross_encoder"])
+def test_a_message_names_the_key_that_was_given(key: str, tmp_path: Path, bert: Path):
+    for path, message in (
+        ("no/such-model", " is 'no/such-model': there is no such folder"),
+        (str(tmp_path), " cannot be loaded from"),
+        (str(bert), f": {bert} is no trained cross-encoder"),
+    ):
+        with pytest.raises(ExperimentError, match=f"^{key}{message}"):
+            load_scorer(path, key)
+
+
+def test_a_job_that_says_how_it_cut_its_pairs_is_scored_so(
+    cross_encoder: Path, collection: Collection, store: Store, tmp_path: Path
+):
+    folder = shutil.copytree(cross_encoder, tmp_path / "job")
+    config = json.loads((folder / "config.json").read_text())
+    limits = {"max_query_tokens": 2, "max_length": 9}
+    (folder / "config.json").write_text(json.dumps({**config, "rerank_ablations": limits}))
+    scorer, whole = load_scorer(str(folder)), load_scorer(str(cross_encoder))
+    assert isinstance(scorer, CrossEncoderScorer)
+    assert (scorer.max_query_tokens, scorer.max_length) == (2, 9)
+    assert scorer.fingerprint() != whole.fingerprint()
+    cut, full = (one.score(collection, *PAIRS, store) for one in (scorer, whole))
+    same = np.array([len(QUERIES[q].split()) <= 2 and len(PASSAGES[p].split()) <= 5 for q, p in zip(*PAIRS)])  # noqa: B905
+    assert same.any()
+    np.testing.assert_allclose(cut[same], full[same], atol=1e-6)
+    assert (np.abs(cut - full)[~same] > 1e-6).all()
+
+
 def test_a_folder_without_a_model_is_an_error(tmp_path: Path):
-    with pytest.raises(ExperimentError, match=f"no model can be loaded from {tmp_path}"):
+    with pytest.raises(ExperimentError, match=f"scorer cannot be loaded from '{tmp_path}'"):
         load_scorer(str(tmp_path))
 
 
@@ -194,7 +224,7 @@ def test_another_kind_of_sentence_transformers_model_is_an_error(tmp_path: Path)
 def test_a_bi_encoder_whose_weights_are_missing_is_an_error(tmp_path: Path):
     module = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
     (tmp_path / "modules.json").write_text(json.dumps([module]))
-    with pytest.raises(ExperimentError, match=f"no model can be loaded from {tmp_path}"):
+    with pytest.raises(ExperimentError, match=f"scorer cannot be loaded from '{tmp_path}'"):
         load_scorer(str(tmp_path))
 
 

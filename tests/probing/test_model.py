@@ -106,7 +106,7 @@ def test_a_checkpoint_that_lacks_a_layer_is_refused(folder: Path):
     weights = load_file(folder / "model.safetensors")
     lacking = {name: tensor for name, tensor in weights.items() if "layer.1.output.dense" not in name}
     save_file(lacking, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ExperimentError, match=r"lacks weights of its layers, such as encoder\.layer\.1"):
+    with pytest.raises(ExperimentError, match=r"lacks 2 weights of its BertModel, such as encoder\.layer\.1"):
         load_model(str(folder))
 
 

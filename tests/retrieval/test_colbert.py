@@ -207,5 +207,5 @@ def test_a_hub_model_that_cannot_be_reached_is_named():
 
 
 def test_more_tokens_than_positions_are_named(checkpoint: str):
-    with pytest.raises(ExperimentError, match=r"document_length is 65.*64 positions"):
+    with pytest.raises(ExperimentError, match=r"document_length=65.*64 positions"):
         _ = ColBERT(checkpoint, document_length=65).encoder.model

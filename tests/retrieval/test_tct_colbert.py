@@ -80,7 +80,7 @@ def test_the_mean_leaves_out_the_marker_and_the_padding_and_is_zero_for_an_empty
 
 
 def test_more_tokens_than_positions_are_named(checkpoint: str):
-    with pytest.raises(ExperimentError, match=r"retrievers.tct_colbert.max_length is 512.*64 positions"):
+    with pytest.raises(ExperimentError, match=r"retrievers.tct_colbert.max_length=512.*64 positions"):
         TctColBERT(checkpoint).encode_queries(["cat"])
 
 

@@ -1,0 +1,62 @@
+"""Encoders of sentence-transformers, with the weights of their network checked. The library draws what is missing at
+random and says so in its log alone.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.pretrained.source import Source
+from experiments.pretrained.weights import check_weights, is_pooler
+
+# Mismatched weights are let through here and refused by check_network, which names them.
+MODEL = {"dtype": torch.float32, "ignore_mismatched_sizes": True}
+
+
+def load_sentence_transformer(source: Source, kind: str, device: str) -> Any:
+    """A saved ``SentenceTransformer`` or ``MultiVectorEncoder``, by the name of its class, in fp32.
+
+    Raises:
+        ExperimentError: it cannot be read, or lacks weights of its network.
+    """
+    import sentence_transformers
+
+    with source.reading():
+        model = getattr(sentence_transformers, kind)(
+            source.place, revision=source.revision, device=device, model_kwargs=dict(MODEL)
+        )
+    check_network(model[0], source)
+    return model
+
+
+def check_network(transformer: Any, source: Source) -> None:
+    """Refuse a library's ``Transformer`` whose weights are not all in the source's files.
+
+    Raises:
+        ExperimentError: a weight is missing, or has another shape.
+    """
+    network = getattr(transformer, "model", None)
+    if network is None:  # a module of another kind, which has no weights of a network
+        return
+    check_weights(network, network_source(source), is_pooler)
+
+
+def network_source(source: Source) -> Source:
+    """Where the network's files are in a saved model: by modules.json, which older ones have next to 0_Transformer."""
+    from transformers.utils.hub import cached_file
+
+    modules = cached_file(
+        source.place,
+        "modules.json",
+        revision=source.revision,
+        local_files_only=True,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    if modules is None:
+        return source
+    with source.reading():
+        return replace(source, subfolder=str(json.loads(Path(modules).read_text(encoding="utf-8"))[0].get("path", "")))
