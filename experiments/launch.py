@@ -142,7 +142,7 @@ class Checks(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the one job."""
         trained = config.hydra.job.name == "train"  # and not a first stage, a probe or an audit
-        _or_exit(lambda: check_jobs({"": config}, trained))
+        _or_exit(lambda: check_jobs({"": config}, trained, networks=trained))
         _keep_table(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -156,7 +156,7 @@ class Checks(Callback):
         names = [job_name(plain(row.config)) for row in rows]
         if gate is not None:
             rows = [row for row, name in zip(rows, names, strict=True) if gate.refusal(name) is None]
-        check_jobs({row.where: row.config for row in rows})
+        check_jobs({row.where: row.config for row in rows}, networks=True)
         if gate is None or not gate.narrows:
             write_json(Path(str(config.outputs)) / str(config.study) / GRID, names)
 
@@ -168,10 +168,11 @@ def _keep_table(config: DictConfig) -> None:
         write_atomic(path, OmegaConf.to_yaml(config.table, resolve=True))
 
 
-def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True) -> list[Experiment]:
+def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True, *, networks: bool = False) -> list[Experiment]:
     """Look at all that can be seen of jobs before they start; returns them as typed settings.
 
-    ``jobs``: what a message calls a job -> its config. ``trained``: each is known to be a training.
+    ``jobs``: what a message calls a job -> its config. ``trained``: each is known to be a training. ``networks``: look
+    into the files of pretrained models too, which imports torch and may ask a model hub.
 
     Raises:
         ExperimentError: the first that cannot work, and why.
@@ -185,8 +186,8 @@ def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True) -> list[Exp
                 check_selection(experiment)
             for make, what in (
                 (make_parts, (experiment.data, experiment.retrievers, roles_of(experiment))),
-                (_check_jobs_before, (experiment.data, jobs_before(experiment))),
-                (_locate_package, experiment.backbone),
+                (partial(_check_jobs_before, networks=networks), (experiment.data, jobs_before(experiment))),
+                (_check_networks if networks else _locate_package, _networks_of(experiment)),
                 (_check_places, (experiment.outputs, experiment.study, experiment.cache)),
             ):
                 if repr(what) not in seen:  # a grid repeats its parts: each is looked at once
@@ -211,10 +212,23 @@ def all_before(experiment: Experiment, chain: tuple[str, ...] = ()) -> Iterator[
         yield key, before, config
 
 
-def _check_jobs_before(experiment: Experiment) -> None:
+def _check_jobs_before(experiment: Experiment, networks: bool = False) -> None:
     for _, before, _ in all_before(experiment):
         make_parts(before)
-        _locate_package(before)
+        (_check_networks if networks else _locate_package)(before)
+
+
+def _networks_of(experiment: Experiment) -> tuple[Any, ...]:
+    """The settings that name pretrained models and decide whether they fit."""
+    return experiment.backbone, experiment.model, experiment.loss, experiment.negatives.filter
+
+
+def _check_networks(experiment: Experiment) -> None:
+    """Look into the backbone and the trained models that a job learns from: before BM25, which may take minutes."""
+    from experiments.modules.backbone_check import check_backbone
+
+    _locate_package(experiment)
+    check_backbone(experiment)
 
 
 def _locate_package(experiment: Experiment) -> None:
