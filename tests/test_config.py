@@ -243,6 +243,30 @@ def test_results_and_cache_that_would_lie_below_a_file_are_refused(key: str, tmp
         launch.check_jobs({"": composed(f"{key}={tmp_path / 'file' / 'below'}")})
 
 
+def test_a_backbone_that_is_not_there_is_said_before_anything_is_read(tmp_path: Path):
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "experiments.train", "backbone=local", f"backbone.path={tmp_path / 'nowhere'}",
+            f"outputs={tmp_path / 'outputs'}", f"cache={tmp_path / 'cache'}",
+        ],
+        capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: backbone 'nowhere': there is no folder {tmp_path / 'nowhere'}: ")
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize("key", ["negatives.filter.scorer", "loss.teacher", "model.dual_encoder.cross_encoder"])
+def test_a_trained_model_that_is_not_there_is_said_before_anything_is_read(key: str):
+    needs = {
+        "negatives.filter.scorer": "negatives.filter.absolute_margin=0",
+        "loss.teacher": "loss=margin_mse",
+        "model.dual_encoder.cross_encoder": "model=dual_encoder",
+    }
+    with pytest.raises(ExperimentError, match=f"{key}: there is no folder /nowhere"):
+        launch.check_jobs({"": composed(needs[key], f"{key}=/nowhere")}, networks=True)
+
+
 def test_a_retriever_whose_name_cannot_be_part_of_a_file_name_is_refused():
     part = "{_target_: experiments.retrieval.bm25.BM25}"
     with pytest.raises((ExperimentError, OmegaConfBaseException), match="so it has 1 to 64 letters"):
