@@ -107,7 +107,9 @@ class TokensPerBatch:
 
 @dataclass
 class Trainer:
-    """Where and how it runs. Of these only ``precision`` is part of a job's identity."""
+    """Where and how it runs. Of these only ``precision`` is part of a job's identity. ``checkpoint_minutes``: how much
+    work may be lost to a kill; a checkpoint is also written at each validation and when the job is told to stop.
+    """
 
     accelerator: str = "auto"
     devices: int = 1
@@ -119,6 +121,7 @@ class Trainer:
     layout: str = "auto"
     tokens_per_batch: TokensPerBatch = field(default_factory=TokensPerBatch)
     log_every: int = 10
+    checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
         if self.precision in ("bf16-true", "16-true"):
@@ -132,3 +135,4 @@ class Trainer:
         at_least("trainer.threads", self.threads, 1)
         at_least("trainer.workers", self.workers, 0)
         at_least("trainer.log_every", self.log_every, 1)
+        at_least("trainer.checkpoint_minutes", self.checkpoint_minutes, 0)

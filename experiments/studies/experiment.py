@@ -173,13 +173,13 @@ def _execute(
     if experiment.probe.layers is not None:
         check_probe(experiment, _probed(module, job))
     progress = ProgressBar(label, training.steps * data.groups.queries_per_step)
-    trainer, best = make_trainer(experiment, module, tracking, job, progress, training.steps)
+    trainer, checkpoints = make_trainer(experiment, module, tracking, job, progress, training.steps)
     with warnings.catch_warnings():
         silence_lightning()
-        trainer.fit(module, datamodule=data, ckpt_path=job.resumable, weights_only=False)
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoints.resumed_from, weights_only=True)
         metrics: dict[str, Any] = {
             "labels": labels_of(experiment, config, collection),
-            "dev": select(experiment, module, best),
+            "dev": select(experiment, module, checkpoints),
         }
         if trainer.is_global_zero:
             module.export(job.model)

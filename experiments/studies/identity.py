@@ -25,6 +25,7 @@ INCIDENTAL_OF_TRAINER = (
     "layout",
     "tokens_per_batch",
     "log_every",
+    "checkpoint_minutes",
 )
 
 

@@ -3,7 +3,7 @@ resumable.
 """
 
 import json
-import shutil
+import logging
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +17,9 @@ from filelock import FileLock, Timeout
 
 from experiments.errors import ExperimentError, why
 from experiments.store import write_atomic, write_json
+from experiments.studies.checkpoint_files import CheckpointFolder
+
+log = logging.getLogger(__name__)
 
 
 class JobFolder:
@@ -46,25 +49,47 @@ class JobFolder:
 
     @property
     def status(self) -> dict[str, Any]:
-        """The status file, or an empty dictionary if the job never began."""
-        path = self.folder / "status.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        """The status file, or an empty dictionary if the job never began or the file is damaged."""
+        return self._read("status.json") or {}
+
+    @property
+    def checkpoint_files(self) -> CheckpointFolder:
+        """The files of the job's checkpoints."""
+        return CheckpointFolder(self.checkpoints, getattr(self, "_note", {}).get("inputs", {}))
 
     def finished_with(self, inputs: Mapping[str, str]) -> dict[str, Any] | None:
         """The metrics of the job, if it is finished and was made from these inputs: name -> digest of the content of
-        the collection, of run files, of retrievers' weights.
+        the collection, of weights, of run files, of code. Says in the log why a finished job has to run again.
         """
         status = self.status
-        if status.get("state") != "finished" or status.get("inputs") != dict(inputs):
+        if status.get("state") != "finished":
             return None
-        metrics: dict[str, Any] = json.loads((self.folder / "metrics.json").read_text(encoding="utf-8"))
-        return metrics
+        if changed := changes(status.get("inputs"), inputs):
+            log.info("%s: %s changed since this job was finished: it runs again", self.folder.name, ", ".join(changed))
+            return None
+        self.checkpoint_files.clear()  # what a kill at the very end has left
+        return self._read("metrics.json")
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        """A file of the job; None if it is not there, or damaged, which is said in the log."""
+        path = self.folder / name
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("it should hold named values")
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            log.warning("%s cannot be read (%s): the job runs again", path, str(error).splitlines()[0])
+            return None
+        return found
 
     def start(self, config: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         """Note that the job begins or goes on; checkpoints of other inputs are thrown away."""
         before = self.status
-        if before and before.get("inputs") != dict(inputs):
-            shutil.rmtree(self.checkpoints, ignore_errors=True)
+        if before.get("state") == "finished":
+            self.checkpoint_files.clear()
+        CheckpointFolder(self.checkpoints, inputs).clear_unless_of_these_inputs()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         write_atomic(self.folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         attempts = int(before.get("attempts", 0)) + 1 if before.get("state") != "finished" else 1
@@ -76,7 +101,7 @@ class JobFolder:
         """Write the metrics, then the status, and drop the checkpoints: the exported model is what stays."""
         write_json(self.folder / "metrics.json", metrics)
         self._write("finished", None)
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self.checkpoint_files.clear()
 
     def fail(self, error: BaseException) -> None:
         """Note why the job stopped; its checkpoints stay, so that it can go on."""
@@ -93,12 +118,6 @@ class JobFolder:
             {"state": state, "error": error, "seconds": round(self.seconds, 2), "updated": _now(), **self._note},
         )
 
-    @property
-    def resumable(self) -> Path | None:
-        """The last checkpoint, if there is one."""
-        last = self.checkpoints / "last.ckpt"
-        return last if last.exists() else None
-
     def write_per_query(
         self, first_stage: str, query_ids: Sequence[str], columns: Mapping[str, Sequence[float]]
     ) -> None:
@@ -109,6 +128,12 @@ class JobFolder:
             for one, *values in zip(query_ids, *columns.values(), strict=True)
         ]
         write_atomic(self.folder / f"per_query.{first_stage}.tsv", "\n".join(rows) + "\n")
+
+
+def changes(before: Any, now: Mapping[str, str]) -> list[str]:
+    """The names of the inputs that differ, in order; ``before``: those that a status file has."""
+    known = before if isinstance(before, Mapping) else {}
+    return [name for name in sorted({*known, *now}) if known.get(name) != now.get(name)]
 
 
 def git_revision() -> str | None:

@@ -1,6 +1,7 @@
 """Lightning's trainer, the record of its course, and the choice of weights on dev."""
 
 import logging
+import math
 import time
 import warnings
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import EarlyStopping
 from torch import Tensor
 
 from experiments.losses import diagnostics
@@ -16,6 +17,7 @@ from experiments.modules.progress_bar import ProgressBar
 from experiments.modules.ranker import Ranker
 from experiments.schema import Experiment
 from experiments.studies.building import uses_gpu
+from experiments.studies.checkpoints import AtomicIO, KeepCheckpoints
 from experiments.studies.history import COUNTS, FILE, write_history
 from experiments.studies.job import JobFolder
 from experiments.tracking.wandb import NoTracking, WandbJob
@@ -31,22 +33,19 @@ def make_trainer(
     job: JobFolder,
     progress: ProgressBar,
     steps: int,
-) -> tuple[pl.Trainer, ModelCheckpoint]:
-    monitor = f"dev/{experiment.measures[0]}"
-    best = ModelCheckpoint(
-        dirpath=job.checkpoints,
-        filename="best",
-        monitor=monitor,
-        mode="max",
-        save_last=True,
-        auto_insert_metric_name=False,
-        enable_version_counter=False,
+) -> tuple[pl.Trainer, KeepCheckpoints]:
+    """The trainer of a job, and the keeper of its checkpoints, which knows the one to go on from."""
+    wanted, monitor, interval = (
+        experiment.trainer,
+        f"dev/{experiment.measures[0]}",
+        steps // experiment.validation.times,
     )
-    history = KeepHistory(job.folder / FILE, experiment.trainer.log_every, monitor)
-    callbacks: list[pl.Callback] = [best, progress, history]
+    files = job.checkpoint_files
+    checkpoints = KeepCheckpoints(files, monitor, interval, wanted.checkpoint_minutes, files.usable())
+    callbacks: list[pl.Callback] = [progress, KeepHistory(job.folder / FILE, wanted.log_every, monitor)]
     if experiment.validation.patience is not None:
         callbacks.append(EarlyStopping(monitor, mode="max", patience=experiment.validation.patience))
-    wanted = experiment.trainer
+    callbacks.append(checkpoints)  # the last: it keeps what the others know
     precision = (
         wanted.precision
         if wanted.precision != "auto"
@@ -64,25 +63,27 @@ def make_trainer(
             callbacks=callbacks,
             max_steps=steps,
             max_epochs=-1,
-            val_check_interval=steps // experiment.validation.times,
+            val_check_interval=interval,
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
             log_every_n_steps=wanted.log_every,
             use_distributed_sampler=False,
             enable_progress_bar=False,
             enable_model_summary=False,
+            enable_checkpointing=False,
+            plugins=[AtomicIO()],
             default_root_dir=job.folder,
         )
-    return trainer, best
+    return trainer, checkpoints
 
 
 class KeepHistory(pl.Callback):
     """Keeps the course of a training in a file (``experiments.studies.history``): a row every so many steps, and one at
     each validation.
 
-    ``path``: the file. ``every``: steps. ``monitor``: what Lightning calls the dev measure. The rows are part of the
-    checkpoint, and so neither doubled nor lost when a training is taken up again: checkpoints are made at validations,
-    just after a row, so no step waits to be counted. Of several processes the first one's groups are recorded.
+    ``path``: the file. ``every``: steps. ``monitor``: what Lightning calls the dev measure. The rows and what was summed
+    up since the last one are part of the checkpoint, and so neither doubled nor lost when a training is taken up again.
+    Of several processes the first one's groups are recorded.
     """
 
     def __init__(self, path: Path, every: int, monitor: str) -> None:
@@ -90,13 +91,16 @@ class KeepHistory(pl.Callback):
         self.rows: list[dict[str, float]] = []
         self._sums: dict[str, Tensor] = {}  # of what was observed since the last row; on the device, to not wait for it
         self._steps = 0
+        self._rate = math.nan
         self._written = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
+        sums = {name: total.cpu() for name, total in self._sums.items()}
+        return {"rows": self.rows, "sums": sums, "steps": self._steps, "rate": self._rate}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = list(state_dict["rows"])
+        self.rows, self._sums = list(state_dict["rows"]), dict(state_dict["sums"])
+        self._steps, self._rate = int(state_dict["steps"]), float(state_dict["rate"])
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._write(trainer)  # what another attempt left after its last checkpoint is done again
@@ -107,8 +111,9 @@ class KeepHistory(pl.Callback):
         assert isinstance(pl_module, Ranker)
         for name in ("loss", *diagnostics.NAMES):
             value = torch.as_tensor(pl_module.observed[name])
-            self._sums[name] = self._sums[name] + value if self._steps else value
+            self._sums[name] = self._sums[name].to(value.device) + value if self._steps else value
         self._steps += 1
+        self._rate = float(pl_module.observed["lr"])
         if trainer.global_step % self.every == 0:
             self._add_row(trainer, pl_module)
             if time.monotonic() - self._written > HISTORY_SECONDS:
@@ -137,7 +142,7 @@ class KeepHistory(pl.Callback):
                 "pairs": spent.pairs,
                 "tokens": spent.tokens,
                 "seconds": spent.seconds,
-                "lr": float(module.observed["lr"]),
+                "lr": self._rate,
                 **{name: total / self._steps for name, total in zip(self._sums, sums, strict=True)},
             }
         )
@@ -149,15 +154,19 @@ class KeepHistory(pl.Callback):
             self._written = time.monotonic()
 
 
-def select(experiment: Experiment, module: Ranker, best: ModelCheckpoint) -> dict[str, Any]:
-    """Put the chosen weights into the module; returns what dev said of them."""
-    measure = experiment.measures[0]
-    value = float(best.best_model_score) if best.best_model_score is not None else float("nan")
+def select(experiment: Experiment, module: Ranker, checkpoints: KeepCheckpoints) -> dict[str, Any]:
+    """Put the chosen weights into the module; returns what dev said of them.
+
+    Raises:
+        ExperimentError: the file of the best weights is damaged.
+    """
+    measure, found = experiment.measures[0], checkpoints.current
+    assert found is not None and found.best is not None and found.value is not None  # a training ends with a validation
     if experiment.validation.select == "last":
-        return {"selected": "last", f"best {measure}": value}
-    state = torch.load(Path(str(best.dirpath)) / "best.ckpt", map_location="cpu", weights_only=False)
+        return {"selected": "last", f"best {measure}": found.value}
+    state = torch.load(checkpoints.files.path_of(found.best), map_location="cpu", weights_only=True)
     module.load_state_dict(state["state_dict"])
-    return {"selected": "best", measure: value, "step": int(state["global_step"])}
+    return {"selected": "best", measure: found.value, "step": found.best.step}
 
 
 def silence_lightning() -> None:

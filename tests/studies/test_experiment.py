@@ -179,7 +179,7 @@ def test_a_job_killed_in_the_middle_ends_with_the_numbers_of_one_that_was_not(fi
     killed = [*longer, f"outputs={tmp_path / 'killed'}"]
     process = subprocess.Popen([sys.executable, "-m", "experiments.train", *killed], cwd=ROOT, start_new_session=True)
     deadline = time.monotonic() + 120
-    while not list((tmp_path / "killed").rglob("last.ckpt")):
+    while not list((tmp_path / "killed").rglob("record.json")):
         assert process.poll() is None, "the job ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)

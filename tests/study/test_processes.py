@@ -28,7 +28,7 @@ def started(command: str, overrides: Sequence[str]) -> "subprocess.Popen[bytes]"
 def wait_for_step(folder: Path, process: "subprocess.Popen[bytes]") -> None:
     """Until a job in the folder has written a checkpoint."""
     end = time.monotonic() + 100
-    while not list(folder.glob("*/checkpoints/last.ckpt")):
+    while not list(folder.glob("*/checkpoints/record.json")):
         assert process.poll() is None, "it ended before it was half-way"
         assert time.monotonic() < end, "no job came half-way"
         time.sleep(0.05)
