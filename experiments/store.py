@@ -14,7 +14,8 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from filelock import FileLock
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+SMALL, BLOCK, BLOCKS = 64 * 2**20, 2**20, 16  # bytes of a file that is read whole, of a sampled block, and how many
 
 
 def fingerprint(key: Any) -> str:
@@ -35,6 +37,67 @@ def file_digest(path: Path) -> str:
     """The BLAKE2b digest of a file's content (about a gigabyte a second)."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def content_digest(path: Path) -> str:
+    """The BLAKE2b digest of a file's content, of a large file as this process or an earlier one worked it out.
+
+    A file of up to 64 MiB is read whole each time. The digest of a larger one is kept in the store, with the file's
+    size, times and inode and a hash of 16 blocks of 1 MiB from its head to its tail; while all of these are as they
+    were, so is the digest. An edit is missed only if it leaves the size, both times (the kernel's own included) and
+    every sampled block as they were; ``thorough`` reads everything.
+    """
+    return _digests.of(path)
+
+
+@contextmanager
+def thorough() -> Iterator[None]:
+    """Work out every content digest anew from the whole file, as long as this lasts."""
+    before, _digests.thorough = _digests.thorough, True
+    try:
+        yield
+    finally:
+        _digests.thorough = before
+
+
+class _Digests:
+    """The content digests of large files. ``folder``: where they are kept; None keeps none."""
+
+    def __init__(self) -> None:
+        self.folder: Path | None = None
+        self.thorough = False
+
+    def of(self, path: Path) -> str:
+        state = path.stat()
+        if self.folder is None or state.st_size <= SMALL:
+            return file_digest(path)
+        place = os.path.realpath(path)
+        note = self.folder / f"{fingerprint(place)}.json"
+        times = [state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+        now = {"path": place, "bytes": state.st_size, "times": times, "sample": _sample(path, state.st_size)}
+        if not self.thorough and (known := self._noted(note)) is not None and known.items() >= now.items():
+            return str(known["blake2b"])
+        digest = file_digest(path)
+        write_json(note, {**now, "blake2b": digest})
+        return digest
+
+    @staticmethod
+    def _noted(note: Path) -> dict[str, Any] | None:
+        try:
+            found = json.loads(note.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):  # one that was cut is written anew
+            return None
+        return found if isinstance(found, dict) and "blake2b" in found else None
+
+
+def _sample(path: Path, size: int) -> str:
+    """The digest of blocks from a file's head to its tail."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        for i in range(BLOCKS):
+            file.seek(i * (size - BLOCK) // (BLOCKS - 1))
+            digest.update(file.read(BLOCK))
+    return digest.hexdigest()
 
 
 def write_atomic(path: Path, text: str, *, durable: bool = False) -> None:
@@ -68,13 +131,17 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+_digests = _Digests()
+
+
 class Store:
-    """The entries below one folder."""
+    """The entries below one folder. Opening one lets ``content_digest`` keep what it works out there."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
         self.hits: dict[str, int] = {}
         self.builds: dict[str, int] = {}
+        _digests.folder = self.root / "digests"
 
     def get(self, kind: str, key: Mapping[str, Any], build: Callable[[Path], None], *, resumable: bool = False) -> Path:
         """The folder of an entry, built by ``build(folder)`` unless it is there and whole.

@@ -1,20 +1,16 @@
 """What the saved results of a job are held against today: its collection, judgements and inputs, opened anew."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from experiments import composition, launch
-from experiments.errors import ExperimentError
 from experiments.schema import Experiment
+from experiments.store import thorough
 from experiments.studies.identity import job_name
 from experiments.studies.verify import Today
-
-TEACHERS = {  # the name of an input -> the key of the job that trains it, and that of its place
-    "loss.teacher": "loss.job",
-    "model.dual_encoder.cross_encoder": "model.dual_encoder.job",
-}
 
 
 class Opener:
@@ -55,25 +51,17 @@ def content_of(experiment: Experiment, name: str) -> str:
     Raises:
         ExperimentError: it is not there.
     """
-    from experiments.retrieval.checkpoint import Checkpoint
-    from experiments.retrieval.retriever import contents_of
+    from experiments.studies.job_inputs import digest_of
 
     made = {key: _model_of(before, config) for key, before, config in launch.all_before(experiment)}
-    if name in TEACHERS:
-        place = made.get(TEACHERS[name]) or _stated(experiment, name)
-        return Checkpoint(str(place), None, name).content()
-    parts = composition.make_parts(experiment, lambda key, job: made[key])
-    contents = contents_of(parts.retrievers)
-    if name not in contents:
-        raise ExperimentError(f"{name} is no input of this job today")
-    return contents[name]
+    if "loss.job" in made:
+        experiment = replace(experiment, loss={**experiment.loss, "teacher": str(made["loss.job"])})
+    if "model.dual_encoder.job" in made:
+        dual = replace(experiment.model.dual_encoder, cross_encoder=str(made["model.dual_encoder.job"]))
+        experiment = replace(experiment, model=replace(experiment.model, dual_encoder=dual))
+    with thorough():
+        return digest_of(name, experiment, composition.make_parts(experiment, lambda key, job: made[key]))
 
 
 def _model_of(experiment: Experiment, config: Mapping[str, Any]) -> Path:
     return Path(experiment.outputs) / experiment.study / job_name(config) / "model"
-
-
-def _stated(experiment: Experiment, name: str) -> Any:
-    if name == "loss.teacher":
-        return experiment.loss.get("teacher")
-    return experiment.model.dual_encoder.cross_encoder

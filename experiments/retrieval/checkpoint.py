@@ -2,12 +2,9 @@
 checked at once; its content decides what may be reused from the store.
 """
 
-import hashlib
 import json
-import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.errors import ExperimentError
-from experiments.store import file_digest
+from experiments.places import check_folder, is_folder, model_digest
 
 if TYPE_CHECKING:
     import torch
 
     from experiments.pretrained.source import Source
-
-HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 class Checkpoint:
@@ -41,7 +36,7 @@ class Checkpoint:
         self.key, self.revision, self._source = f"{key}.checkpoint", revision, source
         self._place = place
         if place is not None and self.is_folder:
-            self._check_folder(Path(place))
+            check_folder(place, self.key)
 
     @property
     def place(self) -> str:
@@ -57,36 +52,15 @@ class Checkpoint:
     @property
     def is_folder(self) -> bool:
         """Whether the place is a folder, there or not, rather than a hub id."""
-        if self._place is None:
-            return False
-        path = Path(self._place)
-        looks_like_one = not HUB_ID.fullmatch(self._place) or self._place in (".", "..")
-        beside_others = str(path.parent) != "." and path.parent.is_dir()
-        return looks_like_one or path.exists() or beside_others
-
-    def _check_folder(self, folder: Path) -> None:
-        if not folder.is_dir():
-            raise ExperimentError(f"{self.key}: there is no folder {folder}")
-        if not any((folder / name).is_file() for name in ("config.json", "modules.json")):
-            raise ExperimentError(
-                f"{self.key}: the folder {folder} holds no model, neither a config.json nor a modules.json"
-            )
+        return self._place is not None and is_folder(self._place)
 
     def content(self) -> str:
-        """The digest of a folder's files; id and revision of a hub model.
+        """The digest of a folder's files; id and commit of a hub model.
 
         Raises:
             ExperimentError: there is no checkpoint yet.
         """
-        if not self.is_folder:
-            return f"{self.place}@{self.revision or 'main'}"
-        self._check_folder(Path(self.place))
-        files = [
-            path
-            for path in sorted(Path(self.place).rglob("*"))
-            if path.is_file() and path.suffix != ".md" and not path.name.startswith(".")
-        ]
-        return _digest(tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files), self.place)
+        return model_digest(self.place, self.revision, self.key)
 
     def json(self, name: str) -> Any:
         """One of its JSON files, or None if it has none of that name."""
@@ -114,16 +88,6 @@ class Checkpoint:
         from experiments.pretrained.source import Source
 
         return Source(self.place, self.key, "without a model hub, give a local folder", self.revision)
-
-
-@cache
-def _digest(files: tuple[tuple[str, int, int], ...], folder: str) -> str:
-    """Times and sizes are in the arguments so that a file that was written anew is read anew."""
-    whole = hashlib.blake2b(digest_size=16)
-    for name, _, _ in files:
-        path = Path(name)
-        whole.update(f"{path.relative_to(folder)} {file_digest(path)}\n".encode())
-    return whole.hexdigest()
 
 
 def check_projection(checkpoint: Checkpoint) -> None:

@@ -5,7 +5,6 @@ documents.
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from experiments.retrieval import run_formats
 from experiments.retrieval.run import Run, run_in_order
 from experiments.retrieval.run_formats import RankedIds
 from experiments.retrieval.run_lines import FORMATS
-from experiments.store import Store, file_digest, fingerprint
+from experiments.store import Store, content_digest, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -206,14 +205,7 @@ def _content(source: str) -> dict[str, str]:
     """What identifies a source's content."""
     if source.startswith(CATALOGUE):
         return {"ir_datasets": source.removeprefix(CATALOGUE), "catalogue": version("ir-datasets")}
-    state = Path(source).stat()
-    return {"file": _digest(source, state.st_mtime_ns, state.st_size)}
-
-
-@cache
-def _digest(path: str, mtime_ns: int, size: int) -> str:
-    """Time and size make a file that was written anew another entry of the cache."""
-    return file_digest(Path(path))
+    return {"file": content_digest(Path(source))}
 
 
 def _scoreddocs(source: str, key: str) -> Any:

@@ -1,9 +1,9 @@
 """The checkpoint files of one training, and the record that says which of them to believe.
 
 ``record.json`` names the last two checkpoints and for each the best one so far on dev, with the size and digest of
-every file. It holds file names and no folder, so a job may be moved. A new checkpoint is written under a name of its own
-and the record is replaced in one step: a process that is killed in between leaves the record of before and its files.
-A file that does not match the record is named in the log, and the checkpoint before it is taken.
+every file. It holds file names and no folder, so a job may be moved. A new checkpoint is written under a name of its
+own and the record is replaced in one step: a process that is killed in between leaves the record of before and its
+files. A file that does not match the record is named in the log, and the checkpoint before it is taken.
 """
 
 import json
@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.errors import ExperimentError
-from experiments.store import file_digest, write_json
+from experiments.places import changes
+from experiments.store import file_digest, fingerprint, write_json
 
 log = logging.getLogger(__name__)
 
 RECORD = "record.json"
 VERSION = 1
-KEPT = 2  # checkpoints: the last, and the one before it in case the last is damaged
 
 
 @dataclass(frozen=True)
@@ -112,18 +112,20 @@ class CheckpointFolder:
 
     def record(self, generation: Generation, before: Generation | None) -> None:
         """Make a generation the newest one, in one step; then delete the files that the record no longer names."""
-        kept = [generation, *([before] if before is not None else [])][:KEPT]
+        kept = [generation, *([before] if before is not None else [])]
         value = {"version": VERSION, "inputs": self.inputs, "generations": [asdict(one) for one in kept]}
-        write_json(self.folder / RECORD, value, durable=True)
+        write_json(self.folder / RECORD, {**value, "digest": fingerprint(value)}, durable=True)
         named = {RECORD, *(saved.file for one in kept for saved in one.files)}
         for path in self.folder.iterdir():
             if path.name not in named and path.is_file():
                 path.unlink()
 
     def clear_unless_of_these_inputs(self) -> None:
-        """Delete the checkpoints if they were made from other inputs."""
+        """Delete the checkpoints if they were made from other inputs, and say which."""
         recorded = self._read().get("inputs")
-        if recorded is not None and recorded != self.inputs:
+        if recorded is not None and (changed := changes(recorded, self.inputs)):
+            names = ", ".join(changed)
+            log.info("%s: %s changed since the checkpoints: the training begins anew", self.folder.parent.name, names)
             self.clear()
 
     def clear(self) -> None:
@@ -135,14 +137,7 @@ class CheckpointFolder:
             self.folder.rmdir()
 
     def _generations(self) -> Sequence[Generation]:
-        record = self._read()
-        try:
-            return [_generation(one) for one in record.get("generations", ())]
-        except (KeyError, TypeError, ValueError) as error:
-            log.warning(
-                "%s is not what this version writes (%s): the training begins anew", self.folder / RECORD, error
-            )
-            return []
+        return [_generation(one) for one in self._read().get("generations", ())]
 
     def _read(self) -> Mapping[str, Any]:
         path = self.folder / RECORD
@@ -153,8 +148,12 @@ class CheckpointFolder:
         except ValueError as error:
             log.warning("%s cannot be read (%s): the training begins anew", path, str(error).splitlines()[0])
             return {}
-        if not isinstance(found, Mapping) or found.get("version") != VERSION:
-            log.warning("%s is not what this version writes: the training begins anew", path)
+        if (
+            not isinstance(found, dict)
+            or found.get("version") != VERSION
+            or found.pop("digest", None) != fingerprint(found)
+        ):
+            log.warning("%s is damaged or of another version: the training begins anew", path)
             return {}
         return found
 

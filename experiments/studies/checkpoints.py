@@ -19,8 +19,8 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from experiments.modules.ranker import Ranker
-from experiments.studies.checkpoint_files import CheckpointFolder, Generation, Saved
 from experiments.store import sync_folder
+from experiments.studies.checkpoint_files import CheckpointFolder, Generation, Saved
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class KeepCheckpoints(pl.Callback):
     ) -> None:
         step = trainer.global_step
         pending = step % self.interval == 0 and self._validated != step
-        checkpoint["loops"] = {"fit_loop": place(trainer, step, pending)}
+        checkpoint["loops"] = {"fit_loop": place(trainer, step, self.interval, pending)}
         checkpoint["stopped"] = trainer.should_stop  # by EarlyStopping, which does not look again after a resume
 
     def on_load_checkpoint(
@@ -147,16 +147,17 @@ def _ranker(module: pl.LightningModule) -> Ranker:
     return module
 
 
-def place(trainer: pl.Trainer, step: int, pending: bool) -> dict[str, Any]:
+def place(trainer: pl.Trainer, step: int, interval: int, pending: bool) -> dict[str, Any]:
     """The state of Lightning's fit loop after ``step`` steps of the one endless epoch that all trainings have.
 
-    ``pending``: a validation is due at this step and has not ended: it is the first thing to be done.
+    ``interval``: steps between validations. ``pending``: a validation is due at this step and has not ended: it is the
+    first thing to be done.
     """
     steps = {"ready": step, "completed": step}
     batches = {**steps, "started": step, "processed": step}
     # With its last step done Lightning would take the training to have ended: see `finish_place`
     taken = {"ready": step, "completed": step - 1 if pending and step == trainer.max_steps else step}
-    at_validation = step % int(trainer.val_check_batch) == 0
+    at_validation = step % interval == 0
     nothing = {"ready": 0, "completed": 0, "started": 0, "processed": 0}
     begun = {"ready": 1, "completed": 0, "started": 1, "processed": 0}
     loop = "epoch_loop."

@@ -20,20 +20,18 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 
 from experiments.data.collection import Collection, open_collection
-from experiments.errors import ExperimentError
 from experiments.modules.cross_encoder import CrossEncoder
 from experiments.modules.progress_bar import ProgressBar
 from experiments.modules.ranker import Ranker
 from experiments.negatives.audit import write_audit
 from experiments.probing.model import ProbedModel, model_in_memory
-from experiments.retrieval.checkpoint import Checkpoint
-from experiments.retrieval.retriever import contents_of
 from experiments.schema import Experiment
 from experiments.store import Store, fingerprint, write_json
 from experiments.studies.building import build
 from experiments.studies.from_wandb import PROBE, flat
-from experiments.studies.identity import job_name
+from experiments.studies.identity import job_name, located
 from experiments.studies.job import JobFolder
+from experiments.studies.job_inputs import inputs_of
 from experiments.studies.preparation import Parts, prepare, relevance_of
 from experiments.studies.probing_stage import check_probe, probe_stage
 from experiments.studies.testing import Testing
@@ -52,7 +50,7 @@ def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, lab
     Raises:
         ExperimentError: something in the config or the data cannot be used; nothing is trained then.
     """
-    study = Path(experiment.outputs) / experiment.study
+    study, config = Path(experiment.outputs) / experiment.study, located(config)
     job = JobFolder(study / job_name(config))
     store = Store(experiment.cache)
     label = label or job.folder.name.rpartition("-")[0]
@@ -71,7 +69,7 @@ def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, lab
         )
     with job.locked():
         collection = open_collection(parts.source, store, experiment.data.ignore_identical_ids)
-        inputs = {"collection": collection.fingerprint, **contents_of(parts.retrievers), **_teacher(experiment)}
+        inputs = inputs_of(experiment, parts, collection.fingerprint)
         done = job.finished_with(inputs)
         if done is not None:
             log.info("%s is finished already: %s", label, job.folder)
@@ -85,19 +83,6 @@ def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, lab
             raise
         job.finish(metrics)
     return metrics
-
-
-def _teacher(experiment: Experiment) -> dict[str, str]:
-    """The digest of the cross-encoder that a dual encoder is made from, or that the loss learns from."""
-    key, place = "loss.teacher", experiment.loss["teacher"] if experiment.learns_from_teacher else None
-    if experiment.model.kind == "dual_encoder":
-        key, place = "model.dual_encoder.cross_encoder", experiment.model.dual_encoder.cross_encoder
-    if place is None:
-        return {}
-    try:
-        return {key: Checkpoint(place, None, key).content()}
-    except ExperimentError as error:  # which calls the key a checkpoint, as retrievers do
-        raise ExperimentError(f"{key}: {str(error).partition(': ')[2]}") from error
 
 
 def _probed(module: Ranker, job: JobFolder) -> ProbedModel:

@@ -2,17 +2,20 @@
 one.
 """
 
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from experiments.evaluation.measure_names import min_grade_in, resolve
-from experiments.negatives.rule import sources_of
+from experiments.negatives.rule import RUN_SCORES, sources_of
+from experiments.places import resolved
 from experiments.store import fingerprint
 
-VERSION = 2  # raised when the meaning of a config changes, so that old jobs are not taken for new ones
+VERSION = 3  # raised when the meaning of a config changes, so that old jobs are not taken for new ones
 
 # Where and how a job runs, not what it is. Precision changes results, so it stays.
 INCIDENTAL = ("study", "outputs", "cache", "logger")
+PLACES = ("path", "checkpoint", "scorer", "teacher", "cross_encoder")  # keys of local paths or hub ids
 ONLY_OF = {"late_interaction": "colbert", "dual_encoder": "dual_encoder"}  # settings of one kind of model
 INCIDENTAL_OF_RETRIEVER = ("device", "tokens_per_batch")
 INCIDENTAL_OF_TRAINER = (
@@ -31,8 +34,9 @@ INCIDENTAL_OF_TRAINER = (
 
 def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a resolved config that decides the outcome: the retrievers that no role names are left out, as are
-    device and logging.
+    device and logging. Local paths are as they are from everywhere; what is at them is in the job's inputs.
     """
+    config = located(config)
     elsewhere = (*INCIDENTAL, "scale", "audit", "retrieve", "checkpoint", "trainer", "retrievers", "hydra")
     kept = {key: value for key, value in config.items() if key not in elsewhere}
     kept["trainer"] = {key: value for key, value in config["trainer"].items() if key not in INCIDENTAL_OF_TRAINER}
@@ -53,6 +57,29 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
         if name in named
     }
     return kept
+
+
+def located(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved config whose local paths are absolute, so that a job is the same from another folder and however its
+    paths are spelled. Hub ids stay, as does a path to nothing that might be one.
+    """
+    return {key: _located(key, value) for key, value in config.items()}
+
+
+def _located(key: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return located(value)
+    if isinstance(value, list):
+        return [_located(key, one) for one in value]
+    if isinstance(value, str) and key in PLACES and value != RUN_SCORES:
+        return resolved(value)
+    if isinstance(value, str) and key == "job":  # the overrides of another job, with places of its own
+        try:
+            overrides = [one.partition("=") for one in shlex.split(value)]
+        except ValueError:  # a quote that is not closed: refused when the job is composed
+            return value
+        return shlex.join(f"{name}{sign}{_located(name.rpartition('.')[2], given)}" for name, sign, given in overrides)
+    return value
 
 
 def with_their_candidates(names: Iterable[str], retrievers: Mapping[str, Mapping[str, Any]]) -> set[str]:
@@ -82,4 +109,5 @@ def job_name(config: Mapping[str, Any]) -> str:
 
 def folder_name(what: str, config: Mapping[str, Any]) -> str:
     """The name of the folder that an audit or a probe of a config writes into, such as ``audit-1a2b3c4d``."""
+    config = located(config)
     return f"{what}-{fingerprint({key: value for key, value in config.items() if key not in INCIDENTAL})[:8]}"

@@ -16,6 +16,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from experiments.errors import ExperimentError, why
+from experiments.places import changes
 from experiments.store import write_atomic, write_json
 from experiments.studies.checkpoint_files import CheckpointFolder
 
@@ -128,12 +129,6 @@ class JobFolder:
             for one, *values in zip(query_ids, *columns.values(), strict=True)
         ]
         write_atomic(self.folder / f"per_query.{first_stage}.tsv", "\n".join(rows) + "\n")
-
-
-def changes(before: Any, now: Mapping[str, str]) -> list[str]:
-    """The names of the inputs that differ, in order; ``before``: those that a status file has."""
-    known = before if isinstance(before, Mapping) else {}
-    return [name for name in sorted({*known, *now}) if known.get(name) != now.get(name)]
 
 
 def git_revision() -> str | None:

@@ -81,9 +81,9 @@ class KeepHistory(pl.Callback):
     """Keeps the course of a training in a file (``experiments.studies.history``): a row every so many steps, and one at
     each validation.
 
-    ``path``: the file. ``every``: steps. ``monitor``: what Lightning calls the dev measure. The rows and what was summed
-    up since the last one are part of the checkpoint, and so neither doubled nor lost when a training is taken up again.
-    Of several processes the first one's groups are recorded.
+    ``path``: the file. ``every``: steps. ``monitor``: what Lightning calls the dev measure. The rows, and what was
+    summed up since the last one, are part of the checkpoint, and so neither doubled nor lost when a training is taken
+    up again. Of several processes the first one's groups are recorded.
     """
 
     def __init__(self, path: Path, every: int, monitor: str) -> None:
@@ -161,7 +161,8 @@ def select(experiment: Experiment, module: Ranker, checkpoints: KeepCheckpoints)
         ExperimentError: the file of the best weights is damaged.
     """
     measure, found = experiment.measures[0], checkpoints.current
-    assert found is not None and found.best is not None and found.value is not None  # a training ends with a validation
+    assert found is not None  # a training ends with a validation
+    assert found.best is not None
     if experiment.validation.select == "last":
         return {"selected": "last", f"best {measure}": found.value}
     state = torch.load(checkpoints.files.path_of(found.best), map_location="cpu", weights_only=True)

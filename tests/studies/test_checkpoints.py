@@ -72,9 +72,10 @@ def stop_at(*steps: int, error: type[BaseException] = RuntimeError) -> Callable[
 
 def killed(monkeypatch: pytest.MonkeyPatch, overrides: list[str]) -> None:
     """Run a job that is killed: what it would write on its way out is not written."""
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(KeepCheckpoints, "on_exception", lambda *_: None)
-        run(overrides)
+        with pytest.raises(Killed):
+            run(overrides)
 
 
 def assert_same(found: Job, whole: Job) -> None:
@@ -266,9 +267,10 @@ def test_a_kill_between_two_file_operations_loses_no_more_than_one_interval(
     assert operations.count >= 3 * 7, "three checkpoints, each with two files written, renamed and seen onto the disk"
     for number in range(0, operations.count, stride):
         outputs = [*overrides, f"outputs={tmp_path / str(number)}"]
-        with monkeypatch.context() as patch, pytest.raises(Killed):
+        with monkeypatch.context() as patch:
             Operations().watch(patch, die_at=number)
-            run(outputs)
+            with pytest.raises(Killed):
+                run(outputs)
         steps.begun = []
         found = run(outputs)
         assert_same(found, whole)

@@ -54,7 +54,7 @@ def test_the_teacher_is_trained_first_on_the_same_data_and_backbone(student: Job
 
 def test_the_teachers_content_is_an_input_of_the_job(student: Job):
     inputs = json.loads((student[1] / "status.json").read_text())["inputs"]
-    assert inputs.keys() == {"collection", "loss.teacher"}
+    assert inputs.keys() == {"collection", "backbone", "loss", "code", "loss.teacher"}
 
 
 def test_the_operations_of_the_teacher_are_counted_and_its_tokens_are_not(student: Job):

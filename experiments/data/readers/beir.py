@@ -46,11 +46,10 @@ class BeirFolder:
         self._qrels = _find_qrels(folder, named_splits(splits))
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Sizes and times of the files, and the setting for titles."""
+        """The content of the files, and the settings."""
         files = {"corpus": self._corpus, "queries": self._queries, **{f"qrels {s}": p for s, p in self._qrels.items()}}
-        paths = {role: str(path.resolve()) for role, path in files.items()}
         settings = {"title": self.title, **({"missing": self.missing} if self.missing != "error" else {})}
-        return {"reader": "beir 2", **settings, "paths": paths, "files": lines.file_states(files)}
+        return {"reader": "beir 2", **settings, "files": lines.file_contents(files)}
 
     def passages(self) -> Iterator[tuple[str, str]]:
         """(id, title and text) of every passage."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from experiments.data.ids import fields
 from experiments.errors import ExperimentError
+from experiments.store import content_digest
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +152,6 @@ def _no_judgement(line: str, grade: str) -> str:
     )
 
 
-def file_states(paths: Mapping[str, Path]) -> dict[str, list[int]]:
-    """Size and time of change (nanoseconds) of some files: cheap, and other as soon as a file is written anew."""
-    return {role: [(state := path.stat()).st_size, state.st_mtime_ns] for role, path in paths.items()}
+def file_contents(paths: Mapping[str, Path]) -> dict[str, str]:
+    """The digest of the content of each file: the same wherever it is, another as soon as it is edited."""
+    return {role: content_digest(path) for role, path in paths.items()}

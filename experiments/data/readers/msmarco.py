@@ -47,13 +47,12 @@ class MsMarcoFolder:
             self._qrels[split] = lines.find(folder, f"qrels.{middle}.tsv", f"qrels.{middle}.txt", key=key)
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Sizes and times of the files."""
+        """The content of the files."""
         files = {"collection": self._collection}
         files |= {f"queries {split}": path for split, path in self._queries.items()}
         files |= {f"qrels {split}": path for split, path in self._qrels.items()}
-        paths = {role: str(path.resolve()) for role, path in files.items()}
         settings = {"missing": self.missing} if self.missing != "error" else {}
-        return {"reader": "msmarco 2", **settings, "paths": paths, "files": lines.file_states(files)}
+        return {"reader": "msmarco 2", **settings, "files": lines.file_contents(files)}
 
     def passages(self) -> Iterator[tuple[str, str]]:
         """(id, text) of every passage."""
