@@ -9,13 +9,14 @@ from typing import Any
 from experiments import composition, launch
 from experiments.errors import ExperimentError
 from experiments.grid import Grid, compose_grid
+from experiments.places import changes
 from experiments.schema import Experiment
 from experiments.studies import estimate
 from experiments.studies.gate import GATE, Gate
 from experiments.studies.identity import job_name
 from experiments.studies.plan import Plan, PlannedJob, places_of
 from experiments.studies.records import CONFIG
-from experiments.studies.state import State, job_folders, state_of
+from experiments.studies.state import CHANGED, DONE, State, job_folders, noted_inputs, state_of
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,26 @@ def plan_of(grid: Grid) -> Plan:
         cost = estimate.cost_of(one.experiment, queries[estimate.data_key(one.config["data"])])
         rate = rates.get(setting)
         seconds, flops = (rate.seconds(cost), rate.flops * rate.pairs(cost)) if rate is not None else (None, None)
-        jobs.append(PlannedJob(one.number, one.folder, one.what, state_of(one.folder), cost, seconds, flops))
+        jobs.append(PlannedJob(one.number, one.folder, one.what, _state_today(one), cost, seconds, flops))
     launcher = grid.config.hydra.launcher
     places = places_of(str(launcher._target_), launcher.get("n_jobs"))
     return Plan(tuple(jobs), places, sum(rate.jobs for rate in rates.values()))
+
+
+def _state_today(job: "_Entry") -> State:
+    """Where a job stands; ``changed`` if it is done, but backbone, loss or another of the inputs that are quick to look
+    at is another one by now. The collection and what other jobs train are looked at when it runs.
+    """
+    state = state_of(job.folder)
+    if state.word != DONE:
+        return state
+    from experiments.studies.job_inputs import CODE, digest_of, names_of
+
+    noted, parts = noted_inputs(job.folder), composition.make_parts(job.experiment)
+    later = {CODE} if composition.jobs_before(job.experiment) else set()  # a retriever that has no weights yet
+    names = [one for one in names_of(job.experiment, parts) if one not in later and not one.startswith("retrievers.")]
+    changed = changes(noted, {**noted, **{name: digest_of(name, job.experiment, parts) for name in names}})
+    return State(CHANGED, f"{', '.join(changed)} changed since it was finished") if changed else state
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from experiments.studies.beside import CLAIMS_EXPLAINED, beside_sheet, claims_sh
 from experiments.studies.findings import Findings
 from experiments.studies.layers import layer_sheets
 from experiments.studies.matrix import matrix_sheets
-from experiments.studies.records import UNREADABLE
+from experiments.studies.records import UNREADABLE, mixed_code
 from experiments.studies.sheet import Sheet, latex_sheet, markdown_sheet, print_sheets
 from experiments.studies.table import MARK, block_sheet, left_out, legend
 from experiments.studies.words import plural
@@ -31,6 +31,8 @@ def print_findings(findings: Findings, console: Console) -> None:
     for term, meaning in legend(findings):
         listing.add_row(Text(term, style="dim"), Text(meaning, style="dim"))
     console.print(listing)
+    if mixed := mixed_code(findings.jobs):
+        console.print(Text(f"\n{mixed}"))
     if missing := left_out(findings.jobs):
         console.print(Text(f"\nNot in the table, {len(missing)} of {plural(len(findings.jobs), 'job', 'jobs')}:"))
         listing = Table.grid(padding=(0, 2, 0, 0))
@@ -55,6 +57,8 @@ def markdown(findings: Findings) -> str:
     """The tables as GitHub-flavoured Markdown, with the same captions."""
     parts = [f"# {findings.title}", *map(markdown_sheet, sheets_of(findings, full=True))]
     parts.append("\n".join(f"- **{term.replace(MARK, f'`{MARK}`')}** {meaning}" for term, meaning in legend(findings)))
+    if mixed := mixed_code(findings.jobs):
+        parts.append(mixed)
     if missing := left_out(findings.jobs):
         parts.append(f"Not in the table, {len(missing)} of {plural(len(findings.jobs), 'job', 'jobs')}:")
         parts.append("\n".join(f"- `{name}` {state}: {why}" for name, state, why in missing))

@@ -2,6 +2,7 @@
 resumable.
 """
 
+import importlib.metadata
 import json
 import logging
 import subprocess
@@ -95,7 +96,13 @@ class JobFolder:
         write_atomic(self.folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
         attempts = int(before.get("attempts", 0)) + 1 if before.get("state") != "finished" else 1
         self._seconds_before = float(before.get("seconds", 0.0)) if attempts > 1 else 0.0
-        self._note = {"attempts": attempts, "inputs": dict(inputs), "started": _now(), "git": git_revision()}
+        self._note = {
+            "attempts": attempts,
+            "inputs": dict(inputs),
+            "started": _now(),
+            "git": git_revision(),
+            "version": _version(),
+        }
         self._write("running", None)
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
@@ -143,6 +150,14 @@ def git_revision() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return said.stdout.strip() or None
+
+
+def _version() -> str | None:
+    """The version of this package; None where it is not installed."""
+    try:
+        return importlib.metadata.version("rerank-ablations")
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _now() -> str:

@@ -14,8 +14,9 @@ Shapes: Q queries.
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,8 @@ class Job:
     ``experiments.studies.folds``); ``error`` the first line of why. ``config`` is nested as in the file.
     ``labels``, ``test``, ``compute`` and ``per_query`` are empty unless the job has finished; ``test`` and
     ``per_query`` are keyed by first stage. ``folds``: of a job that was pooled from the folds of a cross-validation,
-    those jobs; its own folder does not exist.
+    those jobs; its own folder does not exist. ``code``: the revision that it ran from, or the package's version; None
+    where neither was noted.
     """
 
     folder: Path
@@ -90,6 +92,7 @@ class Job:
     per_query: Mapping[str, PerQuery] = field(default_factory=dict)
     probe: Mapping[str, Any] | None = None
     folds: tuple["Job", ...] = ()
+    code: str | None = None
 
     @property
     def parts(self) -> tuple["Job", ...]:
@@ -135,11 +138,25 @@ def read_job(folder: Path) -> Job:
         status = _mapping(folder / STATUS, _json(folder / STATUS))
         state = str(status.get("state", "unknown"))
         if state == FINISHED:
-            return _finished_job(folder)
+            return replace(_finished_job(folder), code=_code(status))
         config = _yaml(folder / CONFIG) if (folder / CONFIG).is_file() else {}
         return Job(folder, state, error=_first_line(status.get("error")), config=config)
     except ExperimentError as error:
         return Job(folder, UNREADABLE, error=_first_line(str(error)))
+
+
+def mixed_code(jobs: Iterable[Job]) -> str | None:
+    """Says that the results of jobs come from several revisions of the code, with how many from each; None if not."""
+    counts = Counter(part.code or "not noted" for job in jobs if job.finished for part in job.parts)
+    if len(counts) < 2:
+        return None
+    each = ", ".join(f"{code} ({count} {'job' if count == 1 else 'jobs'})" for code, count in counts.most_common())
+    return f"These jobs were run by {len(counts)} revisions of the code: {each}."
+
+
+def _code(status: Mapping[str, Any]) -> str | None:
+    git, version = status.get("git"), status.get("version")
+    return str(git) if git else f"version {version}" if version else None
 
 
 def read_per_query(path: Path) -> PerQuery:

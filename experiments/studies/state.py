@@ -17,7 +17,8 @@ from experiments.studies.history import FILE
 from experiments.studies.records import FINISHED, MISSING, STATUS, UNREADABLE, last_launch
 
 DONE, RUNNING, INTERRUPTED, FAILED = "done", "running", "interrupted", "failed"
-STATES = (DONE, RUNNING, INTERRUPTED, FAILED, MISSING, UNREADABLE)
+CHANGED = "changed"  # done, but made from other inputs: it runs again
+STATES = (DONE, CHANGED, RUNNING, INTERRUPTED, FAILED, MISSING, UNREADABLE)
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,13 @@ def state_of(folder: Path) -> State:
         return State(UNREADABLE, f"{STATUS} has the state {word!r}")
     step, groups = _progress(folder / FILE)
     return State(word, why, _time(status.get("started")), int(status.get("attempts", 1)), step, groups)
+
+
+def noted_inputs(folder: Path) -> Mapping[str, str]:
+    """The digests of what a job was made from, as it noted them; empty where it noted none."""
+    path = folder / STATUS
+    inputs = json.loads(path.read_text(encoding="utf-8")).get("inputs") if path.is_file() else None
+    return inputs if isinstance(inputs, Mapping) else {}
 
 
 def job_folders(study: Path) -> list[Path]:

@@ -196,9 +196,7 @@ def test_an_edit_in_place_is_noticed(large: Path, at: int):
     assert content_digest(large) == file_digest(large) != before
 
 
-def test_an_edit_of_a_sampled_block_is_noticed_though_size_and_all_times_are_as_they_were(
-    large: Path, tmp_path: Path
-):
+def test_an_edit_of_a_sampled_block_is_noticed_though_size_and_all_times_are_as_they_were(large: Path, tmp_path: Path):
     content_digest(large)
     (note,) = (tmp_path / "store" / "digests").iterdir()
     content = bytearray(large.read_bytes())
@@ -286,7 +284,9 @@ def test_edited_code_of_a_loss_counts_and_its_comments_and_layout_do_not(tmp_pat
 
 
 def test_a_digest_of_source_is_the_same_with_every_python():
-    source = 'def f(a: int, *, b="x") -> str:\n    """Say."""\n    return f"{a!r:>{b}} and {b}"\n\n\nclass C:\n    x = 1\n'
+    source = (
+        'def f(a: int, *, b="x") -> str:\n    """Say."""\n    return f"{a!r:>{b}} and {b}"\n\n\nclass C:\n    x = 1\n'
+    )
     assert source_digest(source) == source_digest(source.replace('"""Say."""\n    ', "")) == "78e955bf305c4fe0"
 
 

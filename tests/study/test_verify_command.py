@@ -30,6 +30,23 @@ def test_results_as_they_were_written_are_verified(
         )
 
 
+def test_other_weights_under_the_path_of_the_backbone_are_found_and_planned_for(
+    finished: tuple[list[str], Path], backbone: Path, capsys: pytest.CaptureFixture[str]
+):
+    overrides, folder = finished
+    weights = (backbone / "model.safetensors").read_bytes()
+    try:
+        (backbone / "model.safetensors").write_bytes(weights[:-4] + b"\x00\x00\x80\x3f")
+        found = drift(folder, capsys)
+        assert [line.partition(": ")[0] for line in found] == ["status.json, digest of the input backbone"] * 2
+        assert study.main(["plan", *overrides]) == 0
+        assert "2 jobs: 2 changed\n" in capsys.readouterr().out
+    finally:
+        (backbone / "model.safetensors").write_bytes(weights)
+    assert study.main(["plan", *overrides]) == 0
+    assert "2 jobs: 2 done; what is done is skipped\n" in capsys.readouterr().out
+
+
 def test_an_edited_value_of_a_query_is_found(copied: Path, capsys: pytest.CaptureFixture[str]):
     path = job(copied, "bce") / "per_query.bm25.tsv"
     lines = path.read_text().split("\n")

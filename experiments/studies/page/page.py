@@ -17,6 +17,7 @@ from experiments.studies.page.provenance import commands_of, provenance_of
 from experiments.studies.page.queries import QUERIES, as_json, queries_payload
 from experiments.studies.page.results import listing_of
 from experiments.studies.page.verdicts import claim_rows
+from experiments.studies.records import mixed_code
 
 if TYPE_CHECKING:
     from experiments.studies.picture import Picture
@@ -130,6 +131,7 @@ def page_of(findings: Findings, pictures: Sequence["Picture"]) -> str:
         grids=[(grid, caption_of(grid)) for grid in grids_of(findings)],
         grid_notes=notes_of(findings),
         listing=listing_of(findings),
+        mixed_code=mixed_code(findings.jobs),
         claims=claim_rows(findings),
         pictures=_placed(pictures),
         stages=findings.blocks,
