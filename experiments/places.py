@@ -14,6 +14,8 @@ from experiments.errors import ExperimentError
 from experiments.store import content_digest
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+MAIN = "main"  # the hub's usual revision
+COMMIT = re.compile(r"[0-9a-f]{40}")
 UNKNOWN = "unknown"  # instead of a commit, where neither the hub nor its cache says which
 NOT_READ = re.compile(
     r"(.*\.(md|log|onnx|h5|msgpack|ot|gguf)|optimizer.*|scheduler\.pt|scaler\.pt|trainer_state\.json|training_args\.bin"
@@ -49,7 +51,7 @@ def model_digest(place: str, revision: str | None, key: str) -> str:
     if is_folder(place):
         check_folder(place, key)
         return folder_digest(Path(place))
-    return f"{place}@{hub_commit(place, revision) or UNKNOWN}"
+    return f"{place}@{hub_commit(place, revision) or f'{UNKNOWN}:{revision or MAIN}'}"
 
 
 def check_folder(place: str, key: str) -> None:
@@ -75,9 +77,11 @@ def folder_digest(folder: Path) -> str:
 
 
 def hub_commit(place: str, revision: str | None) -> str | None:
-    """The commit of a hub's model as it would be loaded now; without the hub, the one in its local cache. None if there
-    is neither.
+    """The commit of a hub's model as it would be loaded now: the revision itself if it is one, else what the hub says,
+    or without it the local cache. None if neither does.
     """
+    if COMMIT.fullmatch(revision or ""):
+        return revision
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -101,4 +105,4 @@ def changes(before: Any, now: Mapping[str, str]) -> list[str]:
 
 def _same(before: str, now: str) -> bool:
     place, _, commit = now.rpartition("@")
-    return before == now or (commit == UNKNOWN and before.startswith(f"{place}@"))
+    return before == now or (commit.startswith(UNKNOWN) and before.startswith(f"{place}@"))

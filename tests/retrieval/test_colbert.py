@@ -149,8 +149,10 @@ def test_weights_written_anew_are_noticed(tmp_path: Path):
     assert ColBERT(place).content() != before
 
 
-def test_a_hub_model_is_known_by_its_revision():
-    assert ColBERT("colbert-ir/colbertv2.0", revision="abc").content() == "colbert-ir/colbertv2.0@abc"
+def test_a_hub_model_is_known_by_its_commit():
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    assert ColBERT("colbert-ir/colbertv2.0", revision=commit).content() == f"colbert-ir/colbertv2.0@{commit}"
+    assert ColBERT("colbert-ir/colbertv2.0", revision="abc").content() == "colbert-ir/colbertv2.0@unknown:abc"
 
 
 def test_a_run_is_cut_to_its_first_ranks():

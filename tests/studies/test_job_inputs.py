@@ -15,7 +15,7 @@ from helpers.jobs import composed, run, tiny_overrides
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
-from experiments import composition, places, store
+from experiments import composition, store
 from experiments.places import changes, folder_digest, hub_commit, model_digest, resolved
 from experiments.store import Store, content_digest, file_digest, thorough
 from experiments.studies.code_versions import loss_digest, source_digest, versions
@@ -235,15 +235,16 @@ def test_a_hub_model_is_known_by_its_commit(tmp_path: Path, monkeypatch: pytest.
     (model / "refs" / "main").write_text(commit)
     assert hub_commit("org/bert", None) == commit
     assert model_digest("org/bert", None, "backbone.path") == f"org/bert@{commit}"
+    assert hub_commit("org/bert", commit[::-1]) == commit[::-1], "a commit is what it says"
     assert hub_commit("org/other", None) is None
-    assert model_digest("org/other", None, "backbone.path") == f"org/other@{places.UNKNOWN}"
+    assert model_digest("org/other", "v2", "backbone.path") == "org/other@unknown:v2"
 
 
 def test_a_hub_that_cannot_be_asked_is_believed():
     noted = {"backbone": "org/bert@0123", "loss": "a", "old": "b"}
-    assert changes(noted, {"backbone": "org/bert@unknown", "loss": "a", "old": "b"}) == []
+    assert changes(noted, {"backbone": "org/bert@unknown:main", "loss": "a", "old": "b"}) == []
     assert changes(noted, {"backbone": "org/bert@4567", "loss": "c", "new": "d"}) == ["backbone", "loss", "new", "old"]
-    assert changes(noted, {"backbone": "org/other@unknown", "loss": "a", "old": "b"}) == ["backbone"]
+    assert changes(noted, {"backbone": "org/other@unknown:main", "loss": "a", "old": "b"}) == ["backbone"]
 
 
 # --- code

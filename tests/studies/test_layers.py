@@ -95,7 +95,7 @@ def test_a_dual_encoder_has_its_cross_encoder_trained_first_of_the_same_backbone
     assert json.loads(status.read_text())["state"] == "finished"
     assert yaml.safe_load((teacher / "config.yaml").read_text())["backbone"]["name"] == "random-bert"
     inputs = json.loads((folder / "status.json").read_text())["inputs"]
-    assert inputs.keys() == {"collection", "model.dual_encoder.cross_encoder"}
+    assert inputs.keys() == {"collection", "backbone", "loss", "code", "model.dual_encoder.cross_encoder"}
 
 
 def test_it_is_measured_over_the_whole_collection_beside_the_first_stage(infused: Job):

@@ -123,7 +123,7 @@ def _overrides_of(folder: Path) -> list[str]:
 def test_a_retrained_retriever_makes_a_finished_job_run_again(mixed):
     _, folder = mixed
     inputs = json.loads((folder / "status.json").read_text())["inputs"]
-    assert inputs.keys() == {"collection", "retrievers.colbert"}
+    assert inputs.keys() == {"collection", "backbone", "loss", "code", "retrievers.colbert"}
 
 
 def test_injected_gold_stands_among_the_candidates(colbert, tmp_path: Path, data: Path, backbone: Path):
