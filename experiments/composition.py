@@ -29,6 +29,7 @@ from omegaconf.errors import (
 
 from experiments.errors import ExperimentError
 from experiments.negatives.rule import sources_of
+from experiments.places import resolved
 from experiments.roles import check_first_stages
 from experiments.schema import Experiment
 from experiments.schema.keys import declared, no_such_key, undeclared
@@ -50,7 +51,7 @@ def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
     ConfigStore.instance().store(name="experiment_schema", node=Experiment)
     OmegaConf.register_new_resolver("job_name", lambda *, _root_: name_of(plain(_root_)), replace=True)
     OmegaConf.register_new_resolver("by_scale", _by_scale, replace=True)
-    OmegaConf.register_new_resolver("last_part", lambda path: Path(str(path)).name, replace=True)
+    OmegaConf.register_new_resolver("last_part", lambda path: Path(resolved(str(path))).name, replace=True)
 
 
 def _by_scale(values: Mapping[str, Any], *, _root_: DictConfig) -> Any:

@@ -9,6 +9,7 @@ files. A file that does not match the record is named in the log, and the checkp
 import json
 import logging
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,7 +66,9 @@ class CheckpointFolder:
         generations = self._generations()
         for i, generation in enumerate(generations):
             problems = [
-                f"{self.folder / saved.file} {self.damage(saved)}" for saved in generation.files if self.damage(saved)
+                f"{self.folder / saved.file} {problem}"
+                for saved in generation.files
+                if (problem := self.damage(saved)) is not None
             ]
             if not problems:
                 return generation
@@ -130,11 +133,8 @@ class CheckpointFolder:
 
     def clear(self) -> None:
         """Delete the checkpoints, the record first: what a kill leaves of the others is then used by nobody."""
-        if self.folder.is_dir():
-            (self.folder / RECORD).unlink(missing_ok=True)
-            for path in self.folder.iterdir():
-                path.unlink()
-            self.folder.rmdir()
+        (self.folder / RECORD).unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)  # what stays is in nobody's way
 
     def _generations(self) -> Sequence[Generation]:
         return [_generation(one) for one in self._read().get("generations", ())]

@@ -132,6 +132,11 @@ def test_a_path_is_the_same_however_it_is_spelled_and_from_wherever(
         changed = [one for one in overrides(own) if not one.startswith("backbone.path")]
         assert job_hash(composition.plain(composed(*changed, f"backbone.path={path}"))) == expected
         assert job_hash(composition.plain(composed(*changed, "backbone.path=link/data"))) != expected
+        unnamed = [one for one in changed if not one.startswith("backbone.name")]
+        hashes = {
+            job_hash(composition.plain(composed(*unnamed, f"backbone.path={one}"))) for one in (path, own / "bert")
+        }
+        assert len(hashes) == 1, "the name that follows from the path is the same too"
     finally:
         (own / "link").unlink()
 
