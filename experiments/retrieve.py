@@ -24,12 +24,13 @@ from experiments import composition, launch
 from experiments.data.collection import Collection, open_collection
 from experiments.data.splits import Split
 from experiments.evaluation.measures import evaluate
-from experiments.retrieval.retriever import contents_of, run_for
+from experiments.retrieval.retriever import run_for
 from experiments.retrieval.run import Run, digest_of, write_trec
 from experiments.schema import Experiment
 from experiments.store import Store
-from experiments.studies.identity import job_hash
+from experiments.studies.identity import job_hash, located
 from experiments.studies.job import JobFolder
+from experiments.studies.job_inputs import first_stage_inputs_of
 from experiments.studies.preparation import Parts, relevance_of, splits_of
 from experiments.studies.words import proper_name
 
@@ -79,11 +80,11 @@ def retrieve(experiment: Experiment, config: Mapping[str, Any], parts: Parts) ->
     Raises:
         ExperimentError: the data set has no such split, or a retriever cannot be used.
     """
-    split, store = experiment.retrieve.split, Store(experiment.cache)
+    split, store, config = experiment.retrieve.split, Store(experiment.cache), located(config)
     job = JobFolder(Path(experiment.outputs) / experiment.study / folder_of(config))
     with job.locked():
         collection = open_collection(parts.source, store, experiment.data.ignore_identical_ids)
-        inputs = {"collection": collection.fingerprint, **contents_of(parts.retrievers)}
+        inputs = first_stage_inputs_of(parts, collection.fingerprint)
         done = job.finished_with(inputs)
         if done is not None:
             log.info("measured before: %s", job.folder)

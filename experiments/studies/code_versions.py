@@ -9,17 +9,20 @@ so that no edit goes by without that decision.
 import ast
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 VERSIONS = {  # of the modules of this package
     "hashing": 1,
+    "data.assignment": 1,
     "data.distil_batches": 1,
     "data.groups": 1,
     "data.pairs": 1,
+    "data.repeated": 1,
     "data.splits": 1,
     "data.text_batches": 1,
+    "evaluation.measure_names": 1,
     "evaluation.measures": 1,
     "modules.backbone": 1,
     "modules.colbert": 1,
@@ -27,30 +30,47 @@ VERSIONS = {  # of the modules of this package
     "modules.cross_encoder": 1,
     "modules.dual_encoder": 1,
     "modules.dual_encoder_network": 1,
+    "modules.heads": 1,
     "modules.in_batch": 1,
     "modules.packing": 1,
     "modules.pair_scorer": 1,
     "modules.ranker": 1,
     "modules.schedule": 1,
     "modules.teacher": 1,
+    "modules.text_encoder": 1,
+    "modules.trained_pairs": 1,
+    "negatives.copies": 1,
     "negatives.filters": 1,
     "negatives.near_duplicates": 1,
     "negatives.rule": 1,
     "negatives.sampler": 1,
     "negatives.turns": 1,
     "negatives.twin_queries": 1,
+    "pretrained.encoder": 1,
+    "pretrained.limits": 1,
+    "pretrained.padding": 1,
+    "pretrained.tokenizer": 1,
+    "pretrained.weights": 1,
     "retrieval.gold": 1,
+    "retrieval.identical": 1,
 }
-FILTERS = ("modules.pair_scorer", "negatives.filters", "negatives.near_duplicates", "negatives.twin_queries")
-TEACHER = ("data.distil_batches", "modules.teacher")
-TEXTS = ("data.text_batches", "modules.in_batch")
+FILTERS = (
+    "modules.pair_scorer",
+    "modules.trained_pairs",
+    "negatives.filters",
+    "negatives.near_duplicates",
+    "negatives.twin_queries",
+)
+TEACHER = ("data.distil_batches", "modules.teacher", "modules.trained_pairs")
+TEXTS = ("data.text_batches", "modules.in_batch", "modules.text_encoder", "pretrained.encoder")
 OF_KIND = {
-    "cross_encoder": ("data.pairs", "modules.backbone", "modules.cross_encoder", "modules.packing"),
+    "cross_encoder": ("data.pairs", "modules.backbone", "modules.cross_encoder", "modules.heads", "modules.packing"),
     "colbert": (*TEXTS, "modules.colbert", "modules.colbert_network"),
     "dual_encoder": (*TEXTS, *TEACHER, "modules.dual_encoder", "modules.dual_encoder_network", "modules.packing"),
 }
+OF_FIRST_STAGES = ("data.assignment", "data.splits", "evaluation.measures", "hashing", "retrieval.identical")
 OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, *OF_KIND.values())
-RETRIEVERS = ("retrieval.bm25", "retrieval.colbert", "retrieval.dense", "retrieval.run_file", "retrieval.tct_colbert")
+RETRIEVERS = tuple(f"retrieval.{name}" for name in ("bm25", "colbert", "dense", "judged", "run_file", "tct_colbert"))
 PACKAGE = Path(__file__).parents[1]
 LAYOUT = ("ctx", "kind", "type_comment", "type_ignores")  # fields of syntax trees that say nothing of what is computed
 
@@ -109,5 +129,14 @@ def versions(kind: str, *, filters: bool, teacher: bool, retrievers: Mapping[str
     model. ``retrievers``: those of its roles.
     """
     names = {*OF_ALL, *OF_KIND[kind], *(FILTERS if filters else ()), *(TEACHER if teacher else ())}
+    return _said(names, retrievers)
+
+
+def first_stage_versions(retrievers: Mapping[str, Any]) -> str:
+    """The same of what decides the numbers of first stages that are measured alone."""
+    return _said(OF_FIRST_STAGES, retrievers)
+
+
+def _said(names: Iterable[str], retrievers: Mapping[str, Any]) -> str:
     own = {str(one.fingerprint().get("retriever", name)) for name, one in retrievers.items()}
     return ", ".join(sorted({*own, *(f"{name} {VERSIONS[name]}" for name in names)}))

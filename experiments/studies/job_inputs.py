@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from experiments.errors import ExperimentError
 from experiments.places import model_digest
-from experiments.retrieval.retriever import FromFiles
+from experiments.retrieval.retriever import FromFiles, contents_of
 from experiments.schema import Backbone, Experiment
-from experiments.studies.code_versions import loss_digest, versions
+from experiments.studies.code_versions import first_stage_versions, loss_digest, versions
 from experiments.studies.preparation import Parts
 
-COLLECTION, BACKBONE, LOSS, CODE = "collection", "backbone", "loss", "code"
+COLLECTION, BACKBONE, LOSS, CODE, CODE_ALONE = "collection", "backbone", "loss", "code", "code of first stages"
 SCORER, TEACHER, CROSS_ENCODER = "negatives.filter.scorer", "loss.teacher", "model.dual_encoder.cross_encoder"
 
 
@@ -35,6 +35,11 @@ def names_of(experiment: Experiment, parts: Parts) -> Iterator[str]:
     yield from (name for name in (SCORER, TEACHER, CROSS_ENCODER) if _place(name, experiment) is not None)
 
 
+def first_stage_inputs_of(parts: Parts, collection: str) -> dict[str, str]:
+    """The digests of all inputs of first stages that are measured alone."""
+    return {COLLECTION: collection, CODE_ALONE: first_stage_versions(parts.retrievers), **contents_of(parts.retrievers)}
+
+
 def digest_of(name: str, experiment: Experiment, parts: Parts) -> str:
     """The digest of one input as it is now.
 
@@ -45,6 +50,8 @@ def digest_of(name: str, experiment: Experiment, parts: Parts) -> str:
         return _backbone(experiment.backbone)
     if name == LOSS:
         return loss_digest(parts.loss)
+    if name == CODE_ALONE:
+        return first_stage_versions(parts.retrievers)
     if name == CODE:
         rule, kind = experiment.negatives.filter, experiment.model.kind
         filters = any(one is not None for one in (rule.near_duplicate, rule.twin_query, rule.model))
