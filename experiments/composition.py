@@ -4,7 +4,6 @@ With ``experiments.launch`` the only module that knows Hydra.
 """
 
 import inspect
-import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -29,6 +27,7 @@ from omegaconf.errors import (
 
 from experiments.errors import ExperimentError
 from experiments.negatives.rule import sources_of
+from experiments.overrides import readable
 from experiments.places import resolved
 from experiments.roles import check_first_stages
 from experiments.schema import Experiment
@@ -59,25 +58,6 @@ def _by_scale(values: Mapping[str, Any], *, _root_: DictConfig) -> Any:
     if _root_.scale not in values:
         raise ValueError(f"by_scale says nothing of scale={_root_.scale}, only of {', '.join(map(str, values))}")
     return values[_root_.scale]
-
-
-def readable(argument: str) -> str:
-    """Return a command-line argument such that Hydra can read it: a value that its grammar refuses, such as a path with
-    ``=`` or parentheses, is quoted. What Hydra reads already, and what starts a list, a mapping or a quotation, stays.
-    """
-    key, equals, value = argument.partition("=")
-    if not equals or argument.startswith("-") or not value or value[0] in "[{('\"" or "," in value:
-        return argument
-    parser = OverridesParser.create()
-    # Hydra reads backslashes as escapes only before a quotation mark, the closing one included
-    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), value)
-    for candidate in (argument, f"{key}='{escaped}'"):
-        try:
-            parser.parse_override(candidate)
-        except HydraException:
-            continue
-        return candidate
-    return argument
 
 
 def settings_of(config: DictConfig) -> DictConfig:

@@ -23,11 +23,11 @@ from experiments.composition import (
     jobs_before,
     make_parts,
     plain,
-    readable,
     roles_of,
 )
 from experiments.errors import ExperimentError
 from experiments.grid import rows_of
+from experiments.overrides import readable
 from experiments.schema import Experiment
 from experiments.schema.measures import check_selection
 from experiments.store import write_atomic, write_json

@@ -14,9 +14,10 @@ from typing import NoReturn
 from rich.console import Console
 
 from experiments import composition
-from experiments.composition import CONF, readable
+from experiments.composition import CONF
 from experiments.errors import ExperimentError
 from experiments.grid import Grid, compose_grid
+from experiments.overrides import readable
 from experiments.studies.plan import print_plan, print_status, totals_of
 from experiments.studies.state import DONE, FAILED
 from experiments.study_jobs import ListedJob, jobs_in, jobs_of, launch_jobs, plan_of, saved_overrides

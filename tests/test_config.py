@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments import composition, launch
 from experiments.errors import ExperimentError
+from experiments.overrides import readable
 from experiments.schema import Experiment
 from experiments.studies.identity import job_hash, job_name, scientific
 
@@ -212,7 +213,7 @@ def test_the_remedy_of_a_message_works_as_it_is_typed(overrides: str, remedy: st
         composition.check(composed(*(one for one in given if not one.startswith("retrievers."))))
     assert remedy in composition.explain(found.value)
     typed = [one.replace("...", "x") if "=" in one else f"{one}=seed=1" for one in remedy.split()]
-    composition.check(composed(*given, *map(composition.readable, typed)))
+    composition.check(composed(*given, *map(readable, typed)))
 
 
 @pytest.mark.parametrize(
@@ -228,12 +229,12 @@ def test_the_remedy_of_a_message_works_as_it_is_typed(overrides: str, remedy: st
     ],
 )
 def test_a_value_that_hydras_grammar_refuses_is_taken_as_it_is_typed(argument: str, value: str):
-    assert composed("data=beir", composition.readable(argument)).data.path == value
+    assert composed("data=beir", readable(argument)).data.path == value
 
 
 @pytest.mark.parametrize("argument", ["-m", "seed=1,2", "first_stage=[bm25", "~table", "--cfg=job", "data.path="])
 def test_other_arguments_are_left_to_hydra(argument: str):
-    assert composition.readable(argument) == argument
+    assert readable(argument) == argument
 
 
 @pytest.mark.parametrize("key", ["outputs", "cache"])
