@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from experiments import composition, launch
+from experiments.config_files import CONF
 from experiments.data.collection import Collection, open_collection
 from experiments.data.splits import Split, by_hash
 from experiments.modules.pair_scorer import load_scorer
@@ -41,7 +42,7 @@ composition.register(partial(folder_name, "audit"))
 log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def main(config: DictConfig) -> None:
     """Audit the negatives of a config, print the table, write it and log it."""
     experiment = composition.check(config)

@@ -25,6 +25,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from experiments.config_files import CONF
 from experiments.errors import ExperimentError
 from experiments.negatives.rule import sources_of
 from experiments.overrides import readable
@@ -34,8 +35,8 @@ from experiments.schema import Experiment
 from experiments.schema.keys import declared, no_such_key, undeclared
 from experiments.schema.measures import check_measures, check_selection
 from experiments.studies.identity import job_name, with_their_candidates
+from experiments.sweeps_group import register_sweeps
 
-CONF = Path(__file__).parents[1] / "conf"
 # Keys that stand beside a part's own settings and are not passed to it.
 LABELS = {"loss": ("name", "logits", "teacher", "job")}
 GIVEN_LATER = {"scores_QN", "teacher_QN"}  # a loss's arguments that are no settings
@@ -43,10 +44,11 @@ OF_INSTANTIATE = {"_target_", "_partial_", "_recursive_", "_convert_"}  # keys t
 
 
 def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
-    """Make the schema and the resolvers known to Hydra; in every process that imports an entry point.
+    """Make the sweeps, the schema and the resolvers known to Hydra; in every process that imports an entry point.
 
     ``name_of``: of a resolved config, the name of the folder that the entry point writes into.
     """
+    register_sweeps()
     ConfigStore.instance().store(name="experiment_schema", node=Experiment)
     OmegaConf.register_new_resolver("job_name", lambda *, _root_: name_of(plain(_root_)), replace=True)
     OmegaConf.register_new_resolver("by_scale", _by_scale, replace=True)

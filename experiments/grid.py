@@ -15,7 +15,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.composition import CONF, explain
+from experiments.composition import explain
+from experiments.config_files import CONF
 from experiments.errors import ExperimentError
 
 

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import composition, launch
+from experiments.config_files import CONF
 from experiments.data.collection import open_collection
 from experiments.errors import ExperimentError
 from experiments.probing.model import load_model
@@ -34,7 +35,7 @@ composition.register(partial(folder_name, "probe"))
 log = logging.getLogger(__name__)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def main(config: DictConfig) -> None:
     """Probe a checkpoint on the test queries, print the table, write and log it."""
     experiment = composition.check(config)

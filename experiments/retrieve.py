@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments import composition, launch
+from experiments.config_files import CONF
 from experiments.data.collection import Collection, open_collection
 from experiments.data.splits import Split
 from experiments.evaluation.measures import evaluate
@@ -56,7 +57,7 @@ def folder_of(config: Mapping[str, Any]) -> str:
 composition.register(folder_of)
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def main(config: DictConfig) -> None:
     """Measure the first stages of a config and print them as a table."""
     experiment = composition.check(config)

@@ -14,7 +14,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from experiments import composition
-from experiments.composition import CONF
+from experiments.config_files import SWEEPS
 from experiments.errors import ExperimentError
 from experiments.grid import Grid, compose_grid
 from experiments.overrides import readable
@@ -210,7 +210,7 @@ def override_of(argument: str) -> str:
 
 def sweeps() -> list[str]:
     """The names of the sweeps."""
-    return sorted(path.stem for path in (CONF / "sweeps").glob("*.yaml"))
+    return sorted(path.stem for path in SWEEPS.glob("*.yaml"))
 
 
 def _after(code: int, jobs: Sequence[ListedJob], console: Console) -> int:

@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-SWEEPS = Path(__file__).parents[1] / "sweeps"
+from experiments.config_files import CONF, SWEEPS
+
 FOLDERS = {"mini": SWEEPS / "wandb", "paper": SWEEPS / "wandb" / "paper"}
 WIDTH = 120  # columns of a file
 
@@ -67,7 +68,7 @@ def axes_of(sweep: str, scale: str) -> tuple[dict[str, list[str]], str]:
     from hydra import compose, initialize_config_dir
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from experiments.composition import CONF, register
+    from experiments.composition import register
     from experiments.evaluation.measure_names import resolve
 
     register()

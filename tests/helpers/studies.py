@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from experiments.composition import CONF
+from experiments.config_files import CONF
 from experiments.studies.state import state_of
 
 BOTH = ["loss=bce,lce", "study=both"]  # what most tests run: two jobs
