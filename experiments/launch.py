@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -44,7 +45,7 @@ JOBS = "EXPERIMENTS_JOBS"  # how many jobs the multirun has; in the environment,
 
 def entry(main: Callable[[], Any]) -> None:
     """Call a Hydra main; what the user can mend is one message on stderr and exit code 2, anything else keeps its
-    traceback.
+    traceback. A job that was stopped exits with 128 + the signal's number.
     """
     # Hydra then raises what it would print, so that it can be said better here.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
@@ -54,8 +55,18 @@ def entry(main: Callable[[], Any]) -> None:
     except (ExperimentError, HydraException, OmegaConfBaseException) as error:
         _exit(explain(error))
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise SystemExit(130) from None
+        _interrupted(signal.SIGINT)
+    except SystemExit as end:  # Lightning ends a stopped training with its own, whose code says nothing of it
+        if isinstance(end.__context__, KeyboardInterrupt):
+            _interrupted(signal.SIGINT)
+        if type(end).__name__ == "SIGTERMException":
+            _interrupted(signal.SIGTERM)
+        raise
+
+
+def _interrupted(by: signal.Signals) -> NoReturn:
+    print("interrupted: the same command goes on from here", file=sys.stderr)
+    raise SystemExit(128 + by) from None
 
 
 def run(config: DictConfig) -> float:

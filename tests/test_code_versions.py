@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.studies.code_versions import PACKAGE, RETRIEVERS, VERSIONS, module_digest
+from experiments.code_versions import OF_RETRIEVERS, PACKAGE, RETRIEVERS, VERSIONS, module_digest
 
 RECORDED = Path(__file__).with_suffix("").with_name("code_versions.json")
 NO_LOSSES = ("__init__", "diagnostics")
@@ -17,8 +17,9 @@ LOSSES = tuple(
     f"losses.{path.stem}" for path in sorted((PACKAGE / "losses").glob("*.py")) if path.stem not in NO_LOSSES
 )
 WHAT_TO_RAISE = (
-    *((name, f"raise {name!r} in VERSIONS of experiments/studies/code_versions.py") for name in VERSIONS),
+    *((name, f"raise {name!r} in VERSIONS of experiments/code_versions.py") for name in VERSIONS),
     *((name, "raise the number after its name in fingerprint()") for name in RETRIEVERS),
+    *((name, "raise the number of each retriever that then finds others") for name in OF_RETRIEVERS),
     *((name, "nothing is to be raised: jobs with this loss run again by themselves") for name in LOSSES),
 )
 

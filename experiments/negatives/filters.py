@@ -6,7 +6,8 @@ pure function of arrays. ``experiments.studies.candidate_filters`` makes them fr
 Shapes: C candidates of a query from one source, P pairs.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -38,14 +39,17 @@ class CandidateFilter(Protocol):
 
 @dataclass(frozen=True)
 class Copies:
-    """Drops what has the very text of a positive. ``hashes_P``: of the texts of all passage rows, 0 for no text."""
+    """Drops what has the very text of a positive, or of a passage that is never drawn for the query. ``hashes_P``: of
+    the texts of all passage rows, 0 for no text. ``excluded``: query row -> rows that are never drawn for it.
+    """
 
     hashes_P: NDArray[np.uint64]
+    excluded: Mapping[int, Rows] = field(default_factory=dict)
     name: str = "copies"
 
     def keep(self, run: Run, query: int, positives: Rows, candidates: Rows) -> NDArray[np.bool_] | None:
         """(C,) which candidates have another text."""
-        own = self.hashes_P[positives]
+        own = self.hashes_P[np.concatenate([positives, self.excluded.get(query, positives[:0])])]
         kept: NDArray[np.bool_] = (self.hashes_P[candidates][:, None] != own[own > 0]).all(axis=1)
         return kept
 

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.code_versions import probe_versions
 from experiments.data.collection import Collection
 from experiments.data.pairs import micro_batches
 from experiments.data.ragged import Ragged
@@ -87,6 +88,7 @@ def embeddings_key(
     """What an entry is made from."""
     return {
         "format": 1,
+        "code": probe_versions(),
         "collection": collection.fingerprint,
         "kind": kind,
         "encoder": dict(encoder.fingerprint()),

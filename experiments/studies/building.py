@@ -128,6 +128,17 @@ def _hashes(experiment: Experiment, prepared: Prepared, store: Store) -> NDArray
     return passage_hashes(prepared.collection, store) if experiment.negatives.filter.copies else None
 
 
+def _never_negative(experiment: Experiment, prepared: Prepared) -> dict[int, NDArray[np.int64]]:
+    """Training query row -> the passages that are no negatives of it in the batch: those judged
+    ``negatives.exclude_grade`` or better and, where runs leave it out, the passage of the query's own id.
+    """
+    judged, collection = excluded_of(experiment, prepared.splits["train"]), prepared.collection
+    if not collection.ignore_identical_ids:
+        return judged
+    own = {query: collection.own_passages[[query]] for query in judged}
+    return {query: np.concatenate([passages, own[query][own[query] >= 0]]) for query, passages in judged.items()}
+
+
 def _cut(encoder: PairEncoder) -> PairCut:
     lengths = encoder.queries.lengths
     return PairCut(
@@ -143,7 +154,7 @@ def _colbert(experiment: Experiment, prepared: Prepared, loss: Loss, store: Stor
     batcher = TextBatcher(
         queries,
         passages,
-        excluded_of(experiment, prepared.splits["train"]),
+        _never_negative(experiment, prepared),
         train_tokens,
         _hashes(experiment, prepared, store),
     )
@@ -173,7 +184,7 @@ def _dual_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store:
     batcher: Batcher = TextBatcher(
         queries,
         passages,
-        excluded_of(experiment, prepared.splits["train"]),
+        _never_negative(experiment, prepared),
         train_tokens,
         _hashes(experiment, prepared, store),
     )

@@ -41,7 +41,7 @@ def make_filters(
     wanted = rule.filter
     filters: list[CandidateFilter] = []
     if wanted.copies:
-        filters.append(Copies(passage_hashes(collection, store)))
+        filters.append(Copies(passage_hashes(collection, store), excluded or {}))
     if wanted.near_duplicate is not None:
         filters.append(NearDuplicates(passage_shingles(collection, store), wanted.near_duplicate))
     if wanted.twin_query is not None:

@@ -5,11 +5,11 @@ A finished job whose inputs are others today runs again, and ``verify`` names th
 
 from collections.abc import Iterator
 
+from experiments.code_versions import first_stage_versions, loss_digest, versions
 from experiments.errors import ExperimentError
 from experiments.places import model_digest
 from experiments.retrieval.retriever import FromFiles, contents_of
 from experiments.schema import Backbone, Experiment
-from experiments.studies.code_versions import first_stage_versions, loss_digest, versions
 from experiments.studies.preparation import Parts
 
 COLLECTION, BACKBONE, LOSS, CODE, CODE_ALONE = "collection", "backbone", "loss", "code", "code of first stages"
@@ -56,7 +56,8 @@ def digest_of(name: str, experiment: Experiment, parts: Parts) -> str:
         rule, kind = experiment.negatives.filter, experiment.model.kind
         filters = any(one is not None for one in (rule.near_duplicate, rule.twin_query, rule.model))
         teacher = experiment.learns_from_teacher
-        return versions(kind, filters=filters, teacher=teacher, retrievers=parts.retrievers)
+        probes = experiment.probe.layers is not None
+        return versions(kind, filters=filters, teacher=teacher, probes=probes, retrievers=parts.retrievers)
     if name in (SCORER, TEACHER, CROSS_ENCODER) and (place := _place(name, experiment)) is not None:
         return model_digest(place, None, name)
     retriever: object = parts.retrievers.get(name.removeprefix("retrievers."))

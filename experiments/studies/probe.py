@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.code_versions import probe_versions
 from experiments.data.collection import Collection
 from experiments.errors import ExperimentError
 from experiments.evaluation.measure_names import check_depth, cutoff_of, parse
@@ -212,6 +213,7 @@ class _Probing:
         judged = [[query, sorted(self.relevance[query].items())] for query in self.queries.tolist()]
         return {
             "format": 1,
+            "code": probe_versions(),
             "embeddings": embeddings_key(self.encoder, self.collection, "passages"),
             "settings": self.described(),
             "relevance": fingerprint(judged),

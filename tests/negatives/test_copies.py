@@ -100,3 +100,10 @@ def test_a_query_without_a_positive_that_has_a_text_is_dropped_and_counted(colle
     assert (made.exceptions.without_text, made.exceptions.examples["without_text"]) == (1, "q1")
     with pytest.raises(ExperimentError, match=r"no training query is left: .* 1 of which have no positive with a text"):
         NegativeSampler(rule, [RUN], {1: np.array([4])}, collection, 1)
+
+
+def test_a_copy_of_what_is_never_drawn_is_not_drawn_either(collection: Collection, tmp_path: Path):
+    rule, excluded = NegativeRule(count=1, depth=5, short="drop"), {0: np.array([0, 2])}
+    (copies,) = make_filters(rule, [RUN], RELEVANT, collection, Store(tmp_path), excluded=excluded)
+    # 1 and 6 have the text of the positive 0; 2, which is judged but no positive, has a text of its own
+    assert copies.keep(RUN, 0, RELEVANT[0], np.array([1, 2, 3, 6, 7])).tolist() == [False, False, True, False, True]

@@ -5,15 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.jobs import composed
 from helpers.tiny import LiteralSource
 
+from experiments import composition
 from experiments.data.collection import Collection, open_collection
 from experiments.data.readers.beir import BeirFolder
+from experiments.data.splits import make_splits
 from experiments.evaluation.measures import evaluate
 from experiments.retrieval.bm25 import BM25
 from experiments.retrieval.retriever import run_for
 from experiments.retrieval.run import Run
 from experiments.store import Store
+from experiments.studies import building
+from experiments.studies.preparation import Prepared
 
 PASSAGES = [
     ("p0", "copper wire"),
@@ -88,3 +93,13 @@ def test_the_folders_of_beir_whose_queries_are_passages(tmp_path: Path, name: st
     (folder / "queries.jsonl").write_text('{"_id": "q", "text": "x"}\n')
     (folder / "qrels" / "test.tsv").write_text("q\tp\t1\n")
     assert BeirFolder(str(folder)).queries_among_passages is on
+
+
+@pytest.mark.parametrize(("setting", "barred"), [(True, [0, 1]), (False, [0])])
+def test_in_the_batch_too_the_querys_own_passage_is_no_negative(tmp_path: Path, setting: bool, barred: list[int]):
+    judgements = {"train": [("a", "p0", 1), ("1", "p1", 1)], "test": [("b", "p0", 1)]}
+    opened = open_collection(LiteralSource(PASSAGES, QUERIES, judgements), Store(tmp_path), setting)
+    splits = make_splits(opened)
+    prepared = Prepared(opened, splits, None, None, {}, {})
+    experiment = composition.check(composed(f"data.ignore_identical_ids={str(setting).lower()}"))
+    assert building._never_negative(experiment, prepared)[0].tolist() == barred

@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from experiments import composition, store
+from experiments.code_versions import loss_digest, source_digest, versions
 from experiments.places import changes, folder_digest, hub_commit, model_digest, resolved
 from experiments.store import Store, content_digest, file_digest, thorough
-from experiments.studies.code_versions import loss_digest, source_digest, versions
 from experiments.studies.identity import job_hash
 
 
@@ -297,12 +297,12 @@ def test_a_digest_of_source_is_the_same_with_every_python():
 
 
 def test_the_versions_are_those_of_what_the_job_uses():
-    plain = versions("cross_encoder", filters=False, teacher=False, retrievers={})
+    plain = versions("cross_encoder", filters=False, teacher=False, probes=False, retrievers={})
     assert "negatives.sampler 1" in plain
     assert "modules.cross_encoder 1" in plain
     assert "colbert" not in plain
-    assert "filters" not in plain
-    filtered = versions("colbert", filters=True, teacher=False, retrievers={})
+    assert "negatives.filters" not in plain
+    filtered = versions("colbert", filters=True, teacher=False, probes=True, retrievers={})
     assert "negatives.filters 1" in filtered
     assert "modules.colbert 1" in filtered
     assert "cross_encoder" not in filtered

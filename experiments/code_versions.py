@@ -18,10 +18,12 @@ VERSIONS = {  # of the modules of this package
     "data.assignment": 1,
     "data.distil_batches": 1,
     "data.groups": 1,
+    "data.pair_batches": 1,
     "data.pairs": 1,
     "data.repeated": 1,
     "data.splits": 1,
     "data.text_batches": 1,
+    "data.tokens": 1,
     "evaluation.measure_names": 1,
     "evaluation.measures": 1,
     "modules.backbone": 1,
@@ -38,6 +40,7 @@ VERSIONS = {  # of the modules of this package
     "modules.schedule": 1,
     "modules.teacher": 1,
     "modules.text_encoder": 1,
+    "modules.text_features": 1,
     "modules.trained_pairs": 1,
     "negatives.copies": 1,
     "negatives.filters": 1,
@@ -51,8 +54,20 @@ VERSIONS = {  # of the modules of this package
     "pretrained.padding": 1,
     "pretrained.tokenizer": 1,
     "pretrained.weights": 1,
+    "probing.embeddings": 1,
+    "probing.encoder": 1,
+    "probing.model": 1,
+    "probing.pairing": 1,
+    "probing.pooling": 1,
+    "probing.search": 1,
+    "probing.whitening": 1,
     "retrieval.gold": 1,
     "retrieval.identical": 1,
+    "studies.candidate_filters": 1,
+    "studies.preparation": 1,
+    "studies.probe": 1,
+    "studies.testing": 1,
+    "studies.training": 1,
 }
 FILTERS = (
     "modules.pair_scorer",
@@ -62,16 +77,35 @@ FILTERS = (
     "negatives.twin_queries",
 )
 TEACHER = ("data.distil_batches", "modules.teacher", "modules.trained_pairs")
-TEXTS = ("data.text_batches", "modules.in_batch", "modules.text_encoder", "pretrained.encoder")
+TEXTS = (
+    "data.text_batches",
+    "modules.in_batch",
+    "modules.text_encoder",
+    "modules.text_features",
+    "pretrained.encoder",
+)
+OF_PROBES = (*(name for name in VERSIONS if name.startswith("probing.")), "studies.probe")
 OF_KIND = {
-    "cross_encoder": ("data.pairs", "modules.backbone", "modules.cross_encoder", "modules.heads", "modules.packing"),
+    "cross_encoder": (
+        "data.pair_batches",
+        "data.pairs",
+        "modules.backbone",
+        "modules.cross_encoder",
+        "modules.heads",
+        "modules.packing",
+    ),
     "colbert": (*TEXTS, "modules.colbert", "modules.colbert_network"),
     "dual_encoder": (*TEXTS, *TEACHER, "modules.dual_encoder", "modules.dual_encoder_network", "modules.packing"),
 }
 OF_FIRST_STAGES = ("data.assignment", "data.splits", "evaluation.measures", "hashing", "retrieval.identical")
-OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, *OF_KIND.values())
+OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, OF_PROBES, *OF_KIND.values())
 RETRIEVERS = tuple(f"retrieval.{name}" for name in ("bm25", "colbert", "dense", "judged", "run_file", "tct_colbert"))
-PACKAGE = Path(__file__).parents[1]
+# What several retrievers share: an edit raises the number of each that computes something else by it.
+OF_RETRIEVERS = tuple(
+    f"retrieval.{name}"
+    for name in ("embeddings", "late_interaction", "maxsim", "run", "run_formats", "run_lines", "topk", "vector_search")
+)
+PACKAGE = Path(__file__).parent
 LAYOUT = ("ctx", "kind", "type_comment", "type_ignores")  # fields of syntax trees that say nothing of what is computed
 
 
@@ -124,17 +158,23 @@ def _imports(source: str) -> Iterator[str]:
             yield from (alias.name.rpartition(".")[2] for alias in node.names)
 
 
-def versions(kind: str, *, filters: bool, teacher: bool, retrievers: Mapping[str, Any]) -> str:
+def versions(kind: str, *, filters: bool, teacher: bool, probes: bool, retrievers: Mapping[str, Any]) -> str:
     """The versions of what decides a job's numbers, such as ``bm25 1, data.groups 1, hashing 1``. ``kind``: of its
     model. ``retrievers``: those of its roles.
     """
-    names = {*OF_ALL, *OF_KIND[kind], *(FILTERS if filters else ()), *(TEACHER if teacher else ())}
+    chosen = ((filters, FILTERS), (teacher, TEACHER), (probes, OF_PROBES))
+    names = {*OF_ALL, *OF_KIND[kind], *(name for used, group in chosen if used for name in group)}
     return _said(names, retrievers)
 
 
 def first_stage_versions(retrievers: Mapping[str, Any]) -> str:
     """The same of what decides the numbers of first stages that are measured alone."""
     return _said(OF_FIRST_STAGES, retrievers)
+
+
+def probe_versions() -> str:
+    """The same of what decides the numbers of probed layers, for what is kept of them in the store."""
+    return _said(OF_PROBES, {})
 
 
 def _said(names: Iterable[str], retrievers: Mapping[str, Any]) -> str:
