@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from experiments.data.assignment import Judged, QuerySplit, assigned
 from experiments.data.collection import Collection, Qrels
 from experiments.data.repeated import repeated_in
+from experiments.data.unusable import made_by, without_any
 from experiments.errors import ExperimentError
 from experiments.hashing import key_of
 
@@ -81,12 +82,17 @@ def make_splits(
     dropped.
 
     Raises:
-        ExperimentError: a needed split is not there, a split without a relevant passage, queries that stand in two
-        splits, or what ``assigned`` finds wrong.
+        ExperimentError: a needed split is not there, a split without a relevant passage (dev and test may be so if such
+        queries count as 0 and another split has one), queries that stand in two splits, or what ``assigned`` finds wrong.
     """
     judged = assigned(collection, split, folds, fold)
     _check_needed(collection, judged, needed, carve_dev)
     drafts = {name: _draft(collection, name, one, min_grade, without_relevant) for name, one in judged.items()}
+    known = any(draft.relevant for draft in drafts.values())
+    for name, draft in drafts.items():
+        if len(draft.without) == draft.judged and not (draft.rows and known):
+            by = made_by(name, split or QuerySplit(), folds, fold)
+            raise without_any(collection.name, name, min_grade, by, known)
     if "dev" not in drafts and "train" in drafts and carve_dev:
         train = drafts["train"]
         count = min(carve_dev, len(train.rows) // 5)
@@ -119,14 +125,9 @@ def _check_needed(collection: Collection, judged: Mapping[str, Judged], needed: 
 def _draft(collection: Collection, name: str, judged: Judged, min_grade: int, without_relevant: str) -> _Draft:
     known = judged.qrels.relevant(min_grade)
     every = by_hash(collection, judged.queries.tolist())
-    without = [row for row in every if row not in known]
-    if len(without) == len(every):
-        raise ExperimentError(
-            f"split {name!r} of {collection.name!r} has no passage judged {min_grade} or better: lower data.min_grade"
-        )
     counted = name != "train" and without_relevant == COUNT_AS_ZERO
     rows = every if counted else [row for row in every if row in known]
-    return _Draft(rows, without, known, judged.qrels, len(every))
+    return _Draft(rows, [row for row in every if row not in known], known, judged.qrels, len(every))
 
 
 def _check_disjoint(collection: Collection, drafts: Mapping[str, _Draft]) -> None:

@@ -4,13 +4,20 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.tiny import LiteralSource
 
+from experiments.data.assignment import QuerySplit
 from experiments.data.collection import Collection, open_collection
+from experiments.data.ragged import Ragged
 from experiments.data.splits import make_splits
 from experiments.errors import ExperimentError
+from experiments.evaluation.measures import evaluate
+from experiments.hashing import key_of
+from experiments.retrieval.run import Run
 from experiments.store import Store
+from experiments.studies.preparation import relevance_of
 
 # Grade 1 is relevant. q1 of train, q5 of dev, q7 and q8 of test have no passage judged so.
 JUDGED = {
@@ -116,3 +123,53 @@ def test_what_is_judged_at_least_partly_relevant_can_be_asked_for_apart_from_the
     assert train.queries.tolist() == [0]
     assert {row: passages.tolist() for row, passages in train.relevant.items()} == {0: [0]}
     assert {row: passages.tolist() for row, passages in train.judged(1).items()} == {0: [0, 1]}
+
+
+# Of six queries only q5 has no passage judged 2; leave-one-out tests it alone in one of the six folds.
+GRADED = {"test": [(f"q{i}", f"p{i}", 1 if i == 5 else 2) for i in range(6)]}
+
+
+def fold_of(query: str) -> int:
+    return sorted((f"q{i}" for i in range(6)), key=lambda one: key_of("fold", one)).index(query)
+
+
+def test_a_fold_without_a_relevant_passage_counts_as_zero(tmp_path: Path):
+    splits = make_splits(
+        collection_of(tmp_path, GRADED), min_grade=2, folds=6, fold=fold_of("q5"), without_relevant="count_as_zero"
+    )
+    test = splits["test"]
+    assert (test.queries.tolist(), test.without_relevant) == ([5], 1)
+    assert {row: passages.tolist() for row, passages in test.relevant.items()} == {5: []}
+    assert splits["train"].queries.tolist() == [0, 1, 2, 3, 4]
+    nothing = Run("none", np.empty(0, np.int64), Ragged.of([], np.int64), Ragged.of([], np.float32))
+    judged = relevance_of(collection_of(tmp_path, GRADED), test)
+    assert evaluate(nothing, judged, ["RR(rel=2)@10"]).mean == {"RR(rel=2)@10": 0.0}
+
+
+def test_a_fold_without_a_relevant_passage_names_its_keys_where_such_queries_are_left_out(tmp_path: Path):
+    fold = fold_of("q5")
+    with pytest.raises(ExperimentError) as refused:
+        make_splits(collection_of(tmp_path, GRADED), min_grade=2, folds=6, fold=fold)
+    assert str(refused.value) == (
+        f"split 'test' of 'literal' has no passage judged 2 or better for the queries that data.folds=6 "
+        f"data.fold={fold} puts there: set data.without_relevant=count_as_zero to count its queries as 0, or lower "
+        f"data.min_grade, or change data.folds"
+    )
+
+
+@pytest.mark.parametrize("name", ["dev", "test"])
+def test_a_share_without_a_relevant_passage_counts_as_zero_or_names_its_key(tmp_path: Path, name: str):
+    order = sorted((f"q{i}" for i in range(6)), key=lambda one: key_of("split", one))
+    without = order[-1] if name == "test" else order[-2]
+    judged = {"test": [(one, f"p{one[1]}", 1 if one == without else 2) for one in order]}
+    collection, split = collection_of(tmp_path, judged), QuerySplit(train=4, dev=1, test=1)
+    counted = make_splits(collection, min_grade=2, split=split, without_relevant="count_as_zero")
+    assert (counted[name].queries.tolist(), counted[name].without_relevant) == ([int(without[1])], 1)
+    message = rf"data\.split\.{name}=1 puts there: set data\.without_relevant=count_as_zero"
+    with pytest.raises(ExperimentError, match=message):
+        make_splits(collection, min_grade=2, split=split)
+
+
+def test_data_without_any_relevant_passage_are_refused_even_if_such_queries_count(tmp_path: Path):
+    with pytest.raises(ExperimentError, match=r"no passage judged 3 or better: lower data\.min_grade$"):
+        make_splits(collection_of(tmp_path, GRADED), min_grade=3, needed=("test",), without_relevant="count_as_zero")
