@@ -112,8 +112,9 @@ def assigned(
     """The judged queries of each split.
 
     ``folds`` and ``fold``: k-fold cross-validation. All judged queries are ordered by a hash of their ids and dealt out
-    in turn, so that folds differ by at most one query; test is fold number ``fold``, train is the rest. Other than with
-    shares, a query may change its fold when the judged queries change.
+    in turn, so that folds differ by at most one query; test is fold number ``fold``, train is the rest. With
+    ``split.of`` these are the queries of that split, and a dev split of the data set stays. Other than with shares, a
+    query may change its fold when the judged queries change.
 
     Raises:
         ExperimentError: ``split.of`` is no split of the data set, nothing is left for a split, or a split is given
@@ -136,7 +137,8 @@ def assigned(
     pool = own[split.of] if split.of is not None else _merged(collection, own)
     if folds is not None:
         assert fold is not None  # see check_folds
-        return _folds(collection, pool, folds, fold)
+        dev = {} if split.of in (None, "dev") else {name: one for name, one in own.items() if name == "dev"}
+        return _folds(collection, pool, folds, fold) | dev
     kept = {} if split.of is None else {name: one for name, one in own.items() if name != split.of}
     if both := sorted(kept.keys() & split.sizes.keys()):
         raise ExperimentError(

@@ -3,7 +3,7 @@ where there is none.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from experiments.data.assignment import Judged, QuerySplit, assigned
 from experiments.data.collection import Collection, Qrels
 from experiments.data.repeated import repeated_in
-from experiments.data.unusable import made_by, without_any
+from experiments.data.unusable import made_by, nothing_to_carve, without_any
 from experiments.errors import ExperimentError
 from experiments.hashing import key_of
 
@@ -82,24 +82,24 @@ def make_splits(
     dropped.
 
     Raises:
-        ExperimentError: a needed split is not there, a split without a relevant passage (dev and test may be so if such
-        queries count as 0 and another split has one), queries that stand in two splits, or what ``assigned`` finds wrong.
+        ExperimentError: a needed split is not there, or a split without a relevant passage (dev and test may be so if
+        such queries count as 0 and another split has one), or queries that stand in two splits, or there are too few
+        training queries to carve dev from, or what ``assigned`` finds wrong.
     """
+    split = split or QuerySplit()
     judged = assigned(collection, split, folds, fold)
     _check_needed(collection, judged, needed, carve_dev)
     drafts = {name: _draft(collection, name, one, min_grade, without_relevant) for name, one in judged.items()}
-    known = any(draft.relevant for draft in drafts.values())
-    for name, draft in drafts.items():
-        if len(draft.without) == draft.judged and not (draft.rows and known):
-            by = made_by(name, split or QuerySplit(), folds, fold)
-            raise without_any(collection.name, name, min_grade, by, known)
+    _check_relevant(collection, drafts, min_grade, split, folds, fold)
+    wanted = {*needed, *(["dev"] if {"train", "test"} <= set(needed) else [])}  # a training chooses its checkpoint
     if "dev" not in drafts and "train" in drafts and carve_dev:
-        train = drafts["train"]
-        count = min(carve_dev, len(train.rows) // 5)
-        drafts["dev"] = _Draft(train.rows[:count], [], train.relevant, train.qrels, count)
-        train.rows = train.rows[count:]
+        count = min(carve_dev, len(drafts["train"].rows) // 5)
+        if count:
+            _carve(drafts, count)
+        elif "dev" in wanted:
+            raise nothing_to_carve(collection, judged, len(drafts["train"].rows), min_grade, split, folds)
     _check_disjoint(collection, drafts)
-    _warn_of_unjudged(collection, drafts, needed, min_grade, without_relevant)
+    _warn_of_unjudged(collection, drafts, wanted, min_grade, without_relevant)
     if "train" in needed:
         _look_for_repeated(collection, drafts, repeated_queries)
     return {name: _kept(name, draft, (limits or {}).get(name)) for name, draft in drafts.items()}
@@ -130,6 +130,23 @@ def _draft(collection: Collection, name: str, judged: Judged, min_grade: int, wi
     return _Draft(rows, [row for row in every if row not in known], known, judged.qrels, len(every))
 
 
+def _check_relevant(
+    collection: Collection, drafts: Mapping[str, _Draft], min_grade: int, split: QuerySplit, folds: int | None,
+    fold: int | None,
+) -> None:  # fmt: skip
+    elsewhere = any(draft.relevant for draft in drafts.values())
+    for name, draft in drafts.items():
+        if len(draft.without) == draft.judged and not (draft.rows and elsewhere):
+            by = made_by(name, split, folds, fold)
+            raise without_any(collection.name, name, min_grade, by, elsewhere)
+
+
+def _carve(drafts: dict[str, _Draft], count: int) -> None:
+    train = drafts["train"]
+    drafts["dev"] = _Draft(train.rows[:count], [], train.relevant, train.qrels, count)
+    train.rows = train.rows[count:]
+
+
 def _check_disjoint(collection: Collection, drafts: Mapping[str, _Draft]) -> None:
     names = list(drafts)
     for i, first in enumerate(names):
@@ -144,14 +161,13 @@ def _check_disjoint(collection: Collection, drafts: Mapping[str, _Draft]) -> Non
 
 
 def _warn_of_unjudged(
-    collection: Collection, drafts: Mapping[str, _Draft], needed: Sequence[str], min_grade: int, without_relevant: str
+    collection: Collection, drafts: Mapping[str, _Draft], wanted: Set[str], min_grade: int, without_relevant: str
 ) -> None:
     """Say how many judged queries have no relevant passage, and what becomes of them."""
-    looked_at = {*needed, *(["dev"] if {"train", "test"} <= set(needed) else [])}
     counts = [
         f"{len(draft.without):,} of {draft.judged:,} in {name}"
         for name, draft in drafts.items()
-        if draft.without and name in looked_at
+        if draft.without and name in wanted
     ]
     if not counts:
         return

@@ -1,6 +1,10 @@
-"""What to say, and to type, where the queries of a split are of no use: none has a relevant passage, or there are none."""
+"""What to say, and to type, where a split is of no use: no query of it has a relevant passage, or it has no query."""
 
-from experiments.data.assignment import QuerySplit
+from collections.abc import Mapping
+
+from experiments.data.assignment import Judged, QuerySplit
+from experiments.data.collection import Collection
+from experiments.data.source import SPLITS
 from experiments.errors import ExperimentError
 
 
@@ -20,7 +24,46 @@ def without_any(collection: str, name: str, min_grade: int, made_by: str | None,
 
 
 def made_by(name: str, split: QuerySplit, folds: int | None, fold: int | None) -> str | None:
-    """The key and value that put the queries of a split there, such as ``data.folds=5 data.fold=0``; None if none did."""
+    """The keys and values that put the queries of a split there, such as ``data.split.test=0.3``; None if none did."""
     if folds is not None and name in ("train", "test"):
         return f"data.folds={folds} data.fold={fold}"
     return f"data.split.{name}={split.sizes[name]}" if name in split.sizes else None
+
+
+def nothing_to_carve(
+    collection: Collection, judged: Mapping[str, Judged], trained: int, min_grade: int, split: QuerySplit,
+    folds: int | None,
+) -> ExperimentError:  # fmt: skip
+    """A fifth of the training queries with a relevant passage, of which there are ``trained``, is no query."""
+    own = {name: len(judged[name].queries) for name in ("train", "test") if name in judged}
+    if folds is not None:
+        pool = len(judged["train"].qrels.queries)
+        free = [name for name in own if split.of in (None, name) or name not in collection.splits]
+        sizes = own if len(free) == 2 else dict.fromkeys(free, pool)
+        remedy = _more_folds(judged, min_grade) or f"leave out data.folds and data.fold, and {_one_to_dev(sizes)}"
+    elif split.sizes:
+        remedy = _one_to_dev({name: len(judged[name].queries) for name in split.sizes})
+    else:
+        name = "train" if own["train"] > 1 else "test"
+        remedy = f"{_one_to_dev({name: own.get(name, 0)}, of=name)}, or name qrels in data.source.splits.dev"
+    return ExperimentError(
+        f"data set {collection.name!r} has no dev queries to choose checkpoints on: data.carve_dev takes at most a "
+        f"fifth of the training queries, and a fifth of {trained:,} is none; {remedy}"
+    )
+
+
+def _more_folds(judged: Mapping[str, Judged], min_grade: int) -> str | None:
+    """The fewest folds that leave five training queries to each; None if there are too few queries for any."""
+    pool = judged["train"].qrels
+    every, spare = len(pool.queries), len(pool.relevant(min_grade)) - 5
+    return f"set data.folds={-(-every // spare)}" if spare > 0 else None
+
+
+def _one_to_dev(sizes: Mapping[str, int], of: str | None = None) -> str:
+    """What to type so that the largest of some splits gives one of its queries to dev."""
+    largest = max(sizes, key=lambda name: sizes[name], default=None)
+    if largest is None or sizes[largest] < 2:
+        return "judge more queries"
+    after = {**sizes, largest: sizes[largest] - 1, "dev": 1}
+    typed = [f"data.split.{name}={after[name]}" for name in SPLITS if name in after]
+    return " ".join(["set", *([f"data.split.of={of}"] if of else []), *typed])

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,3 +174,78 @@ def test_a_share_without_a_relevant_passage_counts_as_zero_or_names_its_key(tmp_
 def test_data_without_any_relevant_passage_are_refused_even_if_such_queries_count(tmp_path: Path):
     with pytest.raises(ExperimentError, match=r"no passage judged 3 or better: lower data\.min_grade$"):
         make_splits(collection_of(tmp_path, GRADED), min_grade=3, needed=("test",), without_relevant="count_as_zero")
+
+
+def judged_in(**counts: int) -> dict[str, list[tuple[str, str, int]]]:
+    """So many queries of each split, the first ones first, each answered by its passage."""
+    rows = iter(range(10))
+    numbers = {name: [next(rows) for _ in range(count)] for name, count in counts.items()}
+    return {name: [(f"q{i}", f"p{i}", 1) for i in taken] for name, taken in numbers.items()}
+
+
+FOLDS_OF_TWO = {"folds": 2, "fold": 0}
+
+
+@pytest.mark.parametrize(
+    ("judged", "given", "trained", "remedy", "then"),
+    [
+        (judged_in(test=6), FOLDS_OF_TWO, 3, "set data.folds=6", {"folds": 6, "fold": 0}),
+        (judged_in(test=4), FOLDS_OF_TWO, 2,
+         "leave out data.folds and data.fold, and set data.split.train=1 data.split.dev=1 data.split.test=2",
+         {"split": QuerySplit(train=1, dev=1, test=2)}),
+        (judged_in(train=1, test=4), FOLDS_OF_TWO | {"split": QuerySplit(of="test")}, 2,
+         "leave out data.folds and data.fold, and set data.split.dev=1 data.split.test=3",
+         {"split": QuerySplit(of="test", dev=1, test=3)}),
+        (judged_in(test=6), {"split": QuerySplit(train=4, test=2)}, 4,
+         "set data.split.train=3 data.split.dev=1 data.split.test=2", {"split": QuerySplit(train=3, dev=1, test=2)}),
+        (judged_in(train=2, test=4), {"split": QuerySplit(of="test", test=4)}, 2,
+         "set data.split.dev=1 data.split.test=3", {"split": QuerySplit(of="test", dev=1, test=3)}),
+        (judged_in(train=4, test=2), {}, 4,
+         "set data.split.of=train data.split.train=3 data.split.dev=1, or name qrels in data.source.splits.dev",
+         {"split": QuerySplit(of="train", train=3, dev=1)}),
+        (judged_in(train=1, test=2), {}, 1,
+         "set data.split.of=test data.split.dev=1 data.split.test=1, or name qrels in data.source.splits.dev",
+         {"split": QuerySplit(of="test", dev=1, test=1)}),
+        (judged_in(train=1, test=1), {"split": QuerySplit(train=1, test=1)}, 1, "judge more queries", None),
+    ],
+)  # fmt: skip
+def test_too_few_training_queries_to_carve_dev_from_are_refused_with_a_remedy_that_works(
+    tmp_path: Path, judged: Any, given: Any, trained: int, remedy: str, then: Any
+):
+    collection = collection_of(tmp_path, judged)
+    with pytest.raises(ExperimentError) as refused:
+        make_splits(collection, carve_dev=200, **given)
+    assert str(refused.value) == (
+        "data set 'literal' has no dev queries to choose checkpoints on: data.carve_dev takes at most a fifth of the "
+        f"training queries, and a fifth of {trained} is none; {remedy}"
+    )
+    if then is not None:
+        splits = make_splits(collection, carve_dev=200, **then)
+        assert sorted(splits) == ["dev", "test", "train"]
+        assert all(len(split.queries) for split in splits.values())
+
+
+def test_more_folds_leave_enough_to_carve_from_in_every_fold(tmp_path: Path):
+    judged = {"test": [(f"q{i}", f"p{i}", 1 if i < 7 else 0) for i in range(10)]}  # q7, q8, q9: nothing relevant
+    collection = collection_of(tmp_path, judged)
+    with pytest.raises(ExperimentError, match=r"a fifth of 3 is none; set data\.folds=5$"):
+        make_splits(collection, carve_dev=200, folds=2, fold=1)  # trains on q2, q3, q4, q7, q8
+    for fold in range(5):
+        splits = make_splits(collection, carve_dev=200, folds=5, fold=fold, without_relevant="count_as_zero")
+        assert len(splits["dev"].queries) == 1
+
+
+def test_without_a_training_no_dev_query_is_needed(tmp_path: Path):
+    collection = collection_of(tmp_path, judged_in(test=6))
+    for name in ("train", "test"):
+        assert len(make_splits(collection, carve_dev=200, needed=(name,), folds=2, fold=0)[name].queries) == 3
+    with pytest.raises(ExperimentError, match=r"a fifth of 3 is none; set data\.folds=6$"):
+        make_splits(collection, carve_dev=200, needed=("dev",), folds=2, fold=0)
+
+
+def test_folds_of_one_split_keep_the_dev_split_of_the_data_set(tmp_path: Path):
+    collection = collection_of(tmp_path, judged_in(dev=2, test=8))
+    for fold in (0, 1):
+        splits = make_splits(collection, folds=2, fold=fold, split=QuerySplit(of="test"), carve_dev=200)
+        assert splits["dev"].queries.tolist() == [0, 1]
+        assert [len(splits[name].queries) for name in ("train", "test")] == [4, 4]
