@@ -2,6 +2,7 @@
 
 Each judged query is tested in one fold, so the pooled result has one value for each, as if a single job had tested
 them all. Whatever reads jobs (tables, claims, pictures, the page) sees the pooled job; ``Job.parts`` are its folds.
+First stages measured on train or dev (``retrieve.split=train``) are not pooled, since the folds share these queries.
 """
 
 import json
@@ -22,7 +23,8 @@ WASTE = "padding_waste"  # a share of the computed tokens
 
 
 def pool(jobs: Iterable[Job]) -> list[Job]:
-    """The jobs, those of one setting and seed over all folds as one job each; jobs without folds as they are.
+    """The jobs, those of one setting and seed over all folds as one job each; jobs without folds as they are, and
+    those that were measured on train or dev each by itself.
 
     A setting that lacks a fold becomes one job in the state ``incomplete``, whose error names the folds that are
     missing: it is not averaged over a part of its queries. Jobs of folds that have not finished stay among the others.
@@ -32,13 +34,23 @@ def pool(jobs: Iterable[Job]) -> list[Job]:
     """
     jobs = list(jobs)
     groups: dict[str, list[Job]] = {}
+    others = []
     for job in jobs:
-        if job.finished and _folds(job) is not None:
+        if not job.finished or _folds(job) is None:
+            others.append(job)
+        elif job.split == "test":
             groups.setdefault(_setting(job), []).append(job)
-    pooled = {id(members[0]): _pooled(setting, members) for setting, members in groups.items()}
-    others = [job for job in jobs if not (job.finished and _folds(job) is not None)]
-    found = [*others, *pooled.values()]
-    return sorted(found, key=lambda job: job.name) if pooled else jobs
+        else:
+            others.append(_apart(job))
+    found = [*others, *(_pooled(setting, members) for setting, members in groups.items())]
+    return sorted(found, key=lambda job: job.name) if groups else others
+
+
+def _apart(job: Job) -> Job:
+    """A job measured on train or dev, its fold in the name of its data: a table holds the same queries in each row."""
+    labels = dict(job.labels)
+    fold = labels.pop("fold", None)
+    return job if fold is None else replace(job, labels=labels | {"data": f"{labels['data']}/fold{fold}"})
 
 
 def _folds(job: Job) -> int | None:

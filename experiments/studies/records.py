@@ -79,7 +79,7 @@ class Job:
     ``labels``, ``test``, ``compute`` and ``per_query`` are empty unless the job has finished; ``test`` and
     ``per_query`` are keyed by first stage. ``folds``: of a job that was pooled from the folds of a cross-validation,
     those jobs; its own folder does not exist. ``code``: the revision that it ran from, or the package's version; None
-    where neither was noted.
+    where neither was noted. ``split``: whose queries it was measured on; another than test only for first stages alone.
     """
 
     folder: Path
@@ -93,6 +93,7 @@ class Job:
     probe: Mapping[str, Any] | None = None
     folds: tuple["Job", ...] = ()
     code: str | None = None
+    split: str = "test"
 
     @property
     def parts(self) -> tuple["Job", ...]:
@@ -203,6 +204,7 @@ def _finished_job(folder: Path) -> Job:
         compute=compute,
         per_query={first_stage: read_per_query(folder / f"per_query.{first_stage}.tsv") for first_stage in test},
         probe=_mapping(path, metrics["probe"], "probe") if "probe" in metrics else None,
+        split=str(metrics.get("split", "test")),
     )
 
 

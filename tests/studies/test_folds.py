@@ -166,3 +166,23 @@ def test_the_page_shows_a_row_a_fold_where_it_says_where_results_come_from(tmp_p
         write_fold(tmp_path, fold)
     rows = provenance_of(findings_of(tmp_path))
     assert [row.name for row in rows] == ["lce-n7-bm25-s1-lcef0s1", "lce-n7-bm25-s1-lcef1s1"]
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_first_stages_on_train_or_dev_are_shown_by_fold(tmp_path: Path, split: str):
+    """Folds share training queries, here q2. Those of dev may be disjoint by chance and are no whole even then."""
+    values = [{"q1": 1.0, "q2": 0.5}, {"q2" if split == "train" else "q4": 0.5, "q3": 0.0}]
+    for fold in (0, 1):
+        folder = write_job(tmp_path, f"retrieve-{split}-{fold}", values[fold], first_stage_values=values[fold],
+                           labels={"loss": "none", "data": f"apidocs/{split}", "folds": 2, "fold": fold},
+                           config={"data": {"folds": 2, "fold": fold}})  # fmt: skip
+        metrics = json.loads((folder / "metrics.json").read_text())
+        (folder / "metrics.json").write_text(json.dumps(metrics | {"split": split}))
+    jobs = pooled(tmp_path)
+    assert [(job.name, job.state) for job in jobs] == [(f"retrieve-{split}-{i}", "finished") for i in (0, 1)]
+    assert pool(jobs) == jobs
+    blocks = findings_of(tmp_path).blocks
+    assert [(block.data, block.first_stage_mean) for block in blocks] == [
+        (f"apidocs/{split}/fold0", 0.75),
+        (f"apidocs/{split}/fold1", 0.25),
+    ]
