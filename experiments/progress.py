@@ -70,10 +70,11 @@ class LogLines:
             self._write(f"{self.description}: {self.done:,} of {self.total:,}, {_clock(left)} left {note}")
 
     def close(self) -> None:
-        """Write how long it took, if it took a while."""
+        """Write how long it took, if it took a while, and how far it came if it did not come to its end."""
         seconds = time.monotonic() - self._start
         if seconds >= QUIET_SECONDS:
-            self._write(f"{self.description}: done in {_clock(seconds)}")
+            ended = "done" if self.done >= self.total else f"ended at {self.done:,} of {self.total:,}"
+            self._write(f"{self.description}: {ended} in {_clock(seconds)}")
 
     @staticmethod
     def _write(line: str) -> None:
