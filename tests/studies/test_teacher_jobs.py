@@ -1,6 +1,7 @@
 """Cross-encoders that learn from a teacher: whole jobs on a tiny model, and what is refused before one starts."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,38 @@ def test_the_job_of_a_teacher_is_checked(data: Path, job: str, message: str):
     parent = composition.check(composed("data=beir", f"data.path={data}", "loss=margin_mse"))
     with pytest.raises(ExperimentError, match=message):
         composition.job_before("loss.job", job, parent)
+
+
+def test_a_job_says_only_what_it_does_not_inherit(tmp_path: Path):
+    given = ("data=beir", f"data.path={tmp_path}", "trainer=cpu", "retriever=[bm25,colbert]", "first_stage=[colbert]")
+    parent = composition.check(composed(*given, "loss=margin_mse"))
+    same = f"data=beir data.path={tmp_path} trainer=cpu trainer.threads=3 study=mine"
+    for key, kind in (("loss.job", "loss=lce"), ("retrievers.colbert.job", "model=colbert")):
+        alone, _ = composition.job_before(key, kind, parent)
+        assert (alone.data, alone.trainer) == (parent.data, parent.trainer)
+        assert composition.job_before(key, f"{kind} {same}", parent)[0] == alone
+
+
+@pytest.mark.parametrize("key", ["loss.job", "model.dual_encoder.job", "retrievers.colbert.job"])
+@pytest.mark.parametrize(
+    ("job", "message"),
+    [
+        ("data=beir", "it says data=beir, but is trained on the data of the job that needs it: leave data= and "),
+        ("data=beir data.path=elsewhere", "it says data=beir data.path=elsewhere, but is trained on the data of"),
+        ("trainer.precision=bf16-mixed", "it says trainer.precision=bf16-mixed, but is trained by the trainer of"),
+        ('loss=lce "', "cannot be read as overrides .No closing quotation.$"),
+    ],
+)
+def test_what_a_job_would_not_get_is_refused_by_its_key(tmp_path: Path, key: str, job: str, message: str):
+    parent = composition.check(composed("data=beir", f"data.path={tmp_path}", "trainer=cpu", "loss=margin_mse"))
+    with pytest.raises(ExperimentError, match=rf"^{re.escape(key)}: .*{message}"):
+        composition.job_before(key, job, parent)
+
+
+def test_layers_are_copied_from_a_cross_encoder_of_the_same_backbone(tmp_path: Path):
+    parent = composition.check(composed("data=beir", f"data.path={tmp_path}", "model=dual_encoder"))
+    with pytest.raises(ExperimentError, match=r"^model\.dual_encoder\.job: it says backbone=minilm, but is trained from"):
+        composition.job_before("model.dual_encoder.job", "loss=lce backbone=minilm", parent)
 
 
 def test_a_teacher_that_would_need_itself_is_refused(data: Path):
