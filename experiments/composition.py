@@ -29,7 +29,7 @@ from experiments.inherited import check_inherited, inherited_by, overrides_in
 from experiments.negatives.rule import sources_of
 from experiments.overrides import readable
 from experiments.places import resolved
-from experiments.roles import check_first_stages
+from experiments.roles import check_first_stages, check_positives
 from experiments.schema import Experiment
 from experiments.schema.keys import declared, no_such_key, undeclared
 from experiments.schema.measures import check_measures, check_selection
@@ -101,6 +101,7 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
     for name, part in experiment.retrievers.items():
         _check_part(f"retrievers.{name}", part)
     check_first_stages(experiment)
+    check_positives(experiment)
     check_measures(experiment)
     return experiment
 
