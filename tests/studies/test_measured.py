@@ -58,5 +58,7 @@ def test_one_data_set_measured_from_two_grades_is_refused(tmp_path: Path, measur
     for name, own, grade in (("b", "RR@10", 1), ("a", "RR(rel=2)@10", 2)):
         config = {"data": {"min_grade": grade}, "measures": ["RR@10"]}
         write_job(tmp_path / "s", name, FIRST_STAGE, measure=own, config=config)
-    with pytest.raises(ExperimentError, match=r"^the jobs b and a on apidocs have data\.min_grade 1 and 2: they cannot"):
+    with pytest.raises(
+        ExperimentError, match=r"^the jobs b and a on apidocs have data\.min_grade 1 and 2: they cannot"
+    ):
         findings_of(tmp_path / "s", measure)
