@@ -4,10 +4,8 @@ With ``experiments.launch`` the only module that knows Hydra.
 """
 
 import inspect
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -27,10 +25,11 @@ from omegaconf.errors import (
 
 from experiments.config_files import CONF
 from experiments.errors import ExperimentError
+from experiments.inherited import check_inherited, inherited_by, overrides_in
 from experiments.negatives.rule import sources_of
 from experiments.overrides import readable
 from experiments.places import resolved
-from experiments.roles import check_first_stages
+from experiments.roles import check_first_stages, check_positives
 from experiments.schema import Experiment
 from experiments.schema.keys import declared, no_such_key, undeclared
 from experiments.schema.measures import check_measures, check_selection
@@ -102,6 +101,7 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
     for name, part in experiment.retrievers.items():
         _check_part(f"retrievers.{name}", part)
     check_first_stages(experiment)
+    check_positives(experiment)
     check_measures(experiment)
     return experiment
 
@@ -265,22 +265,19 @@ def job_before(key: str, job: str, parent: Experiment, chain: Sequence[str] = ()
         raise ExperimentError(f"{key}: this job would need itself done first")
     try:
         with _hydra_of_its_own():
-            config = compose("config", overrides=[f"scale={parent.scale}", *map(readable, shlex.split(job))])
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ExperimentError(f"{key}: {explain(error)}") from error
-    inherited: dict[str, Any] = {key: asdict(getattr(parent, key)) for key in ("data", "trainer", "logger")}
-    chosen = any(one.startswith("backbone") for one in shlex.split(job))
-    # Layers are copied from a cross-encoder of the same backbone; a teacher may be of another one, if its job says so.
-    if key == "model.dual_encoder.job" or (key == "loss.job" and not chosen):
-        inherited["backbone"] = asdict(parent.backbone)
-    inherited |= {"outputs": parent.outputs, "cache": parent.cache, "study": f"for_{key.split('.')[-2]}"}
-    settings = OmegaConf.merge(OmegaConf.structured(Experiment), plain(config) | inherited)
-    assert isinstance(settings, DictConfig)
-    try:
+            config = compose("config", overrides=[f"scale={parent.scale}", *map(readable, overrides_in(job))])
+        inherited = inherited_by(key, job, parent)
+        check_inherited(job, config, inherited)
+        own = settings_of(config)
+        for part in inherited:  # what it says of these may be incomplete
+            own.pop(part)
+        settings = OmegaConf.merge(OmegaConf.structured(Experiment), plain(own) | inherited)
+        assert isinstance(settings, DictConfig)
         experiment = check(settings)
         check_selection(experiment)
-    except (ExperimentError, OmegaConfBaseException) as error:
-        raise ExperimentError(f"{key}: {explain(error)}") from error
+    except (ExperimentError, HydraException, OmegaConfBaseException) as error:
+        # What is missing is missing in the job, which is one of the command's overrides.
+        raise ExperimentError(f"{key}: {explain(error).replace(' to the command', ' to this job')}") from error
     kind = experiment.model.kind
     if not key.startswith("retrievers.") and kind != "cross_encoder":
         raise ExperimentError(f"{key}: it must train a cross-encoder, but this job has model={kind}")

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from experiments.composition import (
 )
 from experiments.errors import ExperimentError
 from experiments.grid import rows_of
+from experiments.needs import needs_of
 from experiments.overrides import readable
 from experiments.schema import Experiment
 from experiments.schema.measures import check_selection
@@ -210,23 +211,11 @@ def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True, *, networks
     return experiments
 
 
-def all_before(experiment: Experiment, chain: tuple[str, ...] = ()) -> Iterator[tuple[str, Experiment, dict[str, Any]]]:
-    """The jobs that train what an experiment needs, and what those need, deepest first: the key that names one, and its
-    settings as objects and as the dictionary that identifies it. ``chain``: the jobs that wait for this one.
-
-    Raises:
-        ExperimentError: one does not compose, or needs itself.
-    """
-    for key, job in jobs_before(experiment).items():
-        before, config = job_before(key, job, experiment, chain)
-        yield from all_before(before, (*chain, job))
-        yield key, before, config
-
-
 def _check_jobs_before(experiment: Experiment, networks: bool = False) -> None:
-    for _, before, _ in all_before(experiment):
-        make_parts(before)
-        (_check_networks if networks else _locate_package)(before)
+    for direct in needs_of(experiment):
+        for need in direct.deepest_first():
+            make_parts(need.experiment)
+            (_check_networks if networks else _locate_package)(need.experiment)
 
 
 def _networks_of(experiment: Experiment) -> tuple[Any, ...]:

@@ -5,6 +5,7 @@ from typing import Any
 from hydra.utils import get_object
 
 from experiments.errors import ExperimentError
+from experiments.negatives.rule import sources_of
 from experiments.schema import Experiment
 
 
@@ -18,8 +19,27 @@ def check_first_stages(experiment: Experiment) -> None:
     for name, part in experiment.retrievers.items():
         named.append((f"retrievers.{name}.candidates_from", part.get("candidates_from")))
     for key, name in named:
-        if name is not None and getattr(get_object(experiment.retrievers[name]["_target_"]), "from_judgements", False):
+        if name is not None and _from_judgements(experiment, name):
             raise ExperimentError(
                 f"{key} names {name}, which is made from the judgements that measure it: it can only be a source of "
                 f"negatives, such as negatives.source=bm25+{name}"
             )
+
+
+def check_positives(experiment: Experiment) -> None:
+    """Refuse to ask for retrieved positives of sources that only find what was judged not relevant.
+
+    Raises:
+        ExperimentError: all sources of negatives are such retrievers.
+    """
+    rule = experiment.negatives
+    sources = sources_of(rule.source)
+    if rule.positives == "retrieved" and all(_from_judgements(experiment, name) for name in sources):
+        raise ExperimentError(
+            f"negatives.positives=retrieved keeps the positives that negatives.source={rule.source} retrieved, but "
+            "that source holds only passages judged not relevant: set negatives.positives=all"
+        )
+
+
+def _from_judgements(experiment: Experiment, name: str) -> bool:
+    return bool(getattr(get_object(experiment.retrievers[name]["_target_"]), "from_judgements", False))

@@ -3,20 +3,20 @@
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from experiments import composition, launch
 from experiments.errors import ExperimentError
 from experiments.grid import Grid, compose_grid
-from experiments.places import changes
+from experiments.needs import Need, Standing, folder_of, needs_of, shared_by
 from experiments.schema import Experiment
 from experiments.studies import estimate
 from experiments.studies.gate import GATE, Gate
-from experiments.studies.identity import job_name
 from experiments.studies.plan import Plan, PlannedJob, places_of
 from experiments.studies.records import CONFIG
-from experiments.studies.state import CHANGED, DONE, State, job_folders, noted_inputs, state_of
+from experiments.studies.state import State, job_folders, state_of
 
 
 @dataclass(frozen=True)
@@ -75,67 +75,49 @@ def plan_of(grid: Grid) -> Plan:
     ]
     dev = {key: found.dev for key, found in queries.items() if found.dev}
     rates = estimate.rates_in(Path(str(grid.config.outputs)), settings, dev)
-    jobs = []
+    jobs, standing = [], Standing()
     for one, setting in zip(entries, settings, strict=True):
         cost = estimate.cost_of(one.experiment, queries[estimate.data_key(one.config["data"])])
         rate = rates.get(setting)
         seconds, flops = (rate.seconds(cost), rate.flops * rate.pairs(cost)) if rate is not None else (None, None)
-        jobs.append(PlannedJob(one.number, one.folder, one.what, _state_today(one), cost, seconds, flops))
+        state = standing.of(one.folder, one.experiment, one.needs)
+        jobs.append(PlannedJob(one.number, one.folder, one.what, state, cost, seconds, flops))
     launcher = grid.config.hydra.launcher
     places = places_of(str(launcher._target_), launcher.get("n_jobs"))
     return Plan(tuple(jobs), places, sum(rate.jobs for rate in rates.values()))
 
 
-def _state_today(job: "_Entry") -> State:
-    """Where a job stands; ``changed`` if it is done, but backbone, loss or another of the inputs that are quick to look
-    at is another one by now. The collection and what other jobs train are looked at when it runs.
-    """
-    state = state_of(job.folder)
-    if state.word != DONE:
-        return state
-    from experiments.studies.job_inputs import CODE, digest_of, names_of
-
-    noted, parts = noted_inputs(job.folder), composition.make_parts(job.experiment)
-    later = {CODE} if composition.jobs_before(job.experiment) else set()  # a retriever that has no weights yet
-    names = [one for one in names_of(job.experiment, parts) if one not in later and not one.startswith("retrievers.")]
-    changed = changes(noted, {**noted, **{name: digest_of(name, job.experiment, parts) for name in names}})
-    return State(CHANGED, f"{', '.join(changed)} changed since it was finished") if changed else state
-
-
 @dataclass(frozen=True)
 class _Entry:
-    """A job of a grid, or one that such a job needs first. ``config``: as the dictionary that identifies it."""
+    """A job of a grid, or one that such a job needs first. ``config``: as the dictionary that identifies it. ``needs``:
+    the jobs that it needs done first itself.
+    """
 
     number: int | None
     folder: Path
     what: str
     experiment: Experiment
     config: Mapping[str, Any]
+    needs: tuple[Need, ...]
 
 
 def _entries(grid: Grid, experiments: Sequence[Experiment]) -> list[_Entry]:
     """The jobs of a grid, each once, after those that they need trained first."""
     first: dict[Path, _Entry] = {}
     rows: dict[Path, _Entry] = {}
-    seen: set[str] = set()
+    composed: dict[str, tuple[Need, ...]] = {}
     for row, experiment in zip(grid.rows, experiments, strict=True):
-        needs = composition.jobs_before(experiment)
-        # Only these decide what is trained first, and composing it takes a while: rows that share them need the same.
-        shared = repr((needs, experiment.data, experiment.backbone, experiment.trainer, experiment.outputs))
-        if needs and shared not in seen:
-            seen.add(shared)
-            for key, before, config in launch.all_before(experiment):
-                folder = folder_of(before, config)
-                first.setdefault(folder, _Entry(None, folder, f"for {key.removesuffix('.job')}", before, config))
+        shared = shared_by(experiment)
+        if shared not in composed:
+            composed[shared] = needs_of(experiment)
+            for need in chain.from_iterable(direct.deepest_first() for direct in composed[shared]):
+                what = f"for {need.key.removesuffix('.job')}"
+                entry = _Entry(None, need.folder, what, need.experiment, need.config, need.needs)
+                first.setdefault(need.folder, entry)
         config = composition.plain(row.config)
         folder = folder_of(experiment, config)
-        rows.setdefault(folder, _Entry(row.number, folder, row.varying, experiment, config))
+        rows.setdefault(folder, _Entry(row.number, folder, row.varying, experiment, config, composed[shared]))
     return [*(one for folder, one in first.items() if folder not in rows), *rows.values()]
-
-
-def folder_of(experiment: Experiment, config: Mapping[str, Any]) -> Path:
-    """The folder of a job."""
-    return Path(experiment.outputs) / experiment.study / job_name(config)
 
 
 def launch_jobs(

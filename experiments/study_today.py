@@ -1,15 +1,13 @@
 """What the saved results of a job are held against today: its collection, judgements and inputs, opened anew."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from experiments import composition, launch
+from experiments import composition
+from experiments.needs import Need, Standing, needs_of, shared_by, with_models
 from experiments.schema import Experiment
 from experiments.store import thorough
-from experiments.studies.identity import job_name
 from experiments.studies.verify import Today
 
 
@@ -18,6 +16,8 @@ class Opener:
 
     def __init__(self) -> None:
         self._opened: dict[str, tuple[Any, Any]] = {}
+        self._composed: dict[str, tuple[Need, ...]] = {}
+        self._standing = Standing(files=True)
 
     def __call__(self, config: Mapping[str, Any]) -> Today:
         """What the job of a config is held against.
@@ -29,7 +29,18 @@ class Opener:
         key = repr((experiment.data, experiment.retrieve.split, experiment.cache))
         if key not in self._opened:
             self._opened[key] = _open(experiment)
-        return Today(*self._opened[key], partial(content_of, experiment))
+        needs = self._needs(experiment)
+        return Today(*self._opened[key], partial(content_of, experiment, needs), partial(self._changed_before, needs))
+
+    def _needs(self, experiment: Experiment) -> tuple[Need, ...]:
+        shared = shared_by(experiment)
+        if shared not in self._composed:
+            self._composed[shared] = needs_of(experiment)
+        return self._composed[shared]
+
+    def _changed_before(self, needs: Sequence[Need]) -> list[str]:
+        with thorough():
+            return self._standing.lines(needs)
 
 
 def _open(experiment: Experiment) -> tuple[Any, Any]:
@@ -44,24 +55,14 @@ def _open(experiment: Experiment) -> tuple[Any, Any]:
     return collection, relevance_of(collection, splits_of(experiment, collection, needed=(name,))[name])
 
 
-def content_of(experiment: Experiment, name: str) -> str:
+def content_of(experiment: Experiment, needs: Sequence[Need], name: str) -> str:
     """The digest of one of an experiment's inputs as it is now; ``name``: as its status has it, such as
-    ``retrievers.colbert`` or ``loss.teacher``.
+    ``retrievers.colbert`` or ``loss.teacher``. ``needs``: the jobs that train what it needs.
 
     Raises:
         ExperimentError: it is not there.
     """
     from experiments.studies.job_inputs import digest_of
 
-    made = {key: _model_of(before, config) for key, before, config in launch.all_before(experiment)}
-    if "loss.job" in made:
-        experiment = replace(experiment, loss={**experiment.loss, "teacher": str(made["loss.job"])})
-    if "model.dual_encoder.job" in made:
-        dual = replace(experiment.model.dual_encoder, cross_encoder=str(made["model.dual_encoder.job"]))
-        experiment = replace(experiment, model=replace(experiment.model, dual_encoder=dual))
     with thorough():
-        return digest_of(name, experiment, composition.make_parts(experiment, lambda key, job: made[key]))
-
-
-def _model_of(experiment: Experiment, config: Mapping[str, Any]) -> Path:
-    return Path(experiment.outputs) / experiment.study / job_name(config) / "model"
+        return digest_of(name, *with_models(experiment, needs))

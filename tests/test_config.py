@@ -166,6 +166,21 @@ def test_checkpoints_are_not_chosen_by_a_measure_that_looks_deeper_than_the_dev_
         composition.job_before("loss.job", experiment.loss["job"], experiment)
 
 
+@pytest.mark.parametrize("source", ["judged", "judged+judged"])
+def test_positives_are_not_looked_for_among_what_was_judged_not_relevant(source: str):
+    given = ("retriever=[bm25,judged]", f"negatives.source={source}")
+    with pytest.raises(
+        ExperimentError, match=r"holds only passages judged not relevant: set negatives\.positives=all$"
+    ):
+        composition.check(composed(*given, "negatives.positives=retrieved"))
+    assert composition.check(composed(*given, "negatives.positives=all")).negatives.source == source
+
+
+def test_a_mixture_may_find_positives_that_judgements_do_not_hold():
+    given = ("retriever=[bm25,judged]", "negatives.source=bm25+judged", "negatives.positives=retrieved")
+    assert composition.check(composed(*given)).negatives.positives == "retrieved"
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

@@ -15,7 +15,7 @@ from experiments.schema.keys import declared
 FILES = [
     "data/assignment.py", "data/splits.py", "data/repeated.py", "studies/preparation.py", "studies/folds.py",
     "negatives/sampler.py", "negatives/rule.py", "schema/inputs.py", "retrieval/judged.py", "composition.py",
-    "roles.py",
+    "roles.py", "inherited.py",
 ]  # fmt: skip
 VALUE = re.compile(r"(?<![\w.])((?:data|negatives|first_stage|retriever)(?:\.[\w.]*\w)?)=([^\s,;:)]+)")
 KEY = re.compile(r"(?<![\w./])((?:data|negatives|validation|audit|retrieve)\.[a-z_][\w.]*\w)(?![\w(*])")

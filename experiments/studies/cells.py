@@ -16,7 +16,7 @@ import numpy as np
 from experiments.errors import ExperimentError
 from experiments.negatives.rule import sources_of
 from experiments.studies.identity import scientific, with_their_candidates
-from experiments.studies.measured import first_measure, measure_of
+from experiments.studies.measured import check_grade, first_measure, measure_of
 from experiments.studies.records import CONFIG, FloatArray, Job, PerQuery
 
 # Labels that have a place of their own: the heading of a block, its first columns, the seeds averaged over.
@@ -105,8 +105,8 @@ def blocks_of(jobs: Iterable[Job], measure: str | None = None) -> list[Block]:
     """The blocks of a study, by data set and first stage in order of appearance, of the jobs that have finished.
     ``measure``: as a config writes it, for all blocks; None for the first that all jobs have.
 
-    Raises ExperimentError, naming the jobs, if one lacks the measure, if two were measured on different queries or
-    first-stage runs under the same name, or if two are the same cell with the same seed.
+    Raises ExperimentError, naming the jobs, if one lacks the measure, if two were measured on different queries, from
+    different grades on or on first-stage runs under the same name, or if two are the same cell with the same seed.
     """
     finished = [job for job in jobs if job.finished]
     extra_axes = _unlabelled_axes(finished)
@@ -114,6 +114,8 @@ def blocks_of(jobs: Iterable[Job], measure: str | None = None) -> list[Block]:
     for job in finished:
         for first_stage in job.test:
             members.setdefault((str(job.labels["data"]), first_stage), []).append(job)
+    for (data, _), jobs_there in members.items():
+        check_grade(jobs_there, data)
     wanted = measure or first_measure(finished)
     if wanted is None:
         return []

@@ -47,6 +47,24 @@ def measure_of(jobs: Sequence[Job], first_stage: str, wanted: str) -> str:
     return wanted if as_written else resolved
 
 
+def check_grade(jobs: Sequence[Job], data: str) -> None:
+    """Refuse jobs on one data set whose passages are relevant from different grades on, whatever measure is asked for.
+
+    Raises:
+        ExperimentError: the message names a job of each grade.
+    """
+    by_grade: dict[int, Job] = {}
+    for job in jobs:
+        by_grade.setdefault(min_grade_in(job.config), job)
+    if len(by_grade) > 1:
+        grades = sorted(by_grade)
+        raise ExperimentError(
+            f"the jobs {' and '.join(by_grade[grade].name for grade in grades)} on {data} have data.min_grade "
+            f"{' and '.join(map(str, grades))}: they cannot stand in one table, run them as studies of their own "
+            "(study=...) and report each folder by itself"
+        )
+
+
 def dev_measure(jobs: Iterable[Job]) -> str | None:
     """Return the measure that the first of some jobs chose its checkpoint by; None of no job."""
     firsts = (table.measures[0] for job in jobs for table in job.per_query.values() if table.measures)

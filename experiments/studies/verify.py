@@ -27,11 +27,13 @@ DIGITS = 6  # significant ones of a value in a per-query file of earlier version
 class Today:
     """What a job is held against. ``relevance``: query row -> passage row -> grade of the test queries. ``input``: of
     the name of one of a job's inputs, the digest of its content now; it raises ExperimentError if there is none.
+    ``before``: what is wrong with the jobs that the job needs, a line each.
     """
 
     collection: Collection
     relevance: Mapping[int, Mapping[int, int]]
     input: Callable[[str], str]
+    before: Callable[[], Sequence[str]] = tuple
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,10 @@ def _verify_inputs(status: Mapping[str, Any], now: Today, findings: _Findings) -
             continue
         if digest != noted:
             findings.add(f"{STATUS}, digest of the input {name}", noted, digest)
+    try:
+        findings.lines += [f"{findings.job}: {line}" for line in now.before()]
+    except ExperimentError as error:
+        findings.cannot("a job that it needs", error)
     return same
 
 

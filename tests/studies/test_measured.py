@@ -53,9 +53,12 @@ def test_data_sets_with_grades_of_their_own_stand_in_one_study(tmp_path: Path):
     assert found.measure == "RR(rel=2)@10 and RR@10"
 
 
-def test_one_data_set_measured_from_two_grades_is_refused(tmp_path: Path):
-    for name, measure, grade in (("a", "RR@10", 1), ("b", "RR(rel=2)@10", 2)):
+@pytest.mark.parametrize("measure", [None, "RR@10", "RR(rel=2)@10", "nDCG@10"])
+def test_one_data_set_measured_from_two_grades_is_refused(tmp_path: Path, measure: str | None):
+    for name, own, grade in (("b", "RR@10", 1), ("a", "RR(rel=2)@10", 2)):
         config = {"data": {"min_grade": grade}, "measures": ["RR@10"]}
-        write_job(tmp_path / "s", name, FIRST_STAGE, measure=measure, config=config)
-    with pytest.raises(ExperimentError, match=r"job b has no RR@10 for bm25: choose one of RR\(rel=2\)@10"):
-        findings_of(tmp_path / "s")
+        write_job(tmp_path / "s", name, FIRST_STAGE, measure=own, config=config)
+    with pytest.raises(
+        ExperimentError, match=r"^the jobs b and a on apidocs have data\.min_grade 1 and 2: they cannot"
+    ):
+        findings_of(tmp_path / "s", measure)

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from helpers.jobs import composed, tiny_overrides
 
 from experiments import composition, launch
 from experiments.errors import ExperimentError
+from experiments.needs import Standing, needs_of
 from experiments.studies.experiment import run_job
 from experiments.studies.identity import job_name
+from experiments.study_today import Opener
 
 COLBERT = ["model=colbert", "model.max_length=48", "model.max_query_tokens=16", "model.late_interaction.dimension=16"]
 SIZES = ["batch.size=8", "budget.size=32", "validation.times=2", "validation.depth=10", "first_stage_depth=10"]
@@ -109,8 +112,6 @@ def test_a_retriever_trained_once_is_not_trained_again(mixed, data: Path, backbo
 
 
 def _overrides_of(folder: Path) -> list[str]:
-    import yaml
-
     settings = yaml.safe_load((folder / "config.yaml").read_text())
     job = settings["retrievers"]["colbert"]["job"]
     return [
@@ -124,6 +125,20 @@ def test_a_retrained_retriever_makes_a_finished_job_run_again(mixed):
     _, folder = mixed
     inputs = json.loads((folder / "status.json").read_text())["inputs"]
     assert inputs.keys() == {"collection", "backbone", "loss", "code", "retrievers.colbert"}
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    experiment = composition.restored(config)
+    needs = needs_of(experiment)
+    assert Standing().of(folder, experiment, needs).word == "done"
+    assert Opener()(config).before() == []
+    note = needs[0].folder / "status.json"
+    before = note.read_text()
+    note.write_text(before.replace(json.loads(before)["inputs"]["backbone"], "0" * 32))
+    try:
+        changed = Standing().of(folder, experiment, needs)
+        assert (changed.word, changed.why) == ("changed", "retrievers.colbert (its job has changed inputs: backbone)")
+        assert Opener()(config).before() == ["the job that trains retrievers.colbert has changed inputs: backbone"]
+    finally:
+        note.write_text(before)
 
 
 def test_injected_gold_stands_among_the_candidates(colbert, tmp_path: Path, data: Path, backbone: Path):

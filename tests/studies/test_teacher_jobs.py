@@ -1,6 +1,8 @@
 """Cross-encoders that learn from a teacher: whole jobs on a tiny model, and what is refused before one starts."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import yaml
 from helpers.jobs import composed, tiny_overrides
 from helpers.tiny import write_tiny_bert
 
-from experiments import composition, launch
+from experiments import composition, launch, study
 from experiments.errors import ExperimentError
 from experiments.modules.cross_encoder import CrossEncoder
 from experiments.studies.identity import job_hash, job_name
@@ -97,6 +99,53 @@ def test_a_training_that_stopped_and_went_on_ends_as_one_that_did_not(
     assert (resumed["test"], resumed["dev"]) == (student[0]["test"], student[0]["dev"])
 
 
+def test_another_backbone_of_the_teacher_changes_both_jobs(
+    overrides: list[str], tmp_path: Path, data: Path, backbone: Path, capsys: pytest.CaptureFixture[str]
+):
+    own = Path(shutil.copytree(backbone, tmp_path / "own"))
+    job = f"loss=lce {SIZES} backbone=local backbone.path={own} backbone.name=own"
+    outputs = tmp_path / "outputs"
+    jobs = [*overrides[:-1], f"loss.job='{job}'", f"outputs={outputs}"]
+    _, folder = run(jobs)
+    assert study.main(["plan", *jobs]) == 0
+    assert "2 jobs: 2 done; what is done is skipped" in capsys.readouterr().out
+    assert study.main(["verify", str(folder.parent)]) == 0
+    weights = own / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\x00\x00\x80\x3f")
+    capsys.readouterr()
+    assert study.main(["plan", *jobs]) == 0
+    said = capsys.readouterr().out
+    assert "2 jobs: 2 changed\n" in said
+    assert "to do: 64 groups" in said, "32 of the teacher and 32 of the job"
+    assert study.main(["verify", str(folder.parent)]) == 1
+    assert f"{folder.name}: the job that trains loss.teacher has changed inputs: backbone\n" in capsys.readouterr().out
+    (teacher,) = (outputs / "for_loss").glob("lce-*/status.json")
+    before = teacher.read_text()
+    for text, word in (("{}", "unreadable"), (None, "missing")):
+        teacher.unlink() if text is None else teacher.write_text(text)
+        assert study.main(["plan", *jobs]) == 0
+        assert f"2 jobs: 1 changed, 1 {word}" in " ".join(capsys.readouterr().out.split())
+        assert study.main(["verify", str(folder.parent)]) == 1
+        assert f": the job that trains loss.teacher is {word}\n" in capsys.readouterr().out
+    teacher.write_text(before)
+    run(jobs)
+    assert study.main(["plan", *jobs]) == 0
+    assert "2 jobs: 2 done; what is done is skipped" in capsys.readouterr().out
+
+
+def test_a_teacher_that_was_trained_again_changes_what_learnt_from_it(
+    student: Job, overrides: list[str], capsys: pytest.CaptureFixture[str]
+):
+    weights = teacher_of(student) / "model" / "model.safetensors"
+    before = weights.read_bytes()
+    try:
+        weights.write_bytes(before[:-4] + b"\x00\x00\x80\x3f")
+        assert study.main(["plan", *overrides]) == 0
+        assert "2 jobs: 1 done, 1 changed" in capsys.readouterr().out
+    finally:
+        weights.write_bytes(before)
+
+
 def test_a_job_may_choose_another_backbone_whose_tokens_are_its_own(
     student: Job, overrides: list[str], tmp_path: Path, data: Path
 ):
@@ -138,6 +187,40 @@ def test_the_job_of_a_teacher_is_checked(data: Path, job: str, message: str):
     parent = composition.check(composed("data=beir", f"data.path={data}", "loss=margin_mse"))
     with pytest.raises(ExperimentError, match=message):
         composition.job_before("loss.job", job, parent)
+
+
+def test_a_job_says_only_what_it_does_not_inherit(tmp_path: Path):
+    given = ("data=beir", f"data.path={tmp_path}", "trainer=cpu", "retriever=[bm25,colbert]", "first_stage=[colbert]")
+    parent = composition.check(composed(*given, "loss=margin_mse"))
+    same = f"data=beir data.path={tmp_path} trainer=cpu trainer.threads=3 study=mine"
+    for key, kind in (("loss.job", "loss=lce"), ("retrievers.colbert.job", "model=colbert")):
+        alone, _ = composition.job_before(key, kind, parent)
+        assert (alone.data, alone.trainer) == (parent.data, parent.trainer)
+        assert composition.job_before(key, f"{kind} {same}", parent)[0] == alone
+
+
+@pytest.mark.parametrize("key", ["loss.job", "model.dual_encoder.job", "retrievers.colbert.job"])
+@pytest.mark.parametrize(
+    ("job", "message"),
+    [
+        ("data=beir", "it says data=beir, but is trained on the data of the job that needs it: leave data= and "),
+        ("data=beir data.path=elsewhere", "it says data=beir data.path=elsewhere, but is trained on the data of"),
+        ("trainer.precision=bf16-mixed", "it says trainer.precision=bf16-mixed, but is trained by the trainer of"),
+        ('loss=lce "', "cannot be read as overrides .No closing quotation.$"),
+    ],
+)
+def test_what_a_job_would_not_get_is_refused_by_its_key(tmp_path: Path, key: str, job: str, message: str):
+    parent = composition.check(composed("data=beir", f"data.path={tmp_path}", "trainer=cpu", "loss=margin_mse"))
+    with pytest.raises(ExperimentError, match=rf"^{re.escape(key)}: .*{message}"):
+        composition.job_before(key, job, parent)
+
+
+def test_layers_are_copied_from_a_cross_encoder_of_the_same_backbone(tmp_path: Path):
+    parent = composition.check(composed("data=beir", f"data.path={tmp_path}", "model=dual_encoder"))
+    with pytest.raises(
+        ExperimentError, match=r"^model\.dual_encoder\.job: it says backbone=minilm, but is trained from"
+    ):
+        composition.job_before("model.dual_encoder.job", "loss=lce backbone=minilm", parent)
 
 
 def test_a_teacher_that_would_need_itself_is_refused(data: Path):
