@@ -1,6 +1,6 @@
 """From YAML to objects: the composed config as typed and checked settings, and the parts that it names.
 
-With ``experiments.launch`` the only module that knows Hydra.
+Which modules know Hydra stands in CONTRIBUTING.md.
 """
 
 import inspect

@@ -1,6 +1,6 @@
 """The jobs of a multirun before it starts: what Hydra's own sweeper makes of its overrides, composed a job at a time.
 
-With ``experiments.composition`` and ``experiments.launch`` the only modules that know Hydra.
+Which modules know Hydra stands in CONTRIBUTING.md.
 """
 
 from collections.abc import Sequence

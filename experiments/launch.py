@@ -17,15 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments import progress
-from experiments.composition import (
-    check,
-    explain,
-    job_before,
-    jobs_before,
-    make_parts,
-    plain,
-    roles_of,
-)
+from experiments.composition import check, explain, job_before, jobs_before, make_parts, plain, roles_of
 from experiments.errors import ExperimentError
 from experiments.grid import rows_of
 from experiments.needs import needs_of
@@ -227,7 +219,6 @@ def _check_networks(experiment: Experiment) -> None:
     """Look into the backbone and the trained models that a job learns from: before BM25, which may take minutes."""
     from experiments.modules.backbone_check import check_backbone
 
-    _locate_package(experiment)
     check_backbone(experiment)
 
 

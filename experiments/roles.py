@@ -1,4 +1,4 @@
-"""Checks of what a retriever may be used for, by its class; with ``experiments.composition`` it knows Hydra."""
+"""Checks of what a retriever may be used for, by its class."""
 
 from typing import Any
 

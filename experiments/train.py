@@ -1,6 +1,6 @@
 """Run one experiment, or with ``-m`` a study: ``python -m experiments.train loss=lce negatives.count=7``.
 
-The only place, with its helpers in ``experiments.launch``, that knows Hydra.
+Which modules know Hydra stands in CONTRIBUTING.md.
 """
 
 import hydra
