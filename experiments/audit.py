@@ -19,40 +19,40 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.console import Console
 
-from experiments import composition, launch
-from experiments.config_files import CONF
+from experiments.common.cache import Store, fingerprint
+from experiments.config import Experiment, compose
+from experiments.config.files import CONF
+from experiments.config.identity import folder_name
+from experiments.config.negatives import NegativeRule, sources_of
 from experiments.data.collection import Collection, open_collection
+from experiments.data.run import Run
 from experiments.data.splits import Split, by_hash
-from experiments.modules.pair_scorer import load_scorer
+from experiments.jobs import hydra_app
+from experiments.jobs.filters import make_filters
+from experiments.jobs.prepare import excluded_of, relevance_of, splits_of
+from experiments.models.pair_scorer import load_scorer
+from experiments.negatives.false_negative_audit import AuditInput, FalseNegativeAudit, audit_negatives
 from experiments.negatives.near_duplicates import passage_shingles
-from experiments.negatives.rule import NegativeRule, sources_of
 from experiments.negatives.twin_queries import TwinQueries
+from experiments.reporting.tables.false_negatives import cell_rows, pair_rows, print_audit, write_report
 from experiments.retrieval.retriever import run_for
-from experiments.retrieval.run import Run
-from experiments.schema import Experiment
-from experiments.store import Store, fingerprint
-from experiments.studies.candidate_filters import make_filters
-from experiments.studies.false_negatives import AuditInput, FalseNegativeAudit, audit_negatives
-from experiments.studies.false_negatives_table import cell_rows, pair_rows, print_audit, write_report
-from experiments.studies.identity import folder_name
-from experiments.studies.preparation import excluded_of, relevance_of, splits_of
-from experiments.tracking.wandb import RunIdentity, WandbJob
+from experiments.tracking.wandb_job import RunIdentity, WandbJob
 
-composition.register(partial(folder_name, "audit"))
+compose.register(partial(folder_name, "audit"))
 log = logging.getLogger(__name__)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def main(config: DictConfig) -> None:
     """Audit the negatives of a config, print the table, write it and log it."""
-    experiment = composition.check(config)
+    experiment = compose.check(config)
     sources = experiment.audit.sources or [experiment.negatives.source]
     # Those that are audited are made, whatever a training of this config would draw from or re-rank.
     names = sorted({name for source in sources for name in sources_of(source)})
     experiment = replace(experiment, first_stage=names, negatives=replace(experiment.negatives, source=names[0]))
-    found = audit(experiment, sources, launch.parts_of(experiment))
+    found = audit(experiment, sources, hydra_app.parts_of(experiment))
     print_audit(found, Console(highlight=False))
-    settings = composition.plain(config)
+    settings = compose.plain(config)
     name = folder_name("audit", settings)
     folder = Path(experiment.outputs) / experiment.study / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,4 +130,4 @@ def _track(experiment: Experiment, found: FalseNegativeAudit, settings: dict[str
 
 
 if __name__ == "__main__":
-    launch.entry(main)
+    hydra_app.entry(main)

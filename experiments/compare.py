@@ -13,16 +13,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from experiments.errors import ExperimentError
-from experiments.store import write_atomic
-from experiments.studies.document import markdown, print_findings
-from experiments.studies.findings import Findings, findings_from, read_table
-from experiments.studies.from_wandb import jobs_of
-from experiments.studies.records import TABLE, read_study
-from experiments.studies.table import csv_text, left_out
-from experiments.studies.together import Study, side_by_side
+from experiments.analysis.combine import Study, side_by_side
+from experiments.analysis.findings import Findings, findings_from, read_table
+from experiments.analysis.load_wandb import jobs_of
+from experiments.common.cache import write_atomic
+from experiments.common.errors import ExperimentError
+from experiments.job_files.records import TABLE, read_study
+from experiments.reporting.summary import markdown, print_findings
+from experiments.reporting.tables.results import csv_text, left_out
 from experiments.tracking.connection import resolve_mode
-from experiments.tracking.stored import entity_of, is_offline_folder, offline_runs, server_runs
+from experiments.tracking.wandb_records import entity_of, is_offline_folder, offline_runs, server_runs
 
 OUTPUTS = Path("outputs")
 PROJECT = "rerank-ablations"
@@ -96,7 +96,7 @@ def write(findings: Findings, remarks: Sequence[str], folder: Path) -> list[Path
 
 
 def _save_workspace(findings: Findings, places: Sequence[str], project: str, entity: str | None) -> str:
-    from experiments.tracking.workspace import save_workspace, spec_of
+    from experiments.reporting.wandb_workspace import save_workspace, spec_of
 
     if len(places) > 1:
         raise ExperimentError("--workspace shows one study: name one group or folder")

@@ -18,31 +18,32 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from experiments import composition, launch
-from experiments.config_files import CONF
+from experiments.common.cache import Store, fingerprint, write_json
+from experiments.common.errors import ExperimentError
+from experiments.common.text import proper_name
+from experiments.config import compose
+from experiments.config.files import CONF
+from experiments.config.identity import folder_name
 from experiments.data.collection import open_collection
-from experiments.errors import ExperimentError
+from experiments.jobs import hydra_app
+from experiments.jobs.prepare import relevance_of, splits_of
+from experiments.jobs.probe_layers import probe_stage
 from experiments.probing.model import load_model
 from experiments.retrieval.retriever import run_for
-from experiments.store import Store, fingerprint, write_json
-from experiments.studies.identity import folder_name
-from experiments.studies.preparation import relevance_of, splits_of
-from experiments.studies.probing_stage import probe_stage
-from experiments.studies.words import proper_name
-from experiments.tracking.wandb import NoTracking, RunIdentity, WandbJob
+from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
 
-composition.register(partial(folder_name, "probe"))
+compose.register(partial(folder_name, "probe"))
 log = logging.getLogger(__name__)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def main(config: DictConfig) -> None:
     """Probe a checkpoint on the test queries, print the table, write and log it."""
-    experiment = composition.check(config)
+    experiment = compose.check(config)
     if experiment.checkpoint is None:
         raise ExperimentError("checkpoint must be given: add checkpoint=... (a folder or hub id) to the command")
     negatives = replace(experiment.negatives, source=experiment.first_stage[0])
-    parts, store = launch.parts_of(replace(experiment, negatives=negatives)), Store(experiment.cache)
+    parts, store = hydra_app.parts_of(replace(experiment, negatives=negatives)), Store(experiment.cache)
     model = load_model(experiment.checkpoint)
     collection = open_collection(parts.source, store, experiment.data.ignore_identical_ids)
     test = splits_of(experiment, collection, needed=("test",))["test"]
@@ -50,7 +51,7 @@ def main(config: DictConfig) -> None:
     runs = {
         name: run_for(parts.retrievers[name], collection, test.queries, depth, store) for name in experiment.first_stage
     }
-    settings = composition.plain(config)
+    settings = compose.plain(config)
     name = folder_name("probe", settings)
     study = Path(experiment.outputs) / experiment.study
     folder = study / name
@@ -99,4 +100,4 @@ def _print(found: Mapping[str, Any], measure: str) -> None:
 
 
 if __name__ == "__main__":
-    launch.entry(main)
+    hydra_app.entry(main)

@@ -14,12 +14,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from experiments.errors import ExperimentError
-from experiments.store import write_atomic
-from experiments.studies.document import latex, markdown, print_findings
-from experiments.studies.findings import Findings, findings_of
-from experiments.studies.records import Job
-from experiments.studies.table import csv_text, left_out
+from experiments.analysis.findings import Findings, findings_of
+from experiments.common.cache import write_atomic
+from experiments.common.errors import ExperimentError
+from experiments.job_files.records import Job
+from experiments.reporting.summary import latex, markdown, print_findings
+from experiments.reporting.tables.results import csv_text, left_out
 
 PAGE = "report.html"
 
@@ -46,8 +46,8 @@ def summarise(folder: Path, measure: str | None = None, track: bool = True) -> l
 
 def write(findings: Findings) -> list[Path]:
     """Write tables, pictures and page into the study's folder; their paths, the page last."""
-    from experiments.studies.figures import pictures_of, write_pictures
-    from experiments.studies.page import write_page
+    from experiments.reporting.page import write_page
+    from experiments.reporting.plots.build import pictures_of, write_pictures
 
     folder = findings.folder
     texts = {"table.md": markdown(findings), "table.csv": csv_text(findings), "table.tex": latex(findings)}
@@ -59,7 +59,7 @@ def write(findings: Findings) -> list[Path]:
 
 
 def _track(findings: Findings, paths: Sequence[Path]) -> None:
-    from experiments.tracking.report_run import log_report
+    from experiments.reporting.wandb_report import log_report
 
     log_report(findings, paths)
 

@@ -20,20 +20,20 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from experiments import composition, launch
-from experiments.config_files import CONF
+from experiments.common.cache import Store
+from experiments.common.text import proper_name
+from experiments.config import Experiment, compose
+from experiments.config.files import CONF
+from experiments.config.identity import job_hash, located
 from experiments.data.collection import Collection, open_collection
+from experiments.data.run import Run, digest_of, write_trec
 from experiments.data.splits import Split
 from experiments.evaluation.measures import evaluate
+from experiments.job_files.job_folder import JobFolder
+from experiments.jobs import hydra_app
+from experiments.jobs.inputs import first_stage_inputs_of
+from experiments.jobs.prepare import Parts, relevance_of, splits_of
 from experiments.retrieval.retriever import run_for
-from experiments.retrieval.run import Run, digest_of, write_trec
-from experiments.schema import Experiment
-from experiments.store import Store
-from experiments.studies.identity import job_hash, located
-from experiments.studies.job import JobFolder
-from experiments.studies.job_inputs import first_stage_inputs_of
-from experiments.studies.preparation import Parts, relevance_of, splits_of
-from experiments.studies.words import proper_name
 
 FOLDER = "runs"  # below the study's
 FIRST_STAGE_ALONE = "none"  # the label ``loss`` of such a job: nothing was trained
@@ -54,17 +54,17 @@ def folder_of(config: Mapping[str, Any]) -> str:
     return f"{FOLDER}/retrieve-{config['retrieve']['split']}-{job_hash(settings_of(config))}"
 
 
-composition.register(folder_of)
+compose.register(folder_of)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def main(config: DictConfig) -> None:
     """Measure the first stages of a config and print them as a table."""
-    experiment = composition.check(config)
-    settings = settings_of(composition.plain(config))
+    experiment = compose.check(config)
+    settings = settings_of(compose.plain(config))
     negatives = replace(experiment.negatives, source=experiment.first_stage[0])
     experiment = replace(experiment, negatives=negatives)
-    metrics, folder = retrieve(experiment, settings, launch.parts_of(experiment))
+    metrics, folder = retrieve(experiment, settings, hydra_app.parts_of(experiment))
     found, data = metrics["test"], metrics["labels"]["data"].removesuffix(f"/{metrics['split']}")
     console = Console(highlight=False)
     queries = next(iter(found.values()))["queries"]
@@ -169,4 +169,4 @@ def _table(
 
 
 if __name__ == "__main__":
-    launch.entry(main)
+    hydra_app.entry(main)

@@ -13,16 +13,16 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from experiments import composition
-from experiments.config_files import SWEEPS
-from experiments.errors import ExperimentError
-from experiments.grid import Grid, compose_grid
-from experiments.overrides import readable
+from experiments.common.errors import ExperimentError
+from experiments.config import compose
+from experiments.config.files import SWEEPS
+from experiments.config.grid import Grid, compose_grid
+from experiments.config.overrides import readable
+from experiments.job_files.status import DONE, FAILED
+from experiments.studies.jobs import ListedJob, jobs_in, jobs_of, launch_jobs, plan_of, saved_overrides
 from experiments.studies.plan import print_plan, print_status, totals_of
-from experiments.studies.state import DONE, FAILED
-from experiments.study_jobs import ListedJob, jobs_in, jobs_of, launch_jobs, plan_of, saved_overrides
 
-composition.register()
+compose.register()
 
 COMMANDS = ("plan", "run", "status", "rerun-failed", "verify")
 LAUNCHING = ("run", "rerun-failed")
@@ -154,8 +154,8 @@ def rerun_folder(study: Path, fail_fast: bool, console: Console) -> int:
 
 def verify(jobs: Sequence[ListedJob], console: Console) -> int:
     """Verify what is done; returns 1 if anything differs."""
+    from experiments.studies.current_inputs import Opener
     from experiments.studies.verify import summary, verify_job
-    from experiments.study_today import Opener
 
     done = [job for job in jobs if job.state.word == DONE]
     if len(done) < len(jobs):

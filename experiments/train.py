@@ -6,10 +6,11 @@ Which modules know Hydra stands in CONTRIBUTING.md.
 import hydra
 from omegaconf import DictConfig
 
-from experiments import composition, launch
-from experiments.config_files import CONF
+from experiments.config import compose
+from experiments.config.files import CONF
+from experiments.jobs import hydra_app
 
-composition.register()
+compose.register()
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
@@ -17,8 +18,8 @@ def main(config: DictConfig) -> float:
     """One job; returns its headline measure on the first of its first stages, so that Hydra's optimising sweepers work
     too.
     """
-    return launch.run(config)
+    return hydra_app.run(config)
 
 
 if __name__ == "__main__":
-    launch.entry(main)
+    hydra_app.entry(main)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from experiments.config_files import CONF, SWEEPS
+from experiments.config.files import CONF, SWEEPS
 
 FOLDERS = {"mini": SWEEPS / "wandb", "paper": SWEEPS / "wandb" / "paper"}
 WIDTH = 120  # columns of a file
@@ -68,7 +68,7 @@ def axes_of(sweep: str, scale: str) -> tuple[dict[str, list[str]], str]:
     from hydra import compose, initialize_config_dir
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from experiments.composition import register
+    from experiments.config.compose import register
     from experiments.evaluation.measure_names import resolve
 
     register()

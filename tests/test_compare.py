@@ -10,11 +10,11 @@ from helpers.study_folder import write_job, write_unfinished_job
 from helpers.wandb_api import UploadedRun, log_job, server_of, uploaded
 from helpers.wandb_records import UNREACHABLE, WELL_FORMED_KEY, isolated_wandb
 
+from experiments.analysis.findings import Findings
+from experiments.common.errors import ExperimentError
 from experiments.compare import compare, main
-from experiments.errors import ExperimentError
-from experiments.studies.findings import Findings
-from experiments.tracking import stored
-from experiments.tracking.stored import offline_runs
+from experiments.tracking import wandb_records
+from experiments.tracking.wandb_records import offline_runs
 
 BETTER = {"q1": 1.0, "q2": 0.75, "q3": 1.0, "q4": 0.5}  # mean 0.8125
 WORSE = {"q1": 0.25, "q2": 0.25, "q3": 1.0, "q4": 0.0}  # mean 0.375
@@ -176,7 +176,7 @@ class TestServer:
 def test_without_a_network_the_way_offline_is_named(
     outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(wandb_records, "TIMEOUT_S", 1.0)
     with (
         isolated_wandb(tmp_path, WANDB_API_KEY=WELL_FORMED_KEY, WANDB_BASE_URL=UNREACHABLE),
         pytest.raises(ExperimentError, match=r"W&B does not answer: .*--offline reads outputs/GROUP"),

@@ -10,10 +10,10 @@ import yaml
 from helpers.jobs import ROOT
 from helpers.tiny import LiteralSource
 
+from experiments.common.cache import Store
 from experiments.data.collection import open_collection
 from experiments.data.splits import make_splits
 from experiments.retrieval.retriever import Retriever, run_for
-from experiments.store import Store
 
 SHOWN = dict(re.findall(r"`([\w/.]+)`\n\n```\w+\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from helpers.jobs import ROOT, composed, tiny_overrides
 
-from experiments.config_files import CONF, SWEEPS
+from experiments.config.files import CONF, SWEEPS
 from experiments.study import sweeps
 
 

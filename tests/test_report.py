@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.study_folder import write_job, write_unfinished_job
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 from experiments.report import main, summarise
 
 BETTER = {"q1": 1.0, "q2": 0.75, "q3": 1.0, "q4": 0.5}

@@ -15,11 +15,12 @@ from helpers.jobs import ROOT, composed
 from helpers.tiny import write_beir_folder
 from rich.console import Console
 
-from experiments import compare, composition
-from experiments.errors import ExperimentError
-from experiments.studies.records import read_study
+from experiments import compare
+from experiments.common.errors import ExperimentError
+from experiments.config import compose
+from experiments.job_files.records import read_study
+from experiments.studies.current_inputs import Opener
 from experiments.studies.verify import verify_job
-from experiments.study_today import Opener
 
 TWO = ["+retriever@retrievers.other=bm25", "retrievers.other.b=0.0", "first_stage=[bm25,other]"]
 
@@ -28,7 +29,7 @@ def retrieving() -> ModuleType:
     """The module of the command, which names folders in its own way when it is imported."""
     from experiments import retrieve
 
-    composition.register()
+    compose.register()
     return retrieve
 
 
@@ -42,9 +43,9 @@ def overrides_of(tmp_path: Path, *more: str) -> list[str]:
 def retrieve(tmp_path: Path, *more: str) -> tuple[dict[str, Any], Path]:
     """What the command does, in this process."""
     module, config = retrieving(), composed(*overrides_of(tmp_path, *more))
-    experiment = composition.check(config)
-    settings = module.settings_of(composition.plain(config))
-    return module.retrieve(experiment, settings, composition.make_parts(experiment))
+    experiment = compose.check(config)
+    settings = module.settings_of(compose.plain(config))
+    return module.retrieve(experiment, settings, compose.make_parts(experiment))
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from helpers.jobs import composed
 from helpers.sweeps import SCALES, SWEEPS, jobs_of
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from experiments import composition
-from experiments.studies.identity import job_name
+from experiments.config import compose
+from experiments.config.identity import job_name
 from experiments.wandb_sweeps import FOLDERS, axes_of, files, text_of, wandb_sweep
 
 GRID = {"sample": ["small"], "loss": ["bce", "lce"], "seed": ["1", "2"]}
@@ -40,8 +40,8 @@ def runs_of(settings: dict[str, Any]) -> list[dict[str, str]]:
 
 def name_of(overrides: list[str]) -> str:
     config = composed(*overrides)
-    composition.check(config)
-    return job_name(composition.plain(config))
+    compose.check(config)
+    return job_name(compose.plain(config))
 
 
 def test_what_varies_is_a_parameter_and_what_does_not_an_argument_of_the_command():

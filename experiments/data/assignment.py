@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.errors import ExperimentError
+from experiments.common.random_keys import key_of
 from experiments.data.collection import Collection, Qrels
 from experiments.data.ragged import Ragged, group_by_key
 from experiments.data.source import SPLITS
-from experiments.errors import ExperimentError
-from experiments.hashing import key_of
 
 Rows = NDArray[np.int64]
 WHOLE = 2.0**64  # a key of ``key_of`` is below it

@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from experiments.common.cache import Store, fingerprint, manifest_of
+from experiments.common.errors import ExperimentError
 from experiments.data.ids import unescaped
 from experiments.data.ragged import Ragged, group_by_key
 from experiments.data.source import SPLITS, Source
 from experiments.data.text_checks import check_ids, checked_batch
-from experiments.errors import ExperimentError
-from experiments.store import Store, fingerprint, manifest_of
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ form.
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from experiments.common.errors import ExperimentError
 from experiments.data.ids import escaped
-from experiments.errors import ExperimentError
 
 SPLITS = ("train", "dev", "test")
 MISSING = ("error", "empty")

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.errors import ExperimentError
+from experiments.common.random_keys import key_of
 from experiments.data.assignment import Judged, QuerySplit, assigned
 from experiments.data.collection import Collection, Qrels
 from experiments.data.repeated import repeated_in
 from experiments.data.unusable import made_by, nothing_to_carve, without_any
-from experiments.errors import ExperimentError
-from experiments.hashing import key_of
 
 log = logging.getLogger(__name__)
 

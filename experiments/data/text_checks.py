@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from experiments.common.errors import ExperimentError
 from experiments.data.ids import BLANKS, UNUSABLE, escaped
-from experiments.errors import ExperimentError
 
 
 def checked_batch(ids: list[str], texts: list[str], schema: pa.Schema, kind: str, name: str) -> pa.RecordBatch:

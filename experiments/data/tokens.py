@@ -1,7 +1,7 @@
 """Tokens of every passage and query, made once per tokenizer and kept memory-mapped, without special tokens.
 
-Pairs are joined from them (``experiments.data.pairs``), so that nothing is tokenised twice: not in the next epoch, not
-in the next job of a grid, not for the next first stage.
+Pairs are joined from them (``experiments.data.batches.pairs``), so that nothing is tokenised twice: not in the next
+epoch, not in the next job of a grid, not for the next first stage.
 """
 
 import hashlib
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from experiments.common.cache import Store
+from experiments.common.progress import tracked
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged, offsets_of
-from experiments.progress import tracked
-from experiments.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
+from experiments.common.errors import ExperimentError
 from experiments.data.assignment import Judged, QuerySplit
 from experiments.data.collection import Collection
 from experiments.data.source import SPLITS
-from experiments.errors import ExperimentError
 
 
 def without_any(collection: str, name: str, min_grade: int, made_by: str | None, elsewhere: bool) -> ExperimentError:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 
 EXAMPLES = "RR@10, nDCG@10, R@100, AP"
 HITS, SUCCESS = re.compile(r"^\s*Hits\b"), re.compile(r"^Success\b")

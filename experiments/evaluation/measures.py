@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.errors import ExperimentError
 from experiments.data.ragged import Ragged
-from experiments.errors import ExperimentError
+from experiments.data.run import Run, as_scores
 from experiments.evaluation.measure_names import parse
-from experiments.retrieval.run import Run, as_scores
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 
 FloatArray = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the usual name
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 
 
 def gbce(scores_QN: Tensor, t: float = 0.75, candidates: int = 100) -> Tensor:

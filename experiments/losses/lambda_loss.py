@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the usual name
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 
 SCHEMES = ("ndcg_loss2", "lambda_rank", "ndcg_loss2++")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.cache import Store
+from experiments.common.progress import tracked
 from experiments.data.collection import Collection
-from experiments.progress import tracked
-from experiments.store import Store
 
 SIZE = 8  # bytes of a hash: two of ten million different texts share one with a chance of 3 in a million
 

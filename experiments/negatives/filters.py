@@ -1,7 +1,7 @@
 """Filters of candidates as data: what a sampler asks which candidates to keep, in plain arrays.
 
 Whatever is dear (shingles of all passages, scores of a model) is made before and handed in, so that drawing stays a
-pure function of arrays. ``experiments.studies.candidate_filters`` makes them from a rule.
+pure function of arrays. ``experiments.jobs.filters`` makes them from a rule.
 
 Shapes: C candidates of a query from one source, P pairs.
 """
@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.ragged import Ragged, group_by_key
+from experiments.data.run import Run
 from experiments.negatives.near_duplicates import similarity
 from experiments.negatives.twin_queries import TwinQueries
-from experiments.retrieval.run import Run
 
 Rows = NDArray[np.int64]
 

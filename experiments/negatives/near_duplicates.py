@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.cache import Store
+from experiments.common.progress import tracked
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged, offsets_of
-from experiments.progress import tracked
-from experiments.store import Store
 
 WORD = re.compile(r"\w+")
 # Words a shingle. Documents are compared by longer ones (Broder: 10), but passages may have twenty words: three still

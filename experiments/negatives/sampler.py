@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.errors import ExperimentError
+from experiments.common.random_keys import key_of, priorities, shuffled
+from experiments.config.negatives import NegativeRule
 from experiments.data.collection import Collection
-from experiments.errors import ExperimentError
-from experiments.hashing import key_of, priorities, shuffled
+from experiments.data.run import Run
 from experiments.negatives.filters import CandidateFilter
-from experiments.negatives.rule import NegativeRule
-from experiments.negatives.turns import Pool, most_turns, take_turns, take_with_replacement, turns_from
-from experiments.retrieval.run import Run
+from experiments.negatives.mixing import Pool, most_turns, take_turns, take_with_replacement, turns_from
 
 log = logging.getLogger(__name__)
 

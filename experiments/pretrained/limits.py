@@ -4,7 +4,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 
 # Rows of embeddings that no token has: checkpoints round the vocabulary up, the hub's by less than this share of it.
 SPARE_ROWS = 0.05

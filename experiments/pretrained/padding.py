@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 from experiments.pretrained.tokenizer import keep
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 from experiments.pretrained.source import Source
 
 log = logging.getLogger(__name__)

@@ -25,16 +25,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.code_versions import probe_versions
+from experiments.common.cache import Store, fingerprint, write_json
+from experiments.common.code_versions import probe_versions
+from experiments.common.errors import ExperimentError
+from experiments.common.progress import tracked
+from experiments.data.batches.pairs import micro_batches
 from experiments.data.collection import Collection
-from experiments.data.pairs import micro_batches
 from experiments.data.ragged import Ragged
 from experiments.data.tokens import tokens_of
-from experiments.errors import ExperimentError
 from experiments.probing.encoder import Key, LayerEncoder
-from experiments.progress import tracked
-from experiments.retrieval.embeddings import Embeddings
-from experiments.store import Store, fingerprint, write_json
+from experiments.retrieval.vector_store import Embeddings
 
 log = logging.getLogger(__name__)
 

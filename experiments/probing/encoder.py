@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.data.pairs import TokenBatch
+from experiments.common.errors import ExperimentError
+from experiments.data.batches.pairs import TokenBatch
 from experiments.data.ragged import Ragged
-from experiments.errors import ExperimentError
-from experiments.modules.packing import packed_hidden_states, padded_hidden_states, supports_packed_hidden_states
+from experiments.models.packed_forward import packed_hidden_states, padded_hidden_states, supports_packed_hidden_states
+from experiments.pretrained.checkpoint import token_budget
 from experiments.probing.model import ProbedModel
 from experiments.probing.pairing import pairing_of
 from experiments.probing.pooling import bags_of, check_pooling, pool
-from experiments.retrieval.checkpoint import token_budget
 
 Key = tuple[int, str]  # layer, pooling
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from experiments.common.errors import ExperimentError
 from experiments.data.tokens import tokenizer_fingerprint
-from experiments.errors import ExperimentError
-from experiments.retrieval.checkpoint import Checkpoint
+from experiments.pretrained.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

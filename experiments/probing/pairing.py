@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.data.pairs import PairEncoder, PairTemplate, TokenBatch
+from experiments.common.errors import ExperimentError
+from experiments.data.batches.pairs import PairEncoder, PairTemplate, TokenBatch
 from experiments.data.ragged import Ragged
-from experiments.errors import ExperimentError
 from experiments.pretrained.limits import check_length
 from experiments.pretrained.padding import has_segments
 

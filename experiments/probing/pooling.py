@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 from experiments.probing.pairing import Spans
 
 # mean: over the text's own tokens in both places of the pair (under a pairing with one copy, in that); mean_first,

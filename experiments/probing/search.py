@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
+from experiments.data.run import Run
 from experiments.probing.whitening import WhitenedEmbeddings
-from experiments.retrieval.run import Run
 from experiments.retrieval.vector_search import exact_search, unit
 
 if TYPE_CHECKING:

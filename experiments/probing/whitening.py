@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.errors import ExperimentError
 from experiments.data.ragged import Ragged
-from experiments.errors import ExperimentError
-from experiments.retrieval.embeddings import Embeddings
+from experiments.retrieval.vector_store import Embeddings
 
 WHITENINGS = ("none", "standardise")
 PART = 8192  # passages read at a time

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
+from experiments.common.progress import tracked
 from experiments.data.collection import Collection
-from experiments.errors import ExperimentError
-from experiments.progress import tracked
-from experiments.retrieval.run import Run, run_in_order
+from experiments.data.run import Run, run_in_order
 from experiments.retrieval.topk import best_matches
-from experiments.store import Store
 
 log = logging.getLogger(__name__)
 

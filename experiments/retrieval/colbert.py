@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
+from experiments.common.progress import tracked
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged, offsets_of
-from experiments.errors import ExperimentError
-from experiments.progress import tracked
+from experiments.data.run import Run, run_of
+from experiments.pretrained.checkpoint import Checkpoint, check_projection, device_of
 from experiments.retrieval import plaid
-from experiments.retrieval.checkpoint import Checkpoint, check_projection, device_of
-from experiments.retrieval.embeddings import Embeddings, embeddings_key, passage_embeddings
 from experiments.retrieval.late_interaction import LateInteractionEncoder, Settings
 from experiments.retrieval.maxsim import Queries, maxsim, maxsim_pairs, rows_at
 from experiments.retrieval.retriever import Retriever, run_for
-from experiments.retrieval.run import Run, run_of
 from experiments.retrieval.topk import QUERIES_AT_ONCE, TopK, joined
-from experiments.store import Store
+from experiments.retrieval.vector_store import Embeddings, embeddings_key, passage_embeddings
 
 if TYPE_CHECKING:
     import torch

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection
-from experiments.errors import ExperimentError
+from experiments.data.run import Run
+from experiments.pretrained.checkpoint import Checkpoint, device_of, token_budget, token_counts, versions
 from experiments.retrieval import vector_search
-from experiments.retrieval.checkpoint import Checkpoint, device_of, token_budget, token_counts, versions
-from experiments.retrieval.embeddings import passage_embeddings
-from experiments.retrieval.run import Run
-from experiments.store import Store
+from experiments.retrieval.vector_store import passage_embeddings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

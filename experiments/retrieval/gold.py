@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.ragged import Ragged
-from experiments.retrieval.run import Run
+from experiments.data.run import Run
 
 
 def with_gold(run: Run, relevant: Mapping[int, NDArray[np.int64]]) -> Run:

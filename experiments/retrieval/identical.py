@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged, offsets_of
-from experiments.retrieval.run import Run
+from experiments.data.run import Run
 
 log = logging.getLogger(__name__)
 

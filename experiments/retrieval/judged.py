@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.cache import Store
+from experiments.common.random_keys import key_of, priorities
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged
-from experiments.hashing import key_of, priorities
-from experiments.retrieval.run import Run
-from experiments.store import Store
+from experiments.data.run import Run
 
 
 class Judged:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.ragged import Ragged
-from experiments.retrieval.checkpoint import (
+from experiments.pretrained.checkpoint import (
     Checkpoint,
     check_projection,
     device_of,

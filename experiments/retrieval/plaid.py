@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
+from experiments.common.progress import tracked
 from experiments.data.ragged import Ragged
-from experiments.errors import ExperimentError
-from experiments.progress import tracked
-from experiments.retrieval.embeddings import Embeddings
-from experiments.retrieval.run import Run, run_of
-from experiments.store import Store
+from experiments.data.run import Run, run_of
+from experiments.retrieval.vector_store import Embeddings
 
 if TYPE_CHECKING:
     import torch

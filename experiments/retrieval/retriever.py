@@ -7,11 +7,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.cache import Store
+from experiments.data import run as runs
 from experiments.data.collection import Collection
+from experiments.data.run import Run
 from experiments.retrieval import identical
-from experiments.retrieval import run as runs
-from experiments.retrieval.run import Run
-from experiments.store import Store
 
 
 @runtime_checkable

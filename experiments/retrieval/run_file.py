@@ -14,15 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from experiments.common.cache import Store, content_digest, fingerprint
+from experiments.common.errors import ExperimentError
+from experiments.data import run_formats
 from experiments.data.collection import Collection
 from experiments.data.ids import escaped
+from experiments.data.run import Run, run_in_order
+from experiments.data.run_formats import RankedIds
+from experiments.data.run_lines import FORMATS
 from experiments.data.source import MISSING
-from experiments.errors import ExperimentError
-from experiments.retrieval import run_formats
-from experiments.retrieval.run import Run, run_in_order
-from experiments.retrieval.run_formats import RankedIds
-from experiments.retrieval.run_lines import FORMATS
-from experiments.store import Store, content_digest, fingerprint
 
 log = logging.getLogger(__name__)
 

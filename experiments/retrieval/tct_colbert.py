@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection
-from experiments.errors import ExperimentError
+from experiments.data.run import Run
+from experiments.pretrained.checkpoint import Checkpoint, device_of, token_budget, token_counts, versions
 from experiments.retrieval import vector_search
-from experiments.retrieval.checkpoint import Checkpoint, device_of, token_budget, token_counts, versions
-from experiments.retrieval.run import Run
-from experiments.store import Store
 
 if TYPE_CHECKING:
     from torch import Tensor

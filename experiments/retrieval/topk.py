@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.errors import ExperimentError
 from experiments.data.ragged import Ragged, offsets_of
-from experiments.errors import ExperimentError
-from experiments.retrieval.run import Run
+from experiments.data.run import Run
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
+from experiments.common.progress import tracked
 from experiments.data.collection import Collection
-from experiments.errors import ExperimentError
-from experiments.progress import tracked
-from experiments.retrieval.checkpoint import device_of
-from experiments.retrieval.embeddings import Embeddings, PassageEncoder, embeddings_key, passage_embeddings
-from experiments.retrieval.run import Run, run_of
+from experiments.data.run import Run, run_of
+from experiments.pretrained.checkpoint import device_of
 from experiments.retrieval.topk import QUERIES_AT_ONCE, TopK, joined
-from experiments.store import Store
+from experiments.retrieval.vector_store import Embeddings, PassageEncoder, embeddings_key, passage_embeddings
 
 if TYPE_CHECKING:
     import torch

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from experiments.studies.gate import Gate
+from experiments.jobs.launch_control import Gate
 
 GRACE_SECONDS = 15.0  # that jobs have to write down where they stand, once they were told to stop
 POLL_SECONDS = 0.1

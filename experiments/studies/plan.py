@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from experiments.studies.estimate import Cost
-from experiments.studies.state import DONE, FAILED, RUNNING, State, totals
+from experiments.job_files.status import DONE, FAILED, RUNNING, State, totals
+from experiments.studies.cost_estimate import Cost
 
 
 @dataclass(frozen=True)

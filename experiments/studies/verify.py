@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from experiments.common.errors import ExperimentError
+from experiments.config.identity import job_hash
 from experiments.data.collection import Collection
-from experiments.errors import ExperimentError
+from experiments.data.run import read_trec
 from experiments.evaluation.measure_names import min_grade_in, resolve
 from experiments.evaluation.measures import evaluate
-from experiments.retrieval.run import read_trec
-from experiments.studies.identity import job_hash
-from experiments.studies.records import CONFIG, METRICS, STATUS, PerQuery, read_per_query
+from experiments.job_files.records import CONFIG, METRICS, STATUS, PerQuery, read_per_query
 
 TOLERANCE = 1e-6
 DIGITS = 6  # significant ones of a value in a per-query file of earlier versions; now all

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 
 if TYPE_CHECKING:
     import wandb

@@ -35,13 +35,13 @@ from sentence_transformers.util.similarity import maxsim as library_maxsim
 from sentence_transformers.util.similarity import maxsim_pairwise
 from torch import nn
 
+from experiments.common.cache import Store
 from experiments.data.collection import Collection, open_collection
 from experiments.data.ragged import Ragged, offsets_of
 from experiments.retrieval.bm25 import BM25
 from experiments.retrieval.colbert import ColBERT
-from experiments.retrieval.embeddings import passage_embeddings
 from experiments.retrieval.maxsim import Queries, maxsim, maxsim_pairs, rows_at
-from experiments.store import Store
+from experiments.retrieval.vector_store import passage_embeddings
 
 QUERIES, QUERY_TOKENS, PASSAGES, DIMENSIONS, CANDIDATES = 100, 32, 5000, 128, 100
 TOKENS = (15_000, 165_000)  # of all passages, about

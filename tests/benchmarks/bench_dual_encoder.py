@@ -29,15 +29,15 @@ from rich.console import Console
 from rich.table import Table
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from experiments.data.pairs import micro_batches
+from experiments.config import Backbone, Model, Optimizer
+from experiments.config.model import DualEncoder as Settings
+from experiments.data.batches.pairs import micro_batches
+from experiments.data.batches.text_features import TextFeatures
 from experiments.data.ragged import Ragged
 from experiments.losses.lce import lce
-from experiments.modules.dual_encoder import DualEncoder, choose_layout
-from experiments.modules.dual_encoder_network import load_dual_encoder
-from experiments.modules.text_features import TextFeatures
+from experiments.models.dual_encoder.lightning_module import DualEncoder, choose_layout
+from experiments.models.dual_encoder.network import load_dual_encoder
 from experiments.pretrained.source import quiet
-from experiments.schema import Backbone, Model, Optimizer
-from experiments.schema.model import DualEncoder as Settings
 
 PUBLISHED, WORDS, MAX_LENGTH = 5.15, 30_522, 256
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2}  # of the coordinates of vectors of length 1

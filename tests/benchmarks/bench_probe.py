@@ -30,12 +30,12 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from transformers.utils import logging as transformers_logging
 
+from experiments.common.cache import Store
 from experiments.data.collection import Collection, open_collection
 from experiments.data.tokens import tokens_of
 from experiments.probing.embeddings import layer_embeddings
 from experiments.probing.encoder import LayerEncoder
 from experiments.probing.model import ProbedModel, load_model
-from experiments.store import Store
 
 MAX_LENGTH = 256
 ALL, LAST = "all layers", "the last layer"

@@ -36,9 +36,9 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from experiments.data.pairs import PairEncoder, PairTemplate, TokenBatch, micro_batches
+from experiments.data.batches.pairs import PairEncoder, PairTemplate, TokenBatch, micro_batches
 from experiments.data.ragged import Ragged
-from experiments.modules.packing import packed_logits, padded_logits
+from experiments.models.packed_forward import packed_logits, padded_logits
 
 MAX_LENGTH, MAX_QUERY_TOKENS, PASSAGES_PER_QUERY, TOLERANCE = 256, 32, 50, 1e-5
 BACKBONES = {  # import name of the package that carries the weights, and the folder inside

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.common.errors import ExperimentError
 from experiments.data.readers.apidocs import QUESTIONS, Apidocs, question, split_of
 from experiments.data.readers.docstrings import PackageSources, clean, split_body, split_sections
-from experiments.errors import ExperimentError
 
 NUMPYDOC = '''
 __all__ = ["solve"]

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from helpers.tiny import LiteralSource, literal_collection
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
+from experiments.common.random_keys import key_of
 from experiments.data.assignment import QuerySplit, assigned, check_folds
 from experiments.data.collection import Collection, open_collection
-from experiments.errors import ExperimentError
-from experiments.hashing import key_of
-from experiments.store import Store
 
 
 def one_qrels(tmp_path: Path, queries: int = 40, split: str = "test") -> Collection:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from helpers.tiny import LiteralSource
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
 from experiments.data.collection import open_collection
 from experiments.data.splits import make_splits
-from experiments.errors import ExperimentError
-from experiments.store import Store
 
 PASSAGES = [("p1", "one"), ("p2", "two"), ("p3", "three")]
 QUERIES = [("q1", "first"), ("q2", "second"), ("q3", "third")]

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from helpers.tiny import LiteralSource
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
 from experiments.data.readers import lines
 from experiments.data.readers.beir import BeirFolder
 from experiments.data.readers.msmarco import MsMarcoFolder
-from experiments.errors import ExperimentError
-from experiments.store import Store
 
 
 def judged(tmp_path: Path, content: str) -> list[tuple[str, str, int]]:

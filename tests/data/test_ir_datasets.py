@@ -13,7 +13,7 @@ from helpers.jobs import ROOT
 SCRIPT = """
 import json, sys
 from experiments.data.readers.ir_datasets import IrDataset
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 try:
     source = IrDataset(**json.loads(sys.argv[1]))
     found = {"name": source.name, "queries_among_passages": source.queries_among_passages,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from experiments.common.errors import ExperimentError
 from experiments.data.readers.beir import BeirFolder
 from experiments.data.readers.msmarco import MsMarcoFolder
-from experiments.errors import ExperimentError
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from helpers.jobs import composed
 
-from experiments import composition
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
+from experiments.config import compose
 from experiments.data.collection import Collection, open_collection
-from experiments.errors import ExperimentError
+from experiments.data.run import Run
 from experiments.retrieval.retriever import run_for
-from experiments.retrieval.run import Run
-from experiments.store import Store
 
 REMEDY = re.compile(r"(?:data|retrievers)\.[\w.]+=[^\s,;:)]+")
 CORPUS = '{"_id": "p0", "text": "copper wire"}\n{"_id": "p1", "text": "red copper"}\n'
@@ -41,15 +41,15 @@ def msmarco(folder: Path, qrels: str) -> list[str]:
 
 
 def opened(overrides: list[str], folder: Path) -> Collection:
-    experiment = composition.check(composed(*overrides))
+    experiment = compose.check(composed(*overrides))
     store = Store(folder / "cache")
-    return open_collection(composition.source_of(experiment), store, experiment.data.ignore_identical_ids)
+    return open_collection(compose.source_of(experiment), store, experiment.data.ignore_identical_ids)
 
 
 def retrieved(overrides: list[str], folder: Path) -> Run:
     overrides = [*overrides, "retriever=[bm25,run_file]", "first_stage=[run_file]"]
-    experiment = composition.check(composed(*overrides))
-    parts = composition.make_parts(experiment)
+    experiment = compose.check(composed(*overrides))
+    parts = compose.make_parts(experiment)
     return run_for(parts.retrievers["run_file"], opened(overrides, folder), np.arange(2), 10, Store(folder / "cache"))
 
 
@@ -106,9 +106,9 @@ def test_a_split_may_be_named_by_its_key_alone(tmp_path: Path):
     ],
 )
 def test_splits_and_missing_are_named_as_they_are_typed(overrides: list[str], message: str):
-    experiment = composition.check(composed(*overrides))
+    experiment = compose.check(composed(*overrides))
     with pytest.raises(ExperimentError, match=re.escape(message)):
-        composition.source_of(experiment)
+        compose.source_of(experiment)
 
 
 @pytest.mark.parametrize("data", ["beir", "msmarco", "ir_datasets", "msmarco_passage", "msmarco_document"])
@@ -116,14 +116,14 @@ def test_every_reader_of_files_has_the_key_missing(data: str):
     needs = {"ir_datasets": ["data.source.splits.train=a", "data.source.splits.test=b"]}.get(data, [])
     overrides = [f"data={data}", "data.source.missing=empty", *needs]
     overrides += ["data.path=x"] if data in ("beir", "msmarco") else []
-    assert composition.check(composed(*overrides)).data.source["missing"] == "empty"
+    assert compose.check(composed(*overrides)).data.source["missing"] == "empty"
 
 
 @pytest.mark.skipif(find_spec("faiss") is not None, reason="faiss is installed")
 def test_without_faiss_the_exact_search_is_named_by_its_key():
     overrides = ["retriever=[bm25,dense]", "first_stage=[dense]", "retrievers.dense.checkpoint=a/b"]
-    experiment = composition.check(composed(*overrides, "retrievers.dense.index=faiss"))
+    experiment = compose.check(composed(*overrides, "retrievers.dense.index=faiss"))
     with pytest.raises(ExperimentError) as found:
-        composition.make_parts(experiment)
+        compose.make_parts(experiment)
     assert REMEDY.findall(str(found.value))[-1] == "retrievers.dense.index=exact"
-    composition.make_parts(composition.check(composed(*overrides, "retrievers.dense.index=exact")))
+    compose.make_parts(compose.check(composed(*overrides, "retrievers.dense.index=exact")))

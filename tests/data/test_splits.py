@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from helpers.tiny import LiteralSource
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
+from experiments.common.random_keys import key_of
 from experiments.data.assignment import QuerySplit
 from experiments.data.collection import Collection, open_collection
 from experiments.data.ragged import Ragged
+from experiments.data.run import Run
 from experiments.data.splits import make_splits
-from experiments.errors import ExperimentError
 from experiments.evaluation.measures import evaluate
-from experiments.hashing import key_of
-from experiments.retrieval.run import Run
-from experiments.store import Store
-from experiments.studies.preparation import relevance_of
+from experiments.jobs.prepare import relevance_of
 
 # Grade 1 is relevant. q1 of train, q5 of dev, q7 and q8 of test have no passage judged so.
 JUDGED = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 from experiments.evaluation.measure_names import check_computable, check_depth, parse, resolve, unresolved
 
 DEFAULTS = ["RR@10", "nDCG@10", "R@50", "AP"]

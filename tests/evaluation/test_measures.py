@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.tiny import literal_run
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 from experiments.evaluation.measure_names import resolve
 from experiments.evaluation.measures import evaluate, rerank
 

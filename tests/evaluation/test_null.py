@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from experiments.evaluation.crossed import Comparison, compare
+from experiments.evaluation.comparison import Comparison, compare
 
 FloatArray = NDArray[np.float64]
 
@@ -92,5 +92,5 @@ def test_the_detectable_difference_is_detected_four_times_out_of_five() -> None:
 def test_equals_are_taken_for_a_difference_as_rarely_as_documented(
     kind: str, sd: float, queries: int, seeds: int
 ) -> None:
-    # the table in the docstring of experiments.evaluation.crossed; 2,000 draws at a true rate of 7 % stay below 9 %
+    # the table in the docstring of experiments.evaluation.comparison; 2,000 draws at a true rate of 7 % stay below 9 %
     assert found(kind, seeds, queries, sd, 2_000) < 0.09

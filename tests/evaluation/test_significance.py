@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 from experiments.evaluation.significance import (
     Interval,
     holm,

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from helpers.tiny import LiteralSource, literal_run
 
+from experiments.common.cache import Store
+from experiments.config.negatives import NegativeRule
 from experiments.data.collection import open_collection
+from experiments.negatives.false_negative_audit import AuditInput, FalseNegativeAudit, audit_negatives
 from experiments.negatives.near_duplicates import passage_shingles
-from experiments.negatives.rule import NegativeRule
 from experiments.negatives.twin_queries import TwinQueries
-from experiments.store import Store
-from experiments.studies.false_negatives import AuditInput, FalseNegativeAudit, audit_negatives
 
 PASSAGES = [
     "copy a file to a folder",  # 0, the positive of query 0

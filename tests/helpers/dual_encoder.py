@@ -8,17 +8,17 @@ import torch
 from helpers.tiny import literal_collection, write_tiny_bert
 from transformers import AutoModelForSequenceClassification
 
-from experiments.data.distil_batches import DistilBatcher
-from experiments.data.groups import Groups
-from experiments.data.text_batches import TextBatcher
+from experiments.common.cache import Store
+from experiments.config import Backbone, Model, Optimizer
+from experiments.config.model import DualEncoder as Settings
+from experiments.data.batches.distillation_batches import DistilBatcher
+from experiments.data.batches.groups import Groups
+from experiments.data.batches.text_batches import TextBatcher
+from experiments.data.batches.text_features import features_of
 from experiments.losses.lce import lce
-from experiments.modules.dual_encoder import DualEncoder
-from experiments.modules.dual_encoder_network import load_dual_encoder
-from experiments.modules.teacher import distil_batcher, load_teacher
-from experiments.modules.text_features import features_of
-from experiments.schema import Backbone, Model, Optimizer
-from experiments.schema.model import DualEncoder as Settings
-from experiments.store import Store
+from experiments.models.dual_encoder.lightning_module import DualEncoder
+from experiments.models.dual_encoder.network import load_dual_encoder
+from experiments.models.teacher import distil_batcher, load_teacher
 
 WORDS = ["passage query number 0 1 2 3 4 5 6 7 8 9 10 11 . , !"]
 GROUPS = {0: [0, 4, 5], 1: [1, 6, 7]}

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from helpers.study_folder import FIRST_STAGE, write_job
 
-from experiments.studies.answers import Answer, Passage, answers_path
-from experiments.studies.findings import Findings, findings_of
+from experiments.analysis.findings import Findings, findings_of
+from experiments.job_files.answers import Answer, Passage, answers_path
 
 BCE, LCE = "bce-n7-bm25-s1-bbbbbbbb", "lce-n7-bm25-s1-aaaaaaaa"
 # LCE minus BCE: +0.5, -0.75, +0.75, 0

@@ -3,19 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose as compose_config
+from hydra import initialize_config_dir
 from omegaconf import DictConfig
 
-from experiments import composition
+from experiments.config import compose
 
 ROOT = Path(__file__).parents[2]
 
 
 def composed(*overrides: str) -> DictConfig:
     """The config of ``python -m experiments.train <overrides>``."""
-    composition.register()
+    compose.register()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
+        return compose_config("config", overrides=list(overrides))
 
 
 def tiny_overrides(tmp_path: Path, data: Path, backbone: Path, *more: str) -> list[str]:
@@ -47,11 +48,11 @@ def tiny_overrides(tmp_path: Path, data: Path, backbone: Path, *more: str) -> li
 
 def run(overrides: list[str]) -> tuple[dict[str, Any], Path]:
     """Run a job; returns its metrics and its folder."""
-    from experiments.studies.experiment import run_job
-    from experiments.studies.identity import job_name
+    from experiments.config.identity import job_name
+    from experiments.jobs.run_job import run_job
 
     config = composed(*overrides)
-    plain = composition.plain(config)
-    experiment = composition.check(config)
-    metrics = run_job(experiment, plain, composition.make_parts(experiment))
+    plain = compose.plain(config)
+    experiment = compose.check(config)
+    metrics = run_job(experiment, plain, compose.make_parts(experiment))
     return metrics, Path(experiment.outputs) / experiment.study / job_name(plain)

@@ -8,19 +8,20 @@ from typing import Any
 
 import pytest
 
-from experiments.config_files import CONF
-from experiments.studies.state import state_of
+from experiments.config.files import CONF
+from experiments.job_files.status import state_of
 
 BOTH = ["loss=bce,lce", "study=both"]  # what most tests run: two jobs
 
 
 def in_this_process(command: Sequence[str], gate: Any) -> int:
     """What ``run_to_end`` does with ``python -m experiments.train -m ...``, without the start of another Python."""
-    from experiments import launch, train
+    from experiments import train
+    from experiments.jobs import hydra_app
 
     before, sys.argv = sys.argv, ["train", "--config-path", str(CONF), *command[3:]]
     try:
-        launch.entry(train.main)
+        hydra_app.entry(train.main)
     except SystemExit as end:
         return int(end.code or 0)
     except (Exception, KeyboardInterrupt) as error:  # what Python would print before it exits with 1

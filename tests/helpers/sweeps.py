@@ -9,14 +9,13 @@ from typing import Any, cast
 import numpy as np
 from helpers.jobs import ROOT
 
-from experiments import composition
+from experiments.analysis.samples import Sample
+from experiments.config import Experiment, compose
+from experiments.config.grid import compose_grid
+from experiments.config.identity import job_name
+from experiments.config.paper_table import PaperTable, table_of
 from experiments.data.collection import Collection
-from experiments.grid import compose_grid
-from experiments.schema import Experiment
-from experiments.schema.table import PaperTable, table_of
-from experiments.studies.experiment import labels_of
-from experiments.studies.identity import job_name
-from experiments.studies.samples import Sample
+from experiments.jobs.run_job import labels_of
 
 SCALES = ("mini", "paper")
 SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
@@ -37,7 +36,7 @@ class SweepJob:
 @cache
 def jobs_of(sweep: str, scale: str) -> tuple[SweepJob, ...]:
     """The jobs of a sweep's grid with seed 1, checked as a launch checks them."""
-    composition.register()
+    compose.register()
     rows = compose_grid([f"+sweeps={sweep}", f"scale={scale}", "seed=1"]).rows
     return tuple(_job(row.config) for row in rows)
 
@@ -45,12 +44,13 @@ def jobs_of(sweep: str, scale: str) -> tuple[SweepJob, ...]:
 @cache
 def table(sweep: str, scale: str) -> PaperTable:
     """The table that a sweep declares."""
-    from hydra import compose, initialize_config_dir
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
-    composition.register()
+    compose.register()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("config", overrides=[f"+sweeps={sweep}", f"scale={scale}"])
+        config = hydra_compose("config", overrides=[f"+sweeps={sweep}", f"scale={scale}"])
     settings = OmegaConf.to_container(config.table, resolve=True)
     return table_of(cast(dict[str, Any], settings))
 
@@ -76,7 +76,7 @@ def layer_cells_of(sweep: str, scale: str) -> list[Sample]:
 
 
 def _job(config: Any) -> SweepJob:
-    experiment, plain = composition.check(config), composition.plain(config)
+    experiment, plain = compose.check(config), compose.plain(config)
     collection = cast(Collection, SimpleNamespace(name=plain["data"]["source"].get("name", "apidocs")))
     labels = {name: value for name, value in labels_of(experiment, plain, collection).items() if name != "seed"}
     searched = [WHOLE] if experiment.model.kind != "cross_encoder" else []

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from experiments.common.cache import Store
 from experiments.data.collection import Collection, open_collection
 from experiments.data.ragged import Ragged
-from experiments.retrieval.run import Run
-from experiments.store import Store
+from experiments.data.run import Run
 
 SHAPES = ("circle", "square", "triangle", "hexagon", "line", "point", "sphere", "cube", "cone", "torus")
 ASPECTS = ("area", "colour", "border", "origin", "history", "symmetry")

@@ -11,9 +11,9 @@ from unittest.mock import create_autospec
 import wandb
 from helpers.wandb_records import read_offline_runs
 
-from experiments.store import fingerprint
-from experiments.studies.from_wandb import flat
-from experiments.tracking.open_run import RunIdentity, WandbRun
+from experiments.analysis.load_wandb import flat
+from experiments.common.cache import fingerprint
+from experiments.tracking.wandb_run import RunIdentity, WandbRun
 
 
 def log_job(job: Path, folder: Path, error: Exception | None = None) -> None:

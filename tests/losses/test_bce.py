@@ -8,7 +8,7 @@ from torch.autograd import gradcheck
 from torch.nn.functional import cross_entropy
 
 from experiments.losses.bce import bce
-from experiments.modules.cross_encoder import score_of
+from experiments.models.cross_encoder.lightning_module import score_of
 
 
 def test_value_of_a_group_worked_out_by_hand():

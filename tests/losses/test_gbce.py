@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 from experiments.losses.bce import bce
 from experiments.losses.gbce import gbce, power
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 from experiments.losses.lambda_loss import SCHEMES, lambda_loss, ranks, weights
 
 SCORES = st.lists(st.floats(-20, 20), min_size=3, max_size=32)

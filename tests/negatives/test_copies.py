@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from helpers.tiny import LiteralSource, literal_run
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
+from experiments.config.negatives import NegativeFilter, NegativeRule
 from experiments.data.collection import Collection, open_collection
-from experiments.errors import ExperimentError
+from experiments.jobs.filters import make_filters
 from experiments.negatives.copies import passage_hashes, text_hash
-from experiments.negatives.rule import NegativeFilter, NegativeRule
 from experiments.negatives.sampler import Dropped, NegativeSampler
-from experiments.store import Store
-from experiments.studies.candidate_filters import make_filters
 
 TEXTS = ["red wire", "red  wire\n", "Red wire", "red wire.", "", " ", "red wire", "blue wire", "green", "grey"]
 RUN = literal_run({0: [1, 2, 3, 6, 7], 1: [0, 1, 7, 8, 9]}, "bm25")

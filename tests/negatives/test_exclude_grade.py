@@ -12,15 +12,14 @@ import pytest
 from helpers.jobs import composed, tiny_overrides
 from helpers.tiny import literal_collection, literal_run, write_tiny_bert
 
-from experiments import composition
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
+from experiments.config import Experiment, compose
+from experiments.config.negatives import NegativeRule
 from experiments.data.collection import open_collection
-from experiments.errors import ExperimentError
-from experiments.negatives.rule import NegativeRule
+from experiments.jobs.build import build
+from experiments.jobs.prepare import Prepared, prepare
 from experiments.negatives.sampler import NegativeSampler
-from experiments.schema import Experiment
-from experiments.store import Store
-from experiments.studies.building import build
-from experiments.studies.preparation import Prepared, prepare
 
 PASSAGES = [f"number {i} of the passages" for i in range(10)]
 GRADES = {  # query -> passage -> grade
@@ -47,12 +46,12 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def experiment_of(tmp_path: Path, graded: Path, *more: str) -> Experiment:
-    return composition.check(composed(*tiny_overrides(tmp_path, graded, graded.parent / "bert", *more)))
+    return compose.check(composed(*tiny_overrides(tmp_path, graded, graded.parent / "bert", *more)))
 
 
 def prepared_of(tmp_path: Path, graded: Path, *more: str) -> Prepared:
     experiment = experiment_of(tmp_path, graded, *more)
-    parts, store = composition.make_parts(experiment), Store(experiment.cache)
+    parts, store = compose.make_parts(experiment), Store(experiment.cache)
     return prepare(experiment, open_collection(parts.source, store), parts, store)
 
 
@@ -92,7 +91,7 @@ def test_a_grade_above_that_of_the_positives_is_refused(tmp_path: Path, graded: 
 def test_in_a_batch_they_are_masked_as_the_answers_are(tmp_path: Path, graded: Path):
     more = ["model=colbert", "model.late_interaction.dimension=16", "data.min_grade=2"]
     experiment = experiment_of(tmp_path, graded, *more)
-    prepared, parts = prepared_of(tmp_path, graded, *more), composition.make_parts(experiment)
+    prepared, parts = prepared_of(tmp_path, graded, *more), compose.make_parts(experiment)
     batcher = build(experiment, prepared, parts.loss, Store(experiment.cache)).data.groups.batcher
     relevant = batcher.relevant  # type: ignore[attr-defined]
     assert {row: passages.tolist() for row, passages in relevant.items()} == {0: [0, 1], 1: [3, 4]}
@@ -105,7 +104,7 @@ def test_an_audit_draws_what_a_training_would_draw(tmp_path: Path, graded: Path)
     counts = []
     for grade in (1, 2):
         experiment = experiment_of(tmp_path, graded, *more, f"negatives.exclude_grade={grade}", "negatives.count=7")
-        found = audit.audit(experiment, ["bm25"], composition.make_parts(experiment))
+        found = audit.audit(experiment, ["bm25"], compose.make_parts(experiment))
         counts.append((found.cells[0].counts["judged_relevant"], found.cells[0].drawn))
     assert counts[0] == (0, 14)
     assert counts[1][0] > 0, "7 of 9 candidates are drawn, one of which is judged 1"

@@ -9,14 +9,14 @@ from helpers.tiny import literal_collection, literal_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from experiments.common.errors import ExperimentError
+from experiments.config.negatives import NegativeFilter, NegativeRule
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged
-from experiments.errors import ExperimentError
+from experiments.data.run import Run
 from experiments.negatives.filters import CandidateFilter, Margin, NearDuplicates, PairScores
 from experiments.negatives.near_duplicates import shingles_of
-from experiments.negatives.rule import NegativeFilter, NegativeRule
 from experiments.negatives.sampler import Dropped, NegativeSampler, filter_lines
-from experiments.retrieval.run import Run
 
 TEXTS = ["a b c d e", "a b c d x", "A b c d e!", "v w x y z"]  # similarity to the first: 1, 1/2, 1, 0
 

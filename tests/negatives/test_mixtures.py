@@ -11,13 +11,13 @@ from helpers.tiny import literal_collection, literal_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from experiments.common.errors import ExperimentError
+from experiments.config.negatives import NegativeRule, sources_of
+from experiments.data.batches.groups import Groups
 from experiments.data.collection import Collection
-from experiments.data.groups import Groups
-from experiments.errors import ExperimentError
-from experiments.negatives.audit import ranks_of, write_audit
-from experiments.negatives.rule import NegativeRule, sources_of
+from experiments.negatives.draw_log import ranks_of, write_audit
+from experiments.negatives.mixing import Pool, most_turns, take_turns, turns_from
 from experiments.negatives.sampler import NegativeSampler
-from experiments.negatives.turns import Pool, most_turns, take_turns, turns_from
 
 FIRST, SECOND = list(range(1, 16)), list(range(20, 35))
 

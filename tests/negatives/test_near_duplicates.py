@@ -8,9 +8,9 @@ from helpers.tiny import LiteralSource, literal_collection
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.common.cache import Store
 from experiments.data.collection import open_collection
 from experiments.negatives.near_duplicates import passage_shingles, shingles_of, similarity
-from experiments.store import Store
 
 
 def alike(positive: str, candidate: str) -> float:

@@ -11,9 +11,9 @@ from helpers.tiny import literal_collection, literal_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from experiments.common.errors import ExperimentError
+from experiments.config.negatives import NegativeRule
 from experiments.data.collection import Collection
-from experiments.errors import ExperimentError
-from experiments.negatives.rule import NegativeRule
 from experiments.negatives.sampler import NegativeSampler
 
 TWELVE = list(range(12))

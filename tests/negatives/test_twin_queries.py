@@ -9,15 +9,15 @@ from helpers.tiny import LiteralSource, literal_run
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.common.cache import Store
+from experiments.config.negatives import NegativeRule
 from experiments.data.collection import Collection, open_collection
 from experiments.data.ragged import Ragged
 from experiments.data.splits import make_splits
 from experiments.negatives.filters import AnswersOfTwins
 from experiments.negatives.near_duplicates import similarity
-from experiments.negatives.rule import NegativeRule
 from experiments.negatives.sampler import Dropped, NegativeSampler
 from experiments.negatives.twin_queries import TwinQueries, query_shingles
-from experiments.store import Store
 
 
 def alike(first: str, second: str) -> float:

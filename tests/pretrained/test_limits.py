@@ -7,7 +7,7 @@ from helpers.families import FAMILIES, write_family
 from helpers.tiny import write_tiny_bert
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 from experiments.pretrained.limits import check_length, check_vocabulary, longest_input
 
 UNLIMITED = {"xlnet"}

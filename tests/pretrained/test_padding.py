@@ -6,7 +6,7 @@ import pytest
 from helpers.families import FAMILIES, write_family
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 from experiments.pretrained.padding import has_segments, settle_padding
 
 PADDING = {  # family -> (id, token, side)

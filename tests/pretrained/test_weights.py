@@ -12,19 +12,19 @@ from helpers.tiny import literal_collection, write_tiny_bert
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
-from experiments.errors import ExperimentError
-from experiments.modules.backbone import load_cross_encoder, load_tokenizer
-from experiments.modules.colbert_network import load_colbert
-from experiments.modules.dual_encoder_network import load_dual_encoder
-from experiments.modules.pair_scorer import load_scorer
-from experiments.modules.teacher import load_encoder, load_teacher
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
+from experiments.config import Backbone, Model
+from experiments.config.model import DualEncoder, LateInteraction
+from experiments.models.backbone import load_cross_encoder, load_tokenizer
+from experiments.models.colbert.network import load_colbert
+from experiments.models.dual_encoder.network import load_dual_encoder
+from experiments.models.pair_scorer import load_scorer
+from experiments.models.teacher import load_encoder, load_teacher
 from experiments.pretrained.weights import common_prefix
 from experiments.probing.model import load_model
 from experiments.retrieval.dense import Dense
 from experiments.retrieval.tct_colbert import TctColBERT
-from experiments.schema import Backbone, Model
-from experiments.schema.model import DualEncoder, LateInteraction
-from experiments.store import Store
 
 WORDS = ["passage query number 0 1 2 3 4 5 6 7 8 9 10 11"]
 PLAIN = DualEncoder(layers=None, infused=[], infuse_embeddings=False, rest="backbone")

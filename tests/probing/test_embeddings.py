@@ -17,13 +17,13 @@ from transformers import (
     PreTrainedModel,
 )
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
-from experiments.errors import ExperimentError
 from experiments.probing import embeddings
 from experiments.probing.embeddings import LayerEmbeddings, layer_embeddings
 from experiments.probing.encoder import Key, LayerEncoder
 from experiments.probing.model import ProbedModel, load_model, model_in_memory
-from experiments.store import Store
 
 WORDS = ["red", "green", "blue", "cat", "dog", "mouse"]
 TEXTS = ["red cat", "", "green dog blue mouse red", "blue", "cat dog mouse", "mouse " * 40]

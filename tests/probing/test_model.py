@@ -8,7 +8,7 @@ from helpers.tiny import write_tiny_bert
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 from experiments.probing.model import ProbedModel, load_model, model_in_memory, weights_digest
 
 WORDS = ["red green blue cat dog mouse"]

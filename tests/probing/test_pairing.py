@@ -22,9 +22,9 @@ from transformers import (
     RobertaModel,
 )
 
-from experiments.data.pairs import PairTemplate
+from experiments.common.errors import ExperimentError
+from experiments.data.batches.pairs import PairTemplate
 from experiments.data.ragged import Ragged
-from experiments.errors import ExperimentError
 from experiments.probing.pairing import PAIRINGS, Pairing, Spans, pairing_of
 
 CLS, SEP = 101, 102

@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.data.pairs import PairTemplate
+from experiments.common.errors import ExperimentError
+from experiments.data.batches.pairs import PairTemplate
 from experiments.data.ragged import Ragged
-from experiments.errors import ExperimentError
 from experiments.probing.pairing import PAIRINGS, Pairing
 from experiments.probing.pooling import ONE_COPY, POOLINGS, bags_of, check_pooling, pool
 

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from experiments.common.errors import ExperimentError
 from experiments.data.ragged import Ragged
-from experiments.errors import ExperimentError
 from experiments.probing import search as search_module
 from experiments.probing import whitening
 from experiments.probing.search import pair_scores, search
 from experiments.probing.whitening import WhitenedEmbeddings, whitened
 from experiments.retrieval import vector_search
-from experiments.retrieval.embeddings import Embeddings
+from experiments.retrieval.vector_store import Embeddings
 
 CPU = torch.device("cpu")
 

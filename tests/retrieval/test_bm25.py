@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from helpers.tiny import LiteralSource
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
-from experiments.errors import ExperimentError
 from experiments.retrieval.bm25 import BM25
 from experiments.retrieval.retriever import run_for
-from experiments.store import Store
 
 PASSAGES = [
     ("p0", "cats chase mice"),

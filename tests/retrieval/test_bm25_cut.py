@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from helpers.tiny import LiteralSource
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
-from experiments.errors import ExperimentError
+from experiments.data.run import Run
 from experiments.retrieval.bm25 import BM25
-from experiments.retrieval.run import Run
 from experiments.retrieval.topk import best_matches
-from experiments.store import Store
 
 WORDS = ["copper", "silver", "iron", "nickel", "cobalt", "helium", "neon", "argon", "krypton", "xenon"]
 ASKED = np.arange(8)

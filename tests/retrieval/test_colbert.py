@@ -9,12 +9,12 @@ from helpers.colbert import write_stanford_colbert
 from helpers.tiny import LiteralSource, literal_run, write_tiny_bert
 from sentence_transformers import MultiVectorEncoder
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
-from experiments.errors import ExperimentError
 from experiments.retrieval.bm25 import BM25
 from experiments.retrieval.colbert import ColBERT, first_ranks
 from experiments.retrieval.retriever import FromFiles, Retriever
-from experiments.store import Store
 
 WORDS = ["red", "green", "blue", "cat", "dog", "mouse", "chases", "sees", "eats", "quickly", "the", ",", "."]
 RANDOM = np.random.default_rng(3)

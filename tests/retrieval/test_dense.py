@@ -9,12 +9,12 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from sentence_transformers.util import dot_score, semantic_search
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
-from experiments.errors import ExperimentError
+from experiments.data.run import Run
 from experiments.retrieval.dense import Dense
 from experiments.retrieval.retriever import FromFiles, Retriever
-from experiments.retrieval.run import Run
-from experiments.store import Store
 
 WORDS = ["red", "green", "blue", "cat", "dog", "mouse", "chases", "sees", "eats", "quickly", "query:", "passage:"]
 RANDOM = np.random.default_rng(3)

@@ -8,17 +8,17 @@ import pytest
 from helpers.jobs import composed
 from helpers.tiny import LiteralSource
 
-from experiments import composition
+from experiments.common.cache import Store
+from experiments.config import compose
 from experiments.data.collection import Collection, open_collection
 from experiments.data.readers.beir import BeirFolder
+from experiments.data.run import Run
 from experiments.data.splits import make_splits
 from experiments.evaluation.measures import evaluate
+from experiments.jobs import build
+from experiments.jobs.prepare import Prepared
 from experiments.retrieval.bm25 import BM25
 from experiments.retrieval.retriever import run_for
-from experiments.retrieval.run import Run
-from experiments.store import Store
-from experiments.studies import building
-from experiments.studies.preparation import Prepared
 
 PASSAGES = [
     ("p0", "copper wire"),
@@ -101,5 +101,5 @@ def test_in_the_batch_too_the_querys_own_passage_is_no_negative(tmp_path: Path, 
     opened = open_collection(LiteralSource(PASSAGES, QUERIES, judgements), Store(tmp_path), setting)
     splits = make_splits(opened)
     prepared = Prepared(opened, splits, None, None, {}, {})
-    experiment = composition.check(composed(f"data.ignore_identical_ids={str(setting).lower()}"))
-    assert building._never_negative(experiment, prepared)[0].tolist() == barred
+    experiment = compose.check(composed(f"data.ignore_identical_ids={str(setting).lower()}"))
+    assert build._never_negative(experiment, prepared)[0].tolist() == barred

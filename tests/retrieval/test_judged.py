@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from helpers.tiny import literal_collection
 
-from experiments.hashing import key_of, priorities
+from experiments.common.cache import Store
+from experiments.common.random_keys import key_of, priorities
 from experiments.retrieval.judged import Judged
-from experiments.store import Store
 
 JUDGED = {
     "train": [("q0", "p0", 1), ("q0", "p1", 0), ("q0", "p2", -1), ("q0", "p3", 0), ("q1", "p1", 2)],

@@ -7,11 +7,11 @@ import pytest
 from helpers.colbert import write_stanford_colbert
 from helpers.tiny import LiteralSource
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
 from experiments.data.collection import open_collection
-from experiments.errors import ExperimentError
 from experiments.retrieval import plaid
 from experiments.retrieval.colbert import ColBERT
-from experiments.store import Store
 
 
 def can_be_used() -> bool:

@@ -14,14 +14,14 @@ from helpers.tiny import literal_collection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments import composition
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
+from experiments.config import compose
 from experiments.data.ragged import Ragged
-from experiments.errors import ExperimentError
+from experiments.data.run import Run, write_trec
 from experiments.evaluation.measures import evaluate
 from experiments.retrieval.retriever import Retriever, run_for
-from experiments.retrieval.run import Run, write_trec
 from experiments.retrieval.run_file import RunFile
-from experiments.store import Store
 
 TREC = "q0 Q0 p3 1 9.5 x\nq0 Q0 p1 2 7 x\nq2 Q0 p5 1 1e-1 x\n"
 RANKINGS = {0: [3, 1], 2: [5]}
@@ -254,7 +254,7 @@ def test_a_run_that_was_written_is_retrieved_again(tmp_path_factory: pytest.Temp
 
 
 def test_a_second_file_under_its_own_name():
-    experiment = composition.check(
+    experiment = compose.check(
         composed(
             "retriever=[bm25,run_file]",
             "retrievers.run_file.path=[train.run,test.run]",

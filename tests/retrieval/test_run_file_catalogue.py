@@ -15,9 +15,9 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from helpers.tiny import literal_collection
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 from experiments.retrieval.run_file import RunFile
-from experiments.store import Store
+from experiments.common.cache import Store
 home, one, depth = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 try:
     run = RunFile(f"ir_datasets:{one}").retrieve(literal_collection(home), np.array([0, 2]), depth, Store(home))

@@ -17,7 +17,7 @@ import torch
 from pathlib import Path
 from experiments.data.ragged import Ragged, offsets_of
 from experiments.retrieval.colbert import exact_search
-from experiments.retrieval.embeddings import Embeddings
+from experiments.retrieval.vector_store import Embeddings
 
 folder, passages, dimensions, depth = Path(sys.argv[1]), *map(int, sys.argv[2:])
 offsets = offsets_of(np.load(folder / "counts.npy"))

@@ -8,11 +8,11 @@ import torch
 from helpers.tiny import LiteralSource, write_tiny_bert
 from transformers import AutoTokenizer, BertModel
 
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
-from experiments.errors import ExperimentError
 from experiments.retrieval.retriever import FromFiles, Retriever
 from experiments.retrieval.tct_colbert import TctColBERT, mean_after_marker
-from experiments.store import Store
 
 WORDS = ["red", "green", "blue", "cat", "dog", "[", "]", "q", "d"]
 PASSAGES = [("p0", "red cat"), ("p1", "green green dog " * 5), ("p2", "blue")]

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from experiments.errors import ExperimentError
-from experiments.retrieval.run import Run, run_of
+from experiments.common.errors import ExperimentError
+from experiments.data.run import Run, run_of
 from experiments.retrieval.topk import TopK, keys, rows_of, scores_of
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.studies.gate import Gate
+from experiments.jobs.launch_control import Gate
 from experiments.studies.multirun import run_to_end
 
 # A parent with a worker of its own, as joblib's: argv[1] says how the worker takes SIGINT, argv[2] where its id goes.

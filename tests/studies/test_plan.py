@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from experiments.studies.estimate import Cost
+from experiments.job_files.status import State
+from experiments.studies.cost_estimate import Cost
 from experiments.studies.plan import Plan, PlannedJob, clock, detail, places_of, print_status, totals_of, wall
-from experiments.studies.state import State
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"

@@ -10,11 +10,11 @@ import yaml
 from helpers.jobs import composed
 from helpers.tiny import LiteralSource
 
-from experiments import composition
+from experiments.common.cache import Store
+from experiments.common.errors import ExperimentError
+from experiments.config import compose
+from experiments.config.identity import job_name
 from experiments.data.collection import Collection, open_collection
-from experiments.errors import ExperimentError
-from experiments.store import Store
-from experiments.studies.identity import job_name
 from experiments.studies.verify import Today, Verified, summary, verify_job
 
 RUN = "q0 Q0 p1 1 3 x\nq0 Q0 p0 2 2 x\nq1 Q0 p1 1 3 x\nq2 Q0 p5 1 1 x\n"  # the answer of q<i> is p<i>: 1/2, 1, 0
@@ -29,7 +29,7 @@ def collection(tmp_path: Path) -> Collection:
 
 @pytest.fixture
 def job(tmp_path: Path, collection: Collection) -> Path:
-    config = composition.plain(composed("measures=[RR@10]"))
+    config = compose.plain(composed("measures=[RR@10]"))
     folder = tmp_path / job_name(config)
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump(config))

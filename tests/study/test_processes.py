@@ -13,7 +13,7 @@ import pytest
 from helpers.jobs import ROOT
 
 from experiments import study
-from experiments.studies.state import state_of
+from experiments.job_files.status import state_of
 
 
 def started(command: str, overrides: Sequence[str]) -> "subprocess.Popen[bytes]":

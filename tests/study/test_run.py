@@ -85,13 +85,13 @@ def test_an_interrupted_job_is_no_failed_one_and_is_rerun(overrides: list[str], 
 def test_a_job_that_could_not_begin_says_why(
     overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    from experiments import launch
-    from experiments.errors import ExperimentError
+    from experiments.common.errors import ExperimentError
+    from experiments.jobs import hydra_app
 
     def no_parts(*args: Any) -> None:
         raise ExperimentError("the retriever of negatives is not there")
 
-    monkeypatch.setattr(launch, "parts_of", no_parts)
+    monkeypatch.setattr(hydra_app, "parts_of", no_parts)
     assert study.main(["run", "--no-report", *overrides, "study=both"]) == 1
     assert "failed   the retriever of negatives is not there" in capsys.readouterr().out
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.wandb_records import UNREACHABLE, WELL_FORMED_KEY, isolated_wandb
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 from experiments.tracking.connection import resolve_mode
 
 

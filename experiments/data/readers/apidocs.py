@@ -17,9 +17,9 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
+from experiments.common.errors import ExperimentError
 from experiments.data.readers.docstrings import PackageSources, split_body, split_sections
 from experiments.data.source import SPLITS
-from experiments.errors import ExperimentError
 
 READER_VERSION = 2  # raised when the same packages would give other passages, queries or qrels
 # Installed with the project on every platform, themselves or through another package.

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from experiments.common.errors import ExperimentError
 from experiments.data.readers import lines
 from experiments.data.source import SPLITS, check_missing, named_splits, with_judged
-from experiments.errors import ExperimentError
 
 QUERIES_AMONG_PASSAGES = ("arguana", "quora")  # data sets whose queries are passages too, under the same ids
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.errors import ExperimentError
+from experiments.common.errors import ExperimentError
 
 SKIPPED_MODULES = {"benchmarks", "conftest", "examples", "extern", "externals", "setup", "test", "tests", "third_party"}
 SKIPPED_MODULES |= {"vendor", "vendored"}

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from experiments.common.errors import ExperimentError
 from experiments.data.source import SPLITS, check_missing, named_splits, with_judged
-from experiments.errors import ExperimentError
 
 QUERIES_AMONG_PASSAGES = ("beir/arguana", "beir/quora")  # data sets whose queries are passages too, under the same ids
 

@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from experiments.common.cache import content_digest
+from experiments.common.errors import ExperimentError
 from experiments.data.ids import fields
-from experiments.errors import ExperimentError
-from experiments.store import content_digest
 
 log = logging.getLogger(__name__)
 

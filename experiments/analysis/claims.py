@@ -1,0 +1,176 @@
+"""Verdicts on claims about a study's cells: supported, contradicted, undecided with what it would take, or missing.
+
+A claim usually speaks of several pairs of cells, such as LCE against BCE at every number of negatives. It is
+
+- contradicted if one of its pairs (for a trend: steps) is significantly the other way, corrected by Holm for the pairs
+  of the claim, or the average over its pairs is;
+- supported if that average is significant in the direction claimed, corrected by Holm for all claims judged together,
+  and nothing contradicts;
+- undecided if it is neither, or if no setting has more than one seed, whose luck then is not known; and missing if no
+  finished cells can be compared.
+
+All at 5 %, over queries and seeds (``experiments.evaluation.comparison``). A trend is a slope over log2 of a label, so
+a difference per doubling, or over the layer's number, averaged over the settings of all other labels. "Within a margin"
+is supported by two one-sided tests and contradicted by a difference significantly beyond the margin.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from experiments.analysis.contrasts import LAYER, Contrast, Found, find, worded
+from experiments.analysis.samples import Sample
+from experiments.common.text import interval, p_value, plural, signed
+from experiments.config.paper_table import Claim
+from experiments.evaluation.comparison import LEVEL, QUERIES, Comparison, beyond, equivalence, needed
+from experiments.evaluation.significance import holm
+
+SUPPORTED = "supported"
+CONTRADICTED = "contradicted"
+UNDECIDED = "undecided"
+MISSING = "missing"
+
+
+class Pair(NamedTuple):
+    """One comparison of a claim. ``labels``: what tells it from the claim's others; ``p_holm``: corrected for them."""
+
+    labels: Mapping[str, Any]
+    comparison: Comparison
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the cells say of a claim.
+
+    ``estimate``: the average over ``pairs`` of the difference, or of the slope of a trend; None if ``missing``.
+    ``p_holm``: of its test, corrected for all claims. ``needs``: a sentence or more with the estimate in words and what
+    would decide the claim, or which cells are missing.
+    """
+
+    claim: Claim
+    state: str
+    estimate: Comparison | None
+    pairs: tuple[Pair, ...]
+    needs: str
+    p_holm: float | None = None
+
+
+def judge(
+    claims: Sequence[Claim],
+    samples: Sequence[Sample],
+    layer_samples: Sequence[Sample],
+    stand_ins: Mapping[str, str],
+) -> list[Verdict]:
+    """A verdict on each claim, in order; ``stand_ins`` as in ``experiments.analysis.samples.matches``.
+
+    Raises:
+        ExperimentError: a claim speaks of cells that were measured on different queries, or of a trend over numbers
+            that have no logarithm; the message names the claim.
+    """
+    found = [find(claim, layer_samples if claim.of == "layers" else samples, stand_ins) for claim in claims]
+    corrected = iter(holm([_p(claim, one.average) for claim, one in zip(claims, found, strict=True) if one.average]))
+    tested = sum(one.average is not None for one in found)
+    return [
+        _verdict(claim, one, one.average, float(next(corrected)), tested)
+        if one.average is not None
+        else Verdict(claim, MISSING, None, (), one.lacking)
+        for claim, one in zip(claims, found, strict=True)
+    ]
+
+
+def _verdict(claim: Claim, found: Found, average: Contrast, p_holm: float, tested: int) -> Verdict:
+    pairs = _pairs(claim, found.pairs)
+    against = [pair for pair, one in zip(pairs, found.pairs, strict=True) if _against(claim, one, pair.p_holm)]
+    if against or _against(claim, average, _p_against(claim, average) if claim.kind == "within" else p_holm):
+        state = CONTRADICTED
+    elif p_holm <= LEVEL and (claim.kind == "within" or _towards(claim, average.comparison) > 0):
+        state = SUPPORTED
+    else:
+        state = UNDECIDED
+    alone = average.comparison.over == QUERIES
+    sentences = [
+        _estimated(claim, average, state, p_holm, tested),
+        *([f"The other way: {_of(against[0])}."] if against and len(pairs) > 1 else []),
+        *([_would_decide(claim, average, tested)] if state == UNDECIDED and not alone else []),
+        *([found.lacking] if found.lacking else []),
+        *([_one_seed(state)] if alone else []),
+    ]
+    state = UNDECIDED if alone else state  # a difference without its spread over seeds is no finding
+    return Verdict(claim, state, average.comparison, pairs, " ".join(sentences), p_holm)
+
+
+def _one_seed(state: str) -> str:
+    """What one seed a setting leaves open. ``state``: what the queries alone would say."""
+    over_queries = "" if state == UNDECIDED else f"Over queries alone it is {state}, but one"
+    return f"{over_queries or 'One'} seed a setting says nothing of others: run it with several (seed=1,2,3)."
+
+
+def _pairs(claim: Claim, contrasts: Sequence[Contrast]) -> tuple[Pair, ...]:
+    corrected = holm([_p_against(claim, one) for one in contrasts])
+    return tuple(Pair(one.labels, one.comparison, float(p)) for one, p in zip(contrasts, corrected, strict=True))
+
+
+def _p(claim: Claim, contrast: Contrast) -> float:
+    """The p value that a claim is supported by."""
+    return equivalence(contrast.comparison, contrast.margin) if claim.kind == "within" else contrast.comparison.p
+
+
+def _p_against(claim: Claim, contrast: Contrast) -> float:
+    """The p value that a claim is contradicted by, should the contrast point that way."""
+    return beyond(contrast.comparison, contrast.margin) if claim.kind == "within" else contrast.comparison.p
+
+
+def _against(claim: Claim, contrast: Contrast, p: float) -> bool:
+    return p <= LEVEL and (claim.kind == "within" or _towards(claim, contrast.comparison) < 0)
+
+
+def _towards(claim: Claim, comparison: Comparison) -> float:
+    """The estimate, positive in the direction claimed."""
+    return -comparison.mean if claim.kind == "falls" else comparison.mean
+
+
+def _estimated(claim: Claim, average: Contrast, state: str, p_holm: float, tested: int) -> str:
+    """The estimate in words, with the p value that its state rests on."""
+    one = average.comparison
+    unit = margin = ""
+    if claim.over is not None:
+        unit = " a layer" if claim.over == LAYER else f" per doubling of {worded(claim.over)}"
+    shown = f"p {p_value(p_holm)}" + (f" (corrected for {tested} claims)" if tested > 1 else "")
+    if claim.kind == "within":
+        margin = f" within {average.margin:.3f}"
+        shown = f"p {p_value(_p_against(claim, average))} (beyond the margin)" if state == CONTRADICTED else shown
+    seeds = f" and {plural(one.seeds, 'seed', 'seeds')}" if one.over != QUERIES else ""
+    return (
+        f"{signed(one.mean).strip()} {interval(one.low, one.high)}{unit}{margin}, {shown}, "
+        f"over {plural(one.queries, 'query', 'queries')}{seeds}."
+    )
+
+
+def _of(pair: Pair) -> str:
+    """A pair's labels and difference in words."""
+    one = pair.comparison
+    labels = ", ".join(f"{worded(name)} {value}" for name, value in pair.labels.items())
+    return f"{labels}: {signed(one.mean).strip()} {interval(one.low, one.high)}"
+
+
+def _would_decide(claim: Claim, average: Contrast, tested: int) -> str:
+    """What it would take to find a difference of the size observed with 80 % power."""
+    one, level, difference = average.comparison, LEVEL / tested, average.comparison.mean
+    if claim.kind == "within":
+        difference = average.margin - abs(one.mean)
+        level *= 2 if difference > 0 else 1  # equivalence is tested on one side
+    take = needed(one, difference, level)
+    seeds = f"{take.seeds} seeds" if take.seeds is not None else None
+    queries = f"{_round_up(take.queries):,} queries" if take.queries is not None else None
+    wrong = "It points the other way. " if claim.kind != "within" and _towards(claim, one) < 0 else ""
+    if seeds or queries:
+        return f"{wrong}About {' or '.join(filter(None, (seeds, queries)))} would decide it, were this its true size."
+    return f"{wrong}No number of seeds or queries within reach would decide it: it is too small for its spread."
+
+
+def _round_up(number: int) -> int:
+    """The next number of two digits followed by zeros."""
+    unit = int(10 ** max(0, int(math.log10(number)) - 1))
+    return math.ceil(number / unit) * unit

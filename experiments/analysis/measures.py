@@ -1,0 +1,71 @@
+"""Which measure a report shows: the one that is asked for, or the first that all jobs have, by its name in each job.
+
+A job names its measures after the grade from which a passage is relevant (``data.min_grade``): what a table calls
+``RR@10`` is ``RR(rel=2)@10`` in a job whose passages are relevant from grade 2 on.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from experiments.common.errors import ExperimentError
+from experiments.evaluation.measure_names import min_grade_in, resolve, unresolved
+from experiments.job_files.records import Job
+
+
+def first_measure(jobs: Iterable[Job]) -> str | None:
+    """Return the first of the first job's measures that all jobs have, as their configs may write it; None of no job.
+
+    Raises:
+        ExperimentError: there is none; the message names two jobs.
+    """
+    named: list[tuple[Job, list[str]]] = [
+        (job, [unresolved(measure, min_grade_in(job.config)) for measure in table.measures])
+        for job in jobs
+        for table in job.per_query.values()
+    ]
+    if not named:
+        return None
+    first, shared = named[0]
+    for job, measures in named:
+        kept = [measure for measure in shared if measure in measures]
+        if not kept:
+            raise ExperimentError(
+                f"the jobs {first.name} and {job.name} have no measure in common ({', '.join(shared)}; "
+                f"{', '.join(measures)}): report them one by one"
+            )
+        shared = kept
+    return shared[0]
+
+
+def measure_of(jobs: Sequence[Job], first_stage: str, wanted: str) -> str:
+    """Return the name that a measure has in the files of jobs that stand in one table.
+
+    Jobs of earlier versions have it as their config wrote it; it then means what that name says.
+    """
+    (resolved,) = resolve([wanted], min_grade_in(jobs[0].config), "measure")
+    known = [job.per_query[first_stage].measures for job in jobs]
+    as_written = all(wanted in measures for measures in known) and not any(resolved in measures for measures in known)
+    return wanted if as_written else resolved
+
+
+def check_grade(jobs: Sequence[Job], data: str) -> None:
+    """Refuse jobs on one data set whose passages are relevant from different grades on, whatever measure is asked for.
+
+    Raises:
+        ExperimentError: the message names a job of each grade.
+    """
+    by_grade: dict[int, Job] = {}
+    for job in jobs:
+        by_grade.setdefault(min_grade_in(job.config), job)
+    if len(by_grade) > 1:
+        grades = sorted(by_grade)
+        raise ExperimentError(
+            f"the jobs {' and '.join(by_grade[grade].name for grade in grades)} on {data} have data.min_grade "
+            f"{' and '.join(map(str, grades))}: they cannot stand in one table, run them as studies of their own "
+            "(study=...) and report each folder by itself"
+        )
+
+
+def dev_measure(jobs: Iterable[Job]) -> str | None:
+    """Return the measure that the first of some jobs chose its checkpoint by; None of no job."""
+    firsts = (table.measures[0] for job in jobs for table in job.per_query.values() if table.measures)
+    return next(firsts, None)

@@ -1,0 +1,1 @@
+"""What every room uses: errors, the cache on disk, random keys, progress, text."""

@@ -1,0 +1,194 @@
+"""What code a job's numbers come from: a digest of its loss, and the versions of the modules that decide the rest.
+
+A loss is what users edit, so its source counts as it is, without comments, docstrings and layout. Each other module
+that decides numbers has a version in ``VERSIONS``, each retriever one in its fingerprint (``bm25 1``): whoever changes
+what such a module computes raises it, and every job that uses it runs again. A test holds the digests of all of them,
+so that no edit goes by without that decision.
+"""
+
+import ast
+import hashlib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+VERSIONS = {  # of the modules of this package
+    "common.random_keys": 1,
+    "data.assignment": 1,
+    "data.batches.distillation_batches": 1,
+    "data.batches.groups": 1,
+    "data.batches.pair_batches": 1,
+    "data.batches.pairs": 1,
+    "data.repeated": 1,
+    "data.splits": 1,
+    "data.batches.text_batches": 1,
+    "data.tokens": 1,
+    "evaluation.measure_names": 1,
+    "evaluation.measures": 1,
+    "models.backbone": 1,
+    "models.colbert.lightning_module": 1,
+    "models.colbert.network": 1,
+    "models.cross_encoder.lightning_module": 1,
+    "models.dual_encoder.lightning_module": 1,
+    "models.dual_encoder.network": 1,
+    "models.heads": 1,
+    "models.in_batch_negatives": 1,
+    "models.packed_forward": 1,
+    "models.pair_scorer": 1,
+    "models.ranker": 1,
+    "models.optimizer": 1,
+    "models.teacher": 1,
+    "models.text_encoder": 1,
+    "data.batches.text_features": 1,
+    "models.trained_pairs": 1,
+    "negatives.copies": 1,
+    "negatives.filters": 1,
+    "negatives.near_duplicates": 1,
+    "config.negatives": 1,
+    "negatives.sampler": 1,
+    "negatives.mixing": 1,
+    "negatives.twin_queries": 1,
+    "pretrained.encoder": 1,
+    "pretrained.limits": 1,
+    "pretrained.padding": 1,
+    "pretrained.tokenizer": 1,
+    "pretrained.weights": 1,
+    "probing.embeddings": 1,
+    "probing.encoder": 1,
+    "probing.model": 1,
+    "probing.pairing": 1,
+    "probing.pooling": 1,
+    "probing.search": 1,
+    "probing.whitening": 1,
+    "retrieval.gold": 1,
+    "retrieval.identical": 1,
+    "jobs.filters": 1,
+    "jobs.prepare": 1,
+    "probing.evaluate_layers": 1,
+    "jobs.evaluate": 1,
+    "jobs.trainer": 1,
+}
+FILTERS = (
+    "models.pair_scorer",
+    "models.trained_pairs",
+    "negatives.filters",
+    "negatives.near_duplicates",
+    "negatives.twin_queries",
+)
+TEACHER = ("data.batches.distillation_batches", "models.teacher", "models.trained_pairs")
+TEXTS = (
+    "data.batches.text_batches",
+    "models.in_batch_negatives",
+    "models.text_encoder",
+    "data.batches.text_features",
+    "pretrained.encoder",
+)
+OF_PROBES = (*(name for name in VERSIONS if name.startswith("probing.")), "probing.evaluate_layers")
+OF_KIND = {
+    "cross_encoder": (
+        "data.batches.pair_batches",
+        "data.batches.pairs",
+        "models.backbone",
+        "models.cross_encoder.lightning_module",
+        "models.heads",
+        "models.packed_forward",
+    ),
+    "colbert": (*TEXTS, "models.colbert.lightning_module", "models.colbert.network"),
+    "dual_encoder": (
+        *TEXTS,
+        *TEACHER,
+        "models.dual_encoder.lightning_module",
+        "models.dual_encoder.network",
+        "models.packed_forward",
+    ),
+}
+OF_FIRST_STAGES = ("data.assignment", "data.splits", "evaluation.measures", "common.random_keys", "retrieval.identical")
+OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, OF_PROBES, *OF_KIND.values())
+RETRIEVERS = tuple(f"retrieval.{name}" for name in ("bm25", "colbert", "dense", "judged", "run_file", "tct_colbert"))
+# What several retrievers share: an edit raises the number of each that computes something else by it.
+OF_RETRIEVERS = (
+    "data.run",
+    "data.run_formats",
+    "data.run_lines",
+    "retrieval.late_interaction",
+    "retrieval.maxsim",
+    "retrieval.topk",
+    "retrieval.vector_search",
+    "retrieval.vector_store",
+)
+PACKAGE = Path(__file__).parents[1]
+LAYOUT = ("ctx", "kind", "type_comment", "type_ignores")  # fields of syntax trees that say nothing of what is computed
+
+
+def source_digest(source: str) -> str:
+    """The digest of Python source without comments, docstrings and layout; the same with every version of Python."""
+    tree = repr(_plain(ast.parse(source)))
+    return hashlib.blake2b(tree.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _plain(node: Any) -> Any:
+    """A syntax tree as nested tuples, without what is empty: fields that a later Python adds change nothing."""
+    if isinstance(node, list):
+        return tuple(_plain(one) for one in node)
+    if not isinstance(node, ast.AST):
+        return node
+    fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, []) and name not in LAYOUT}
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node):
+        fields["body"] = fields["body"][1:]
+    return type(node).__name__, *((name, _plain(value)) for name, value in fields.items())
+
+
+def module_digest(name: str) -> str:
+    """The digest of the source of a module of this package, such as ``negatives.sampler``."""
+    return source_digest(PACKAGE.joinpath(*name.split(".")).with_suffix(".py").read_text(encoding="utf-8"))
+
+
+def loss_digest(loss: Callable[..., Any]) -> str:
+    """The digest of the module of a loss, and of the modules beside it that it imports."""
+    function = inspect.unwrap(getattr(loss, "func", loss))
+    module = inspect.getmodule(function if inspect.isroutine(function) else type(function))
+    if module is None or not (module.__file__ or "").endswith(".py"):
+        return f"{function!r} has no source"
+    folder, seen, waiting = Path(str(module.__file__)).parent, {}, [Path(str(module.__file__))]
+    while waiting:
+        path = waiting.pop()
+        if path.name not in seen:
+            text = path.read_text(encoding="utf-8")
+            seen[path.name] = source_digest(text)
+            waiting += [found for name in _imports(text) if (found := folder / f"{name}.py").is_file()]
+    return hashlib.blake2b(repr(sorted(seen.items())).encode(), digest_size=16).hexdigest()
+
+
+def _imports(source: str) -> Iterator[str]:
+    """The last parts of the names of all modules that may be imported by some source."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            yield (node.module or "").rpartition(".")[2]
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.rpartition(".")[2] for alias in node.names)
+
+
+def versions(kind: str, *, filters: bool, teacher: bool, probes: bool, retrievers: Mapping[str, Any]) -> str:
+    """The versions of what decides a job's numbers, such as ``bm25 1, data.groups 1, hashing 1``. ``kind``: of its
+    model. ``retrievers``: those of its roles.
+    """
+    chosen = ((filters, FILTERS), (teacher, TEACHER), (probes, OF_PROBES))
+    names = {*OF_ALL, *OF_KIND[kind], *(name for used, group in chosen if used for name in group)}
+    return _said(names, retrievers)
+
+
+def first_stage_versions(retrievers: Mapping[str, Any]) -> str:
+    """The same of what decides the numbers of first stages that are measured alone."""
+    return _said(OF_FIRST_STAGES, retrievers)
+
+
+def probe_versions() -> str:
+    """The same of what decides the numbers of probed layers, for what is kept of them in the store."""
+    return _said(OF_PROBES, {})
+
+
+def _said(names: Iterable[str], retrievers: Mapping[str, Any]) -> str:
+    own = {str(one.fingerprint().get("retriever", name)) for name, one in retrievers.items()}
+    return ", ".join(sorted({*own, *(f"{name} {VERSIONS[name]}" for name in names)}))

@@ -1,0 +1,18 @@
+"""Every knob of an experiment with its type and range. ``conf/`` fills these classes in; a key that is not here does
+not exist.
+
+The composed config is turned into these objects before anything loads; a value out of range stops there, with the key
+in the message.
+"""
+
+from experiments.config.audit import Audit, Retrieve
+from experiments.config.data import Backbone, Data, Negatives, QueryLimits
+from experiments.config.experiment import Experiment, Logger
+from experiments.config.model import DualEncoder, LateInteraction, Model
+from experiments.config.probe import Probe
+from experiments.config.training import Batch, Budget, Optimizer, TokensPerBatch, Trainer, Validation
+
+__all__ = [
+    "Audit", "Backbone", "Batch", "Budget", "Data", "DualEncoder", "Experiment", "LateInteraction", "Logger", "Model",
+    "Negatives", "Optimizer", "Probe", "QueryLimits", "Retrieve", "TokensPerBatch", "Trainer", "Validation",
+]  # fmt: skip

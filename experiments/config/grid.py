@@ -1,0 +1,101 @@
+"""The jobs of a multirun before it starts: what Hydra's own sweeper makes of its overrides, composed a job at a time.
+
+Which modules know Hydra stands in CONTRIBUTING.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from experiments.common.errors import ExperimentError
+from experiments.config.compose import explain
+from experiments.config.files import CONF
+
+
+@dataclass(frozen=True)
+class Row:
+    """One job of a grid. ``number``: from 1. ``varying``: those of its overrides that not every job of the grid has,
+    with a space between any two.
+    """
+
+    number: int
+    varying: str
+    config: DictConfig
+
+    @property
+    def where(self) -> str:
+        """What a message calls it by."""
+        return _where(self.number, self.varying)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A multirun. ``config``: what Hydra composes for all of it, its own part included."""
+
+    config: DictConfig
+    rows: tuple[Row, ...]
+
+
+def compose_grid(overrides: Sequence[str]) -> Grid:
+    """The multirun of ``python -m experiments.train -m <overrides>``, composed and not checked.
+
+    Raises:
+        ExperimentError: it does not compose, or its sweeper chooses the jobs as it goes.
+    """
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            config = hydra.compose_config("config", list(overrides), run_mode=RunMode.MULTIRUN)
+            rows = rows_of(config)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ExperimentError(explain(error)) from error
+    if not rows:
+        sweeper = config.hydra.sweeper._target_
+        raise ExperimentError(
+            f"{sweeper} chooses its jobs as it goes, so they cannot be listed: start it with "
+            f"python -m experiments.train -m"
+        )
+    return Grid(config, tuple(rows))
+
+
+def rows_of(config: DictConfig) -> list[Row]:
+    """The jobs of a multirun, as far as they are known beforehand: none of a sweeper that chooses them as it goes.
+
+    Raises:
+        ExperimentError: a job does not compose; the message names it.
+    """
+    grid = _split(config)
+    loader = GlobalHydra.instance().config_loader()
+    shared = set.intersection(*map(set, grid)) if len(grid) > 1 else set()
+    rows = []
+    for number, overrides in enumerate(grid, 1):
+        varying = " ".join(one for one in overrides if one not in shared)
+        try:
+            rows.append(Row(number, varying, loader.load_sweep_config(config, overrides)))
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ExperimentError(_where(number, varying) + explain(error)) from error
+    return rows
+
+
+def _where(number: int, varying: str) -> str:
+    return f"job {number} ({varying}): "
+
+
+def _split(config: DictConfig) -> list[list[str]]:
+    """The overrides of each job."""
+    if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
+        return []
+    params = config.hydra.sweeper.params or {}
+    arguments = [f"{key}={value}" for key, value in params.items()] + list(config.hydra.overrides.task)
+    parsed = OverridesParser.create().parse_overrides(arguments)
+    (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    return [list(job) for job in jobs]

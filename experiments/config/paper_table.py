@@ -1,0 +1,157 @@
+"""A published table as a file: its cells, what they are measured beside, and what is claimed of them.
+
+The key ``table`` of a sweep. It says nothing of how a job is trained, so it is no part of what identifies a job. Cells
+are addressed by the labels that tables show: ``loss``, ``negatives``, ``source``, ``first_stage``, ``backbone`` ..., or
+by the dotted key of the config that varies.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from experiments.common.errors import ExperimentError
+
+MARKS = ("primary", "second-hand", "unknown")
+KINDS = ("beats", "rises", "falls", "within")
+OF = ("test", "layers")
+
+Where = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published cell. ``where``: its labels; ``value``: None where nobody has read it (``mark`` is ``unknown``)."""
+
+    where: Where
+    value: float | None
+    mark: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is claimed of the cells, in words (``says``), and the test of it.
+
+    ``kind``: ``beats`` (cells with the labels ``better`` against those with ``worse``, at equal other labels),
+    ``rises`` or ``falls`` (over the numeric label ``over``), ``within`` (``better`` and ``worse`` differ by at most
+    ``margin``, which is a share of the latter's mean if ``relative``). ``where``: which cells it speaks of. ``of``: the
+    ``test`` results of trained models or their probed ``layers``. ``published``: whether the source says so itself, and
+    where.
+    """
+
+    says: str
+    kind: str
+    where: Where = field(default_factory=dict)
+    better: Where = field(default_factory=dict)
+    worse: Where = field(default_factory=dict)
+    over: str | None = None
+    margin: float | None = None
+    relative: bool = False
+    of: str = "test"
+    published: str | None = None
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table of a paper, or one of our own without published cells.
+
+    ``measure``: whose means are compared; None for the first of the jobs' ``measures``. ``source``: where the values
+    were read. ``data``: the collection they were measured on (a job's label ``data``); on another one published and
+    measured values stand side by side but are not compared. ``where``: labels of all cells. ``rows``, ``columns``: the
+    labels that span it. ``tolerance``: how far a repetition may lie from the published value, and why
+    (``tolerance_source``). ``stand_ins``: what takes the place of a published label at a smaller scale, such as
+    ``colbert: tct_colbert``. ``reference``: labels of the cell that the others are compared with; empty for the first
+    stage. ``notes``: what a reader has to know.
+    """
+
+    title: str
+    source: str
+    measure: str | None = None
+    data: str | None = None
+    where: Where = field(default_factory=dict)
+    rows: tuple[str, ...] = ("loss",)
+    columns: tuple[str, ...] = ("negatives",)
+    published: tuple[Published, ...] = ()
+    tolerance: float | None = None
+    tolerance_source: str | None = None
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    reference: Where = field(default_factory=dict)
+    claims: tuple[Claim, ...] = ()
+    notes: str | None = None
+
+
+def table_of(settings: Mapping[str, Any]) -> PaperTable:
+    """The table that a sweep's key ``table`` holds.
+
+    Raises:
+        ExperimentError: a key that does not exist, is missing or has a value that cannot be; the message names it.
+    """
+    known = {one.name for one in fields(PaperTable)} | {"mark"}
+    values = _known("table", settings, known)
+    for key in ("title", "source"):
+        if not values.get(key):
+            raise ExperimentError(f"table.{key} must be given")
+    mark = values.pop("mark", None)
+    where = dict(values.pop("where", None) or {})
+    cells = [_published(f"table.published[{i}]", one, where, mark) for i, one in enumerate(values.pop("published", []))]
+    claims = [_claim(f"table.claims[{i}]", one, where) for i, one in enumerate(values.pop("claims", []))]
+    for name, usual in (("rows", ("loss",)), ("columns", ("negatives",))):
+        values[name] = tuple(values.get(name) or usual)
+    for name in ("stand_ins", "reference"):
+        values[name] = dict(values.get(name) or {})
+    if values["reference"]:
+        values["reference"] = where | values["reference"]
+    keys = [repr(sorted(one.where.items(), key=str)) for one in cells]
+    if twice := [cell for i, cell in enumerate(cells) if keys[i] in keys[:i]]:
+        raise ExperimentError(f"table.published has the cell {dict(twice[0].where)} twice")
+    return PaperTable(where=where, published=tuple(cells), claims=tuple(claims), **values)
+
+
+def _published(key: str, settings: Mapping[str, Any], where: Where, default_mark: str | None) -> Published:
+    cell = dict(settings)
+    if "value" not in cell:
+        raise ExperimentError(f"{key} has no value: a number, or null with mark: unknown")
+    value = cell.pop("value")
+    mark = cell.pop("mark", None) or ("unknown" if value is None else default_mark)
+    if mark not in MARKS:
+        raise ExperimentError(f"{key}.mark is {mark!r}: it must be one of {', '.join(MARKS)}")
+    if (value is None) != (mark == "unknown"):
+        raise ExperimentError(
+            f"{key}: the value is {value!r} and the mark {mark!r}; unknown values are null, and no other"
+        )
+    if value is not None and not 0 <= float(value) <= 1:
+        raise ExperimentError(f"{key}.value is {value!r}: it must lie between 0 and 1")
+    return Published(dict(where) | cell, None if value is None else float(value), mark)
+
+
+def _claim(key: str, settings: Mapping[str, Any], where: Where) -> Claim:
+    values = _known(key, settings, {one.name for one in fields(Claim)})
+    for name in ("says", "kind"):
+        if not values.get(name):
+            raise ExperimentError(f"{key}.{name} must be given")
+    kind = values["kind"]
+    if kind not in KINDS:
+        raise ExperimentError(f"{key}.kind is {kind!r}: it must be one of {', '.join(KINDS)}")
+    if values.get("of", "test") not in OF:
+        raise ExperimentError(f"{key}.of is {values['of']!r}: it must be one of {', '.join(OF)}")
+    needed = ("over",) if kind in ("rises", "falls") else ("better", "worse")
+    for name in (*needed, *(["margin"] if kind == "within" else [])):
+        if values.get(name) in (None, {}, ""):
+            raise ExperimentError(f"{key}.{name} must be given for kind: {kind}")
+    own = dict(values.get("where") or {})
+    # the table's common labels are those of its published cells; probed layers have no first stage of theirs
+    values["where"] = own if values.get("of") == "layers" else dict(where) | own
+    for name in ("better", "worse"):
+        values[name] = dict(values.get(name) or {})
+        values["where"] = {label: value for label, value in values["where"].items() if label not in values[name]}
+    if kind in ("beats", "within") and set(values["better"]) != set(values["worse"]):
+        raise ExperimentError(f"{key}: better and worse must name the same labels")
+    return Claim(**values)
+
+
+def _known(key: str, settings: Any, known: set[str]) -> dict[str, Any]:
+    if not isinstance(settings, Mapping):
+        raise ExperimentError(f"{key} should hold named values, not {type(settings).__name__}")
+    unknown = sorted(set(map(str, settings)) - known)
+    if unknown:
+        raise ExperimentError(f"there is no key {key}.{unknown[0]}; the keys of {key} are {', '.join(sorted(known))}")
+    return {str(name): value for name, value in settings.items()}

@@ -1,0 +1,52 @@
+"""Layers whose embeddings are measured, and how."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from experiments.common.errors import ExperimentError
+from experiments.config.checks import at_least, one_of
+
+PAIRINGS = ("self", "single", "query_empty")
+POOLINGS = ("mean", "mean_first", "mean_second", "mean_all", "cls")
+
+
+@dataclass
+class Probe:
+    """Each layer of a trained cross-encoder as an embedder (Ananthakrishnan et al. 2025).
+
+    ``layers``: null for no probing, ``all``, a number or a list of numbers; 0 is the embedding layer. ``pairing``: a
+    text is read paired with its ``self`` as in the paper, ``single``, or behind an empty query (``query_empty``).
+    ``pooling``: the means of these tokens: the text's own in both copies (``mean``) or in one of them, special tokens
+    too (``mean_all``), or the first token alone (``cls``). ``similarity``: ``cosine`` or ``dot``. ``whiten``: ``none``,
+    or ``standardise`` each dimension over the passages. ``max_length``: tokens of an input, null for
+    ``model.max_length``. ``depth``: passages ranked of the whole collection. ``control``: probe the untrained backbone
+    too. ``measures``: of ir-measures, and Hits@k; the first has intervals.
+    """
+
+    layers: Any = None
+    pairing: str = "self"
+    pooling: list[str] = field(default_factory=lambda: ["mean"])
+    similarity: str = "cosine"
+    whiten: str = "none"
+    max_length: int | None = None
+    depth: int = 100
+    control: bool = True
+    measures: list[str] = field(default_factory=lambda: ["RR@10", "R@100", "nDCG@10", "Hits@10"])
+
+    def __post_init__(self) -> None:
+        numbers = self.layers if isinstance(self.layers, list) else [self.layers]
+        if self.layers not in (None, "all") and not all(type(one) is int for one in numbers):
+            raise ExperimentError(
+                f"probe.layers is {self.layers!r}: it must be null, all, a number or a list of numbers"
+            )
+        if self.layers == []:
+            raise ExperimentError("probe.layers is empty: give all, a number or a list of numbers, or null for none")
+        one_of("probe.pairing", self.pairing, PAIRINGS)
+        for pooling in self.pooling:
+            one_of("probe.pooling", pooling, POOLINGS)
+        if not self.pooling:
+            raise ExperimentError(f"probe.pooling is empty: name at least one of {', '.join(POOLINGS)}")
+        one_of("probe.similarity", self.similarity, ("cosine", "dot"))
+        one_of("probe.whiten", self.whiten, ("none", "standardise"))
+        at_least("probe.max_length", self.max_length, 8)
+        at_least("probe.depth", self.depth, 1)

@@ -1,0 +1,67 @@
+"""The folder ``sweeps/`` of a checkout as a config group of Hydra.
+
+It stands beside ``conf/``, where Hydra does not look. A symbolic link would do, but a clone on Windows has none.
+"""
+
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+from experiments.config.files import INSTALLED, SWEEPS
+
+GROUP = "sweeps"
+
+
+class SweepsSource(ConfigSource):
+    """Serves one folder as the config group ``sweeps``."""
+
+    def __init__(self, provider: str, path: str) -> None:
+        super().__init__(provider=provider, path=path)
+        self._folder = FileConfigSource(provider, f"file://{self.path}")
+
+    @staticmethod
+    def scheme() -> str:
+        return "sweeps"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        return self._folder.load_config(_below(config_path))
+
+    def available(self) -> bool:
+        return self._folder.available()
+
+    def is_group(self, config_path: str) -> bool:
+        return config_path == "" or (_is_of_group(config_path) and self._folder.is_group(_below(config_path)))
+
+    def is_config(self, config_path: str) -> bool:
+        return _is_of_group(config_path) and self._folder.is_config(_below(config_path))
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        if config_path == "":
+            return [GROUP] if results_filter in (None, ObjectType.GROUP) else []
+        return self._folder.list(_below(config_path), results_filter)
+
+
+class SweepsOnSearchPath(SearchPathPlugin):
+    """Adds the folder of the sweeps to where Hydra looks for config files."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        search_path.append(provider="sweeps", path=f"{SweepsSource.scheme()}://{SWEEPS}")
+
+
+def register_sweeps() -> None:
+    """Make Hydra find the sweeps of a checkout; in an installed package they are below ``conf`` already."""
+    if not INSTALLED:
+        for plugin in (SweepsSource, SweepsOnSearchPath):
+            Plugins.instance().register(plugin)
+
+
+def _is_of_group(config_path: str) -> bool:
+    return config_path == GROUP or config_path.startswith(f"{GROUP}/")
+
+
+def _below(config_path: str) -> str:
+    """A path of the group as it is below the folder."""
+    return config_path.removeprefix(GROUP).removeprefix("/")

@@ -1,0 +1,1 @@
+"""Training groups and the batches made of them."""

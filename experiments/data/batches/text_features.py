@@ -1,0 +1,116 @@
+"""What a sentence-transformers encoder reads of every text of a collection, made once by the library's own
+``preprocess`` (markers, special tokens, truncation, query expansion) and kept memory-mapped.
+
+Shapes: B texts of a batch, L tokens of the longest of them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from experiments.common.cache import Store
+from experiments.common.progress import tracked
+from experiments.data.collection import Collection
+from experiments.data.ragged import Ragged, offsets_of
+from experiments.data.tokens import tokenizer_fingerprint
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder, SentenceTransformer
+
+    Encoder = MultiVectorEncoder | SentenceTransformer
+
+TASKS = {"queries": "query", "passages": "document"}
+EXPANSION = "query_expansion_positions"  # the library's name for tokens that were added to a query
+CHUNK = 512  # texts tokenised together
+
+
+@dataclass(frozen=True)
+class TextFeatures:
+    """The tokens of all texts of a kind, special tokens included.
+
+    ``ids``: ragged token ids. ``expansion``: ragged, true at tokens that expand a query; None where there are none.
+    ``attended``: whether other tokens attend to those.
+    """
+
+    ids: Ragged
+    expansion: Ragged | None
+    pad_token_id: int
+    attended: bool
+
+    def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(B,) the number of tokens of each text."""
+        return np.asarray(self.ids.offsets[rows + 1] - self.ids.offsets[rows])
+
+    def batch(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
+        """The features of some texts, (B, L) each, padded on the right, as the library's ``preprocess`` has them."""
+        lengths_B = self.lengths(rows)
+        shape = (len(rows), int(lengths_B.max()))
+        real_BL = np.arange(shape[1]) < lengths_B[:, None]
+        ids_BL = np.full(shape, self.pad_token_id, np.int64)
+        ids_BL[real_BL] = np.concatenate([self.ids[row] for row in rows])
+        features = {"input_ids": torch.from_numpy(ids_BL), "attention_mask": torch.from_numpy(real_BL.astype(np.int64))}
+        if self.expansion is not None:
+            added_BL = np.zeros(shape, np.int64)
+            added_BL[real_BL] = np.concatenate([self.expansion[row] for row in rows])
+            features[EXPANSION] = torch.from_numpy(added_BL.astype(bool))
+            if not self.attended:
+                features["attention_mask"] = torch.from_numpy((real_BL & (added_BL == 0)).astype(np.int64))
+        return features
+
+
+def features_of(collection: Collection, kind: str, encoder: "Encoder", store: Store) -> TextFeatures:
+    """The features of all ``queries`` or ``passages`` of a collection for an encoder."""
+    transformer: Any = encoder[0]
+    expansion = transformer.query_expansion if kind == "queries" else None
+    key = {
+        "format": 1,
+        "library": version("sentence-transformers"),
+        "collection": collection.fingerprint,
+        "kind": kind,
+        "tokenizer": tokenizer_fingerprint(encoder.tokenizer),
+        "prompt": encoder.prompts.get(TASKS[kind]),
+        "length": transformer.query_length if kind == "queries" else transformer.document_length,
+        "longest": transformer.max_seq_length,
+        "expansion": expansion,
+    }
+    folder = store.get("features", key, lambda target: _preprocess(collection, kind, encoder, target))
+    offsets, ids, added = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("offsets", "ids", "added"))
+    return TextFeatures(
+        Ragged(ids, offsets),
+        Ragged(added, offsets) if expansion is not None else None,
+        int(encoder.tokenizer.pad_token_id or 0),
+        bool(expansion and expansion["attend"]),
+    )
+
+
+def _preprocess(collection: Collection, kind: str, encoder: "Encoder", folder: Path) -> None:
+    table = collection.passages if kind == "passages" else collection.queries
+    ids: list[NDArray[Any]] = []
+    added: list[NDArray[Any]] = []
+    lengths: list[NDArray[np.int64]] = []
+    with tracked(f"tokenising {len(table):,} {kind} for the encoder", len(table)) as advance:
+        for texts in table.text_batches():
+            for start in range(0, len(texts), CHUNK):
+                some = texts[start : start + CHUNK]
+                rows = _rows(encoder.preprocess(some, prompt=encoder.prompts.get(TASKS[kind]), task=TASKS[kind]))
+                for column, values in zip((ids, added, lengths), rows, strict=True):
+                    column.append(values)
+                advance(len(some))
+    np.save(folder / "ids.npy", np.concatenate(ids))
+    np.save(folder / "added.npy", np.concatenate(added))
+    np.save(folder / "offsets.npy", offsets_of(np.concatenate(lengths)))
+
+
+def _rows(features: Mapping[str, Tensor]) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+    """The tokens of a batch without its padding: ids and expansion flags one after another, and the lengths."""
+    ids_BL, attended_BL = features["input_ids"].numpy(), features["attention_mask"].numpy().astype(bool)
+    added_BL = features[EXPANSION].numpy().astype(bool) if EXPANSION in features else np.zeros_like(attended_BL)
+    kept_BL = attended_BL | added_BL
+    return ids_BL[kept_BL].astype(np.int32), added_BL[kept_BL].astype(np.uint8), kept_BL.sum(axis=1)

@@ -1,0 +1,234 @@
+"""Run files in ids and in ranked order: TREC's and MS MARCO's formats and plain scores, gzipped or not, and
+ir_datasets' scored documents.
+
+Equal scores are ordered as trec_eval orders them: by passage id, descending as bytes. The published nDCG of a run with
+ties is the nDCG of that order, whatever the ranks in its file say. Files are read by pyarrow in columns; one that it
+cannot read is read again line by line, which takes any blanks between the fields and can say what is wrong where.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from experiments.common.errors import ExperimentError
+from experiments.data.ragged import group_by_key
+from experiments.data.readers import lines
+from experiments.data.run_lines import fields_of, is_comment, layout_of
+
+ODD = r"^#?$|^\s|\s$"  # no id: a comment's beginning, or blanks to be left out
+BATCH = 1_000_000  # rows of Python objects held at once
+
+# of each line: query id and passage id (Arrow dictionaries), what ranks it (more is better), and its score if given
+Columns = tuple[Any, Any, NDArray[np.float32], NDArray[np.float32] | None]
+
+
+@dataclass(frozen=True)
+class RankedIds:
+    """A run in ids. Shapes: Q queries, P distinct passages, L lines.
+
+    ``query_ids``: (Q,) Arrow strings. ``offsets``: (Q + 1,) where the lines of each query begin and end.
+    ``passage_ids``: (P,) Arrow strings, ascending. ``passages``: (L,) positions in ``passage_ids``, each query's best
+    first. ``scores``: (L,) float32, not ascending within a query.
+    """
+
+    query_ids: Any
+    offsets: NDArray[np.int64]
+    passage_ids: Any
+    passages: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+    def save(self, folder: Path) -> None:
+        """Keep it in a folder."""
+        for name, ids in (("queries", self.query_ids), ("passages", self.passage_ids)):
+            table = pa.table({"id": ids})
+            with pa.OSFile(str(folder / f"{name}.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table)
+        for name, array in (("offsets", self.offsets), ("passages", self.passages), ("scores", self.scores)):
+            np.save(folder / f"{name}.npy", array)
+
+    @classmethod
+    def load(cls, folder: Path) -> "RankedIds":
+        """What ``save`` kept, memory-mapped."""
+        queries, passages = (
+            pa.ipc.open_file(pa.memory_map(str(folder / f"{name}.arrow"))).read_all().column("id").combine_chunks()
+            for name in ("queries", "passages")
+        )
+        offsets, codes, scores = (
+            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("offsets", "passages", "scores")
+        )
+        return cls(queries, offsets, passages, codes, scores)
+
+
+def read(path: Path, format: str = "auto", key: str = "format") -> RankedIds:
+    """A run file in ranked order.
+
+    ``format``: ``trec``, ranked by score; ``msmarco``, ranked by rank; ``scores`` (query, passage, score), ranked by
+    score; or ``auto``, told by the first line. A run in MS MARCO's format keeps its scores if they fall with the rank,
+    and else has minus the rank as score. ``key``: what messages call the setting of the format.
+
+    Lines that begin with # and are no line of a run are comments. Fields are separated by blanks or, if a line has
+    tabs, by tabs, so that ids may hold blanks; the name at the end of a TREC line may hold blanks anyway.
+
+    Raises:
+        ExperimentError: a malformed line, a passage twice for a query, an empty file, or one that cannot be read; with
+            ``auto``, whole numbers that may be ranks as well as scores.
+    """
+    first = next((line for line in lines.lines(path) if not is_comment(line[1])), None)
+    if first is None:
+        raise ExperimentError(f"{path}: the run is empty")
+    layout = layout_of(path, *first, key) if format == "auto" else format
+    columns = _by_column(path, layout, first[1])
+    if columns is None:
+        columns = _by_line(path, layout, key)
+    if format == "auto" and layout == "msmarco" and not _are_ranks(*columns):
+        raise ExperimentError(
+            f"{path}: the third column has whole numbers that do not rise from 1 for each query, as ranks do: set "
+            f"{key}=scores if they are scores, of which more is better, or {key}=msmarco if they are ranks"
+        )
+    return _ranked(*columns)
+
+
+def read_scoreddocs(rows: Iterable[Any], where: str) -> RankedIds:
+    """The run of ir_datasets' scored documents (``query_id``, ``doc_id``, ``score``), ranked by score.
+
+    Raises:
+        ExperimentError: no rows, a score that is not a finite number, or a passage twice for a query.
+    """
+    iterator = iter(rows)
+    query_ids, passage_ids, scores = [], [], []
+    while batch := list(islice(iterator, BATCH)):
+        query_ids.append(pa.array([row.query_id for row in batch], pa.large_string()))
+        passage_ids.append(pa.array([row.doc_id for row in batch], pa.large_string()))
+        scores.append(np.array([row.score for row in batch], np.float32))
+    if not scores:
+        raise ExperimentError(f"{where}: the run is empty")
+    queries, passages, score = _encoded(query_ids), _encoded(passage_ids), np.concatenate(scores)
+    if not np.isfinite(score).all():
+        raise ExperimentError(f"{where}: the score in row {int(np.argmin(np.isfinite(score))) + 1:,} is not finite")
+    repeat = _repeat(queries, passages)
+    if repeat is not None:
+        raise ExperimentError(
+            f"{where}: passage {passages[repeat].as_py()!r} stands twice for the query {queries[repeat].as_py()!r}"
+        )
+    return _ranked(queries, passages, score, score)
+
+
+def _are_ranks(queries: Any, passages: Any, merit_L: NDArray[np.float32], score_L: NDArray[np.float32] | None) -> bool:
+    """Whether the numbers of each query are 1, 2, 3 ... in some order (or 0, 1, 2 ...), or scores fall with them.
+
+    Not if they stand alone and fall line by line in every query: that is how scores are written.
+    """
+    query_L, rank_L = _codes(queries), -merit_L
+    order = np.lexsort((rank_L, query_L))
+    same = np.diff(query_L[order]) == 0
+    if score_L is not None and not ((np.diff(score_L[order]) > 0) & same).any():
+        return True
+    steps, first = np.diff(rank_L[order])[same], rank_L[order][np.flatnonzero(np.append(True, ~same))]
+    if first.max() > 1 or (steps != 1).any():
+        return False
+    as_written = np.argsort(query_L, kind="stable")
+    steps = np.diff(rank_L[as_written])[same]
+    return score_L is not None or not len(steps) or bool((steps > 0).any())
+
+
+def _by_column(path: Path, layout: str, first: str) -> Columns | None:
+    """The columns of a well-formed file; None for any other, also for one with a passage twice for a query."""
+    import pyarrow.csv
+
+    delimiter = "\t" if "\t" in first or layout == "msmarco" else " "
+    if layout == "trec":
+        names = ["query", "q0", "passage", "rank", "score", "name"]
+    elif layout == "scores":
+        names = ["query", "passage", "score"]
+    else:
+        names = ["query", "passage", "rank", "score"][: 4 if first.count("\t") == 3 else 3]
+    types = {"query": pa.string(), "passage": pa.string(), "rank": pa.uint32(), "score": pa.float64()}
+    try:
+        table = pyarrow.csv.read_csv(
+            str(path),
+            pyarrow.csv.ReadOptions(column_names=names),
+            pyarrow.csv.ParseOptions(delimiter=delimiter, quote_char=False),
+            pyarrow.csv.ConvertOptions(
+                column_types=types, include_columns=[name for name in names if name in types], null_values=[]
+            ),
+        )
+    except (pa.ArrowInvalid, OSError):
+        return None  # the other reader finds it again and says where
+    queries, passages = _encoded(table.column("query").chunks), _encoded(table.column("passage").chunks)
+    score = _float32(table.column("score").to_numpy()) if "score" in names else None
+    odd = any(pc.any(pc.match_substring_regex(ids.dictionary, ODD)).as_py() for ids in (queries, passages))
+    if odd or (score is not None and not np.isfinite(score).all()) or _repeat(queries, passages) is not None:
+        return None
+    merit = score if score is not None and layout != "msmarco" else -table.column("rank").to_numpy().astype(np.float32)
+    return queries, passages, merit, score
+
+
+def _by_line(path: Path, layout: str, key: str) -> Columns:
+    rows: list[tuple[str, str, int, float]] = []
+    seen: set[tuple[str, str]] = set()
+    for number, line in lines.lines(path):
+        if is_comment(line):
+            continue
+        query, passage, rank, score = fields_of(f"{path}, line {number}", line, layout, key)
+        if (query, passage) in seen:
+            raise ExperimentError(f"{path}, line {number}: passage {passage!r} stands twice for the query {query!r}")
+        seen.add((query, passage))
+        rows.append((query, passage, rank, score))
+    queries, passages, ranks, scores = zip(*rows, strict=True)
+    score_L = np.array(scores, np.float32)
+    return (
+        _encoded([pa.array(queries, pa.large_string())]),
+        _encoded([pa.array(passages, pa.large_string())]),
+        -np.array(ranks, np.float32) if layout == "msmarco" else score_L,
+        None if np.isnan(score_L).any() else score_L,
+    )
+
+
+def _float32(scores: NDArray[np.float64]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is told to the user as such
+        return scores.astype(np.float32)
+
+
+def _encoded(chunks: Iterable[Any]) -> Any:
+    """Arrow strings in pieces as one dictionary array."""
+    return pa.chunked_array(chunks).dictionary_encode().combine_chunks()
+
+
+def _codes(ids: Any) -> NDArray[np.int64]:
+    codes: NDArray[np.int64] = ids.indices.to_numpy().astype(np.int64)
+    return codes
+
+
+def _repeat(queries: Any, passages: Any) -> int | None:
+    """The first row whose query and passage stand in an earlier row."""
+    pairs = _codes(queries) * len(passages.dictionary) + _codes(passages)
+    ascending = np.sort(pairs)  # faster than np.unique by far
+    if not (ascending[1:] == ascending[:-1]).any():
+        return None
+    order = np.argsort(pairs, kind="stable")
+    return int(order[1:][pairs[order][1:] == pairs[order][:-1]].min())
+
+
+def _ranked(queries: Any, passages: Any, merit: NDArray[np.float32], score: NDArray[np.float32] | None) -> RankedIds:
+    by_id = pc.sort_indices(passages.dictionary).to_numpy()
+    place = np.empty(len(by_id), np.int32)
+    place[by_id] = np.arange(len(by_id))
+    query, passage = _codes(queries), place[_codes(passages)]
+    order = np.lexsort((-passage, -merit, query))
+    distinct, offsets = group_by_key(query[order])
+    if score is None or ((np.diff(score[order]) > 0) & (np.diff(query[order]) == 0)).any():
+        score = merit
+    return RankedIds(
+        queries.dictionary.take(pa.array(distinct)).cast(pa.large_string()),
+        offsets,
+        passages.dictionary.take(pa.array(by_id)).cast(pa.large_string()),
+        passage[order],
+        score[order],
+    )

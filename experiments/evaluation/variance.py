@@ -1,0 +1,127 @@
+"""Variance components of a contrast between settings that were trained with several seeds: its part over seeds.
+
+The model is two-way, crossed and random: a value is a mean, an effect of its query, one of its seed, and what the two
+have between them. ``experiments.evaluation.comparison`` says what the components are for.
+
+Shapes: Q queries, S seeds, C sets of models.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+_SMALLEST = 1e-12
+
+
+@dataclass(frozen=True)
+class Term:
+    """A measure of one setting and its weight in a contrast.
+
+    ``values_SQ``: one row a model. ``models``: their names; rows of the same models in several terms are paired, all
+    others are independent. None: a ranking that no seed changes, in one row.
+    """
+
+    weight: float
+    values_SQ: FloatArray
+    models: tuple[Hashable, ...] | None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Where the variance of a contrast comes from: of one query, of one seed, of one query at one seed.
+
+    The contrast's variance at Q queries and S seeds a setting is ``of_queries / Q + of_seeds / S + of_both / (S Q)``.
+    ``of_seeds`` is None for one seed, and ``of_queries`` then holds the interaction too. ``settings``: how many sets of
+    models the variance over seeds rests on, uneven ones counting as fewer.
+    """
+
+    of_queries: float
+    of_seeds: float | None
+    of_both: float
+    settings: float
+
+
+@dataclass(frozen=True)
+class SeedVariance:
+    """The seeds' part of a contrast's variance.
+
+    ``seen``: the variance of the contrast's mean over seeds as it shows, ``noise``: the part of it that is the
+    interaction with the queries, ``df``: its degrees of freedom by Satterthwaite, ``spare``: the seeds beyond the first
+    of each set, ``sd``: of one draw of seeds. The rest as in Spread.
+    """
+
+    seen: float
+    noise: float
+    df: float
+    spare: float
+    sd: float | None
+    of_seeds: float | None
+    of_both: float
+    settings: float
+
+
+NO_SEEDS = SeedVariance(seen=0.0, noise=0.0, df=1.0, spare=1.0, sd=None, of_seeds=None, of_both=0.0, settings=0.0)
+
+
+def seed_variance(terms: Sequence[Term]) -> SeedVariance:
+    """Variance over seeds, added up over sets of models; one of a single model borrows the mean of the others'."""
+    sets = _by_models(terms)
+    several = [(values_SQ, weight) for values_SQ, weight in sets if len(values_SQ) > 1 and weight > 0]
+    if not several:
+        return NO_SEEDS
+    single = sum(weight for values_SQ, weight in sets if len(values_SQ) == 1) / len(several)
+    queries = several[0][0].shape[1]
+    seeds_C = np.array([len(values_SQ) for values_SQ, _ in several], dtype=np.float64)
+    weight_C = np.array([weight for _, weight in several])
+    # of one seed, in units of the set's squared weight
+    variance_C = np.array([values_SQ.mean(axis=1).var(ddof=1) for values_SQ, _ in several]) / weight_C
+    residual_C = np.array([_interaction(values_SQ) for values_SQ, _ in several]) / weight_C
+    seen_C = variance_C * (weight_C / seeds_C + single)
+    seen = float(seen_C.sum())
+    spare = float(seeds_C.sum() - seeds_C.size)
+    drawn_C = variance_C * (weight_C + single)
+    return SeedVariance(
+        seen=seen,
+        noise=float((residual_C * (weight_C / seeds_C + single)).sum()) / queries,
+        df=seen**2 / float((seen_C**2 / (seeds_C - 1)).sum()) if seen > 0 else spare,
+        spare=spare,
+        sd=float(drawn_C.sum()) ** 0.5,
+        of_seeds=max(0.0, float(((variance_C - residual_C / queries) * (weight_C + single)).sum())),
+        of_both=float((residual_C * (weight_C + single)).sum()),
+        settings=float(drawn_C.sum() ** 2 / (drawn_C**2).sum()) if seen > 0 else float(seeds_C.size),
+    )
+
+
+def _by_models(terms: Sequence[Term]) -> list[tuple[FloatArray, float]]:
+    """Weighted values, summed over the terms of the same models, and the sum of those terms' squared weights."""
+    found: dict[tuple[Hashable, ...], tuple[FloatArray, float]] = {}
+    for term in terms:
+        if term.models is not None:
+            values_SQ, weight = found.get(term.models, (np.zeros_like(term.values_SQ), 0.0))
+            found[term.models] = (values_SQ + term.weight * term.values_SQ, weight + term.weight**2)
+    return list(found.values())
+
+
+def _interaction(values_SQ: FloatArray) -> float:
+    """The mean square of what neither the seed nor the query explains."""
+    seeds, queries = values_SQ.shape
+    residual_SQ = values_SQ - values_SQ.mean(axis=1, keepdims=True) - values_SQ.mean(axis=0) + values_SQ.mean()
+    return float((residual_SQ**2).sum() / ((seeds - 1) * (queries - 1)))
+
+
+def precision(over_queries: Any, queries: Any, seen: Any, noise: Any, df: Any, spare: Any) -> tuple[Any, Any]:
+    """A contrast's standard error and its degrees of freedom; elementwise.
+
+    ``over_queries``: the variance of its mean as the queries show it; ``seen``, ``noise``, ``df``, ``spare``: see
+    SeedVariance. The exponent and why it is not Satterthwaite's 2: see ``experiments.evaluation.comparison``.
+    """
+    total = over_queries + np.maximum(0.0, seen - noise)
+    safe = np.where(total > 0, total, 1.0)
+    of_seeds = np.minimum(1.0, seen / safe) ** (2 - 4 / (3 * spare)) / df
+    of_queries = (over_queries / safe) ** 2 / (queries - 1)
+    return np.sqrt(total), np.where(total > 0, 1 / np.maximum(of_seeds + of_queries, _SMALLEST), queries - 1)

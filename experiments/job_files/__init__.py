@@ -1,0 +1,1 @@
+"""The files that a job leaves: one module a file, writer beside reader."""

@@ -1,0 +1,141 @@
+"""What a job ranked first for each test query, with the texts: ``answers.<first stage>.jsonl.gz``, a line a query.
+
+The texts stand in the job's folder, so that two jobs can be read query by query where the collection is not at hand.
+Long passages are cut.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.common.errors import ExperimentError
+from experiments.data.collection import Collection
+from experiments.data.run import Run
+
+CHARACTERS = 400  # of a passage
+TOP = 3  # passages of a query
+NOTHING: NDArray[Any] = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A passage in a job's ranking of a query. ``rank``: from 1, None where it was not ranked; ``before``: its rank in
+    the first stage; ``grade``: of its judgement, 0 where it has none.
+    """
+
+    id: str
+    text: str
+    rank: int | None
+    before: int | None
+    grade: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """``top``: the first passages of the ranking; ``relevant``: the relevant passage ranked highest by the job, or, if
+    it ranked none, the first one judged; None for a query without any.
+    """
+
+    query: str
+    text: str
+    top: tuple[Passage, ...]
+    relevant: Passage | None
+
+
+def answers_path(folder: Path, first_stage: str) -> Path:
+    """Where a job keeps its answers."""
+    return folder / f"answers.{first_stage}.jsonl.gz"
+
+
+def write_answers(
+    made: Run,
+    first_stage: Run,
+    relevance: Mapping[int, Mapping[int, int]],
+    collection: Collection,
+    path: Path,
+    min_grade: int = 1,
+) -> None:
+    """Write the answers of a run that re-ranks a first stage's (or, for a search of the whole collection, that is laid
+    beside it). ``relevance``: query row -> passage row -> grade; a passage is relevant from ``min_grade`` on.
+    """
+    after, before = _rows_of(made), _rows_of(first_stage)
+    queries = sorted(relevance)
+    chosen = {query: _chosen(after.get(query, NOTHING), relevance[query], min_grade) for query in queries}
+    rows = sorted({row for top, best in chosen.values() for row in (*top, *([] if best is None else [best]))})
+    texts = dict(zip(rows, collection.passages.texts(np.array(rows, np.int64)), strict=True))
+    ids = dict(zip(rows, collection.passages.ids(np.array(rows, np.int64)), strict=True))
+
+    def passage(query: int, row: int) -> Passage:
+        rank, ranked_before = (_rank(ranked.get(query, NOTHING), row) for ranked in (after, before))
+        return Passage(ids[row], _cut(texts[row]), rank, ranked_before, relevance[query].get(row, 0))
+
+    places = np.array(queries, np.int64)
+    lines = []
+    for query, name, text in zip(
+        queries, collection.queries.ids(places), collection.queries.texts(places), strict=True
+    ):
+        top, best = chosen[query]
+        answer = Answer(
+            name,
+            text,
+            tuple(passage(query, row) for row in top),
+            None if best is None else passage(query, best),
+        )
+        lines.append(json.dumps(asdict(answer), ensure_ascii=False))
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(gzip.compress("\n".join(lines).encode() + b"\n", mtime=0))
+    partial.replace(path)
+
+
+def read_answers(path: Path) -> Iterator[Answer]:
+    """The answers of a job, in the order of the queries. Raises ExperimentError naming a line that is malformed, or the
+    file if it is damaged.
+    """
+    number = 0
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):  # noqa: B007 - the message below names it
+                yield _answer(json.loads(line))
+    except (EOFError, gzip.BadGzipFile, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{path} is damaged after line {number} ({error}); run the job again") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExperimentError(f"{path}, line {number}: not an answer ({error}); run the job again") from error
+
+
+def _answer(value: Mapping[str, Any]) -> Answer:
+    relevant = value["relevant"]
+    return Answer(
+        value["query"],
+        value["text"],
+        tuple(Passage(**one) for one in value["top"]),
+        None if relevant is None else Passage(**relevant),
+    )
+
+
+def _rows_of(run: Run) -> dict[int, NDArray[Any]]:
+    """Query row -> passage rows, best first."""
+    return {int(query): run.passages[i] for i, query in enumerate(run.queries)}
+
+
+def _rank(ranked: NDArray[Any], row: int) -> int | None:
+    """The rank of a passage, from 1."""
+    places = np.flatnonzero(ranked == row)
+    return int(places[0]) + 1 if len(places) else None
+
+
+def _chosen(ranked: NDArray[Any], judged: Mapping[int, int], min_grade: int) -> tuple[list[int], int | None]:
+    """The rows of the first passages, and of the relevant one to show."""
+    relevant = [row for row, grade in judged.items() if grade >= min_grade]
+    found = ranked[np.isin(ranked, relevant)]
+    best = int(found[0]) if len(found) else (relevant[0] if relevant else None)
+    return [int(row) for row in ranked[:TOP]], best
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= CHARACTERS else text[: CHARACTERS - 1].rstrip() + "…"

@@ -1,0 +1,169 @@
+"""The checkpoint files of one training, and the record that says which of them to believe.
+
+``record.json`` names the last two checkpoints and for each the best one so far on dev, with the size and digest of
+every file. It holds file names and no folder, so a job may be moved. A new checkpoint is written under a name of its
+own and the record is replaced in one step: a process that is killed in between leaves the record of before and its
+files. A file that does not match the record is named in the log, and the checkpoint before it is taken.
+"""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.common.cache import file_digest, fingerprint, write_json
+from experiments.common.errors import ExperimentError
+from experiments.common.locations import changes
+
+log = logging.getLogger(__name__)
+
+RECORD = "record.json"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One file. ``step``: optimiser steps done when it was written."""
+
+    file: str
+    bytes: int
+    blake2b: str
+    step: int
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Where a training stood. ``last``: its whole state. ``best``: the state with the highest ``value`` on dev so far;
+    both None before the first validation.
+    """
+
+    last: Saved
+    best: Saved | None = None
+    value: float | None = None
+
+    @property
+    def files(self) -> tuple[Saved, ...]:
+        """The files that it needs, each once."""
+        return tuple({saved.file: saved for saved in (self.last, self.best) if saved is not None}.values())
+
+
+class CheckpointFolder:
+    """The folder of a job's checkpoints. ``inputs``: digests of what the job is made from; a record of other inputs is
+    not used.
+    """
+
+    def __init__(self, folder: Path, inputs: Mapping[str, str]) -> None:
+        self.folder, self.inputs = folder, dict(inputs)
+
+    def usable(self) -> Generation | None:
+        """The newest checkpoint whose files are whole; None if the training has to begin anew. Says in the log which
+        file is damaged and what is done about it.
+        """
+        generations = self._generations()
+        for i, generation in enumerate(generations):
+            problems = [
+                f"{self.folder / saved.file} {problem}"
+                for saved in generation.files
+                if (problem := self.damage(saved)) is not None
+            ]
+            if not problems:
+                return generation
+            before = (
+                f"the one of step {generations[i + 1].last.step} is tried"
+                if i + 1 < len(generations)
+                else "the training begins anew"
+            )
+            log.warning(
+                "the checkpoint of step %s cannot be used (%s): %s", generation.last.step, "; ".join(problems), before
+            )
+        return None
+
+    def damage(self, saved: Saved) -> str | None:
+        """What is wrong with a file; None if it is whole."""
+        path = self.folder / saved.file
+        if not path.is_file():
+            return "is missing"
+        if path.stat().st_size != saved.bytes:
+            return f"has {path.stat().st_size:,} bytes instead of {saved.bytes:,}"
+        return None if file_digest(path) == saved.blake2b else "is damaged"
+
+    def path_of(self, saved: Saved) -> Path:
+        """The path of a file of a generation, which is whole.
+
+        Raises:
+            ExperimentError: it is missing or damaged.
+        """
+        path = self.folder / saved.file
+        if problem := self.damage(saved):
+            raise ExperimentError(
+                f"the checkpoint {path} {problem}: run the job again, it goes on from an earlier one or begins anew"
+            )
+        return path
+
+    def next_serial(self) -> int:
+        """The number of the next checkpoint, so that no file of the record is written over."""
+        return 1 + max((_serial(saved.file) for one in self._generations() for saved in one.files), default=0)
+
+    def described(self, name: str, step: int) -> Saved:
+        """A file that was just written, as the record has it."""
+        path = self.folder / name
+        return Saved(name, path.stat().st_size, file_digest(path), step)
+
+    def record(self, generation: Generation, before: Generation | None) -> None:
+        """Make a generation the newest one, in one step; then delete the files that the record no longer names."""
+        kept = [generation, *([before] if before is not None else [])]
+        value = {"version": VERSION, "inputs": self.inputs, "generations": [asdict(one) for one in kept]}
+        write_json(self.folder / RECORD, {**value, "digest": fingerprint(value)}, durable=True)
+        named = {RECORD, *(saved.file for one in kept for saved in one.files)}
+        for path in self.folder.iterdir():
+            if path.name not in named and path.is_file():
+                path.unlink()
+
+    def clear_unless_of_these_inputs(self) -> None:
+        """Delete the checkpoints if they were made from other inputs, and say which."""
+        recorded = self._read().get("inputs")
+        if recorded is not None and (changed := changes(recorded, self.inputs)):
+            names = ", ".join(changed)
+            log.info("%s: %s changed since the checkpoints: the training begins anew", self.folder.parent.name, names)
+            self.clear()
+
+    def clear(self) -> None:
+        """Delete the checkpoints, the record first: what a kill leaves of the others is then used by nobody."""
+        (self.folder / RECORD).unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)  # what stays is in nobody's way
+
+    def _generations(self) -> Sequence[Generation]:
+        return [_generation(one) for one in self._read().get("generations", ())]
+
+    def _read(self) -> Mapping[str, Any]:
+        path = self.folder / RECORD
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            log.warning("%s cannot be read (%s): the training begins anew", path, str(error).splitlines()[0])
+            return {}
+        if (
+            not isinstance(found, dict)
+            or found.get("version") != VERSION
+            or found.pop("digest", None) != fingerprint(found)
+        ):
+            log.warning("%s is damaged or of another version: the training begins anew", path)
+            return {}
+        return found
+
+
+def _generation(found: Mapping[str, Any]) -> Generation:
+    best = Saved(**found["best"]) if found["best"] is not None else None
+    value = float(found["value"]) if found["value"] is not None else None
+    return Generation(Saved(**found["last"]), best, value)
+
+
+def _serial(name: str) -> int:
+    head = os.path.basename(name).partition("-")[0]
+    return int(head) if head.isdigit() else 0

@@ -1,0 +1,57 @@
+"""The course of a training, kept in its job's folder whatever the logger: a row now and then, a column a quantity.
+
+``step``, ``groups``, ``pairs``, ``tokens``, ``seconds`` and ``lr`` (learning rate) are those at the row; ``loss`` and
+the diagnostics (``experiments.losses.diagnostics``) are means over the steps since the row before; ``dev`` is the first
+of the measures at a validation. A field is empty where nothing is known. Reading needs neither torch nor Lightning.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from experiments.common.cache import write_atomic
+from experiments.common.errors import ExperimentError
+
+FILE = "history.tsv"
+COUNTS = ("step", "groups", "pairs", "tokens")  # whole numbers, written as such
+
+
+def write_history(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:
+    """Write rows, atomically; a column that a row lacks, or that is NaN there, is left empty."""
+    lines = [
+        "\t".join(columns),
+        *("\t".join(_field(name, row.get(name, math.nan)) for name in columns) for row in rows),
+    ]
+    write_atomic(path, "\n".join(lines) + "\n")
+
+
+def _field(name: str, value: float) -> str:
+    if math.isnan(value):
+        return ""
+    return str(int(value)) if name in COUNTS else repr(float(value))
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """Column -> its values, one a row; NaN where the file has none.
+
+    Raises:
+        ExperimentError: the file is not there, or a line of it is no row of such a table.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{path}: the history of a training cannot be read ({error})") from error
+    names = lines[0].split("\t") if lines else []
+    if names[:1] != ["step"] or len(set(names)) != len(names):
+        raise ExperimentError(f"{path}, line 1: no history of a training: it must name columns, step first, each once")
+    columns: dict[str, list[float]] = {name: [] for name in names}
+    for number, line in enumerate(lines[1:], 2):
+        fields = line.split("\t")
+        if len(fields) != len(names):
+            raise ExperimentError(f"{path}, line {number}: {len(fields)} fields, but line 1 names {len(names)} columns")
+        for name, field in zip(names, fields, strict=True):
+            try:
+                columns[name].append(float(field) if field else math.nan)
+            except ValueError as error:
+                raise ExperimentError(f"{path}, line {number}: {name} is {field!r}, which is no number") from error
+    return columns

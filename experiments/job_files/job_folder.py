@@ -1,0 +1,164 @@
+"""The folder of one job: its config, its status, its results. Written so that a kill at any moment leaves it
+resumable.
+"""
+
+import importlib.metadata
+import json
+import logging
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from experiments.common.cache import write_atomic, write_json
+from experiments.common.errors import ExperimentError, why
+from experiments.common.locations import changes
+from experiments.job_files.checkpoint_files import CheckpointFolder
+
+log = logging.getLogger(__name__)
+
+
+class JobFolder:
+    """``outputs/<study>/<job>/`` and what lies in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.checkpoints = folder / "checkpoints"
+        self.model = folder / "model"
+        self._began = time.monotonic()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the job for this process.
+
+        Raises:
+            ExperimentError: another process holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                yield
+        except Timeout as error:
+            raise ExperimentError(
+                f"another process is running the job {self.folder}: wait for it, or stop it"
+            ) from error
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The status file, or an empty dictionary if the job never began or the file is damaged."""
+        return self._read("status.json") or {}
+
+    @property
+    def checkpoint_files(self) -> CheckpointFolder:
+        """The files of the job's checkpoints."""
+        return CheckpointFolder(self.checkpoints, getattr(self, "_note", {}).get("inputs", {}))
+
+    def finished_with(self, inputs: Mapping[str, str]) -> dict[str, Any] | None:
+        """The metrics of the job, if it is finished and was made from these inputs: name -> digest of the content of
+        the collection, of weights, of run files, of code. Says in the log why a finished job has to run again.
+        """
+        status = self.status
+        if status.get("state") != "finished":
+            return None
+        if changed := changes(status.get("inputs"), inputs):
+            log.info("%s: %s changed since this job was finished: it runs again", self.folder.name, ", ".join(changed))
+            return None
+        self.checkpoint_files.clear()  # what a kill at the very end has left
+        return self._read("metrics.json")
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        """A file of the job; None if it is not there, or damaged, which is said in the log."""
+        path = self.folder / name
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError("it should hold named values")
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            log.warning("%s cannot be read (%s): the job runs again", path, str(error).splitlines()[0])
+            return None
+        return found
+
+    def start(self, config: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+        """Note that the job begins or goes on; checkpoints of other inputs are thrown away."""
+        before = self.status
+        if before.get("state") == "finished":
+            self.checkpoint_files.clear()
+        CheckpointFolder(self.checkpoints, inputs).clear_unless_of_these_inputs()
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        write_atomic(self.folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        attempts = int(before.get("attempts", 0)) + 1 if before.get("state") != "finished" else 1
+        self._seconds_before = float(before.get("seconds", 0.0)) if attempts > 1 else 0.0
+        self._note = {
+            "attempts": attempts,
+            "inputs": dict(inputs),
+            "started": _now(),
+            "git": git_revision(),
+            "version": _version(),
+        }
+        self._write("running", None)
+
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Write the metrics, then the status, and drop the checkpoints: the exported model is what stays."""
+        write_json(self.folder / "metrics.json", metrics)
+        self._write("finished", None)
+        self.checkpoint_files.clear()
+
+    def fail(self, error: BaseException) -> None:
+        """Note why the job stopped; its checkpoints stay, so that it can go on."""
+        self._write("failed", why(error))
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds of this job, over all its attempts."""
+        return self._seconds_before + time.monotonic() - self._began
+
+    def _write(self, state: str, error: str | None) -> None:
+        write_json(
+            self.folder / "status.json",
+            {"state": state, "error": error, "seconds": round(self.seconds, 2), "updated": _now(), **self._note},
+        )
+
+    def write_per_query(
+        self, first_stage: str, query_ids: Sequence[str], columns: Mapping[str, Sequence[float]]
+    ) -> None:
+        """Write ``per_query.<first stage>.tsv``: a row a query, a column a measure, each value in full."""
+        rows = ["\t".join(["query", *columns])]
+        rows += [
+            "\t".join([one, *(repr(float(value)) for value in values)])
+            for one, *values in zip(query_ids, *columns.values(), strict=True)
+        ]
+        write_atomic(self.folder / f"per_query.{first_stage}.tsv", "\n".join(rows) + "\n")
+
+
+def git_revision() -> str | None:
+    """The revision of the checkout that this package runs from, with ``+`` if its tracked files were altered; None
+    outside one.
+    """
+    try:
+        said = subprocess.run(
+            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return said.stdout.strip() or None
+
+
+def _version() -> str | None:
+    """The version of this package; None where it is not installed."""
+    try:
+        return importlib.metadata.version("rerank-ablations")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,79 @@
+"""From a rule to its filters: hashes and shingles of passages and queries and scores of the candidates are made or read
+from the store.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.common.cache import Store
+from experiments.config.negatives import NegativeRule
+from experiments.data.collection import Collection
+from experiments.data.run import Run
+from experiments.negatives.copies import passage_hashes
+from experiments.negatives.filters import AnswersOfTwins, CandidateFilter, Copies, Margin, NearDuplicates, PairScores
+from experiments.negatives.near_duplicates import passage_shingles
+from experiments.negatives.twin_queries import TwinQueries
+
+Rows = NDArray[np.int64]
+
+
+def make_filters(
+    rule: NegativeRule,
+    runs: Iterable[Run],
+    relevant: Mapping[int, Rows],
+    collection: Collection,
+    store: Store,
+    twins: TwinQueries | None = None,
+    excluded: Mapping[int, Rows] | None = None,
+) -> tuple[CandidateFilter, ...]:
+    """The filters that ``rule.filter`` asks for, in the order of its keys.
+
+    ``runs``: of the rule's sources over the training queries. ``relevant``: training query row -> rows of its
+    positives. ``twins``: of all training queries, where ``relevant`` has only some; None to make them here.
+    ``excluded``: training query row -> rows that are never drawn for it, nor for a twin of it; None for ``relevant``.
+    A scorer scores every candidate within ``rule.depth`` of every query, once for all jobs that share them.
+
+    Raises:
+        ExperimentError: see ``load_scorer``.
+    """
+    wanted = rule.filter
+    filters: list[CandidateFilter] = []
+    if wanted.copies:
+        filters.append(Copies(passage_hashes(collection, store), excluded or {}))
+    if wanted.near_duplicate is not None:
+        filters.append(NearDuplicates(passage_shingles(collection, store), wanted.near_duplicate))
+    if wanted.twin_query is not None:
+        twins = twins if twins is not None else TwinQueries.of(collection, relevant if excluded is None else excluded)
+        filters.append(AnswersOfTwins(twins, wanted.twin_query))
+    scores = _model_scores(wanted.model, rule, runs, relevant, collection, store) if wanted.model else None
+    if wanted.absolute_margin is not None:
+        filters.append(Margin(wanted.absolute_margin, False, scores))
+    if wanted.relative_margin is not None:
+        filters.append(Margin(wanted.relative_margin, True, scores))
+    return tuple(filters)
+
+
+def _model_scores(
+    model: str, rule: NegativeRule, runs: Iterable[Run], relevant: Mapping[int, Rows], collection: Collection,
+    store: Store,
+) -> PairScores:  # fmt: skip
+    from experiments.models.pair_scorer import load_scorer
+
+    queries, passages = pairs_to_compare(rule, list({run.name: run for run in runs}.values()), relevant)
+    scores = load_scorer(model).score(collection, queries, passages, store)
+    return PairScores.of(queries, passages, scores)
+
+
+def pairs_to_compare(rule: NegativeRule, runs: Iterable[Run], relevant: Mapping[int, Rows]) -> tuple[Rows, Rows]:
+    """(P,) query and (P,) passage rows of every training query's candidates and positives, each pair once, ascending.
+    The same pairs whatever the order of the runs.
+    """
+    runs = list(runs)
+    rows = sorted(relevant)
+    passages = [
+        np.unique(np.concatenate([relevant[query], *(run.ranking(query)[rule.skip : rule.depth] for run in runs)]))
+        for query in rows
+    ]
+    return np.repeat(np.array(rows, np.int64), [len(one) for one in passages]), np.concatenate(passages)

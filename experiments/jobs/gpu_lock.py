@@ -1,0 +1,84 @@
+"""A GPU of its own for each of several jobs that run side by side on one machine.
+
+Jobs claim GPUs by file locks in a folder of this machine, so that jobs of several studies share them too. What a job
+has claimed is made the only GPU that it sees. A process that has once computed on a GPU cannot change to another one,
+since CUDA reads CUDA_VISIBLE_DEVICES once: a worker that runs several jobs waits for the GPU of its first.
+"""
+
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from experiments.config.training import Trainer
+
+log = logging.getLogger(__name__)
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+ACCELERATORS = ("auto", "gpu", "cuda")
+POLL_SECONDS = 0.5
+
+_mine: list[str] = []  # the GPU that this process has computed on, if any
+
+
+@contextmanager
+def claim(gpus: Sequence[str], folder: Path) -> Iterator[str]:
+    """Hold one of some GPUs for this process, waiting until one is free; yields its name. ``folder``: of the locks."""
+    folder.mkdir(parents=True, exist_ok=True)
+    waiting = False
+    while True:
+        for gpu in gpus:
+            lock = FileLock(folder / f"gpu-{gpu.replace('/', '_')}.lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                continue
+            try:
+                yield gpu
+            finally:
+                lock.release()
+            return
+        if not waiting:
+            log.info("waiting for a GPU: other jobs hold %s", ", ".join(gpus))
+            waiting = True
+        time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def gpu_of_its_own(trainer: Trainer, side_by_side: bool, folder: Path | None = None) -> Iterator[str | None]:
+    """While it lasts, let this process see one GPU that no other job has; yields its name, or None where there is
+    nothing to share out: jobs run one after the other, on a CPU, on several GPUs each, or there is one GPU at most.
+
+    ``folder``: of the locks; this user's in the machine's temporary folder if not given.
+    """
+    shared = side_by_side and trainer.devices == 1 and trainer.accelerator in ACCELERATORS
+    gpus = _mine or (visible_gpus() if shared else [])
+    if not shared or (len(gpus) < 2 and not _mine):
+        yield None
+        return
+    before = os.environ.get(VISIBLE)
+    with claim(gpus, folder or Path(tempfile.gettempdir()) / f"rerank-ablations-gpus-{os.getuid()}") as gpu:
+        _mine[:] = [gpu]
+        os.environ[VISIBLE] = gpu
+        try:
+            yield gpu
+        finally:
+            if before is None:
+                del os.environ[VISIBLE]
+            else:
+                os.environ[VISIBLE] = before
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, by number or id as CUDA_VISIBLE_DEVICES has them."""
+    import torch
+
+    count = torch.cuda.device_count()  # asks the driver's library and leaves CUDA as it is
+    said = os.environ.get(VISIBLE)
+    names = [one.strip() for one in said.split(",")] if said is not None else [str(i) for i in range(count)]
+    return names[:count]

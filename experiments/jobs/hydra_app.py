@@ -1,0 +1,256 @@
+"""Between Hydra and the experiments: checks before the first job, jobs, and how they end."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from experiments.common import progress
+from experiments.common.cache import write_atomic, write_json
+from experiments.common.errors import ExperimentError
+from experiments.config import Experiment
+from experiments.config.compose import check, explain, job_before, jobs_before, make_parts, plain, roles_of
+from experiments.config.grid import rows_of
+from experiments.config.identity import job_name
+from experiments.config.measures import check_selection
+from experiments.config.overrides import readable
+from experiments.job_files.records import GRID, TABLE
+from experiments.job_files.status import DONE, note_failure, state_of
+from experiments.jobs.gpu_lock import gpu_of_its_own
+from experiments.jobs.launch_control import Gate
+from experiments.jobs.prerequisites import needs_of
+
+log = logging.getLogger(__name__)
+
+JOBS = "EXPERIMENTS_JOBS"  # how many jobs the multirun has; in the environment, so that parallel workers know it too
+
+
+def entry(main: Callable[[], Any]) -> None:
+    """Call a Hydra main; what the user can mend is one message on stderr and exit code 2, anything else keeps its
+    traceback. A job that was stopped exits with 128 + the signal's number.
+    """
+    # Hydra then raises what it would print, so that it can be said better here.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    sys.argv[1:] = map(readable, sys.argv[1:])
+    try:
+        main()
+    except (ExperimentError, HydraException, OmegaConfBaseException) as error:
+        _exit(explain(error))
+    except KeyboardInterrupt:
+        _interrupted(signal.SIGINT)
+    except SystemExit as end:  # Lightning ends a stopped training with its own, whose code says nothing of it
+        if isinstance(end.__context__, KeyboardInterrupt):
+            _interrupted(signal.SIGINT)
+        if type(end).__name__ == "SIGTERMException":
+            _interrupted(signal.SIGTERM)
+        raise
+
+
+def _interrupted(by: signal.Signals) -> NoReturn:
+    print("interrupted: the same command goes on from here", file=sys.stderr)
+    raise SystemExit(128 + by) from None
+
+
+def run(config: DictConfig) -> float:
+    """Check a composed config and run its job; returns the headline measure on the first of the first stages.
+
+    A job that its launch does not let start (see ``Gate``) leaves nothing behind and returns NaN.
+
+    Raises:
+        ExperimentError: something that the user gave cannot be used.
+    """
+    hydra = HydraConfig.get()
+    settings = plain(config)
+    name, gate = job_name(settings), Gate.of(hydra.job.env_set)
+    refusal = gate.refusal(name) if gate is not None else None
+    if refusal is not None:
+        log.info("%s is not started: %s", name, refusal)
+        return float("nan")
+    experiment = check(config)
+    if experiment.checkpoint is not None:
+        raise ExperimentError(
+            "checkpoint is what experiments.probe looks into; to train from those weights set backbone=local "
+            f"backbone.path={experiment.checkpoint}"
+        )
+    check_selection(experiment)
+    label = ""
+    if hydra.mode is not None and hydra.mode.name == "MULTIRUN":
+        progress.side_by_side = not str(hydra.launcher._target_).endswith("BasicLauncher")
+        label = f"[{hydra.job.num + 1}/{os.environ.get(JOBS, '?')}] {name.rpartition('-')[0]}"
+    try:
+        with gpu_of_its_own(experiment.trainer, progress.side_by_side):
+            metrics = run_with_needs(experiment, settings, label)
+    except Exception as error:
+        note_failure(Path(experiment.outputs) / experiment.study / name, error)
+        if gate is not None:
+            gate.note_failure(name)
+        raise
+    found = metrics["test"].get(experiment.first_stage[0])  # empty in all but the first process of a DDP training
+    return float(found[experiment.measures[0]]) if found else float("nan")
+
+
+def parts_of(experiment: Experiment, chain: tuple[str, ...] = ()) -> Any:
+    """The parts of an experiment; a retriever that needs a model of its own gets it trained first. ``chain``: the jobs
+    that wait for this one.
+    """
+    return make_parts(experiment, partial(train_before, experiment, chain=chain))
+
+
+def train_before(parent: Experiment, key: str, job: str, chain: tuple[str, ...] = ()) -> Path:
+    """Run the job that an experiment needs done first, unless it is done, and return the folder of its model; of
+    several processes that ask for it one runs it and the others wait.
+    """
+    from filelock import FileLock
+
+    experiment, config = job_before(key, job, parent, chain)
+    folder = Path(experiment.outputs) / experiment.study / job_name(config)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if state_of(folder).word != DONE:
+            log.info("%s: %s is trained first: %s", key, experiment.model.kind, folder)
+        run_with_needs(experiment, config, experiment.model.kind, (*chain, job))
+    return folder / "model"
+
+
+def run_with_needs(
+    experiment: Experiment, config: dict[str, Any], label: str, chain: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Run a job, and before it those that train what it needs; returns its metrics."""
+    from experiments.jobs.run_job import run_job
+
+    dual = experiment.model.dual_encoder
+    if "model.dual_encoder.job" in jobs_before(experiment):
+        folder = train_before(experiment, "model.dual_encoder.job", str(dual.job), chain)
+        found = replace(dual, cross_encoder=str(folder), job=None)
+        experiment = replace(experiment, model=replace(experiment.model, dual_encoder=found))
+    if "loss.job" in jobs_before(experiment):
+        folder = train_before(experiment, "loss.job", str(experiment.loss["job"]), chain)
+        experiment = replace(experiment, loss={**experiment.loss, "teacher": str(folder), "job": None})
+    return run_job(experiment, config, parts_of(experiment, chain), label)
+
+
+class Checks(Callback):
+    """Looks at every job of a run or multirun before the first one starts, and stops there if one cannot work."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check the one job."""
+        trained = config.hydra.job.name == "train"  # and not a first stage, a probe or an audit
+        _or_exit(lambda: check_jobs({"": config}, trained, networks=trained))
+        _keep_table(config)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check every job of the grid that its launch lets start, as far as it is known beforehand."""
+        _or_exit(lambda: self._check_grid(config))
+        _keep_table(config)
+
+    def _check_grid(self, config: DictConfig) -> None:
+        rows, gate = rows_of(config), Gate.of(config.hydra.job.env_set)
+        os.environ[JOBS] = str(len(rows)) if rows else "?"
+        names = [job_name(plain(row.config)) for row in rows]
+        if gate is not None:
+            rows = [row for row, name in zip(rows, names, strict=True) if gate.refusal(name) is None]
+        check_jobs({row.where: row.config for row in rows}, networks=True)
+        if gate is None or not gate.narrows:
+            write_json(Path(str(config.outputs)) / str(config.study) / GRID, names)
+
+
+def _keep_table(config: DictConfig) -> None:
+    """Write the sweep's table beside its jobs, where the report finds it."""
+    if config.get("table") is not None:
+        path = Path(str(config.outputs)) / str(config.study) / TABLE
+        write_atomic(path, OmegaConf.to_yaml(config.table, resolve=True))
+
+
+def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True, *, networks: bool = False) -> list[Experiment]:
+    """Look at all that can be seen of jobs before they start; returns them as typed settings.
+
+    ``jobs``: what a message calls a job -> its config. ``trained``: each is known to be a training. ``networks``: look
+    into the files of pretrained models too, which imports torch and may ask a model hub.
+
+    Raises:
+        ExperimentError: the first that cannot work, and why.
+    """
+    seen: set[str] = set()
+    experiments = []
+    for where, config in jobs.items():
+        try:
+            experiment = check(config)
+            if trained:
+                check_selection(experiment)
+            for make, what in (
+                (make_parts, (experiment.data, experiment.retrievers, roles_of(experiment))),
+                (partial(_check_jobs_before, networks=networks), (experiment.data, jobs_before(experiment))),
+                (_check_networks if networks else _locate_package, _networks_of(experiment)),
+                (_check_places, (experiment.outputs, experiment.study, experiment.cache)),
+            ):
+                if repr(what) not in seen:  # a grid repeats its parts: each is looked at once
+                    seen.add(repr(what))
+                    make(experiment)
+        except (ExperimentError, HydraException, OmegaConfBaseException) as error:
+            raise ExperimentError(where + explain(error)) from error
+        experiments.append(experiment)
+    return experiments
+
+
+def _check_jobs_before(experiment: Experiment, networks: bool = False) -> None:
+    for direct in needs_of(experiment):
+        for need in direct.deepest_first():
+            make_parts(need.experiment)
+            (_check_networks if networks else _locate_package)(need.experiment)
+
+
+def _networks_of(experiment: Experiment) -> tuple[Any, ...]:
+    """The settings that name pretrained models and decide whether they fit."""
+    return experiment.backbone, experiment.model, experiment.loss, experiment.negatives.filter
+
+
+def _check_networks(experiment: Experiment) -> None:
+    """Look into the backbone and the trained models that a job learns from: before BM25, which may take minutes."""
+    from experiments.models.backbone_check import check_backbone
+
+    check_backbone(experiment)
+
+
+def _locate_package(experiment: Experiment) -> None:
+    from experiments.models.backbone import locate
+
+    if experiment.backbone.package is not None:
+        locate(experiment.backbone)
+
+
+def _check_places(experiment: Experiment) -> None:
+    """Raise ExperimentError unless results and cache can be written where they are to go."""
+    for key, folder in (
+        ("outputs", Path(experiment.outputs)),
+        ("study", Path(experiment.outputs) / experiment.study),
+        ("cache", Path(experiment.cache)),
+    ):
+        there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+        if not there.is_dir():
+            raise ExperimentError(f"{key}: {there} is a file, and so no folder can be made there: give another {key}")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ExperimentError(f"{key}: nothing may be written into {there}: give another {key}")
+
+
+def _or_exit(work: Callable[[], Any]) -> None:
+    try:
+        work()
+    except ExperimentError as error:
+        _exit(str(error))
+
+
+def _exit(message: str) -> NoReturn:
+    # Hydra turns exceptions of callbacks into warnings; leaving the process is the one way to stop from there.
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)

@@ -1,0 +1,101 @@
+"""The probing of a model as a stage: what it writes into a folder, logs and returns for ``metrics.json``."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.common.cache import Store, write_atomic
+from experiments.config import Experiment
+from experiments.data.collection import Collection
+from experiments.data.run import Run
+from experiments.models.backbone import locate
+from experiments.probing.encoder import LayerEncoder
+from experiments.probing.evaluate_layers import ProbeResult, ProbeSettings, probe
+from experiments.probing.model import ProbedModel, load_model
+from experiments.reporting.plots.probe import draw_probe
+from experiments.tracking.wandb_job import NoTracking, WandbJob
+
+Relevance = Mapping[int, Mapping[int, int]]
+
+
+def settings_of(experiment: Experiment) -> ProbeSettings:
+    """The settings of an experiment's probe."""
+    wanted = experiment.probe
+    return ProbeSettings(
+        layers=wanted.layers if wanted.layers is not None else "all",
+        pairing=wanted.pairing,
+        pooling=tuple(wanted.pooling),
+        similarity=wanted.similarity,
+        whiten=wanted.whiten,
+        max_length=wanted.max_length or experiment.model.max_length,
+        depth=wanted.depth,
+        measures=tuple(wanted.measures),
+        candidates_depth=experiment.first_stage_depth,
+    )
+
+
+def check_probe(experiment: Experiment, model: ProbedModel) -> None:
+    """See to it that the probe fits a model, before it is trained.
+
+    Raises:
+        ExperimentError: a layer, pairing, pooling or length that the model cannot have.
+    """
+    settings = settings_of(experiment)
+    LayerEncoder(
+        model,
+        layers=settings.layers,
+        poolings=settings.pooling,
+        pairing=settings.pairing,
+        max_length=settings.max_length,
+        tokens_per_batch=settings.tokens_per_batch,
+    )
+
+
+def probe_stage(
+    experiment: Experiment,
+    model: ProbedModel,
+    collection: Collection,
+    relevance: Relevance,
+    first_stages: Mapping[str, Run],
+    folder: Path,
+    tracking: WandbJob | NoTracking,
+    store: Store,
+) -> dict[str, Any]:
+    """Probe a model, and the untrained backbone beside it if ``probe.control`` says so.
+
+    Writes ``per_query.probe.tsv`` and the pictures into ``folder``, and logs each measure over the layers.
+
+    Raises:
+        ExperimentError: see ``probe``.
+    """
+    settings = settings_of(experiment)
+    result = probe(model, settings, collection, relevance, first_stages, store)
+    control = None
+    if experiment.probe.control:
+        backbone = load_model(locate(experiment.backbone), experiment.backbone.revision, experiment.backbone.name)
+        control = probe(backbone, settings, collection, relevance, first_stages, store)
+    _write_per_query(result, collection, folder / "per_query.probe.tsv")
+    draw_probe(result, folder, collection.name, control)
+    tracking.log_table("probe", *result.table())
+    tracking.log_curve("probe/layer", _curve(result))
+    return {"model": result.as_dict(), "control": control.as_dict() if control is not None else None}
+
+
+def _write_per_query(result: ProbeResult, collection: Collection, path: Path) -> None:
+    columns = result.columns()
+    ids = collection.queries.ids(list(result.queries))
+    rows = ["\t".join(["query", *columns])]
+    rows += [
+        "\t".join([one, *(repr(float(value)) for value in values)])
+        for one, *values in zip(ids, *columns.values(), strict=True)
+    ]
+    write_atomic(path, "\n".join(rows) + "\n")
+
+
+def _curve(result: ProbeResult) -> list[dict[str, float]]:
+    """A row a layer: ``probe/layer`` and each measure by pooling and candidates."""
+    rows: dict[int, dict[str, float]] = {}
+    for cell in result.cells:
+        row = rows.setdefault(cell.layer, {"probe/layer": float(cell.layer)})
+        row |= {f"probe/{cell.candidates}/{cell.pooling}/{name}": value for name, value in cell.mean.items()}
+    return [rows[layer] for layer in sorted(rows)]

@@ -1,0 +1,1 @@
+"""The models that are trained, a folder each, and what they share."""

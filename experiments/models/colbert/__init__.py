@@ -1,0 +1,1 @@
+"""ColBERT: matches token vectors of query and passage (late interaction)."""

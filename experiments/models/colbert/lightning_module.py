@@ -1,0 +1,111 @@
+"""Late interaction: a query and a passage are encoded apart, and each query token meets its most similar passage token.
+
+score(q, p) = sum over the tokens i of q of the maximum over the tokens j of p of q_i . p_j (Khattab and Zaharia 2020,
+eq. 3).
+
+Shapes: Q queries of a step, N passages a group (the positive at index 0), P distinct passages of a step, or pairs of a
+run.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from experiments.config import Optimizer
+from experiments.data.batches.text_batches import EncodingBatch, Features, TextGroupBatch
+from experiments.models.compute_cost import CostModel, Step
+from experiments.models.in_batch_negatives import with_in_batch
+from experiments.models.ranker import DevSet, Loss, Ranker
+from experiments.pretrained.source import quiet
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+
+class ColBERT(Ranker):
+    """Trains a ``MultiVectorEncoder`` on groups, with the losses that the cross-encoders have.
+
+    ``in_batch``: the other groups' passages are negatives too, except those judged relevant to the query; with the loss
+    ``lce`` this is sentence-transformers' ``MultiVectorMultipleNegativesRankingLoss``. ``scale``: what scores are
+    multiplied with before the loss, the inverse of the temperature. The others: see ``Ranker``.
+    """
+
+    network: "MultiVectorEncoder"
+
+    def __init__(
+        self,
+        network: "MultiVectorEncoder",
+        loss: Loss,
+        optimizer: Optimizer,
+        *,
+        steps: int,
+        seed: int,
+        in_batch: bool = True,
+        scale: float = 1.0,
+        dev: DevSet | None = None,
+    ) -> None:
+        super().__init__(network, loss, optimizer, steps=steps, seed=seed, dev=dev)
+        self.in_batch, self.scale = in_batch, scale
+        transformer: Any = network[0]
+        self.cost = CostModel.of(transformer.model)
+        self._encoded: dict[tuple[str, int], Tensor] = {}  # (kind, row) -> token embeddings, of the run being scored
+
+    def forward(self, features: Features, task: str) -> tuple[Tensor, Tensor]:
+        """Token embeddings (B, L, D) of some texts, and which of them count (B, L). ``task``: query or document."""
+        output = self.network(dict(features), task=task)
+        return output["token_embeddings"], output["attention_mask"].bool()
+
+    # --- training
+
+    def scored_groups(self, batch: TextGroupBatch) -> tuple[Tensor, Tensor]:
+        """Scores of all passages of the step that serve as negatives, and those of the groups alone."""
+        from sentence_transformers.util.similarity import maxsim
+
+        queries, query_mask = self(batch.queries, "query")
+        columns = []
+        for features in batch.passages:
+            passages, passage_mask = self(features, "document")
+            columns.append(maxsim(queries, passages, a_mask=query_mask, b_mask=passage_mask))
+        scores_QP = torch.cat(columns, dim=1) * self.scale
+        scores_QN = scores_QP.gather(1, batch.place_QN)
+        return (with_in_batch(scores_QP, batch) if self.in_batch else scores_QN), scores_QN
+
+    def cost_of(self, batch: TextGroupBatch) -> Step:
+        """Tokens, computed tokens and operations of a step's texts."""
+        computed = sum(one["input_ids"].numel() for one in (batch.queries, *batch.passages))
+        flops = sum(self.cost.training(some) for some in batch.lengths)
+        return Step(batch.shape_QN, sum(map(sum, batch.lengths)), computed, flops)
+
+    # --- scoring
+
+    def begin_scoring(self, pairs: int) -> None:
+        """Forget the texts of the run scored before."""
+        self._encoded = {}
+
+    def score_batch(self, batch: EncodingBatch) -> None:
+        """Encode some texts of the run being scored."""
+        embeddings, mask = self(batch.features, "query" if batch.kind == "queries" else "document")
+        for row, tokens, counts in zip(batch.rows.tolist(), embeddings, mask, strict=True):
+            self._encoded[batch.kind, row] = tokens[counts].float().cpu()
+
+    def gathered_scores(self) -> Tensor:
+        """(P,) fp32 scores of the dev run's pairs."""
+        assert self.dev is not None
+        run = self.dev.run
+        scores = [self._scores_of(int(query), run.passages[i].tolist()) for i, query in enumerate(run.queries)]
+        self._encoded = {}
+        return torch.cat(scores)
+
+    def _scores_of(self, query: int, passages: list[int]) -> Tensor:
+        tokens = [self._encoded["passages", passage] for passage in passages]
+        similarity = self._encoded["queries", query] @ torch.cat(tokens).T
+        starts = np.cumsum([0, *map(len, tokens[:-1])])
+        return torch.from_numpy(np.maximum.reduceat(similarity.numpy(), starts, axis=1).sum(axis=0))
+
+    def export(self, folder: Path) -> None:
+        """Save the encoder as ``MultiVectorEncoder`` loads it, lengths and markers included."""
+        with quiet():
+            self.network.save_pretrained(str(folder), create_model_card=False)

@@ -1,0 +1,145 @@
+"""A late-interaction encoder (ColBERT) from any backbone, as sentence-transformers' ``MultiVectorEncoder``."""
+
+import logging
+import string
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from experiments.common.errors import ExperimentError
+from experiments.config import Backbone, Model
+from experiments.models.backbone import source_of
+from experiments.models.text_encoder import check_reach, settle_text_tokenizer
+from experiments.pretrained.encoder import MODEL, check_network, load_sentence_transformer
+from experiments.pretrained.limits import check_vocabulary
+from experiments.pretrained.source import Source
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
+log = logging.getLogger(__name__)
+
+
+def load_colbert(backbone: Backbone, model: Model, seed: int) -> "MultiVectorEncoder":
+    """The backbone with a projection of every token to ``late_interaction.dimension``, normalised (Khattab and Zaharia
+    2020, section 3.2), in fp32.
+
+    Queries begin with the query marker and passages with the passage marker. A marker that the vocabulary lacks is
+    added to it; new embeddings and a ``random`` projection are drawn from ``seed``. A backbone that is a ColBERT
+    already keeps its own projection and markers and is trained on.
+
+    Raises:
+        ExperimentError: the backbone cannot be found or lacks weights, its positions do not reach ``model.max_length``,
+        or an identity cannot be ``dimension`` wide.
+    """
+    source = source_of(backbone)
+    with source.reading(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if is_late_interaction(source.place):
+            encoder: MultiVectorEncoder = load_sentence_transformer(source, "MultiVectorEncoder", "cpu")
+            _check_dimension(encoder, model, backbone)
+        else:
+            encoder = _fresh(source, model)
+        transformer: Any = encoder[0]
+        _set_lengths(transformer, model)
+    check_vocabulary(transformer.model, transformer.tokenizer, source.said)
+    check_reach(transformer.model, model, source.said)
+    if model.dropout is not None:
+        for module in encoder.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = model.dropout
+    return encoder.float()
+
+
+def is_late_interaction(place: str) -> bool:
+    """Whether a local folder holds a late-interaction checkpoint: one in sentence-transformers' or PyLate's format, or
+    Stanford's (a ``config.json`` of the architecture ``HF_ColBERT``).
+    """
+    import json
+
+    folder = Path(place)
+    own, plain = folder / "config_sentence_transformers.json", folder / "config.json"
+    if own.is_file() and json.loads(own.read_text(encoding="utf-8")).get("model_type") in (
+        "MultiVectorEncoder",
+        "ColBERT",
+    ):
+        return True
+    if plain.is_file():
+        return "HF_ColBERT" in (json.loads(plain.read_text(encoding="utf-8")).get("architectures") or [])
+    return False
+
+
+def _fresh(source: Source, model: Model) -> "MultiVectorEncoder":
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Normalize, Transformer
+    from sentence_transformers.base.modules.dense import Dense
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    wanted = model.late_interaction
+    revision = {"revision": source.revision} if source.revision else {}
+    transformer = Transformer(
+        source.place,
+        model_kwargs={**MODEL, **revision},
+        processor_kwargs=dict(revision),
+        config_kwargs=dict(revision),
+    )
+    check_network(transformer, source)
+    check_vocabulary(transformer.model, transformer.tokenizer, source.said)
+    settle_text_tokenizer(transformer, source.said)
+    hidden = int(transformer.get_embedding_dimension())
+    projection = Dense(
+        hidden,
+        wanted.dimension,
+        bias=False,
+        activation_function=nn.Identity(),
+        init_weight=_identity(hidden, wanted.dimension) if wanted.fresh_projection == "identity" else None,
+        module_input_name="token_embeddings",
+    )
+    encoder = MultiVectorEncoder(
+        modules=[
+            transformer,
+            projection,
+            MultiVectorMask(skiplist_words=list(string.punctuation) if wanted.skip_punctuation else []),
+            Normalize(module_input_name="token_embeddings"),
+        ],
+        prompts={"query": f"{wanted.query_marker} ", "document": f"{wanted.passage_marker} "},
+        device="cpu",
+    )
+    # As special tokens, so that they are not cut into pieces; those that the vocabulary has keep their id.
+    encoder.tokenizer.add_tokens([wanted.query_marker, wanted.passage_marker], special_tokens=True)
+    embeddings = transformer.model.get_input_embeddings()
+    if len(encoder.tokenizer) > embeddings.num_embeddings:
+        transformer.model.resize_token_embeddings(len(encoder.tokenizer))
+    return encoder
+
+
+def _identity(hidden: int, dimension: int) -> torch.Tensor:
+    if dimension > hidden:
+        raise ExperimentError(
+            f"model.late_interaction.dimension={dimension} is more than the backbone's {hidden}: lower it, or set "
+            f"model.late_interaction.fresh_projection=random"
+        )
+    return torch.eye(dimension, hidden)
+
+
+def _check_dimension(encoder: "MultiVectorEncoder", model: Model, backbone: Backbone) -> None:
+    own, wanted = encoder.get_embedding_dimension(), model.late_interaction.dimension
+    if own != wanted:
+        raise ExperimentError(
+            f"backbone {backbone.name!r} is a late-interaction checkpoint of dimension {own}: set "
+            f"model.late_interaction.dimension={own}, not {wanted}"
+        )
+
+
+def _set_lengths(transformer: Any, model: Model) -> None:
+    transformer.document_length = model.max_length
+    transformer.query_expansion = None  # before the length of queries, which may not fall below it
+    transformer.query_length = model.max_query_tokens
+    if model.late_interaction.expand_queries:
+        transformer.query_expansion = {
+            "strategy": "fixed",
+            "attend": model.late_interaction.attend_to_expansion,
+            "length": model.max_query_tokens,
+        }

@@ -1,0 +1,1 @@
+"""The cross-encoder: reads a query and a passage together."""

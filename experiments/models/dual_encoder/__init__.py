@@ -1,0 +1,1 @@
+"""The dual encoder: one vector for a query and one for a passage."""

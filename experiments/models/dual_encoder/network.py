@@ -1,0 +1,176 @@
+"""A dual encoder from any BERT-like backbone, infused with layers of a cross-encoder (Ananthakrishnan et al. 2025,
+arXiv 2502.03552), as sentence-transformers' ``SentenceTransformer``.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+
+from experiments.common.errors import ExperimentError
+from experiments.config import Backbone, Model
+from experiments.config.model import DualEncoder
+from experiments.models.backbone import source_of
+from experiments.models.teacher import load_encoder
+from experiments.models.text_encoder import check_reach, settle_text_tokenizer
+from experiments.pretrained.encoder import MODEL
+from experiments.pretrained.limits import check_vocabulary
+from experiments.pretrained.weights import check_weights, is_pooler
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+KEY = "model.dual_encoder"
+LAYERS = "encoder.layer."  # how the weights of BERT-like layers are called
+# What must be the same in the config for weights of one model to mean the same in another.
+DECIDING = (
+    "model_type", "hidden_size", "embedding_size", "num_attention_heads", "intermediate_size", "hidden_act",
+    "vocab_size", "type_vocab_size", "max_position_embeddings", "position_embedding_type", "position_buckets",
+)  # fmt: skip
+
+
+def load_dual_encoder(backbone: Backbone, model: Model, cross_encoder: str | None, seed: int) -> "SentenceTransformer":
+    """One encoder for queries and passages: the backbone's architecture with ``dual_encoder.layers`` layers, then
+    pooling, then for ``cosine`` vectors of length 1; in fp32.
+
+    ``cross_encoder``: the folder or hub id that layers are copied from. What belongs to no layer (the word, position
+    and type embeddings and their normalisation, and what else an architecture keeps beside its layers) counts as
+    embeddings. Random weights are drawn from ``seed`` by the architecture's own rule, all of them whatever is copied
+    over them, so that the layers that stay random are the same whichever are infused.
+
+    Raises:
+        ExperimentError: weights that cannot be found or do not fit together; fewer layers than are asked for; an
+        architecture whose layers are not found; too few positions for ``model.max_length``.
+    """
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Normalize
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    wanted = model.dual_encoder
+    transformer = _transformer(backbone, model)
+    network: Any = transformer.model
+    if wanted.rest == "random":
+        network.load_state_dict(_drawn(network.config, seed).state_dict())
+    if wanted.infuses:
+        if cross_encoder is None:
+            raise ExperimentError(f"{KEY} infuses weights of a cross-encoder: set {KEY}.cross_encoder or {KEY}.job")
+        _infuse(network, transformer.tokenizer, backbone, model, cross_encoder)
+    if model.dropout is not None:
+        for module in network.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = model.dropout
+    modules: list[nn.Module] = [transformer, Pooling(int(network.config.hidden_size), wanted.pooling)]
+    if wanted.similarity == "cosine":
+        modules.append(Normalize())
+    similarity: Any = wanted.similarity
+    return SentenceTransformer(modules=modules, similarity_fn_name=similarity, device="cpu").float()
+
+
+def _transformer(backbone: Backbone, model: Model) -> Any:
+    """The backbone with as many layers as are wanted and texts cut as ``model`` says."""
+    from sentence_transformers.base.modules import Transformer
+
+    source, wanted = source_of(backbone), model.dual_encoder
+    revision = {"revision": backbone.revision} if backbone.revision else {}
+    with source.reading():
+        config = AutoConfig.from_pretrained(source.place, **revision)
+        depth = {"num_hidden_layers": wanted.layers} if wanted.layers is not None else {}
+        _check_depth(config, backbone, model)
+        transformer = Transformer(
+            source.place,
+            model_kwargs={**MODEL, **revision},
+            processor_kwargs=dict(revision),
+            config_kwargs={**revision, **depth},
+        )
+    if (wanted.layers is not None or wanted.infuses) and layers_of(transformer.model) is None:
+        raise ExperimentError(
+            f"backbone {backbone.name!r} is a {type(transformer.model).__name__}, which has no list of layers at "
+            f"encoder.layer: {KEY} cuts and infuses BERT-like encoders only, such as BERT, ELECTRA and RoBERTa"
+        )
+    check_weights(transformer.model, source, partial(may_start_anew, wanted), fewer_layers=wanted.layers is not None)
+    check_vocabulary(transformer.model, transformer.tokenizer, source.said)
+    check_reach(transformer.model, model, source.said)
+    settle_text_tokenizer(transformer, source.said)
+    transformer.query_length, transformer.document_length = model.max_query_tokens, model.max_length
+    transformer.max_seq_length = max(model.max_length, model.max_query_tokens)  # of texts that are neither of the two
+    return transformer
+
+
+def may_start_anew(wanted: DualEncoder, network: PreTrainedModel, name: str) -> bool:
+    """Whether a weight of the backbone is of no account: all are drawn, or the cross-encoder's is copied over it."""
+    if wanted.rest == "random" or is_pooler(network, name):
+        return True
+    return bool(infused_weights({name: torch.empty(0)}, wanted.infused, wanted.infuse_embeddings))
+
+
+def layers_of(network: nn.Module) -> nn.ModuleList | None:
+    """The layers of a BERT-like encoder without a head; None if it has no such list."""
+    layers = getattr(getattr(network, "encoder", None), "layer", None)
+    return layers if isinstance(layers, nn.ModuleList) else None
+
+
+def _check_depth(config: PretrainedConfig, backbone: Backbone, model: Model) -> None:
+    wanted, own = model.dual_encoder, int(getattr(config, "num_hidden_layers", 0))
+    depth = wanted.layers or own
+    if max(wanted.infused, default=0) > depth:
+        raise ExperimentError(
+            f"{KEY}.infused has layer {max(wanted.infused)}, but the dual encoder has the {depth} layers of backbone "
+            f"{backbone.name!r}: leave it out, or set {KEY}.layers"
+        )
+    missing = [layer for layer in range(own + 1, depth + 1) if layer not in wanted.infused]
+    if wanted.rest == "backbone" and missing:
+        raise ExperimentError(
+            f"{KEY}.layers={depth} with {KEY}.rest=backbone, but backbone {backbone.name!r} has {own} layers and no "
+            f"layer {missing[0]}: lower {KEY}.layers, or set {KEY}.rest=random"
+        )
+
+
+def _drawn(config: PretrainedConfig, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        drawn: nn.Module = AutoModel.from_config(config, dtype=torch.float32)
+    return drawn
+
+
+def _infuse(network: Any, tokenizer: Any, backbone: Backbone, model: Model, cross_encoder: str) -> None:
+    """Copy the chosen weights of the cross-encoder over those of the network."""
+    wanted = model.dual_encoder
+    source, its_tokenizer = load_encoder(cross_encoder)
+    _check_fit(source.config, network.config, cross_encoder, backbone)
+    if its_tokenizer.get_vocab() != tokenizer.get_vocab():
+        raise ExperimentError(
+            f"{KEY}.cross_encoder={cross_encoder!r} has another vocabulary than backbone {backbone.name!r}: choose the "
+            f"backbone that it was trained from"
+        )
+    depth = int(source.config.num_hidden_layers)
+    if max(wanted.infused, default=0) > depth:
+        raise ExperimentError(
+            f"{KEY}.infused has layer {max(wanted.infused)}, but the cross-encoder {cross_encoder!r} has {depth} layers"
+        )
+    chosen = infused_weights(source.state_dict(), wanted.infused, wanted.infuse_embeddings)
+    network.load_state_dict({**network.state_dict(), **chosen})
+
+
+def infused_weights(weights: Mapping[str, Tensor], layers: list[int], embeddings: bool) -> dict[str, Tensor]:
+    """Of an encoder's weights by name, those of some layers, counted from 1, and with ``embeddings`` all that belong to
+    no layer; never those of a pooler, which reads the pair.
+    """
+    prefixes = tuple(f"{LAYERS}{layer - 1}." for layer in layers)
+    return {
+        name: value
+        for name, value in weights.items()
+        if name.startswith(prefixes) or (embeddings and not name.startswith((LAYERS, "pooler.")))
+    }
+
+
+def _check_fit(theirs: PretrainedConfig, ours: PretrainedConfig, cross_encoder: str, backbone: Backbone) -> None:
+    for name in DECIDING:
+        found, needed = getattr(theirs, name, None), getattr(ours, name, None)
+        if found != needed:
+            raise ExperimentError(
+                f"{KEY}.cross_encoder={cross_encoder!r} has {name} {found}, backbone {backbone.name!r} has {needed}: "
+                f"choose the backbone that it was trained from"
+            )

@@ -1,0 +1,243 @@
+"""Logits of a batch of pairs, and the hidden states of every layer, each by either of two forward passes that agree to
+rounding.
+
+``packed_logits`` computes no padding: the pairs stand one after another in one long row, positions restart at each
+pair, and each attends to itself only. In the last layer only the first token of each pair, which the head reads, is
+computed beyond its keys and values. ``padded_logits`` is the general path: any architecture, one call of the model.
+
+The packed pass calls the model's own submodules in turn instead of its ``forward``. Registering an attention function
+with transformers would keep ``forward``, but could not leave out the last layer's work, which is most of the gain, and
+needs the model's config switched for the duration of each pass. Here nothing of the model is changed. What is not run
+are hooks on the model and on its whole layers.
+
+Shapes: B pairs, T tokens of all pairs, S rows of queries (T, or B where only first tokens are wanted), L tokens of the
+longest pair, D hidden size, C logits of a pair.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.utils.rnn import pad_sequence
+
+from experiments.common.errors import ExperimentError
+from experiments.data.batches.pairs import TokenBatch
+from experiments.pretrained.padding import has_segments, pads_left
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+# Families that share BERT's layers. True: positions count from padding_idx + 1 (as in fairseq), not from 0.
+_OFFSET_POSITIONS = {"bert": False, "electra": False, "roberta": True, "xlm-roberta": True, "camembert": True}
+
+
+def supports_packing(network: "PreTrainedModel") -> bool:
+    """Whether ``packed_logits`` is exact for a model: a BERT, ELECTRA, RoBERTa, XLM-RoBERTa or CamemBERT sequence
+    classifier as transformers defines it, an encoder with at least one layer, without gradient checkpointing (which
+    acts in the layers' own ``forward``; recomputing a whole pass around ``packed_logits`` works).
+    """
+    kind = type(network)
+    return (
+        kind.__module__.startswith("transformers.models.")
+        and kind.__name__.endswith("ForSequenceClassification")
+        and _has_layers_of_bert(network)
+    )
+
+
+def _has_layers_of_bert(network: "PreTrainedModel") -> bool:
+    config = network.config
+    return (
+        config.model_type in _OFFSET_POSITIONS
+        and config.num_hidden_layers > 0
+        and not config.is_decoder
+        and not _recomputes(network)
+    )
+
+
+def _recomputes(network: nn.Module) -> bool:
+    return any(getattr(module, "gradient_checkpointing", False) for module in network.modules())
+
+
+def packed_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
+    """(B, C) fp32 logits of pairs, in their order, computed without padding.
+
+    Gradients flow, and dropout acts when the model is in training mode. On a CPU this is the fastest pass; pairs sorted
+    by length are faster still, because neighbours of one length share an attention call. On a GPU one attention call
+    per length would leave the device idle: use ``padded_logits`` there.
+
+    Raises:
+        ExperimentError: the model is none for which this is exact (see ``supports_packing``).
+    """
+    if not supports_packing(network):
+        reason = " while gradient checkpointing is on" if _recomputes(network) else ""
+        raise ExperimentError(
+            f"{type(network).__name__} cannot be computed without padding{reason}: set trainer.layout=padded (or auto)"
+        )
+    base: Any = network.base_model
+    hidden_TD, first_B, runs = _begin(network, tokens)
+    *inner, last = base.encoder.layer
+    for layer in inner:
+        hidden_TD = _encode(layer, hidden_TD, runs)
+    return _classify(network, _encode(last, hidden_TD, runs, first_B)).float()
+
+
+def padded_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
+    """(B, C) fp32 logits of pairs, in their order, from one call of the model on pairs padded to the longest of them.
+
+    They are padded with the config's ``pad_token_id``, by which a decoder's head finds the last token. Segment ids are
+    passed to models that distinguish segments.
+    """
+    logits_BC: Tensor = network(**_padded_inputs(network, tokens)).logits
+    return logits_BC.float()
+
+
+def supports_packed_hidden_states(network: "PreTrainedModel") -> bool:
+    """Whether ``packed_hidden_states`` is exact for a model: as ``supports_packing``, but with any head, or none."""
+    kind = type(network.base_model)
+    return (
+        kind.__module__.startswith("transformers.models.")
+        and kind.__name__.endswith("Model")
+        and _has_layers_of_bert(network)
+    )
+
+
+def packed_hidden_states(network: "PreTrainedModel", tokens: TokenBatch) -> Iterator[Tensor]:
+    """The (T, D) hidden states of layer 0, the embeddings, then 1, 2 ..., each computed when it is asked for, without
+    padding. They are numbered as ``output_hidden_states`` numbers them.
+
+    Who stops at a layer computes no further one. Gradients flow; of batches sorted by length see ``packed_logits``.
+
+    Raises:
+        ExperimentError: the model is none for which this is exact (see ``supports_packed_hidden_states``).
+    """
+    if not supports_packed_hidden_states(network):
+        raise ExperimentError(
+            f"the layers of {type(network).__name__} cannot be computed without padding: use padded hidden states"
+        )
+    return _packed_layers(network, tokens)
+
+
+def _packed_layers(network: "PreTrainedModel", tokens: TokenBatch) -> Iterator[Tensor]:
+    base: Any = network.base_model
+    hidden_TD, _, runs = _begin(network, tokens)
+    yield hidden_TD
+    for layer in base.encoder.layer:
+        hidden_TD = _encode(layer, hidden_TD, runs)
+        yield hidden_TD
+
+
+def padded_hidden_states(network: "PreTrainedModel", tokens: TokenBatch) -> Iterator[Tensor]:
+    """The same as ``packed_hidden_states``, for any architecture: one call of the model without its head on padded
+    texts, all layers computed and held at once.
+
+    They are what ``output_hidden_states`` gives, so the last is what the model gives out: of an architecture that
+    normalises behind its last layer, as ModernBERT does, the last is normalised and those before it are not.
+
+    Raises:
+        ExperimentError: an architecture with a decoder beside its encoder.
+    """
+    if getattr(network.config, "is_encoder_decoder", False):
+        raise ExperimentError(f"{type(network).__name__} has a decoder beside its encoder: give an encoder alone")
+    inputs = _padded_inputs(network, tokens)
+    hidden = network.base_model(**inputs, output_hidden_states=True).hidden_states
+    own_BL = inputs["attention_mask"].bool()
+    return (hidden_BLD[own_BL] for hidden_BLD in hidden)
+
+
+def _padded_inputs(network: "PreTrainedModel", tokens: TokenBatch) -> dict[str, Tensor]:
+    config, left = network.config.get_text_config(), pads_left(network)
+    lengths_B = torch.tensor(tokens.lengths, device=tokens.input_ids_T.device)
+    places_L = torch.arange(max(tokens.lengths), device=lengths_B.device)
+    filler = config.pad_token_id if config.pad_token_id is not None else 0  # of no account but to a head
+    inputs = {
+        "input_ids": _pad(tokens.input_ids_T, tokens.lengths, filler, left),
+        "attention_mask": ((places_L.flip(0) if left else places_L) < lengths_B[:, None]).long(),
+    }
+    if has_segments(network):
+        inputs["token_type_ids"] = _pad(tokens.token_type_ids_T, tokens.lengths, 0, left)
+    return inputs
+
+
+def _pad(values_T: Tensor, lengths: Sequence[int], filler: int, left: bool) -> Tensor:
+    rows, side = list(torch.split(values_T, list(lengths))), "left" if left else "right"
+    return pad_sequence(rows, batch_first=True, padding_value=filler, padding_side=side)
+
+
+def _begin(network: "PreTrainedModel", tokens: TokenBatch) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
+    """(T, D) embeddings, (B,) the row of each pair's first token, and (pairs, length) of neighbours of one length."""
+    lengths_B = torch.tensor(tokens.lengths, device=tokens.input_ids_T.device)
+    first_B = lengths_B.cumsum(0) - lengths_B
+    runs = [(len(list(same)), length) for length, same in groupby(tokens.lengths)]
+    start_T = first_B.repeat_interleave(lengths_B, output_size=sum(tokens.lengths))
+    return _embed(network, tokens, start_T), first_B, runs
+
+
+def _embed(network: "PreTrainedModel", tokens: TokenBatch, start_T: Tensor) -> Tensor:
+    """(T, D) embeddings, given where each token's pair starts."""
+    base: Any = network.base_model
+    position_T = torch.arange(len(start_T), device=start_T.device) - start_T
+    if _OFFSET_POSITIONS[network.config.model_type]:  # and a padding token that a text is about has no position
+        padding = base.embeddings.padding_idx
+        real_T = (tokens.input_ids_T != padding).long()
+        before_T = real_T.cumsum(0) - real_T
+        position_T = (before_T - before_T[start_T] + 1) * real_T + padding
+    segments_1T = tokens.token_type_ids_T[None] if has_segments(network) else None
+    embedded_1TE = base.embeddings(
+        input_ids=tokens.input_ids_T[None], token_type_ids=segments_1T, position_ids=position_T[None]
+    )
+    if hasattr(base, "embeddings_project"):  # ELECTRA, whose embeddings may be narrower than its layers
+        embedded_1TE = base.embeddings_project(embedded_1TE)
+    hidden_TD: Tensor = embedded_1TE[0]
+    return hidden_TD
+
+
+def _encode(layer: Any, hidden_TD: Tensor, runs: list[tuple[int, int]], first_B: Tensor | None = None) -> Tensor:
+    """(T, D) output of a layer; with ``first_B``, the row of each pair's first token, (B, D) at those rows only."""
+    attention: Any = layer.attention.self
+    wanted_SD = hidden_TD if first_B is None else hidden_TD.index_select(0, first_B)
+    context_SD = _attend(
+        attention.query(wanted_SD),
+        attention.key(hidden_TD),
+        attention.value(hidden_TD),
+        runs,
+        heads=attention.num_attention_heads,
+        dropout=attention.dropout.p if attention.training else 0.0,
+    )
+    attended_SD = layer.attention.output(context_SD, wanted_SD)
+    output_SD: Tensor = layer.output(layer.intermediate(attended_SD), attended_SD)
+    return output_SD
+
+
+def _attend(
+    query_SD: Tensor, key_TD: Tensor, value_TD: Tensor, runs: list[tuple[int, int]], *, heads: int, dropout: float
+) -> Tensor:
+    """(S, D) attention within each pair. ``runs``: (pairs, length) of neighbours of one length, which need no mask.
+
+    Rows are parted by ``split``, whose gradient is one concatenation; that of slices is a zero tensor of T rows each.
+    """
+    width = key_TD.shape[1] // heads
+    spans = [pairs * length for pairs, length in runs]
+    query_spans = spans if len(query_SD) == len(key_TD) else [pairs for pairs, _ in runs]
+    queries, keys, values = (
+        torch.split(query_SD, query_spans),
+        torch.split(key_TD, spans),
+        torch.split(value_TD, spans),
+    )
+    contexts = []
+    for (pairs, _), *rows in zip(runs, queries, keys, values, strict=True):
+        query, key, value = (part.view(pairs, -1, heads, width).transpose(1, 2) for part in rows)
+        context = scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+        contexts.append(context.transpose(1, 2).reshape(-1, heads * width))
+    return torch.cat(contexts)
+
+
+def _classify(network: "PreTrainedModel", first_BD: Tensor) -> Tensor:
+    """(B, C) logits by the model's own head, which reads the first token of a sequence."""
+    model: Any = network
+    pooler: nn.Module | None = getattr(model.base_model, "pooler", None)
+    first_B1D = first_BD[:, None]
+    logits_BC: Tensor = model.classifier(first_B1D if pooler is None else model.dropout(pooler(first_B1D)))
+    return logits_BC

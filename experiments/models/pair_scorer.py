@@ -1,0 +1,257 @@
+"""Scores of query-passage pairs by a trained model: a cross-encoder, or a bi-encoder of one or many vectors a text.
+
+A model is known by the content of its folder and a list of pairs by its rows, so that what was scored once is read from
+the store ever after.
+
+Shapes: P pairs, B pairs of a batch.
+"""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from experiments.common.cache import Store, file_digest
+from experiments.common.errors import ExperimentError
+from experiments.common.progress import tracked
+from experiments.data.batches.pairs import PairEncoder, PairTemplate, micro_batches
+from experiments.data.collection import Collection
+from experiments.data.tokens import tokens_of
+from experiments.models.cross_encoder.export import PairCut
+from experiments.models.cross_encoder.lightning_module import choose_layout, score_of
+from experiments.models.packed_forward import packed_logits, padded_logits
+from experiments.models.trained_pairs import load_classifier
+from experiments.pretrained.encoder import load_sentence_transformer
+from experiments.pretrained.limits import longest_input
+from experiments.pretrained.source import Source, quiet
+
+MAX_LENGTH, MAX_QUERY_TOKENS = 512, 64  # of a cross-encoder that does not say how its pairs were cut
+TOKENS_PER_BATCH = {"packed": 2_048, "padded": 1_024}  # of a forward pass on a CPU, as for re-ranking
+TOKENS_PER_BATCH_GPU = 65_536
+TEXTS_PER_CHUNK = 2_048  # passages that a bi-encoder holds the vectors of at a time
+PAIRS_PER_CHUNK = 8_192
+DECIDING = (".safetensors", ".bin", ".json", ".txt", ".model")  # files that decide a model's scores
+GIVE = "give the folder of a trained cross-encoder or bi-encoder, such as the folder model of a finished job"
+
+Rows = NDArray[np.int64]
+
+
+class PairScorer(Protocol):
+    """A trained model that gives a pair of a query and a passage a score."""
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What decides its scores, as JSON: the content of its files and how they are used."""
+        ...
+
+    def score(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+        """(P,) the scores of the pairs of query and passage rows (P,), from the store if it has them."""
+        ...
+
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+        """The same, computed now."""
+        ...
+
+
+def load_scorer(path: str, key: str = "negatives.filter.scorer") -> PairScorer:
+    """The model in a folder, or of that name on the hub: with a ``modules.json`` a sentence-transformers bi-encoder,
+    else a cross-encoder in Hugging Face format, such as a job's ``model`` folder. ``key``: what names it in the config,
+    for messages.
+
+    Raises:
+        ExperimentError: there is no such folder or model, or it is neither of these.
+    """
+    folder = _folder_of(path, key)
+    source = Source(str(folder), key, GIVE)
+    kind = _kind_of(source)
+    if kind == "CrossEncoder":
+        return CrossEncoderScorer(source)
+    return BiEncoderScorer(source, kind)
+
+
+class CachedScorer(ABC):
+    """What scorers share: identity by content, and scores kept in the store."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self._fingerprint = {**settings, "files": digest_of(folder)}
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """The content of the folder and the settings."""
+        return self._fingerprint
+
+    def score(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+        """(P,) scores, computed at the first time.
+
+        Raises:
+            ExperimentError: a score is not finite.
+        """
+        rows = np.stack([queries, passages]).astype("<i8")
+        key = {
+            "format": 1,
+            "collection": collection.fingerprint,
+            "scorer": self.fingerprint(),
+            "pairs": hashlib.blake2b(rows.tobytes(), digest_size=16).hexdigest(),
+        }
+
+        def build(target: Path) -> None:
+            scores_P = self.computed(collection, rows[0], rows[1], store)
+            if not np.isfinite(scores_P).all():
+                raise ExperimentError(f"the scorer {self.folder} gives scores that are not finite: it cannot compare")
+            np.save(target / "scores.npy", scores_P)
+
+        scores_P: NDArray[np.float32] = np.load(store.get("pair_scores", key, build) / "scores.npy")
+        return scores_P
+
+    @abstractmethod
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+        """(P,) scores, computed now."""
+
+
+class CrossEncoderScorer(CachedScorer):
+    """A sequence classifier of one logit, the score, or of two, whose log-odds are the score.
+
+    Pairs are cut as in training where the folder says how, as a job's does. Of others the query is cut to
+    ``MAX_QUERY_TOKENS``, the passage to what is left of ``MAX_LENGTH``, or of the model's positions.
+
+    Raises:
+        ExperimentError: the folder has no such model, it has no trained head, or more logits.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.network, self.tokenizer = load_classifier(source)
+        cut = PairCut.read(self.network.config)
+        if cut is None:
+            reach = longest_input(self.network) or MAX_LENGTH
+            longest = int(min(MAX_LENGTH, self.tokenizer.model_max_length, reach))
+            cut = PairCut(min(MAX_QUERY_TOKENS, longest // 2), longest)
+        self.max_length, self.max_query_tokens = cut.max_length, cut.max_query_tokens
+        settings = {"kind": "cross_encoder 2", "max_length": self.max_length, "max_query": self.max_query_tokens}
+        super().__init__(Path(source.place), settings)
+        self.network.to(self.device)  # type: ignore[arg-type]
+        self.layout = choose_layout(self.network, "auto", "gpu" if self.device.type == "cuda" else "cpu")
+
+    @torch.no_grad()
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+        """(P,) scores, in length-sorted batches."""
+        encoder = PairEncoder(
+            PairTemplate.of(self.tokenizer),
+            tokens_of(collection, "queries", self.tokenizer, self.max_query_tokens, store),
+            tokens_of(collection, "passages", self.tokenizer, self.max_length, store),
+            self.max_query_tokens,
+            self.max_length,
+        )
+        limit = TOKENS_PER_BATCH_GPU if self.device.type == "cuda" else TOKENS_PER_BATCH[self.layout]
+        scores_P = np.empty(len(queries), np.float32)
+        with tracked(f"scoring {len(queries):,} pairs", len(queries)) as advance:
+            for part_B in micro_batches(encoder.lengths(queries, passages), limit):
+                tokens = encoder.join(queries[part_B], passages[part_B]).to(self.device)
+                if self.layout == "packed":
+                    logits_BC = packed_logits(self.network, tokens)
+                else:
+                    logits_BC = padded_logits(self.network, tokens)
+                scores_P[part_B] = score_of(logits_BC).cpu().numpy()
+                advance(len(part_B))
+        return scores_P
+
+
+class BiEncoderScorer(CachedScorer):
+    """A ``SentenceTransformer`` or ``MultiVectorEncoder``: each different text is encoded once, as a query or as a
+    document, and a pair's score is the model's own similarity.
+
+    The vectors of all queries are held in memory, those of the passages a chunk at a time.
+    """
+
+    def __init__(self, source: Source, kind: str) -> None:
+        import sentence_transformers
+
+        settings = {"kind": f"{kind} 2", "sentence_transformers": sentence_transformers.__version__}
+        super().__init__(Path(source.place), settings)
+        self.model: Any = load_sentence_transformer(source, kind, str(self.device))
+
+    @torch.no_grad()
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+        """(P,) similarities."""
+        distinct_queries, query_P = np.unique(queries, return_inverse=True)
+        distinct_passages, passage_P = np.unique(passages, return_inverse=True)
+        order_P = np.argsort(passage_P, kind="stable")
+        bounds = np.searchsorted(passage_P[order_P], np.arange(0, len(distinct_passages) + 1))
+        scores_P = np.empty(len(queries), np.float32)
+        total = len(distinct_queries) + len(distinct_passages)
+        with tracked(f"encoding {total:,} texts", total) as advance:
+            of_queries: list[NDArray[np.float32]] = []
+            for rows in _chunks(distinct_queries, TEXTS_PER_CHUNK):
+                of_queries += self._vectors(self.model.encode_query, collection.queries.texts(rows))
+                advance(len(rows))
+            first = 0
+            for rows in _chunks(distinct_passages, TEXTS_PER_CHUNK):
+                vectors = self._vectors(self.model.encode_document, collection.passages.texts(rows))
+                for part_B in _chunks(order_P[bounds[first] : bounds[first + len(rows)]], PAIRS_PER_CHUNK):
+                    left = [of_queries[i] for i in query_P[part_B]]
+                    right = [vectors[i - first] for i in passage_P[part_B]]
+                    scores_P[part_B] = self._similarity(left, right)
+                first += len(rows)
+                advance(len(rows))
+        return scores_P
+
+    @staticmethod
+    def _vectors(encode: Any, texts: list[str]) -> list[NDArray[np.float32]]:
+        """(D,) or (tokens, D) of each text."""
+        return list(encode(texts, convert_to_numpy=True, show_progress_bar=False))
+
+    def _similarity(self, left: list[NDArray[np.float32]], right: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        if left[0].ndim == 1:  # one vector a text
+            scores = self.model.similarity_pairwise(np.stack(left), np.stack(right))
+        else:
+            scores = self.model.similarity_pairwise(left, right)
+        values: NDArray[np.float32] = scores.float().cpu().numpy()
+        return values
+
+
+def _chunks(rows: Rows, size: int) -> Iterator[Rows]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
+def digest_of(folder: Path) -> dict[str, str]:
+    """File name -> digest of the content, for the files of a model's folder that decide its scores."""
+    return {
+        str(path.relative_to(folder)): file_digest(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix in DECIDING
+    }
+
+
+def _folder_of(path: str, key: str) -> Path:
+    if Path(path).is_dir():
+        return Path(path)
+    from huggingface_hub import snapshot_download
+
+    try:
+        with quiet():
+            return Path(snapshot_download(path, ignore_patterns=["onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot"]))
+    except (OSError, ValueError) as error:
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ExperimentError(
+            f"{key} is {path!r}: there is no such folder, and no model of this name could be had from the hub "
+            f"({first_line}): {GIVE}"
+        ) from error
+
+
+def _kind_of(source: Source) -> str:
+    folder = Path(source.place)
+    if not (folder / "modules.json").is_file():
+        return "CrossEncoder"
+    config = folder / "config_sentence_transformers.json"
+    with source.reading():
+        said = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    kind = str(said.get("model_type", "SentenceTransformer"))
+    kind = {"ColBERT": "MultiVectorEncoder"}.get(kind, kind)  # PyLate's word for it
+    if kind not in ("CrossEncoder", "SentenceTransformer", "MultiVectorEncoder"):
+        raise ExperimentError(f"{source.said}: {folder} holds a {kind}, which is not served: {source.fix}")
+    return kind

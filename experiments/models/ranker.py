@@ -1,0 +1,180 @@
+"""What every trained ranker shares, whatever it reads: the loss over groups, the optimiser, what was spent, and the
+choice of checkpoints on dev queries.
+
+Shapes: Q queries of a step, N passages a group (the positive at index 0), P pairs of a run.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+
+from experiments.common.random_keys import key_of
+from experiments.config import Optimizer
+from experiments.data.run import Run
+from experiments.evaluation.measures import evaluate, rerank
+from experiments.losses.diagnostics import diagnostics
+from experiments.models.compute_cost import Spent, Step
+from experiments.models.optimizer import factor, make_optimizer, warmup_steps
+
+Loss = Callable[..., Tensor]  # of (Q, N) scores; of a teacher's too, if it learns from one
+
+
+@dataclass(frozen=True)
+class DevSet:
+    """What checkpoints are chosen on. ``run``: the first stage's run over the dev queries; ``relevance``: query row ->
+    passage row -> grade; ``measure``: the measure, such as RR@10.
+    """
+
+    run: Run
+    relevance: Mapping[int, Mapping[int, int]]
+    measure: str
+
+
+class Ranker(pl.LightningModule, ABC):
+    """A network that scores the passages of a query, trained on groups.
+
+    ``network``: what is trained. ``loss``: of (Q, N) scores. ``steps``: optimiser steps in all, for the schedule.
+    ``dev``: what validation measures. A ranker of its own kind says how groups are scored (``scored_groups``), what a
+    step cost (``cost_of``), how the pairs of a run are scored (``begin_scoring``, ``score_batch``, ``gathered_scores``)
+    and how it is kept (``export``). ``observed``: learning rate, loss and diagnostics of the last step, on its device.
+    """
+
+    def __init__(
+        self, network: nn.Module, loss: Loss, optimizer: Optimizer, *, steps: int, seed: int, dev: DevSet | None
+    ) -> None:
+        super().__init__()
+        self.network, self.loss, self.config = network.train(), loss, optimizer
+        self.steps, self.seed, self.dev = steps, seed, dev
+        self.spent = Spent()
+        self.observed: dict[str, Tensor | float] = {}
+        self._started = 0.0
+
+    # --- what a kind of ranker says of itself
+
+    @abstractmethod
+    def scored_groups(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """The scores that the loss is taken of, the positive at index 0, and the (Q, N) scores of the groups alone."""
+
+    def objective(self, batch: Any) -> tuple[Tensor, Tensor]:
+        """What a step minimises, and the (Q, N) scores of the groups alone: the loss of the scores, unless a kind of
+        ranker adds to it.
+        """
+        scores, scores_QN = self.scored_groups(batch)
+        return self.loss(scores), scores_QN
+
+    @abstractmethod
+    def cost_of(self, batch: Any) -> Step:
+        """What a step reads and computes."""
+
+    @abstractmethod
+    def begin_scoring(self, pairs: int) -> None:
+        """Make room for the scores of a run's pairs."""
+
+    @abstractmethod
+    def score_batch(self, batch: Any) -> None:
+        """Work on one batch of a run to be scored."""
+
+    @abstractmethod
+    def gathered_scores(self) -> Tensor:
+        """(P,) fp32 scores of all pairs just scored, of every rank."""
+
+    @abstractmethod
+    def export(self, folder: Path) -> None:
+        """Save the network in a format that sentence-transformers loads, with the same scores."""
+
+    # --- training
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """The loss of a step's groups."""
+        # Dropout is seeded by the step: a resumed training goes on as if it had never stopped.
+        torch.manual_seed(key_of("dropout", self.seed, batch.step, self.global_rank))
+        loss, scores_QN = self.objective(batch)
+        self._observe(batch, scores_QN.detach(), loss.detach())
+        return loss
+
+    def _observe(self, batch: Any, scores_QN: Tensor, loss: Tensor) -> None:
+        """Count what the step spent, see what its scores say, and log both where the logger takes a row."""
+        logged: dict[str, Tensor | float] = {}
+        now = time.monotonic()
+        tokens_before = self.spent.tokens
+        self.spent.count(self.cost_of(batch), self.trainer.world_size)
+        if self._started:  # from the end of the last step to the end of this forward pass: a whole step's time
+            self.spent.seconds += now - self._started
+            logged["tokens_per_second"] = (self.spent.tokens - tokens_before) / max(now - self._started, 1e-9)
+        self._started = now
+        rate = self.lr_schedulers().get_last_lr()[0]  # type: ignore[union-attr]
+        self.observed = {"lr": float(rate), "loss": loss, **diagnostics(scores_QN)}
+        logged |= self.observed | {"groups": float(self.spent.groups), "pairs": float(self.spent.pairs)}
+        # Lightning takes some tenths of a millisecond a value, also at steps that the logger leaves out
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if (self.trainer.global_step + 1) % every == 0:
+            self.log_dict({f"train/{name}": value for name, value in logged.items()})
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip to ``optimizer.clip`` and log the norm before it; one pass over the gradients does both."""
+        limit = self.config.clip if self.config.clip is not None else float("inf")
+        self.log("train/gradient_norm", nn.utils.clip_grad_norm_(self.parameters(), limit))
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW with the configured schedule, stepped every optimiser step."""
+        optimizer = make_optimizer(self.network, self.config, fused=self.trainer.precision != "16-mixed")
+        warmup = warmup_steps(self.config.warmup, self.steps)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: factor(self.config.schedule, step, self.steps, warmup, self.config.decay)
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Start the clock of the training's seconds."""
+        self._started = time.monotonic()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what was spent so far."""
+        checkpoint["spent"] = self.spent.as_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Count on from there."""
+        spent = dict(checkpoint["spent"])
+        spent.pop("padding_waste")
+        self.spent = Spent(**spent)
+
+    # --- validation
+
+    def on_validation_start(self) -> None:
+        """Stop the training's clock."""
+        if self._started:
+            self.spent.seconds += time.monotonic() - self._started
+
+    def on_validation_epoch_start(self) -> None:
+        """Make room for the scores of the dev pairs."""
+        assert self.dev is not None
+        self.begin_scoring(len(self.dev.run.passages.values))
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Work on one batch of dev pairs."""
+        self.score_batch(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the dev measure, such as ``dev/RR@10``, of the re-ranked dev run."""
+        assert self.dev is not None
+        run, ties = rerank(self.dev.run, self.gathered_scores().numpy(), "dev")
+        value = evaluate(run, self.dev.relevance, [self.dev.measure]).mean[self.dev.measure]
+        self.log(f"dev/{self.dev.measure}", value, prog_bar=True, rank_zero_only=False)
+        self.log("dev/ties", float(ties))
+
+    def on_validation_end(self) -> None:
+        """Start the training's clock again."""
+        self._started = time.monotonic()

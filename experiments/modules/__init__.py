@@ -1,1 +1,0 @@
-"""LightningModules and the forward passes below them."""

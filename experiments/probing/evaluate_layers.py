@@ -1,0 +1,290 @@
+"""What the layers of a model know: each layer's embeddings measured as a retriever of the whole collection, and as a
+re-ranker of each first stage.
+
+Ananthakrishnan et al. (2025) did so with cross-encoders and found their early layers fit for retrieval. What a layer
+owes to training as a cross-encoder shows beside the same backbone untrained, probed alike.
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from experiments.common.cache import Store, fingerprint, write_json
+from experiments.common.code_versions import probe_versions
+from experiments.common.errors import ExperimentError
+from experiments.data.collection import Collection
+from experiments.data.run import Run, digest_of
+from experiments.evaluation.measure_names import check_depth, cutoff_of, parse
+from experiments.evaluation.measures import Evaluation, evaluate, rerank
+from experiments.evaluation.significance import Interval, paired_bootstrap
+from experiments.probing.embeddings import LayerEmbeddings, embeddings_key, layer_embeddings
+from experiments.probing.encoder import LayerEncoder
+from experiments.probing.model import ProbedModel
+from experiments.probing.search import check_similarity, pair_scores, search
+from experiments.probing.whitening import check_whitening, whitened
+from experiments.retrieval import identical
+
+log = logging.getLogger(__name__)
+
+MEASURES = ("RR@10", "R@100", "nDCG@10", "Hits@10")
+WHOLE = "whole_collection"  # instead of a first stage's name, where every passage is ranked
+FEW_QUERIES = 2  # below this there is no interval
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """What is probed and how.
+
+    ``layers``: ``all``, a number or numbers, 0 being the embeddings. ``pairing``: how one text becomes an input.
+    ``pooling``: which of its tokens' states are averaged. ``max_length``: tokens of an input. ``whiten``: ``none``, or
+    ``standardise`` by the passages' mean and deviation. ``depth``: passages that are ranked of the whole collection;
+    ``measures``: of ir-measures, and ``Hits@k``, its ``Success@k``; the first has intervals. ``candidates_depth``:
+    passages of a query that first stages were asked for, None where it does not matter; a measure that looks at more is
+    not computed of them. ``tokens_per_batch``: None suits the device.
+    """
+
+    layers: str | int | Sequence[int] = "all"
+    pairing: str = "self"
+    pooling: Sequence[str] = ("mean",)
+    similarity: str = "cosine"
+    whiten: str = "none"
+    max_length: int = 256
+    depth: int = 100
+    measures: Sequence[str] = MEASURES
+    candidates_depth: int | None = None
+    tokens_per_batch: int | None = None
+
+    def __post_init__(self) -> None:
+        check_similarity(self.similarity)
+        check_whitening(self.whiten)
+        if self.depth < 1:
+            raise ExperimentError(f"probe.depth is {self.depth}: it must be at least 1")
+        parse(self.measures, "probe.measures")
+        check_depth(self.measures, self.depth, "probe.measures", "probe.depth")
+        if self.candidates_depth is not None:
+            check_depth(self.measures[:1], self.candidates_depth, "probe.measures", "first_stage_depth")
+
+    @property
+    def of_candidates(self) -> list[str]:
+        """The measures that first stages are deep enough for."""
+        deepest = self.candidates_depth
+        return [name for name in self.measures if deepest is None or (cutoff_of(name) or 0) <= deepest]
+
+
+@dataclass(frozen=True)
+class ProbeCell:
+    """One layer and pooling on ``candidates``: ``WHOLE`` or a first stage's name, whose passages it re-ranks.
+
+    ``mean``: measure -> mean over queries, without measures that look deeper than the candidates. ``per_query``: of the
+    first measure, in the order of the result's queries. ``ties``: of the ``pairs`` that are re-ranked, those whose
+    score equals that of the pair above; they keep the first stage's order. ``differences``: first stage -> mean
+    difference of the first measure to it, with its 95 % interval.
+    """
+
+    layer: int
+    pooling: str
+    candidates: str
+    mean: Mapping[str, float]
+    per_query: Sequence[float]
+    ties: int | None = None
+    pairs: int | None = None
+    differences: Mapping[str, Interval] = field(default_factory=dict)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether most scores are tied, so that the ranking is the first stage's: the embeddings hardly differ, as
+        those of [CLS] at layer 0.
+        """
+        return 2 * (self.ties or 0) > (self.pairs or 0)
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """All cells of a probed model. ``queries``: (Q,) query rows. ``first_stages``: name -> measure -> mean of the first
+    stage as it was. ``layers``: how many the model has above its embeddings. ``weights``: their digest.
+    """
+
+    model: str
+    weights: str
+    layers: int
+    settings: Mapping[str, Any]
+    queries: Sequence[int]
+    first_stages: Mapping[str, Mapping[str, float]]
+    cells: Sequence[ProbeCell]
+
+    @property
+    def measure(self) -> str:
+        """The first measure, which has intervals."""
+        return str(self.settings["measures"][0])
+
+    def as_dict(self) -> dict[str, Any]:
+        """For ``metrics.json``: everything but the values of single queries."""
+        whole = asdict(self)
+        for cell in whole["cells"]:
+            del cell["per_query"]
+        return {**whole, "queries": len(self.queries)}
+
+    def columns(self) -> dict[str, list[float]]:
+        """Column -> the first measure by query, such as ``layer2:mean:whole_collection``; for a TSV."""
+        return {f"layer{one.layer}:{one.pooling}:{one.candidates}": list(one.per_query) for one in self.cells}
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        """Column names, and a row a cell, the layer first: a W&B table."""
+        names = ["layer", "pooling", "candidates", *self.settings["measures"], "ties", "compared_to"]
+        rows = []
+        for cell in self.cells:
+            base, gap = next(iter(cell.differences.items()), (None, None))
+            values = [cell.mean.get(name) for name in self.settings["measures"]]
+            between = [gap.mean, gap.low, gap.high] if gap else [None] * 3
+            rows.append([cell.layer, cell.pooling, cell.candidates, *values, cell.ties, base, *between])
+        return [*names, "difference", "low", "high"], rows
+
+
+def probe(
+    model: ProbedModel,
+    settings: ProbeSettings,
+    collection: Collection,
+    relevance: Mapping[int, Mapping[int, int]],
+    first_stages: Mapping[str, Run],
+    store: Store,
+) -> ProbeResult:
+    """Measure every layer and pooling, or read from the store what was measured before.
+
+    ``relevance``: query row -> passage row -> grade, for every query that is probed. ``first_stages``: runs over some
+    or all of them; the first is what the whole collection's ranking is compared to first.
+
+    Raises:
+        ExperimentError: a setting that there is not, or that the model does not allow; a run of other queries.
+    """
+    if not relevance:
+        raise ExperimentError("there are no queries with judgements to probe a model with")
+    if WHOLE in first_stages:
+        raise ExperimentError(f"a first stage may not be called {WHOLE}: rename it under retrievers")
+    probing = _Probing(model, settings, collection, relevance, first_stages, store)
+    folder = store.get("probe", probing.key(), lambda target: write_json(target / "result.json", probing.measured()))
+    found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    return ProbeResult(model=model.name, cells=[_cell(one) for one in found.pop("cells")], **found)
+
+
+def _cell(found: dict[str, Any]) -> ProbeCell:
+    differences = {name: Interval(**one) for name, one in found.pop("differences").items()}
+    return ProbeCell(differences=differences, **found)
+
+
+class _Probing:
+    """One probing of a model."""
+
+    def __init__(
+        self,
+        model: ProbedModel,
+        settings: ProbeSettings,
+        collection: Collection,
+        relevance: Mapping[int, Mapping[int, int]],
+        first_stages: Mapping[str, Run],
+        store: Store,
+    ) -> None:
+        self.settings, self.collection, self.store = settings, collection, store
+        self.relevance, self.first_stages = relevance, first_stages
+        self.queries = np.array(sorted(relevance), np.int64)
+        self.encoder = LayerEncoder(
+            model,
+            layers=settings.layers,
+            poolings=settings.pooling,
+            pairing=settings.pairing,
+            max_length=settings.max_length,
+            tokens_per_batch=settings.tokens_per_batch,
+        )
+
+    def described(self) -> dict[str, Any]:
+        """The settings, resolved: layers by number; nothing that does not decide an outcome."""
+        left_out = {"tokens_per_batch"}
+        if len(self.settings.of_candidates) == len(self.settings.measures):
+            left_out.add("candidates_depth")
+        decisive = {key: value for key, value in asdict(self.settings).items() if key not in left_out}
+        resolved = {"layers": list(self.encoder.layers), "pooling": list(self.encoder.poolings)}
+        return {**decisive, **resolved, "measures": list(self.settings.measures)}
+
+    def key(self) -> dict[str, Any]:
+        """All that decides the outcome."""
+        judged = [[query, sorted(self.relevance[query].items())] for query in self.queries.tolist()]
+        return {
+            "format": 1,
+            "code": probe_versions(),
+            "embeddings": embeddings_key(self.encoder, self.collection, "passages"),
+            "settings": self.described(),
+            "relevance": fingerprint(judged),
+            "first_stages": [[name, digest_of(run)] for name, run in self.first_stages.items()],
+            **({"ignore_identical_ids": True} if self.collection.ignore_identical_ids else {}),
+        }
+
+    def measured(self) -> dict[str, Any]:
+        """The result as JSON, but for the model's name: that is not part of the key."""
+        queries = layer_embeddings(self.encoder, self.collection, "queries", self.store, self.queries)
+        passages = layer_embeddings(self.encoder, self.collection, "passages", self.store)
+        few = self.settings.of_candidates
+        before = {name: evaluate(run, self.relevance, few) for name, run in self.first_stages.items()}
+        cells = [asdict(cell) for cell in self._cells(queries, passages, before)]
+        return {
+            "weights": self.encoder.model.weights,
+            "layers": self.encoder.model.layers,
+            "settings": self.described(),
+            "queries": self.queries.tolist(),
+            "first_stages": {name: found.mean for name, found in before.items()},
+            "cells": cells,
+        }
+
+    def _cells(
+        self, queries: LayerEmbeddings, passages: LayerEmbeddings, before: Mapping[str, Evaluation]
+    ) -> Iterator[ProbeCell]:
+        similarity = self.settings.similarity
+        for layer, pooling in self.encoder.keys:
+            name = f"layer {layer}, {pooling}"
+            embedded = whitened(passages.of(layer, pooling), self.settings.whiten)
+            asked = queries.of(layer, pooling)
+            vectors_QD = embedded.affine(asked.vectors.values[asked.places(self.queries)])
+            run = search(
+                name,
+                self.queries,
+                vectors_QD,
+                embedded,
+                depth=identical.depth_for(self.collection, self.settings.depth),
+                similarity=similarity,
+                device=self.encoder.device,
+            )
+            run = identical.left_out(run, self.collection, self.settings.depth)
+            cell = self._cell((layer, pooling, WHOLE), run, before)
+            log.info("%s: %s %.3f of the whole collection", name, *next(iter(cell.mean.items())))
+            yield cell
+            for first_stage, candidates in self.first_stages.items():
+                scores_P = pair_scores(candidates, self.queries, vectors_QD, embedded, similarity)
+                reranked, ties = rerank(candidates, scores_P, name)
+                own = {first_stage: before[first_stage]}
+                cell = self._cell((layer, pooling, first_stage), reranked, own, ties, len(scores_P))
+                if cell.undecided:
+                    log.warning(
+                        "%s: most passages of %s tie and keep its order: embeddings are alike", name, first_stage
+                    )
+                yield cell
+
+    def _cell(
+        self,
+        place: tuple[int, str, str],
+        run: Run,
+        before: Mapping[str, Evaluation],
+        ties: int | None = None,
+        pairs: int | None = None,
+    ) -> ProbeCell:
+        whole = place[-1] == WHOLE
+        found = evaluate(run, self.relevance, self.settings.measures if whole else self.settings.of_candidates)
+        first = self.settings.measures[0]
+        values_Q = found.per_query[first]
+        differences = {
+            name: paired_bootstrap(values_Q - one.per_query[first])
+            for name, one in before.items()
+            if len(values_Q) >= FEW_QUERIES
+        }
+        return ProbeCell(*place, found.mean, values_Q.tolist(), ties, pairs, differences)

@@ -1,0 +1,99 @@
+"""The claims of a study's table as a forest plot: each estimate with its interval, a zero line, and the verdict."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from experiments.common.text import interval, plural, signed
+from experiments.reporting.plots.figure import Picture
+from experiments.reporting.plots.style import COLOURS, FAINT, GRID, INK, PAPER, framed
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from experiments.analysis.claims import Verdict
+    from experiments.analysis.findings import Findings
+    from experiments.evaluation.comparison import Comparison
+
+WIDTH = 8.0  # inches
+LEFT, RIGHT = 3.35, 2.05  # inches left of the axes, for the claim, and right of them, for its estimate
+LETTERS = 50  # of a line of a claim
+LINE, GAP = 0.155, 0.17  # inches of a line of a claim, and between two claims
+COLOUR = {"supported": COLOURS[2], "contradicted": COLOURS[1], "undecided": FAINT}
+MARKER = {"supported": "o", "contradicted": "X", "undecided": "o"}
+
+
+def forest(findings: "Findings") -> list[Picture]:
+    """One picture of all claims that have an estimate; none without any."""
+    judged = [(verdict, verdict.estimate) for verdict in findings.verdicts if verdict.estimate is not None]
+    known = [(verdict, estimate) for verdict, estimate in judged if estimate is not None]
+    if not known:
+        return []
+    title = f"Claims, {findings.title}"
+    explanation = _explained(findings, [verdict for verdict, _ in known])
+    claims = [textwrap.wrap(verdict.claim.says, LETTERS) for verdict, _ in known]
+    heights = [LINE * max(2, len(lines)) + GAP for lines in claims]
+    body = sum(heights) + 0.6
+    frame = framed(title, explanation, body, width=WIDTH)
+    axes = frame.figure.subplots()
+    height = body + frame.header
+    frame.figure.subplots_adjust(
+        left=LEFT / WIDTH, right=1 - RIGHT / WIDTH, bottom=0.5 / height, top=1 - (frame.header + 0.1) / height
+    )
+    axes.set_ylim(-sum(heights), 0)
+    axes.axvline(0, color=INK, linewidth=0.8, zorder=1)
+    top = 0.0
+    for (verdict, estimate), lines, room in zip(known, claims, heights, strict=True):
+        _row(axes, top - room / 2, verdict, estimate, "\n".join(lines))
+        top -= room
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x", color=GRID, linewidth=0.6)
+    axes.set_xlabel(f"difference in {findings.measure}")
+    axes.margins(x=0.06)
+    return [Picture("claims", "claims", title, explanation, frame.figure, frame.heading)]
+
+
+def _row(axes: "Axes", y: float, verdict: "Verdict", estimate: "Comparison", says: str) -> None:
+    colour = COLOUR.get(verdict.state, FAINT)
+    decided = verdict.state != "undecided"
+    margin = verdict.claim.margin
+    if margin is not None and not verdict.claim.relative:
+        axes.plot([-margin, margin], [y, y], color=GRID, linewidth=9, solid_capstyle="butt", zorder=0)
+    if len(verdict.pairs) > 1:
+        means = [pair.comparison.mean for pair in verdict.pairs]
+        axes.plot(means, [y] * len(means), "|", color=colour, markersize=9, alpha=0.6, zorder=1)
+    axes.plot([estimate.low, estimate.high], [y, y], color=colour, linewidth=1.6, zorder=2)
+    axes.plot(
+        [estimate.mean],
+        [y],
+        MARKER.get(verdict.state, "o"),
+        color=colour,
+        markersize=7,
+        markeredgecolor=PAPER if decided else colour,
+        markerfacecolor=colour if decided else PAPER,
+        zorder=3,
+    )
+    beside: dict[str, Any] = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
+    at_left, at_right = ((side, y) for side in (0, 1))
+    transform = axes.get_yaxis_transform()
+    axes.annotate(says, at_left, (-8, 0), xycoords=transform, ha="right", size=8, linespacing=1.25, **beside)
+    text = f"{signed(estimate.mean)} {interval(estimate.low, estimate.high)}"
+    axes.annotate(text, at_right, (8, 5.5), xycoords=transform, size=8, **beside)
+    axes.annotate(verdict.state, at_right, (8, -5.5), xycoords=transform, size=8, color=colour, weight="bold", **beside)
+
+
+def _explained(findings: "Findings", judged: Sequence["Verdict"]) -> str:
+    over = sorted({verdict.estimate.over for verdict in judged if verdict.estimate is not None})
+    sentences = [f"Estimates with their 95 % intervals, over {' or, with one seed, '.join(reversed(over))}."]
+    if any(len(verdict.pairs) > 1 for verdict in judged):
+        sentences.append("Ticks: the pairs that an estimate averages.")
+    kinds = {verdict.claim.kind for verdict in judged}
+    if kinds & {"rises", "falls"}:
+        sentences.append("Of a rise or a fall: the slope, by doubling or by layer.")
+    if any(verdict.claim.margin is not None and not verdict.claim.relative for verdict in judged):
+        sentences.append("Grey: the margin within which two settings count as equal.")
+    sentences.append("Verdicts are corrected for the number of claims; a single interval is not.")
+    if missing := len(findings.verdicts) - len(judged):
+        sentences.append(f"Not yet measured: {plural(missing, 'claim', 'claims')}.")
+    return " ".join(sentences)

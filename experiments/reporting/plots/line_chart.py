@@ -1,0 +1,127 @@
+"""A chart of lines: one pair of axes with the lines named where they end, or, of many, panels with a legend."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from experiments.reporting.plots.label_placement import Label, write_labels
+from experiments.reporting.plots.line_styles import LIMIT, Line, Look, Panel, handle, looks_of, panels_of
+from experiments.reporting.plots.style import FAINT, Frame, framed, grid, panel_titles, set_bounds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ONE, MANY = 3.2, 2.3  # inches, the height of a single pair of axes and of one of several, with what stands below
+
+# Draws lines with their looks and sets the x axis; where each line ends.
+Draw = Callable[["Axes", Sequence[Line], Sequence[Look]], list[tuple[float, float]]]
+
+
+@dataclass(frozen=True)
+class Level:
+    """A value that is no line's, drawn across."""
+
+    name: str
+    value: float
+    colour: str = FAINT
+    dashes: tuple[float, float] = (5.0, 3.0)
+
+    @property
+    def label(self) -> str:
+        """Its name and its value."""
+        return f"{self.name} {self.value:.3f}"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What stands around the lines.
+
+    ``limit``: lines of one panel. ``across``: panels side by side. ``each``: an axis of lines that always parts them.
+    ``alike``: panels have one y axis. ``marked``: the lines have markers. ``share``: the measure lies between 0 and 1.
+    ``bottom``: the y axis begins at 0.
+    """
+
+    title: str
+    explanation: str
+    measure: str
+    levels: tuple[Level, ...] = ()
+    limit: int = LIMIT
+    across: int = 3
+    each: str | None = None
+    alike: bool = True
+    marked: bool = True
+    share: bool = True
+    bottom: bool = False
+
+
+def draw_chart(chart: Chart, lines: Sequence[Line], losses: Sequence[str], draw: Draw) -> Frame:
+    """The figure. ``losses``: all of the study."""
+    panels, parted = panels_of(lines, chart.limit, chart.each)
+    looks = dict(zip(map(id, lines), looks_of(lines, losses, parted), strict=True))
+    if len(panels) == 1:
+        return _single(chart, panels[0], looks, draw)
+    told = {line.without(parted): looks[id(line)] for line in lines}
+    handles = [handle(name, look, chart.marked) for name, look in told.items() if name]
+    handles += [handle(one.label, Look(one.colour, "", one.dashes, False), markers=False) for one in chart.levels]
+    across = min(chart.across, len(panels))
+    if len(panels) == 4:
+        across = 2
+    down = math.ceil(len(panels) / across)
+    frame = framed(chart.title, chart.explanation, 0.35 + MANY * down, handles)
+    grids = frame.figure.subplots(down, across, sharex=True, sharey=chart.alike, squeeze=False)
+    above = panel_titles(grids, [panel.title for panel in panels])
+    frame.place(titles=above)
+    frame.figure.subplots_adjust(wspace=0.08 if chart.alike else 0.22, hspace=0.2 + above / MANY)
+    for index, axes in enumerate(grids.flat):
+        if index >= len(panels):
+            axes.remove()
+            continue
+        _fill(axes, chart, panels[index].lines, looks, draw)
+        axes.set_ylabel(chart.measure if index % across == 0 else "")
+        axes.set_xlabel(axes.get_xlabel() if index + across >= len(panels) else "")
+        axes.tick_params(labelbottom=index + across >= len(panels))
+    for axes in frame.figure.axes:
+        _set_range(axes, chart, lines)
+    return frame
+
+
+def _single(chart: Chart, panel: Panel, looks: dict[int, Look], draw: Draw) -> Frame:
+    frame = framed(chart.title, chart.explanation, ONE)
+    axes = frame.figure.subplots()
+    ends = _fill(axes, chart, panel.lines, looks, draw)
+    axes.set_ylabel(chart.measure)
+    _set_range(axes, chart, panel.lines)
+    named = [
+        Label(line.label, looks[id(line)].colour, *end)
+        for line, end in zip(panel.lines, ends, strict=True)
+        if line.label
+    ]
+    named += [Label(one.label, one.colour, axes.get_xlim()[1], one.value) for one in chart.levels]
+    frame.place(max((len(label.text) for label in named), default=0))
+    write_labels(axes, named)
+    return frame
+
+
+def _fill(
+    axes: "Axes", chart: Chart, lines: Sequence[Line], looks: dict[int, Look], draw: Draw
+) -> list[tuple[float, float]]:
+    grid(axes)
+    ends = draw(axes, lines, [looks[id(line)] for line in lines])
+    for level in chart.levels:
+        axes.axhline(level.value, color=level.colour, linewidth=1, dashes=level.dashes, zorder=1)
+    return ends
+
+
+def drawn_values(lines: Sequence[Line], levels: Sequence[Level]) -> list[float]:
+    """The heights of all points, published ones too, and levels."""
+    points = [value for line in lines for value in (*line.y, *(y for _, y in line.published))]
+    return [*points, *(value for line in lines for _, y in line.single for value in y), *(one.value for one in levels)]
+
+
+def _set_range(axes: "Axes", chart: Chart, lines: Sequence[Line]) -> None:
+    """Once all lines that share the axis are drawn: what is set is no longer fitted to them."""
+    if chart.share:
+        set_bounds(axes, drawn_values(lines, chart.levels))
+    if chart.bottom:
+        axes.set_ylim(bottom=0)

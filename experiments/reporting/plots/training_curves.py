@@ -1,0 +1,156 @@
+"""What went on while models were trained, from the history of each job: the dev measure and the loss over steps.
+
+A line is the mean over the seeds of a setting, at the steps that all of them have. Long histories are averaged in
+windows, which also keeps the pictures small.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.analysis.measures import dev_measure
+from experiments.analysis.settings import Cell
+from experiments.job_files.history import FILE, read_history
+from experiments.job_files.records import FloatArray, Job
+from experiments.reporting.plots.figure import Picture
+from experiments.reporting.plots.line_chart import Chart, draw_chart
+from experiments.reporting.plots.line_styles import FEW, Line, Look, draw_course
+from experiments.reporting.plots.style import amount
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from experiments.analysis.findings import Findings
+
+WINDOWS = 40  # points of a line at most
+
+
+@dataclass(frozen=True)
+class Training:
+    """A setting on one data set and the histories of its seeds, without those of jobs that kept none."""
+
+    data: str
+    axes: Mapping[str, Any]
+    histories: tuple[Mapping[str, FloatArray], ...]
+
+
+def trainings_of(findings: "Findings") -> dict[str, list[Training]]:
+    """The settings that have a history, by data set: each once, whatever number of first stages its models re-rank.
+
+    Raises:
+        ExperimentError: a history cannot be read; the message names file and line.
+    """
+    found: dict[str, list[Training]] = {}
+    for data in dict.fromkeys(block.data for block in findings.blocks):
+        blocks = [block for block in findings.blocks if block.data == data]
+        cells = {frozenset(job.name for job in cell.jobs): cell for block in blocks for cell in block.cells}
+        axes = list(dict.fromkeys(axis for block in blocks for axis in block.axes))
+        named = [(_named(cell, axes), _histories(cell.jobs)) for cell in cells.values()]
+        trainings = [Training(data, labels, histories) for labels, histories in named if histories]
+        if trainings:
+            found[data] = sorted(trainings, key=lambda one: [_rank(value) for value in one.axes.values()])
+    return found
+
+
+def _named(cell: Cell, axes: Sequence[str]) -> dict[str, Any]:
+    labels: dict[str, Any] = {"loss": str(cell.labels["loss"]), "negatives": cell.negatives}
+    return labels | {axis: cell.labels.get(axis) for axis in axes}
+
+
+def _rank(value: Any) -> tuple[bool, float, str]:
+    return (True, float(value), "") if isinstance(value, int | float) else (False, 0.0, str(value))
+
+
+def _histories(jobs: Sequence[Job]) -> tuple[Mapping[str, FloatArray], ...]:
+    paths = [part.folder / FILE for job in jobs for part in job.parts]
+    return tuple(
+        {name: np.array(values) for name, values in read_history(path).items()} for path in paths if path.is_file()
+    )
+
+
+def over_steps(findings: "Findings", losses: Sequence[str]) -> list[Picture]:
+    """The dev measure and the training loss over the steps, of each data set."""
+    pictures = []
+    trainings = trainings_of(findings)
+    for data, some in trainings.items():
+        suffix = f".{data}" if len(trainings) > 1 else ""
+        seeds = seeds_of(some)
+        if lines := courses(some, "dev", "step"):
+            cells = (cell for block in findings.blocks if block.data == data for cell in block.cells)
+            measure = dev_measure(job for cell in cells for job in cell.jobs)
+            title = f"{measure} on dev queries in training, {data}"
+            chart = Chart(title, seeds, f"{measure}, dev", limit=FEW, marked=False)
+            pictures.append(_course(f"dev_by_step{suffix}", "steps", chart, lines, losses))
+        if lines := courses(some, "loss", "step"):
+            several = len({line.axes.get("loss") for line in lines}) > 1
+            further = " Losses of different kinds have scales of their own." if several else ""
+            title = f"Training loss, {data}"
+            chart = Chart(
+                title, seeds + further, "loss", limit=FEW, marked=False, share=False, alike=False, each="loss"
+            )
+            pictures.append(_course(f"loss_by_step{suffix}", "steps", chart, lines, losses))
+    return pictures
+
+
+def _course(name: str, section: str, chart: Chart, lines: Sequence[Line], losses: Sequence[str]) -> Picture:
+    def draw(axes: "Axes", some: Sequence[Line], looks: Sequence[Look]) -> list[tuple[float, float]]:
+        ends = [draw_course(axes, line, look) for line, look in zip(some, looks, strict=True)]
+        count_ticks(axes, "step")
+        return ends
+
+    frame = draw_chart(chart, lines, losses, draw)
+    return Picture(name, section, chart.title, chart.explanation, frame.figure, frame.heading)
+
+
+def count_ticks(axes: "Axes", name: str) -> None:
+    """Whole numbers, written short, along the x axis."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+    axes.set_xlabel(name)
+
+
+def courses(trainings: Sequence[Training], quantity: str, over: str) -> list[Line]:
+    """A line a setting that has the quantity at two points or more: the mean over its seeds, and each seed."""
+    varying = [
+        axis for axis in trainings[0].axes if len({str(one.axes.get(axis)) for one in trainings}) > 1 or axis == "loss"
+    ]
+    lines = []
+    for training in trainings:
+        single = [course for one in training.histories if len((course := known(one, quantity, over))[0]) > 1]
+        if not single:
+            continue
+        shared = sorted(set.intersection(*(set(x.tolist()) for x, _ in single)))
+        means = [float(np.mean([y[np.searchsorted(x, one)] for x, y in single])) for one in shared]
+        x, y = thinned(np.array(shared), np.array(means))
+        if x.size < 2:
+            continue
+        axes = {axis: training.axes.get(axis) for axis in varying}
+        thin = [tuple(part.tolist() for part in thinned(*course)) for course in single] if len(single) > 1 else []
+        lines.append(Line(axes, x.tolist(), y.tolist(), single=[(one[0], one[1]) for one in thin]))
+    return lines
+
+
+def known(history: Mapping[str, FloatArray], quantity: str, over: str) -> tuple[FloatArray, FloatArray]:
+    """Where a quantity is known, and its values there."""
+    if quantity not in history or over not in history:
+        return np.empty(0), np.empty(0)
+    there = ~np.isnan(history[quantity]) & ~np.isnan(history[over])
+    return history[over][there], history[quantity][there]
+
+
+def thinned(x: FloatArray, y: FloatArray, windows: int = WINDOWS) -> tuple[FloatArray, FloatArray]:
+    """The same course in at most so many points: means of neighbouring ones."""
+    if x.size <= windows:
+        return x, y
+    parts = np.array_split(np.arange(x.size), windows)
+    return np.array([x[part].mean() for part in parts]), np.array([y[part].mean() for part in parts])
+
+
+def seeds_of(trainings: Sequence[Training]) -> str:
+    """What thick and thin lines are."""
+    most = max(len(one.histories) for one in trainings)
+    return f"Thick: mean of {most} seeds; thin: each seed." if most > 1 else "One seed."

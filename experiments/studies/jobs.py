@@ -1,0 +1,204 @@
+"""The jobs of a study between Hydra and their folders: listed, planned, launched, and opened to be verified."""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from experiments.common.errors import ExperimentError
+from experiments.config import Experiment, compose
+from experiments.config.grid import Grid, compose_grid
+from experiments.job_files.records import CONFIG
+from experiments.job_files.status import State, job_folders, state_of
+from experiments.jobs import hydra_app
+from experiments.jobs.launch_control import GATE, Gate
+from experiments.jobs.prerequisites import Need, Standing, folder_of, needs_of, shared_by
+from experiments.studies import cost_estimate
+from experiments.studies.plan import Plan, PlannedJob, places_of
+
+
+@dataclass(frozen=True)
+class ListedJob:
+    """A job and where it stands. ``number``: in its grid; None if another job needs it trained first. ``budget``: the
+    groups of its training, if they are known.
+    """
+
+    number: int | None
+    folder: Path
+    what: str
+    state: State
+    budget: int | None
+
+    def looked_at_again(self) -> "ListedJob":
+        """The same job as it stands now."""
+        return replace(self, state=state_of(self.folder))
+
+
+def jobs_of(grid: Grid) -> list[ListedJob]:
+    """The jobs of a grid as they stand on disk, those that others need trained first before them."""
+    experiments = [compose.check(row.config, parts=False) for row in grid.rows]
+    return [
+        ListedJob(one.number, one.folder, one.what, state_of(one.folder), cost_estimate.groups_of(one.experiment))
+        for one in _entries(grid, experiments)
+    ]
+
+
+def jobs_in(study: Path) -> list[ListedJob]:
+    """The jobs in the folder of a study, by name.
+
+    Raises:
+        ExperimentError: there are none.
+    """
+    return [
+        ListedJob(number, folder, "", state_of(folder), _budget(folder))
+        for number, folder in enumerate(job_folders(study), 1)
+    ]
+
+
+def plan_of(grid: Grid) -> Plan:
+    """What the jobs of a grid cost, checked as they are when they are launched.
+
+    Raises:
+        ExperimentError: a job cannot work; the message names it.
+    """
+    entries = _entries(grid, hydra_app.check_jobs({row.where: row.config for row in grid.rows}))
+    queries: dict[str, cost_estimate.Queries] = {}
+    for one in entries:
+        key = cost_estimate.data_key(one.config["data"])
+        if key not in queries:
+            queries[key] = cost_estimate.queries_of(one.experiment, compose.source_of(one.experiment))
+    settings = [
+        cost_estimate.setting_of(one.experiment, *cost_estimate.device_of(one.experiment), one.config["data"]["source"])
+        for one in entries
+    ]
+    dev = {key: found.dev for key, found in queries.items() if found.dev}
+    rates = cost_estimate.rates_in(Path(str(grid.config.outputs)), settings, dev)
+    jobs, standing = [], Standing()
+    for one, setting in zip(entries, settings, strict=True):
+        cost = cost_estimate.cost_of(one.experiment, queries[cost_estimate.data_key(one.config["data"])])
+        rate = rates.get(setting)
+        seconds, flops = (rate.seconds(cost), rate.flops * rate.pairs(cost)) if rate is not None else (None, None)
+        state = standing.of(one.folder, one.experiment, one.needs)
+        jobs.append(PlannedJob(one.number, one.folder, one.what, state, cost, seconds, flops))
+    launcher = grid.config.hydra.launcher
+    places = places_of(str(launcher._target_), launcher.get("n_jobs"))
+    return Plan(tuple(jobs), places, sum(rate.jobs for rate in rates.values()))
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A job of a grid, or one that such a job needs first. ``config``: as the dictionary that identifies it. ``needs``:
+    the jobs that it needs done first itself.
+    """
+
+    number: int | None
+    folder: Path
+    what: str
+    experiment: Experiment
+    config: Mapping[str, Any]
+    needs: tuple[Need, ...]
+
+
+def _entries(grid: Grid, experiments: Sequence[Experiment]) -> list[_Entry]:
+    """The jobs of a grid, each once, after those that they need trained first."""
+    first: dict[Path, _Entry] = {}
+    rows: dict[Path, _Entry] = {}
+    composed: dict[str, tuple[Need, ...]] = {}
+    for row, experiment in zip(grid.rows, experiments, strict=True):
+        shared = shared_by(experiment)
+        if shared not in composed:
+            composed[shared] = needs_of(experiment)
+            for need in chain.from_iterable(direct.deepest_first() for direct in composed[shared]):
+                what = f"for {need.key.removesuffix('.job')}"
+                entry = _Entry(None, need.folder, what, need.experiment, need.config, need.needs)
+                first.setdefault(need.folder, entry)
+        config = compose.plain(row.config)
+        folder = folder_of(experiment, config)
+        rows.setdefault(folder, _Entry(row.number, folder, row.varying, experiment, config, composed[shared]))
+    return [*(one for folder, one in first.items() if folder not in rows), *rows.values()]
+
+
+def launch_jobs(
+    overrides: Sequence[str], folders: Sequence[Path], *, only: bool = False, fail_fast: bool = False
+) -> int:
+    """Launch a multirun and wait for its end; returns the exit code.
+
+    ``folders``: of its jobs; with ``only``, no other job of the multirun starts.
+    """
+    from experiments.studies.multirun import multirun_command, run_to_end
+
+    names = {folder.name for folder in folders}
+    gate = Gate.make(folders[0].parent, only=names if only else None, fail_fast=fail_fast)
+    try:
+        return run_to_end(multirun_command(overrides, gate), gate)
+    finally:
+        shutil.rmtree(gate.folder)
+
+
+def saved_overrides(folders: Iterable[Path]) -> Iterator[tuple[list[str], list[Path]]]:
+    """The multiruns that launch the jobs of some folders again, from the overrides that Hydra kept there: their
+    overrides, and which of their jobs are meant.
+
+    Raises:
+        ExperimentError: a job has no overrides of its own, or they no longer make the job that its folder is named
+            after.
+    """
+    alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[Path, list[str]]]] = {}
+    for folder in folders:
+        task, hydra = _kept(folder)
+        keys = tuple(one.partition("=")[0] for one in task)
+        alike.setdefault((keys, tuple(hydra)), []).append((folder, task))
+    for (_, hydra_overrides), jobs in alike.items():
+        columns = zip(*(task for _, task in jobs), strict=True)
+        overrides = [*map(_swept, columns), *hydra_overrides]
+        made = {folder_of(one, plain).resolve() for one, plain in _identified(compose_grid(overrides))}
+        for folder, task in jobs:
+            if folder.resolve() not in made:
+                raise ExperimentError(
+                    f"{folder}: its overrides ({' '.join(task)}) make another job today: the configuration or the "
+                    "package has changed; run the study again instead"
+                )
+        yield overrides, [folder for folder, _ in jobs]
+
+
+def _identified(grid: Grid) -> Iterator[tuple[Experiment, Mapping[str, Any]]]:
+    for row in grid.rows:
+        yield compose.check(row.config, parts=False), compose.plain(row.config)
+
+
+def _kept(folder: Path) -> tuple[list[str], list[str]]:
+    """A job's own overrides, and those of Hydra itself (its launcher)."""
+    import yaml
+
+    try:
+        task = yaml.safe_load((folder / "hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+        kept = yaml.safe_load((folder / "hydra" / "hydra.yaml").read_text(encoding="utf-8"))
+        hydra = kept["hydra"]["overrides"]["hydra"]
+    except FileNotFoundError as error:
+        raise ExperimentError(
+            f"{folder}: hydra/{Path(error.filename).name} is missing: it was not launched on its own, but for another "
+            "job; run that job's study again"
+        ) from error
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise ExperimentError(f"{folder}/hydra cannot be read: {' '.join(str(error).split())}") from error
+    return list(task), [one for one in hydra if GATE not in one and not one.startswith("hydra.mode=")]
+
+
+def _swept(column: Sequence[str]) -> str:
+    """One override with the values of several, such as ``seed=1,2``."""
+    key = column[0].partition("=")[0]
+    values = dict.fromkeys(one.partition("=")[2] for one in column)
+    return column[0] if len(values) == 1 else f"{key}={','.join(values)}"
+
+
+def _budget(folder: Path) -> int | None:
+    """Groups of the training of a job in a folder; None if its config cannot be read by this version."""
+    import yaml
+
+    try:
+        config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        return cost_estimate.groups_of(compose.restored(config))
+    except (OSError, yaml.YAMLError, TypeError, ExperimentError):
+        return None

@@ -1,0 +1,197 @@
+"""One Weights & Biases run, open for the length of a `with` block: a job's, or a study's report.
+
+It is closed with an exit code, so two runs in one process stay two and what crashed is shown as failed, with why.
+Without an account the run is kept on disk; without a network too, and that is said once. W&B takes seconds to import:
+it is imported when a run opens.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from experiments.common.cache import fingerprint
+from experiments.common.errors import ExperimentError, why
+from experiments.tracking.connection import resolve_mode, start_run
+
+if TYPE_CHECKING:
+    import wandb
+
+LONGEST_TAG = 64  # characters; W&B refuses a run with a longer one
+LONGEST_NAME = 128  # characters of an artifact's name
+FINISH_TIMEOUT_S = 120.0  # how long the end of a run waits for its upload; the rest stays on disk
+ERROR = "error"  # the key of the summary that says why a run failed; None for one that did not
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """What W&B shows of a job.
+
+    Attributes:
+        study: the sweep that the job belongs to; W&B's group.
+        name: the job's overrides, short; W&B's run name.
+        id: hash of the study and the scientific config; W&B's run id, so the same job resumes its own run.
+        tags: the job's place on each axis of the study, such as "loss=lce"; cut to W&B's 64 characters.
+        config: the resolved config, shown and filtered by in W&B.
+        job_type: the stage, such as "train".
+    """
+
+    study: str
+    name: str
+    id: str
+    tags: tuple[str, ...]
+    config: dict[str, Any]
+    job_type: str = "train"
+
+
+def artifact_name(name: str) -> str:
+    """Return a name as W&B takes it for an artifact: letters, digits, ``-``, ``_`` and ``.``, at most 128 characters. A
+    longer one is cut and ends in a hash of the whole, so that two long names stay two.
+    """
+    clean = re.sub(r"[^\w.-]", "-", name, flags=re.ASCII)
+    return clean if len(clean) <= LONGEST_NAME else f"{clean[: LONGEST_NAME - 9]}-{fingerprint(name)[:8]}"
+
+
+class WandbRun:
+    """A W&B run, open for the length of a `with` block."""
+
+    def __init__(
+        self,
+        identity: RunIdentity,
+        folder: Path,
+        mode: str = "auto",
+        project: str = "rerank-ablations",
+        entity: str | None = None,
+        timeout_s: float = 15.0,
+    ) -> None:
+        """Describe the run; nothing is opened before the `with` block.
+
+        Args:
+            identity: what W&B shows of it.
+            folder: where W&B keeps its records, in `folder/wandb`; one for all the runs of a study, since
+                `wandb leet` and `wandb sync` look at one such folder.
+            mode: "auto", "online", "offline" or "disabled"; see `resolve_mode`.
+            project: W&B's project.
+            entity: W&B's user or team; None for the account's default.
+            timeout_s: seconds that the server is given to answer, once to verify the login and once per run to
+                open it, before the run goes on offline.
+        """
+        self.identity = identity
+        self.folder = folder
+        self.mode = mode
+        self.project = project
+        self.entity = entity
+        self.timeout_s = timeout_s
+        self._run: wandb.Run | None = None
+
+    def __enter__(self) -> Self:
+        """Open the run, offline where "online" cannot be had.
+
+        Raises:
+            ExperimentError: the mode is unknown, or W&B does not take the project, the entity or the id.
+        """
+        self._run = start_run(self._settings(), self.identity.config, resolve_mode(self.mode), self.timeout_s)
+        # A run that is taken up again does not fail for what stopped it before.
+        self._run.summary.update({ERROR: None})
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the run: exit code 0, or 1 and why when an exception, an interrupt included, leaves the block."""
+        if self._run is None:
+            return
+        run, self._run = self._run, None
+        try:
+            if error is not None:
+                run.summary.update({ERROR: why(error)})
+            run.finish(exit_code=0 if kind is None else 1)
+        except Exception as problem:
+            # A slow upload or a W&B service that died. The work itself is done: it must neither fail for this nor
+            # have its own exception hidden by it.
+            log.warning(
+                "W&B: closing the run of %s failed (%s); what was not uploaded lies in %s for `wandb sync`.",
+                self.identity.name,
+                str(problem) or type(problem).__name__,
+                self.folder / "wandb",
+            )
+
+    def log_summary(self, values: Mapping[str, float | int | str | None]) -> None:
+        """Set headline values, such as "RR@10" or "bm25/RR@10", on the run's summary under their plain names."""
+        if self._run is not None:
+            self._run.summary.update(dict(values))
+
+    def log_table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Log a table, such as the values per query; a cell may be None and a column may mix types."""
+        if self._run is None:
+            return
+        import wandb
+
+        data = [list(row) for row in rows]
+        self._run.log({name: wandb.Table(columns=list(columns), data=data, allow_mixed_types=True)})
+
+    def log_pictures(self, pictures: Mapping[str, Path]) -> None:
+        """Log pictures, PNG files by name."""
+        if self._run is None or not pictures:
+            return
+        import wandb
+
+        self._run.log({name: wandb.Image(str(path), caption=path.stem) for name, path in pictures.items()})
+
+    def log_files(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, Any] | None = None) -> None:
+        """Log files as one artifact; they are not copied and have to stay where they are until they are uploaded.
+
+        Args:
+            name: of the artifact; characters that W&B does not take become "-".
+            kind: the artifact's type, such as "run" or "report".
+            files: their names differ, since they stand side by side.
+            metadata: shown beside the artifact.
+
+        Raises:
+            ExperimentError: one of the files is not there.
+        """
+        if self._run is None:
+            return
+        import wandb
+
+        for path in files:
+            if not path.is_file():
+                raise ExperimentError(f"{path}: no such {kind} file to log to W&B; write it first.")
+        artifact = wandb.Artifact(artifact_name(name), type=kind, metadata=dict(metadata or {}))
+        for path in files:
+            artifact.add_file(str(path), policy="immutable")
+        self._run.log_artifact(artifact)
+
+    def _settings(self) -> wandb.Settings:
+        import wandb
+
+        try:
+            return wandb.Settings(
+                run_group=self.identity.study,
+                run_name=self.identity.name,
+                run_id=self.identity.id,
+                run_tags=tuple(tag[:LONGEST_TAG] for tag in self.identity.tags),
+                run_job_type=self.identity.job_type,
+                project=self.project,
+                entity=self.entity,
+                root_dir=str(self.folder),
+                resume="allow",
+                # A run that someone else left open is neither written to nor closed.
+                reinit="create_new",
+                console="off",
+                init_timeout=self.timeout_s,
+                finish_timeout=FINISH_TIMEOUT_S,
+                finish_timeout_raises=True,
+            )
+        except (wandb.errors.UsageError, ValueError) as error:
+            raise ExperimentError(
+                f"W&B does not take this run (project {self.project!r}, entity {self.entity!r}, "
+                f"id {self.identity.id!r}, tags {self.identity.tags!r}): {error}"
+            ) from error

@@ -1,0 +1,322 @@
+"""When a claim is supported, contradicted, undecided or missing, and what a verdict says would decide it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments.analysis.claims import CONTRADICTED, MISSING, SUPPORTED, UNDECIDED, Verdict, judge
+from experiments.analysis.samples import Sample
+from experiments.common.errors import ExperimentError
+from experiments.config.paper_table import Claim
+
+QUERIES = tuple(f"q{i}" for i in range(60))
+# two thirds of the queries at 0.5, the others at 0 and 1: they differ between queries, not between cells
+LEVEL_Q = np.tile([0.5, 0.0, 0.5, 1.0, 0.5, 0.5], 10)
+# what seeds and cells add by chance: 0 on average, and different at every query and seed
+WOBBLE_Q = np.tile([0.05, -0.05, 0.02, -0.02], 15)
+
+
+def cell(gain: float, seeds: int = 3, query_ids: Sequence[str] = QUERIES, **labels: Any) -> Sample:
+    """A cell whose mean is 0.5 plus ``gain``; its seeds differ query by query but not on average."""
+    setting = {"loss": "lce", "negatives": 7, "source": "bm25", "data": "apidocs"} | labels
+    rows = [LEVEL_Q + gain + np.roll(WOBBLE_Q, seed) for seed in range(seeds)]
+    name = "-".join(map(str, setting.values()))
+    jobs = tuple(f"{name}-{seed}" for seed in range(seeds))
+    return Sample(setting, tuple(range(1, seeds + 1)), np.array(rows), tuple(query_ids), "RR@10", jobs)
+
+
+def noisy(gain: float, seed: int, seeds: int = 3, **labels: Any) -> Sample:
+    """A cell whose queries scatter by 0.3."""
+    one = cell(0.0, seeds, **labels)
+    values_SQ = gain + np.random.default_rng(seed).normal(0.5, 0.3, one.values_SQ.shape)
+    return Sample(one.labels, one.seeds, values_SQ, one.query_ids, one.measure, one.jobs)
+
+
+def claim(kind: str = "beats", **keys: Any) -> Claim:
+    if kind in ("beats", "within"):
+        keys = {"better": {"loss": "lce"}, "worse": {"loss": "bce"}} | keys
+    return Claim(says="LCE is better", kind=kind, **keys)
+
+
+def verdict(one: Claim, *samples: Sample, stand_ins: Mapping[str, str] | None = None) -> Verdict:
+    (found,) = judge([one], samples, [], stand_ins or {})
+    return found
+
+
+class TestBeats:
+    def test_is_supported_by_a_clear_difference(self):
+        found = verdict(claim(), cell(0.1), cell(0.0, loss="bce"))
+        assert found.state == SUPPORTED
+        assert found.estimate is not None
+        assert found.estimate.mean == pytest.approx(0.1)
+
+    def test_is_contradicted_by_a_clear_difference_the_other_way(self):
+        assert verdict(claim(), cell(0.0), cell(0.1, loss="bce")).state == CONTRADICTED
+
+    def test_is_undecided_where_nothing_is_clear(self):
+        found = verdict(claim(), noisy(0.02, 0), noisy(0.0, 1, loss="bce"))
+        assert found.state == UNDECIDED
+        assert found.estimate is not None
+        assert found.estimate.p > 0.05
+
+    def test_compares_cells_that_are_equal_in_all_other_labels(self):
+        samples = [cell(gain, loss=loss, negatives=n) for loss, gain in (("lce", 0.1), ("bce", 0.0)) for n in (1, 7)]
+        found = verdict(claim(), *samples)
+        assert [dict(pair.labels) for pair in found.pairs] == [{"negatives": 1}, {"negatives": 7}]
+        assert [pair.comparison.mean for pair in found.pairs] == pytest.approx([0.1, 0.1])
+
+    def test_the_estimate_is_the_average_over_pairs(self):
+        samples = [cell(0.1, negatives=1), cell(0.3, negatives=7), *(cell(0, loss="bce", negatives=n) for n in (1, 7))]
+        found = verdict(claim(), *samples)
+        assert found.estimate is not None
+        assert found.estimate.mean == pytest.approx(0.2)
+
+    def test_one_pair_that_is_clearly_the_other_way_contradicts_whatever_the_average(self):
+        samples = [cell(-0.1, negatives=1), cell(0.3, negatives=7), *(cell(0, loss="bce", negatives=n) for n in (1, 7))]
+        found = verdict(claim(), *samples)
+        assert found.state == CONTRADICTED
+        assert "The other way: negatives 1: -0.100" in found.needs
+
+    def test_p_values_of_pairs_are_corrected_for_their_number(self):
+        samples = [
+            noisy(gain, seed, loss=loss, negatives=n)
+            for seed, (loss, gain, n) in enumerate(
+                [("lce", 0.1, 1), ("lce", 0.05, 7), ("bce", 0.0, 1), ("bce", 0.0, 7)]
+            )
+        ]
+        raw, corrected = zip(
+            *((pair.comparison.p, pair.p_holm) for pair in verdict(claim(), *samples).pairs), strict=True
+        )
+        assert min(corrected) == pytest.approx(2 * min(raw))
+
+    def test_speaks_of_the_cells_of_its_where_only(self):
+        samples = [cell(0.1), cell(0.0, loss="bce"), cell(-0.1, source="dense"), cell(0.0, loss="bce", source="dense")]
+        assert verdict(claim(where={"source": "bm25"}), *samples).state == SUPPORTED
+
+    def test_a_stand_in_takes_the_place_of_the_published_label(self):
+        samples = [cell(0.1, source="colbert"), cell(0.0, loss="bce", source="colbert")]
+        one = claim(where={"source": "tct_colbert"})
+        assert verdict(one, *samples, stand_ins={"colbert": "tct_colbert"}).state == SUPPORTED
+        assert verdict(one, *samples).state == MISSING
+
+    def test_a_setting_that_only_one_of_the_two_can_have_does_not_keep_them_apart(self):
+        samples = [
+            cell(0.1, **{"loss.temperature": 0.5}),
+            cell(0.2, **{"loss.temperature": 1.0}),
+            cell(0.0, loss="bce"),
+        ]
+        found = verdict(claim(), *samples)
+        assert [pair.comparison.mean for pair in found.pairs] == pytest.approx([0.1, 0.2])
+
+    def test_a_setting_that_both_have_keeps_them_apart(self):
+        samples = [cell(0.1, **{"optimizer.lr": 1e-4}), cell(0.0, loss="bce", **{"optimizer.lr": 2e-4})]
+        found = verdict(claim(), *samples)
+        assert found.state == MISSING
+        assert found.needs == "No two finished cells are equal in all other labels: they differ in optimizer.lr."
+
+    def test_layers_of_one_model_are_paired_by_seed(self):
+        shift_S = np.array([[0.0], [0.2], [0.4]])
+        layers = [
+            Sample({"layer": layer}, (1, 2, 3), LEVEL_Q + shift_S + 0.01 * layer, QUERIES, "RR@10", ("a", "b", "c"))
+            for layer in (2, 6)
+        ]
+        one = claim(better={"layer": 6}, worse={"layer": 2}, of="layers")
+        (found,) = judge([one], [cell(0.0)], layers, {})
+        # all seeds and queries agree on 0.04, however far apart the seeds are
+        assert found.state == SUPPORTED
+        assert found.estimate is not None
+        assert found.estimate.sd_seeds == pytest.approx(0.0)
+
+    def test_seeds_that_disagree_leave_a_difference_undecided(self):
+        apart = cell(0.1)
+        apart = Sample(apart.labels, apart.seeds, apart.values_SQ + np.array([[-0.2], [0.0], [0.2]]), *_rest(apart))
+        found = verdict(claim(), apart, cell(0.0, loss="bce"))
+        assert found.state == UNDECIDED
+        assert "seeds would decide it" in found.needs
+        assert "queries would" not in found.needs
+
+    def test_cells_measured_on_different_queries_are_an_error_that_names_the_claim(self):
+        other = [f"z{i}" for i in range(60)]
+        samples = [cell(0.1), cell(0.0, loss="bce")]
+        samples += [cell(0.1, data="medquad", query_ids=other), cell(0.0, loss="bce", data="medquad", query_ids=other)]
+        with pytest.raises(
+            ExperimentError, match=r"claim 'LCE is better' compares .* different queries: name the data"
+        ):
+            verdict(claim(), *samples)
+
+    def test_queries_in_another_order_are_the_same_queries(self):
+        one, other = cell(0.1), cell(0.0, loss="bce")
+        turned = Sample(other.labels, other.seeds, other.values_SQ[:, ::-1], other.query_ids[::-1], "RR@10", other.jobs)
+        assert verdict(claim(), one, turned).estimate == verdict(claim(), one, other).estimate
+
+
+def _rest(one: Sample) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
+    return one.query_ids, one.measure, one.jobs
+
+
+class TestTrends:
+    RISING = (cell(0.0, negatives=1), cell(0.05, negatives=2), cell(0.1, negatives=4), cell(0.15, negatives=8))
+
+    def test_rises_by_the_slope_per_doubling(self):
+        found = verdict(claim("rises", over="negatives"), *self.RISING)
+        assert found.state == SUPPORTED
+        assert found.estimate is not None
+        assert found.estimate.mean == pytest.approx(0.05)
+        assert "+0.050" in found.needs
+        assert "per doubling of negatives" in found.needs
+
+    def test_its_pairs_are_the_steps(self):
+        found = verdict(claim("rises", over="negatives"), *reversed(self.RISING))
+        assert [pair.labels["negatives"] for pair in found.pairs] == ["1 to 2", "2 to 4", "4 to 8"]
+        assert [pair.comparison.mean for pair in found.pairs] == pytest.approx([0.05] * 3)
+
+    def test_what_rises_does_not_fall(self):
+        assert verdict(claim("falls", over="negatives"), *self.RISING).state == CONTRADICTED
+
+    def test_what_falls_falls(self):
+        falling = [cell(-0.05 * i, negatives=n) for i, n in enumerate((1, 2, 4))]
+        found = verdict(claim("falls", over="negatives"), *falling)
+        assert found.state == SUPPORTED
+        assert found.estimate is not None
+        assert found.estimate.mean == pytest.approx(-0.05)
+
+    def test_a_clear_step_back_contradicts(self):
+        found = verdict(claim("rises", over="negatives"), *self.RISING, cell(0.05, negatives=16))
+        assert found.state == CONTRADICTED
+        assert "The other way: negatives 8 to 16: -0.100" in found.needs
+
+    def test_a_slope_is_taken_in_each_setting_and_averaged(self):
+        steeper = [cell(0.1 * i, negatives=n, source="dense") for i, n in enumerate((1, 2, 4, 8))]
+        found = verdict(claim("rises", over="negatives"), *self.RISING, *steeper)
+        assert found.estimate is not None
+        assert found.estimate.mean == pytest.approx(0.075)
+        assert found.pairs[0].labels == {"negatives": "1 to 2", "source": "bm25"}
+
+    def test_a_number_may_have_a_unit(self):
+        budgets = [cell(0.1 * i, budget=text) for i, text in enumerate(("1,000 groups", "2,000 groups"))]
+        found = verdict(claim("rises", over="budget"), *budgets)
+        assert found.estimate is not None
+        assert found.estimate.mean == pytest.approx(0.1)
+
+    def test_over_layers_it_is_per_layer_and_begins_at_zero(self):
+        layers = [cell(0.02 * layer, layer=layer) for layer in (0, 1, 2)]
+        (found,) = judge([claim("rises", over="layer", of="layers")], [cell(0.0)], layers, {})
+        assert found.estimate is not None
+        assert found.estimate.mean == pytest.approx(0.02)
+        assert "a layer" in found.needs
+
+    def test_one_value_makes_no_trend(self):
+        found = verdict(claim("rises", over="negatives"), cell(0.0, negatives=7))
+        assert found.state == MISSING
+        assert found.needs == "A trend needs finished cells of two or more values of negatives; there is 7 only."
+
+    def test_values_that_differ_in_more_make_no_trend(self):
+        found = verdict(claim("rises", over="negatives"), cell(0, negatives=1), cell(0, negatives=7, source="dense"))
+        assert found.needs == "No two finished cells are equal but for negatives: they differ in source too."
+
+    def test_zero_has_no_logarithm(self):
+        with pytest.raises(ExperimentError, match="trend over log2 of negatives, which 0 does not have"):
+            verdict(claim("rises", over="negatives"), cell(0.0, negatives=0), cell(0.1, negatives=7))
+
+
+class TestWithin:
+    def test_is_supported_by_a_difference_that_is_clearly_smaller(self):
+        assert verdict(claim("within", margin=0.05), cell(0.01), cell(0.0, loss="bce")).state == SUPPORTED
+
+    def test_is_contradicted_by_a_difference_that_is_clearly_larger_whatever_its_sign(self):
+        for gain in (0.1, -0.1):
+            assert verdict(claim("within", margin=0.05), cell(gain), cell(0.0, loss="bce")).state == CONTRADICTED
+
+    def test_is_undecided_where_the_difference_may_be_larger(self):
+        found = verdict(claim("within", margin=0.05), noisy(0.0, 0), noisy(0.0, 1, loss="bce"))
+        assert found.state == UNDECIDED
+        assert "would decide it" in found.needs
+
+    def test_a_relative_margin_is_a_share_of_the_worse_ones_mean(self):
+        # 10 % of 0.5
+        relative = claim("within", margin=0.1, relative=True)
+        assert verdict(relative, cell(0.04), cell(0.0, loss="bce")).state == SUPPORTED
+        assert verdict(relative, cell(0.06), cell(0.0, loss="bce")).state == CONTRADICTED
+
+
+class TestMissing:
+    def test_a_side_without_finished_cells_is_named(self):
+        found = verdict(claim(where={"negatives": 7}), cell(0.1))
+        assert (found.state, found.estimate, found.pairs) == (MISSING, None, ())
+        assert found.needs == "No finished cell has negatives 7, loss bce."
+
+    def test_a_label_that_no_finished_cell_has_is_named(self):
+        found = verdict(claim(where={"infused": "none"}), cell(0.1), cell(0.0, loss="bce"))
+        assert (found.state, found.needs) == (MISSING, "No finished cell has the label 'infused'.")
+
+    def test_layers_are_not_looked_for_among_test_results(self):
+        assert verdict(claim(of="layers"), cell(0.1), cell(0.0, loss="bce")).state == MISSING
+
+    def test_cells_without_a_counterpart_are_left_out_and_named(self):
+        found = verdict(claim(), cell(0.1), cell(0.0, loss="bce"), cell(0.1, negatives=31), cell(0.1, negatives=63))
+        assert found.state == SUPPORTED
+        assert "Without a counterpart, and so left out: negatives 31; negatives 63." in found.needs
+
+
+class TestSentences:
+    def test_an_undecided_claim_says_what_would_decide_it(self):
+        found = verdict(claim(), noisy(0.02, 0), noisy(0.0, 1, loss="bce"))
+        assert found.needs.startswith("+0.0")
+        assert "queries would decide it, were this its true size." in found.needs
+        assert "over 60 queries and 3 seeds." in found.needs
+
+    def test_a_difference_the_wrong_way_is_said_to_be_so(self):
+        assert "It points the other way." in verdict(claim(), noisy(-0.02, 3), noisy(0.02, 0, loss="bce")).needs
+
+    @pytest.mark.parametrize(("gain", "over_queries"), [(0.1, SUPPORTED), (-0.1, CONTRADICTED)])
+    def test_one_seed_decides_nothing_and_it_is_said_what_the_queries_alone_say(self, gain: float, over_queries: str):
+        found = verdict(claim(), cell(gain, seeds=1), cell(0.0, loss="bce", seeds=1))
+        assert found.state == UNDECIDED
+        assert f"Over queries alone it is {over_queries}, but one seed a setting says nothing of others" in found.needs
+
+    def test_several_seeds_need_no_such_warning(self):
+        assert "seed a setting" not in verdict(claim(), cell(0.1), cell(0.0, loss="bce")).needs
+
+
+class TestSeveralClaims:
+    def test_support_is_corrected_for_their_number(self):
+        samples = [noisy(0.085, 0), noisy(0.0, 1, loss="bce"), noisy(0.0, 2, loss="hinge")]
+        alone = verdict(claim(), *samples)
+        both = judge([claim(), claim(better={"loss": "bce"}, worse={"loss": "hinge"})], samples, [], {})
+        assert (alone.p_holm, both[0].p_holm) == pytest.approx((alone.estimate.p, 2 * alone.estimate.p))
+
+    def test_missing_ones_do_not_count(self):
+        samples = [noisy(0.1, 0), noisy(0.0, 1, loss="bce")]
+        both = judge([claim(), claim(where={"negatives": 31})], samples, [], {})
+        assert both[0].p_holm == verdict(claim(), *samples).p_holm
+        assert both[1].p_holm is None
+
+    def test_of_no_claims_there_are_no_verdicts(self):
+        assert judge([], [cell(0.0)], [], {}) == []
+
+
+def test_a_claim_about_equals_is_decided_about_one_time_in_twenty() -> None:
+    verdicts = [
+        verdict(
+            claim(),
+            *(noisy(0.0, 10 * i + j, seeds=2, loss=loss) for j, loss in enumerate(("lce", "bce"))),
+        )
+        for i in range(300)
+    ]
+    # of 300, one in ten is four standard errors away
+    assert np.mean([one.state in (SUPPORTED, CONTRADICTED) for one in verdicts]) < 0.1
+
+
+def test_a_claim_about_several_pairs_of_equals_is_decided_about_as_rarely() -> None:
+    sides = [("lce", 1), ("lce", 7), ("lce", 31), ("bce", 1), ("bce", 7), ("bce", 31)]
+    verdicts = [
+        verdict(
+            claim(),
+            *(noisy(0.0, 10 * i + j, seeds=3, loss=loss, negatives=n) for j, (loss, n) in enumerate(sides)),
+        )
+        for i in range(150)
+    ]
+    # of 150, 12 % is four standard errors away
+    assert np.mean([one.state in (SUPPORTED, CONTRADICTED) for one in verdicts]) < 0.12

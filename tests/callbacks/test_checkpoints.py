@@ -1,0 +1,304 @@
+"""A training that is stopped, moved, killed or left with cut files ends as one that ran through."""
+
+import json
+import logging
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.jobs import run, tiny_overrides
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from experiments.callbacks.checkpoints import KeepCheckpoints
+from experiments.job_files.checkpoint_files import RECORD
+from experiments.job_files.history import FILE, read_history
+from experiments.models.cross_encoder.lightning_module import CrossEncoder
+
+Job = tuple[dict[str, Any], Path]
+STEPS = 12  # three validations, after each 4
+
+
+class Killed(BaseException):
+    """What stands for a process that is gone: nothing is written after it."""
+
+
+@pytest.fixture(scope="module")
+def overrides(tmp_path_factory: pytest.TempPathFactory, data: Path, backbone: Path) -> list[str]:
+    """A job of 12 steps whose weights hardly move, so that dev is best at the first validation."""
+    tiny = tiny_overrides(tmp_path_factory.mktemp("checkpoints"), data, backbone)
+    return [*tiny, "budget.size=48", "validation.times=3", "optimizer.lr=1e-9", "model.dropout=0.1"]
+
+
+@pytest.fixture(scope="module")
+def whole(overrides: list[str]) -> Job:
+    return run(overrides)
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> "Steps":
+    return Steps(monkeypatch)
+
+
+class Steps:
+    """The steps that are trained, in the order in which they began, and what happens at the start of one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun: list[int] = []
+        self.stop: Callable[[int], None] = lambda step: None
+        train = CrossEncoder.training_step
+
+        def step(module: CrossEncoder, batch: Any, batch_idx: int) -> Any:
+            self.stop(batch.step)
+            self.begun.append(batch.step)
+            return train(module, batch, batch_idx)
+
+        monkeypatch.setattr(CrossEncoder, "training_step", step)
+
+
+def stop_at(*steps: int, error: type[BaseException] = RuntimeError) -> Callable[[int], None]:
+    left = list(steps)
+
+    def stop(step: int) -> None:
+        if step in left:
+            left.remove(step)
+            raise error("stopped")
+
+    return stop
+
+
+def killed(monkeypatch: pytest.MonkeyPatch, overrides: list[str]) -> None:
+    """Run a job that is killed: what it would write on its way out is not written."""
+    with monkeypatch.context() as patch:
+        patch.setattr(KeepCheckpoints, "on_exception", lambda *_: None)
+        with pytest.raises(Killed):
+            run(overrides)
+
+
+def assert_same(found: Job, whole: Job) -> None:
+    for key in ("dev", "test"):
+        assert found[0][key] == whole[0][key]
+    weights = [(folder / "model" / "model.safetensors").read_bytes() for _, folder in (found, whole)]
+    assert weights[0] == weights[1]
+    histories = [read_history(folder / FILE) for _, folder in (found, whole)]
+    for name in histories[1]:
+        if name != "seconds":
+            assert histories[0][name] == pytest.approx(histories[1][name], nan_ok=True, rel=0, abs=0), name
+    spent = [(metrics["compute"]["pairs"], metrics["compute"]["tokens"]) for metrics, _ in (found, whole)]
+    assert spent[0] == spent[1]
+    assert not (found[1] / "checkpoints").exists()
+
+
+def test_slots_of_a_few_steps_go_on_where_they_stopped_though_dev_does_not_improve(
+    overrides: list[str], whole: Job, steps: Steps, tmp_path: Path
+):
+    steps.stop = stop_at(3, 6, 9)
+    slots = [*overrides, f"outputs={tmp_path}"]
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="stopped"):
+            run(slots)
+    assert_same(run(slots), whole)
+    assert steps.begun == list(range(STEPS)), "no step was done twice"
+    assert whole[0]["dev"]["step"] == 4
+
+
+def test_a_job_told_to_stop_ends_its_step_and_keeps_it(overrides: list[str], whole: Job, steps: Steps, tmp_path: Path):
+    left = [6]
+
+    def terminate(step: int) -> None:
+        if step in left:
+            left.remove(step)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    steps.stop = terminate
+    told = [*overrides, f"outputs={tmp_path}"]
+    with pytest.raises(SIGTERMException):
+        run(told)
+    assert steps.begun == list(range(7))
+    (status,) = tmp_path.rglob("status.json")
+    assert json.loads(status.read_text())["error"] == "interrupted"
+    assert_same(run(told), whole)
+    assert steps.begun == list(range(STEPS))
+
+
+@pytest.mark.parametrize("at", [4, 12])
+def test_a_validation_that_was_interrupted_is_made_up_for(
+    overrides: list[str], whole: Job, steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+):
+    left, validate = [at], CrossEncoder.validation_step
+
+    def interrupted(module: CrossEncoder, batch: Any, batch_idx: int) -> None:
+        if module.trainer.global_step in left:
+            left.clear()
+            raise RuntimeError("stopped")
+        validate(module, batch, batch_idx)
+
+    monkeypatch.setattr(CrossEncoder, "validation_step", interrupted)
+    stopped = [*overrides, f"outputs={tmp_path}"]
+    with pytest.raises(RuntimeError, match="stopped"):
+        run(stopped)
+    assert_same(run(stopped), whole)
+    assert steps.begun == list(range(STEPS))
+
+
+def test_checkpoints_come_by_the_clock_too(
+    overrides: list[str], whole: Job, steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    steps.stop = stop_at(3, 7, 10, error=Killed)
+    often = [*overrides, f"outputs={tmp_path}", "trainer.checkpoint_minutes=0"]
+    for _ in range(3):
+        killed(monkeypatch, often)
+    assert_same(run(often), whole)
+    assert steps.begun == list(range(STEPS))
+
+
+def test_without_one_in_between_a_killed_job_goes_on_from_its_last_validation(
+    overrides: list[str], whole: Job, steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    steps.stop = stop_at(10, error=Killed)
+    once = [*overrides, f"outputs={tmp_path}"]
+    killed(monkeypatch, once)
+    assert_same(run(once), whole)
+    assert steps.begun == [*range(10), *range(8, STEPS)]
+
+
+@pytest.fixture(scope="module")
+def stopped(overrides: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The outputs of that job, killed after ten steps: two validations, the first one best."""
+    outputs = tmp_path_factory.mktemp("stopped")
+    with pytest.MonkeyPatch.context() as patch:
+        Steps(patch).stop = stop_at(10, error=Killed)
+        killed(patch, [*overrides, f"outputs={outputs}"])
+    return outputs
+
+
+def test_a_job_whose_outputs_have_moved_remembers_its_best(
+    overrides: list[str], whole: Job, stopped: Path, tmp_path: Path, steps: Steps
+):
+    shutil.copytree(stopped, tmp_path / "another disk")
+    assert_same(run([*overrides, f"outputs={tmp_path / 'another disk'}"]), whole)
+    assert steps.begun == list(range(8, STEPS))
+
+
+CUTS: dict[str, Callable[[bytes], bytes]] = {
+    "to nothing": lambda content: b"",
+    "in half": lambda content: content[: len(content) // 2],
+    "by two bytes": lambda content: content[:-2],
+    "overwritten": lambda content: content[: len(content) // 2] + b"garbage" + content[len(content) // 2 + 7 :],
+}
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize(("what", "begins"), [("record", 0), ("last", 4), ("best", 0)])
+def test_a_damaged_file_is_named_and_the_checkpoint_before_it_is_taken(
+    overrides: list[str], whole: Job, stopped: Path, tmp_path: Path, steps: Steps, caplog: pytest.LogCaptureFixture,
+    what: str, cut: str, begins: int,
+):  # fmt: skip
+    outputs = Path(shutil.copytree(stopped, tmp_path / "outputs"))
+    (record,) = outputs.rglob(RECORD)
+    newest = json.loads(record.read_text())["generations"][0]
+    path = record if what == "record" else record.with_name(newest[what]["file"])
+    path.write_bytes(CUTS[cut](path.read_bytes()))
+    with caplog.at_level(logging.WARNING):
+        assert_same(run([*overrides, f"outputs={outputs}"]), whole)
+    assert steps.begun == list(range(begins, STEPS))
+    said = "\n".join(one.getMessage() for one in caplog.records)
+    assert str(path) in said
+    assert "the training begins anew" in said if begins == 0 else "the one of step 4 is tried" in said
+
+
+@pytest.mark.parametrize("name", ["status.json", "config.yaml", FILE])
+def test_other_files_of_the_job_that_were_cut_stop_nothing(
+    overrides: list[str], whole: Job, stopped: Path, tmp_path: Path, steps: Steps, name: str
+):
+    outputs = Path(shutil.copytree(stopped, tmp_path / "outputs"))
+    (path,) = outputs.rglob(name)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert_same(run([*overrides, f"outputs={outputs}"]), whole)
+    assert steps.begun == list(range(8, STEPS))
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_finished_job_whose_metrics_were_cut_runs_again(
+    overrides: list[str], whole: Job, tmp_path: Path, steps: Steps, cut: str
+):
+    if cut == "overwritten":
+        pytest.skip("what is JSON and was edited is for verify to find")
+    outputs = Path(shutil.copytree(whole[1].parents[1], tmp_path / "outputs"))
+    (path,) = outputs.rglob("metrics.json")
+    path.write_bytes(CUTS[cut](path.read_bytes()))
+    assert_same(run([*overrides, f"outputs={outputs}"]), whole)
+    assert steps.begun == list(range(STEPS))
+
+
+def test_early_stopping_counts_on_after_a_stop_and_stays_stopped(
+    overrides: list[str], steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    patient = [*overrides, "validation.patience=1"]
+    through = run([*patient, f"outputs={tmp_path / 'through'}"])
+    assert steps.begun == list(range(8)), "the second validation is no better than the first"
+    halves = [*patient, f"outputs={tmp_path / 'halves'}"]
+    steps.begun, steps.stop, export = [], stop_at(6), CrossEncoder.export
+    with pytest.raises(RuntimeError, match="stopped"):
+        run(halves)
+
+    def fail(module: CrossEncoder, folder: Path) -> None:
+        monkeypatch.setattr(CrossEncoder, "export", export)
+        raise OSError("no space left")
+
+    monkeypatch.setattr(CrossEncoder, "export", fail)
+    with pytest.raises(OSError, match="no space left"):
+        run(halves)
+    assert_same(run(halves), through)
+    assert steps.begun == list(range(8))
+
+
+@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_kill_between_two_file_operations_loses_no_more_than_one_interval(
+    overrides: list[str], whole: Job, tmp_path: Path, steps: Steps, monkeypatch: pytest.MonkeyPatch, stride: int
+):
+    operations = Operations()
+    with monkeypatch.context() as patch:
+        operations.watch(patch, die_at=None)
+        run([*overrides, f"outputs={tmp_path / 'counted'}"])
+    assert operations.count >= 3 * 7, "three checkpoints, each with two files written, renamed and seen onto the disk"
+    for number in range(0, operations.count, stride):
+        outputs = [*overrides, f"outputs={tmp_path / str(number)}"]
+        with monkeypatch.context() as patch:
+            Operations().watch(patch, die_at=number)
+            with pytest.raises(Killed):
+                run(outputs)
+        steps.begun = []
+        found = run(outputs)
+        assert_same(found, whole)
+        assert steps.begun in ([], *(list(range(first, STEPS)) for first in (0, 4, 8)))
+
+
+class Operations:
+    """Counts what is done to the files of checkpoints; from a given number on nothing is done any more."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def watch(self, patch: pytest.MonkeyPatch, die_at: int | None) -> None:
+        for name in ("open", "fsync", "replace", "unlink", "rmdir"):
+            patch.setattr(os, name, self._watched(getattr(os, name), die_at))
+
+    def _watched(self, real: Callable[..., Any], die_at: int | None) -> Callable[..., Any]:
+        def operation(*arguments: Any, **options: Any) -> Any:
+            place = os.readlink(f"/proc/self/fd/{arguments[0]}") if real is os_fsync else str(arguments[0])
+            if die_at is not None and self.count > die_at:
+                raise Killed
+            if "/checkpoints" in place:
+                self.count += 1
+                if die_at is not None and self.count > die_at:
+                    raise Killed
+            return real(*arguments, **options)
+
+        return operation
+
+
+os_fsync = os.fsync

@@ -1,0 +1,38 @@
+"""How the entry points end."""
+
+from collections.abc import Callable
+
+import pytest
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from experiments.common.errors import ExperimentError
+from experiments.jobs.hydra_app import entry
+
+
+def raising(error: BaseException, while_handling: BaseException | None = None) -> Callable[[], None]:
+    def main() -> None:
+        if while_handling is None:
+            raise error
+        try:
+            raise while_handling
+        except BaseException:
+            raise error from while_handling
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("main", "code"),
+    [
+        (raising(ExperimentError("seed is -1")), 2),
+        (raising(KeyboardInterrupt()), 130),
+        (raising(SystemExit(1), KeyboardInterrupt()), 130),  # Lightning, when a training is interrupted
+        (raising(SIGTERMException()), 143),
+        (raising(SystemExit(3)), 3),
+    ],
+)
+def test_the_exit_code_says_how_it_ended(main: Callable[[], None], code: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.argv", ["train"])
+    with pytest.raises(SystemExit) as end:
+        entry(main)
+    assert end.value.code == code

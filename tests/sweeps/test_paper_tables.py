@@ -1,0 +1,235 @@
+"""The tables that the sweeps declare: the papers' values, typed once more here; cells and claims that speak of jobs
+which the grid makes; and the settings of each paper.
+"""
+
+import pytest
+from helpers.sweeps import SCALES, SWEEPS, cells_of, jobs_of, layer_cells_of, table
+
+from experiments.analysis.contrasts import find
+from experiments.analysis.samples import matching
+from experiments.config import Experiment
+from experiments.config.paper_table import Published
+
+BM25, TCT = "bm25", "tct_colbert"
+PAPERS = [one for one in SWEEPS if one.startswith(("nogueira", "gao", "pradeep"))]
+
+
+def values_of(sweep: str, *labels: str) -> dict[tuple[object, ...], float | None]:
+    """The published values of a sweep's table by these labels of their cells."""
+    return {tuple(one.where[label] for label in labels): one.value for one in table(sweep, "paper").published}
+
+
+def experiments_of(sweep: str) -> list[Experiment]:
+    return [job.experiment for job in jobs_of(sweep, "paper")]
+
+
+def is_known(cell: Published) -> bool:
+    return cell.value is not None
+
+
+def test_nogueira_2019_as_published():
+    assert values_of("nogueira2019", "backbone") == {("bert-base",): 0.347, ("bert-large",): 0.3653}
+
+
+def test_gao_2021_as_published():
+    known = {key: value for key, value in values_of("gao2021", "loss", "negatives").items() if value is not None}
+    assert known == {("lce", 7): 0.423}
+    assert table("gao2021", "paper").measure == "RR@100"
+    assert table("gao2021", "paper").data == "msmarco-document"
+
+
+def test_table_1_of_pradeep_2022_as_published():
+    rows = {BM25: (0.378, 0.379, 0.378, 0.391), TCT: (0.365, 0.375, 0.394, 0.401)}
+    columns = (("bce_two_class", 1), ("hinge", 1), ("lce", 1), ("lce", 7))
+    assert values_of("pradeep2022_losses", "source", "first_stage", "loss", "negatives") == {
+        (retriever, retriever, *column): value
+        for retriever, row in rows.items()
+        for column, value in zip(columns, row, strict=True)
+    }
+
+
+def test_table_2_of_pradeep_2022_as_published():
+    assert values_of("pradeep2022_retrievers", "source", "first_stage") == {
+        (BM25, BM25): 0.391,
+        (BM25, TCT): 0.402,
+        (TCT, BM25): 0.389,
+        (TCT, TCT): 0.401,
+    }
+
+
+def test_table_3_of_pradeep_2022_as_published():
+    rows = {TCT: (0.393, 0.400, 0.401, 0.408, 0.414), BM25: (0.381, 0.397, 0.402, 0.403, 0.407)}
+    assert values_of("pradeep2022_negatives", "source", "negatives") == {
+        (source, count): value
+        for source, row in rows.items()
+        for count, value in zip((1, 3, 7, 15, 31), row, strict=True)
+    }
+
+
+@pytest.mark.parametrize("sweep", [one for one in SWEEPS if one not in PAPERS])
+def test_no_other_table_has_a_published_value(sweep: str):
+    assert [cell for cell in table(sweep, "paper").published if is_known(cell)] == []
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_published_value_has_a_mark_and_stands_beside_a_tolerance_with_its_reason(sweep: str):
+    declared = table(sweep, "paper")
+    for cell in declared.published:
+        assert cell.mark == ("primary" if is_known(cell) else "unknown")
+    if any(map(is_known, declared.published)):
+        assert declared.data
+        assert declared.tolerance
+        assert declared.tolerance_source
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_table_is_the_same_at_both_scales_but_for_the_layer_that_is_the_last(sweep: str):
+    mini, paper = (table(sweep, scale) for scale in SCALES)
+    assert mini.published == paper.published
+    assert [one.says for one in mini.claims] == [one.says for one in paper.claims]
+    assert mini.claims, "a table without a claim says nothing"
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_published_cell_is_one_cell_of_the_grid_and_the_reference_is_one_too(sweep: str, scale: str):
+    declared, cells = table(sweep, scale), cells_of(sweep, scale)
+    for one in declared.published:
+        assert len(matching(cells, one.where, declared.stand_ins)) == 1, one
+    assert matching(cells, {**declared.where, **declared.reference}, declared.stand_ins)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("sweep", PAPERS)
+def test_every_cell_of_a_papers_grid_is_in_its_table(sweep: str, scale: str):
+    declared, cells = table(sweep, scale), cells_of(sweep, scale)
+    covered = [found for one in declared.published for found in matching(cells, one.where, declared.stand_ins)]
+    assert {str(one.labels) for one in covered} == {str(one.labels) for one in cells}
+
+
+@pytest.mark.parametrize("sweep", PAPERS)
+def test_a_papers_cells_are_on_the_papers_data_at_paper_scale(sweep: str):
+    assert {one.labels["data"] for one in cells_of(sweep, "paper")} == {table(sweep, "paper").data}
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_claim_has_cells_to_compare_and_leaves_none_without_a_counterpart(sweep: str, scale: str):
+    declared = table(sweep, scale)
+    for claim in declared.claims:
+        cells = layer_cells_of(sweep, scale) if claim.of == "layers" else cells_of(sweep, scale)
+        found = find(claim, cells, declared.stand_ins)
+        assert found.pairs, claim.says
+        assert found.lacking == "", claim.says
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_the_labels_that_span_a_table_are_labels_of_its_cells(sweep: str):
+    declared = table(sweep, "paper")
+    for labels in (one.labels for one in cells_of(sweep, "paper")):
+        assert {*declared.rows, *declared.columns} <= set(labels)
+
+
+def test_nogueira_2019_is_trained_on_128_pairs_a_step_for_100_000_steps():
+    for one in experiments_of("nogueira2019"):
+        assert (one.batch.unit, one.batch.size, one.batch.queries(1)) == ("pairs", 128, 64)
+        assert (one.budget.unit, one.budget.size) == ("pairs", 100_000 * 128)
+        assert (one.negatives.count, one.negatives.depth) == (1, 1000)
+        assert one.first_stage_depth == 1000
+        assert (one.loss["name"], one.model.logits) == ("bce_two_class", 2)
+        assert (one.model.max_length, one.model.max_query_tokens, one.model.dropout) == (512, 64, 0.1)
+        assert (one.optimizer.lr, one.optimizer.warmup, one.optimizer.schedule) == (3e-6, 10_000, "linear")
+        assert (one.optimizer.weight_decay, one.optimizer.clip) == (0.01, 1.0)
+    assert [one.backbone.path for one in experiments_of("nogueira2019")] == ["bert-base-uncased", "bert-large-uncased"]
+
+
+def test_gao_2021_is_trained_on_documents_with_four_queries_a_step_for_two_epochs():
+    for one in experiments_of("gao2021"):
+        assert one.data.source["splits"] == {
+            "train": "msmarco-document/train",
+            "dev": None,
+            "test": "msmarco-document/dev",
+        }
+        assert one.backbone.path == "bert-base-uncased"
+        assert (one.batch.unit, one.batch.size) == ("queries", 4)
+        assert (one.budget.unit, one.budget.size) == ("groups", 2 * 367_013)
+        assert one.model.max_length == 512
+        assert (one.optimizer.lr, one.optimizer.warmup, one.optimizer.schedule) == (1e-5, 0.1, "linear")
+        assert one.optimizer.weight_decay == 0.01
+        rule = one.negatives
+        assert (rule.depth, rule.pool, rule.replacement, rule.positives, rule.redraw) == (
+            100,
+            10,
+            False,
+            "all",
+            "epoch",
+        )
+        assert one.first_stage_depth == 100
+        assert one.measures[0] == "RR@100"
+    cells = [(one.loss["name"], one.negatives.count) for one in experiments_of("gao2021")]
+    assert cells == [("bce", 1), ("bce", 3), ("bce", 7), ("lce", 1), ("lce", 3), ("lce", 7)]
+
+
+def test_two_epochs_are_those_of_the_training_queries_of_the_catalogue():
+    ir_datasets = pytest.importorskip("ir_datasets")
+    count = ir_datasets.load("msmarco-document/train").metadata()["queries"]["count"]
+    assert experiments_of("gao2021")[0].budget.size == 2 * count
+
+
+@pytest.mark.parametrize("sweep", ["pradeep2022_losses", "pradeep2022_retrievers", "pradeep2022_negatives"])
+def test_pradeep_2022_is_trained_on_16_queries_a_step_whatever_n_is_for_30_000_steps(sweep: str):
+    for one in experiments_of(sweep):
+        assert one.backbone.path == "google/electra-base-discriminator"
+        assert (one.model.max_length, one.model.max_query_tokens) == (256, 50)
+        assert one.batch.queries(one.negatives.count) == 16
+        assert (one.budget.unit, one.budget.size) == ("groups", 30_000 * 16)
+        assert (one.optimizer.lr, one.optimizer.warmup, one.optimizer.schedule) == (1e-5, 3000, "inverse_time")
+        assert one.optimizer.weight_decay == 0
+        rule = one.negatives
+        assert (rule.depth, rule.replacement, rule.positives, rule.pool) == (200, True, "retrieved", None)
+        assert one.first_stage_depth == 1000
+        assert one.validation.select == "last"
+
+
+def test_the_pairs_of_a_step_grow_with_n_in_table_3_of_pradeep_2022():
+    pairs = {
+        one.negatives.count: one.batch.queries(one.negatives.count) * (one.negatives.count + 1)
+        for one in experiments_of("pradeep2022_negatives")
+    }
+    assert pairs == {1: 32, 3: 64, 7: 128, 15: 256, 31: 512}
+
+
+def test_cross_entropy_in_table_1_of_pradeep_2022_ranks_by_the_logit_of_the_relevant_class():
+    ranks = {(one.loss["name"], one.model.logits, one.model.rank_by) for one in experiments_of("pradeep2022_losses")}
+    assert ranks == {
+        ("bce_two_class", 2, "positive_logit"),
+        ("hinge", 1, "log_odds"),
+        ("lce", 1, "log_odds"),
+    }
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_in_table_1_of_pradeep_2022_each_model_re_ranks_the_source_of_its_negatives(scale: str):
+    for one in (job.experiment for job in jobs_of("pradeep2022_losses", scale)):
+        assert one.first_stage == [one.negatives.source]
+
+
+def test_equal_compute_gives_every_n_the_pairs_and_steps_of_the_papers_n_7():
+    sizes = {
+        (one.budget.unit, one.budget.size, one.batch.queries(one.negatives.count) * (one.negatives.count + 1))
+        for one in experiments_of("equal_compute")
+    }
+    assert sizes == {("pairs", 30_000 * 128, 128)}
+
+
+def test_equal_compute_is_the_grid_of_table_3():
+    cells = [(one.negatives.source, one.negatives.count, one.first_stage) for one in experiments_of("equal_compute")]
+    assert cells == [
+        (one.negatives.source, one.negatives.count, one.first_stage) for one in experiments_of("pradeep2022_negatives")
+    ]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_lce_in_the_comparison_of_losses_is_the_n_7_of_table_1(scale: str):
+    names = {job.name for job in jobs_of("pradeep2022_losses", scale)}
+    assert [job.name in names for job in jobs_of("losses", scale)] == [True] + [False] * 6
