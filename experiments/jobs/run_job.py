@@ -180,7 +180,9 @@ def _execute(
             experiment, model, collection, relevance, prepared.test, job.folder, tracking, store
         )
     if trainer.is_global_zero:
-        audit = write_audit(data.groups, module.spent.steps, collection, job.folder / "negatives.tsv.gz")
+        audit = write_audit(
+            data.groups, prepared.sampler, module.spent.steps, collection, job.folder / "negatives.tsv.gz"
+        )
         write_json(job.folder / "audit.json", audit)
         metrics["compute"] = _compute(module, job, store)
         write_json(job.folder / "compute.json", metrics["compute"])

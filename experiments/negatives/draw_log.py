@@ -16,11 +16,14 @@ from experiments.data.batches.groups import Groups, TrainingGroups
 from experiments.data.collection import Collection
 from experiments.data.ids import escaped
 from experiments.data.run import Run
+from experiments.negatives.sampler import NegativeSampler
 
 PERCENTILES = (5, 25, 50, 75, 95)
 
 
-def write_audit(groups: TrainingGroups, steps: int, collection: Collection, path: Path) -> dict[str, Any]:
+def write_audit(
+    groups: TrainingGroups, sampler: NegativeSampler, steps: int, collection: Collection, path: Path
+) -> dict[str, Any]:
     """Write ``epoch, query, positive, negatives`` (ids, tab-separated, the negatives by spaces and as run files have
     them) for every group of ``steps`` steps.
 
@@ -28,7 +31,6 @@ def write_audit(groups: TrainingGroups, steps: int, collection: Collection, path
     Returns the summary: counts; ranks of the negatives in the run of the source that each was drawn from (1 is the
     top), over all and by source; and the exceptions to the rule with what the filters dropped.
     """
-    sampler = groups.sampler
     ranks: dict[str, list[NDArray[np.int64]]] = {name: [] for name in sampler.sources}
     drawn: set[int] = set()
     queries: set[int] = set()

@@ -114,6 +114,11 @@ class NegativeSampler:
         # (Q,) query rows that are trained on, ascending
         self.queries: Rows = np.array(list(self._pools), np.int64)
 
+    @property
+    def count(self) -> int:
+        """Negatives of a group."""
+        return self.rule.count
+
     def _admit(self, query: int, positives: Rows, short: list[tuple[str, int]]) -> None:
         rule, one = self.rule, self._ids[query]
         tops = [run.ranking(query)[: rule.depth] for run in self.runs.values()]

@@ -238,7 +238,7 @@ class TwoSteps:
 
 def test_the_audit_says_how_many_came_from_which_source_and_from_which_rank(collection: Collection, tmp_path: Path):
     sampler = mixture(collection, [FIRST, SECOND], NegativeRule(count=4, depth=20), queries=3)
-    audit = write_audit(TwoSteps(sampler), 2, collection, tmp_path / "drawn.tsv.gz")  # type: ignore[arg-type]
+    audit = write_audit(TwoSteps(sampler), sampler, 2, collection, tmp_path / "drawn.tsv.gz")  # type: ignore[arg-type]
     assert audit["source"] == "a+b"
     assert {name: one["negatives_drawn"] for name, one in audit["by_source"].items()} == {"a": 12, "b": 12}
     assert audit["by_source"]["a"]["share"] == 0.5
@@ -254,7 +254,7 @@ def test_the_audit_says_how_many_came_from_which_source_and_from_which_rank(coll
 
 def test_a_source_that_nothing_came_from_has_no_ranks(collection: Collection, tmp_path: Path):
     sampler = mixture(collection, [FIRST, [0]], NegativeRule(count=4, depth=20), queries=3)
-    audit = write_audit(TwoSteps(sampler), 1, collection, tmp_path / "drawn.tsv.gz")  # type: ignore[arg-type]
+    audit = write_audit(TwoSteps(sampler), sampler, 1, collection, tmp_path / "drawn.tsv.gz")  # type: ignore[arg-type]
     assert audit["by_source"]["b"] == {"negatives_drawn": 0, "share": 0.0, "rank_in_source": None}
 
 

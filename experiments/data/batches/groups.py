@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset, get_worker_info
 
 from experiments.common.random_keys import key_of, shuffled
-from experiments.negatives.sampler import NegativeSampler
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,28 @@ class Groups:
     epochs_Q: NDArray[np.int64]
     queries_Q: NDArray[np.int64]
     passages_QN: NDArray[np.int64]
+
+
+class GroupSampler(Protocol):
+    """Chooses the passages of each training query's group."""
+
+    queries: NDArray[np.int64]
+    """(Q,) the rows of the training queries."""
+    seed: int
+    """Seed of the draws and of the order of the queries."""
+
+    @property
+    def count(self) -> int:
+        """Negatives of a group."""
+        ...
+
+    def positive(self, query: int, epoch: int) -> int:
+        """Return the row of the positive passage of a query in an epoch."""
+        ...
+
+    def draw(self, query: int, epoch: int) -> NDArray[np.int64]:
+        """Return the (count,) rows of the negatives of a query in an epoch."""
+        ...
 
 
 class Batcher(Protocol):
@@ -49,7 +70,7 @@ class TrainingGroups:
     of ranks that divides ``queries_per_step``, see the same groups.
     """
 
-    def __init__(self, sampler: NegativeSampler, queries_per_step: int, batcher: Batcher) -> None:
+    def __init__(self, sampler: GroupSampler, queries_per_step: int, batcher: Batcher) -> None:
         self.sampler, self.queries_per_step, self.batcher = sampler, queries_per_step, batcher
         self._orders: dict[int, NDArray[np.int64]] = {}
 
@@ -67,7 +88,7 @@ class TrainingGroups:
         queries = np.array(
             [self._order(int(epoch))[place] for epoch, place in zip(epochs, places, strict=True)], np.int64
         )
-        passages = np.empty((len(visits), self.sampler.rule.count + 1), np.int64)
+        passages = np.empty((len(visits), self.sampler.count + 1), np.int64)
         for i, (query, epoch) in enumerate(zip(queries.tolist(), epochs.tolist(), strict=True)):
             passages[i, 0] = self.sampler.positive(query, epoch)
             passages[i, 1:] = self.sampler.draw(query, epoch)

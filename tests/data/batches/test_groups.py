@@ -90,7 +90,7 @@ def test_scoring_batches_hold_every_pair_of_a_run_once_over_all_ranks(groups: Tr
 
 def test_the_audit_says_where_the_negatives_stood(groups: TrainingGroups, tmp_path: Path):
     collection = literal_collection(tmp_path / "again", passages=12, queries=7)
-    summary = write_audit(groups, 3, collection, tmp_path / "drawn.tsv.gz")
+    summary = write_audit(groups, groups.sampler, 3, collection, tmp_path / "drawn.tsv.gz")
     ranks = np.concatenate([groups.groups(step).passages_QN[:, 1:].ravel() + 1 for step in range(3)])
     assert summary["rank_in_source"]["mean"] == pytest.approx(ranks.mean())
     assert summary["groups"] == 12
