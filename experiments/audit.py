@@ -29,14 +29,15 @@ from experiments.data.run import Run
 from experiments.data.splits import Split, by_hash
 from experiments.jobs import hydra_app
 from experiments.jobs.filters import make_filters
-from experiments.jobs.prepare import excluded_of, relevance_of, splits_of
+from experiments.jobs.prepare import Parts, excluded_of, relevance_of, splits_of
+from experiments.jobs.trainer import make_logger, tracking_of
 from experiments.models.pair_scorer import load_scorer
 from experiments.negatives.false_negative_audit import AuditInput, FalseNegativeAudit, audit_negatives
 from experiments.negatives.near_duplicates import passage_shingles
 from experiments.negatives.twin_queries import TwinQueries
 from experiments.reporting.tables.false_negatives import cell_rows, pair_rows, print_audit, write_report
 from experiments.retrieval.retriever import run_for
-from experiments.tracking.wandb_job import RunIdentity, WandbJob
+from experiments.tracking.wandb_job import RunIdentity
 
 compose.register(partial(folder_name, "audit"))
 log = logging.getLogger(__name__)
@@ -50,7 +51,8 @@ def main(config: DictConfig) -> None:
     # Those that are audited are made, whatever a training of this config would draw from or re-rank.
     names = sorted({name for source in sources for name in sources_of(source)})
     experiment = replace(experiment, first_stage=names, negatives=replace(experiment.negatives, source=names[0]))
-    found = audit(experiment, sources, hydra_app.parts_of(experiment))
+    parts = hydra_app.parts_of(experiment)
+    found = audit(experiment, sources, parts)
     print_audit(found, Console(highlight=False))
     settings = compose.plain(config)
     name = folder_name("audit", settings)
@@ -58,7 +60,7 @@ def main(config: DictConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path in write_report(found, folder):
         print(path)
-    _track(experiment, found, settings, name)
+    _track(experiment, found, settings, folder, parts)
 
 
 def audit(experiment: Experiment, sources: Sequence[str], parts: Any) -> FalseNegativeAudit:
@@ -110,9 +112,11 @@ def _sample(split: Split, queries: int | None, collection: Collection) -> Split:
     return replace(split, queries=np.sort(np.asarray(rows, np.int64)), relevant=relevant)
 
 
-def _track(experiment: Experiment, found: FalseNegativeAudit, settings: dict[str, Any], name: str) -> None:
-    if experiment.logger.mode == "none":
-        return
+def _track(
+    experiment: Experiment, found: FalseNegativeAudit, settings: dict[str, Any], folder: Path, parts: Parts
+) -> None:
+    """Log the audit's tables to the logger's run."""
+    name = folder.name
     identity = RunIdentity(
         study=experiment.study,
         name=name,
@@ -121,8 +125,7 @@ def _track(experiment: Experiment, found: FalseNegativeAudit, settings: dict[str
         config=settings,
         job_type="audit",
     )
-    study, logger = Path(experiment.outputs) / experiment.study, experiment.logger
-    with WandbJob(identity, study, logger.mode, logger.project, logger.entity) as tracking:
+    with tracking_of(make_logger(experiment.logger, parts.make, identity, folder.parent, folder)) as tracking:
         tracking.log_table("false_negatives", *cell_rows(found))
         tracking.log_table("worst_pairs", *pair_rows(found))
         shares = {f"{c.source}/{c.depth}/{sign}": c.shares[sign].mean for c in found.cells for sign in c.shares}

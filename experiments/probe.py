@@ -28,9 +28,10 @@ from experiments.data.collection import open_collection
 from experiments.jobs import hydra_app
 from experiments.jobs.prepare import relevance_of, splits_of
 from experiments.jobs.probe_layers import probe_stage
+from experiments.jobs.trainer import make_logger, tracking_of
 from experiments.probing.model import load_model
 from experiments.retrieval.retriever import run_for
-from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
+from experiments.tracking.wandb_job import RunIdentity
 
 compose.register(partial(folder_name, "probe"))
 log = logging.getLogger(__name__)
@@ -64,10 +65,7 @@ def main(config: DictConfig) -> None:
         config=settings,
         job_type="probe",
     )
-    logger = experiment.logger
-    with (
-        NoTracking() if logger.mode == "none" else WandbJob(identity, study, logger.mode, logger.project, logger.entity)
-    ) as tracking:
+    with tracking_of(make_logger(experiment.logger, parts.make, identity, study, folder)) as tracking:
         relevance = relevance_of(collection, test)
         found = probe_stage(experiment, model, collection, relevance, runs, folder, tracking, store)
     write_json(folder / "probe.json", found)

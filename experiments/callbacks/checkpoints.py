@@ -19,6 +19,7 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from experiments.common.cache import sync_folder
+from experiments.config.checks import at_least
 from experiments.job_files.checkpoint_files import CheckpointFolder, Generation, Saved
 from experiments.models.ranker import Ranker
 
@@ -44,14 +45,21 @@ class AtomicIO(TorchCheckpointIO):
 class KeepCheckpoints(pl.Callback):
     """Writes the checkpoints of a training and chooses the best one on dev; the last of a trainer's callbacks.
 
-    ``monitor``: what Lightning calls the dev measure. ``interval``: steps between validations. ``minutes``: how long
-    work may go unsaved. ``resumed``: the generation that the training goes on from. ``current``: the newest generation.
+    ``monitor``: what Lightning calls the dev measure. ``interval``: steps between validations. ``resumed``: the
+    generation that the training goes on from. ``minutes``: how much work may be lost to a kill; a checkpoint is also
+    written at each validation and when the job is told to stop. ``current``: the newest generation.
     The first process of several writes, the others wait for it.
     """
 
     def __init__(
-        self, files: CheckpointFolder, monitor: str, interval: int, minutes: float, resumed: Generation | None
+        self,
+        files: CheckpointFolder,
+        monitor: str,
+        interval: int,
+        resumed: Generation | None,
+        minutes: float = 5.0,
     ) -> None:
+        at_least("callbacks.checkpoint.minutes", minutes, 0)
         self.files, self.monitor, self.interval, self.minutes = files, monitor, interval, minutes
         self.current, self._serial = resumed, files.next_serial()
         self._between_steps = False  # whether the weights are those after a whole number of steps

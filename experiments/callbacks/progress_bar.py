@@ -75,3 +75,10 @@ class ProgressBar(pl.Callback):
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         while self._bars:
             self._close()
+
+
+def announce_scoring(trainer: pl.Trainer, scoring: str) -> None:
+    """Name what the trainer scores next, such as ``re-ranking bm25``, on its progress bar if it has one."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ProgressBar):
+            callback.scoring = scoring

@@ -6,13 +6,15 @@ in the message.
 """
 
 from experiments.config.audit import Audit, Retrieve
+from experiments.config.compute import Compute, TokensPerBatch, Trainer
 from experiments.config.data import Backbone, Data, Negatives, QueryLimits
-from experiments.config.experiment import Experiment, Logger
+from experiments.config.experiment import Experiment
 from experiments.config.model import DualEncoder, LateInteraction, Model
 from experiments.config.probe import Probe
-from experiments.config.training import Batch, Budget, Optimizer, TokensPerBatch, Trainer, Validation
+from experiments.config.training import Batch, Budget, Optimization, Optimizer, Validation
 
 __all__ = [
-    "Audit", "Backbone", "Batch", "Budget", "Data", "DualEncoder", "Experiment", "LateInteraction", "Logger", "Model",
-    "Negatives", "Optimizer", "Probe", "QueryLimits", "Retrieve", "TokensPerBatch", "Trainer", "Validation",
+    "Audit", "Backbone", "Batch", "Budget", "Compute", "Data", "DualEncoder", "Experiment", "LateInteraction", "Model",
+    "Negatives", "Optimization", "Optimizer", "Probe", "QueryLimits", "Retrieve", "TokensPerBatch", "Trainer",
+    "Validation",
 ]  # fmt: skip

@@ -9,25 +9,25 @@ from experiments.data.source import SPLITS
 
 @dataclass
 class Audit:
-    """An audit of the negatives that the rule would draw.
-
-    ``sources``: retrievers and mixtures to compare; empty for ``negatives.source`` alone. ``depths``: how deep
-    candidates are taken from. ``queries``: training queries looked at, null for all. ``near_duplicate``: the Jaccard
-    similarity to a positive from which a negative counts as its near-duplicate. ``twin_query``: the Jaccard similarity
-    of two training queries from which what answers one counts against the other as a negative; at 1 they differ in
-    nothing but function words. ``scorer``: the folder or hub id of a
-    trained model, null for none; a negative counts that this model puts above the positive less ``margin``. ``worst``:
-    pairs listed with their texts.
-    """
+    """An audit of the negatives that the rule would draw."""
 
     sources: list[str] = field(default_factory=list)
+    """Retrievers and mixtures to compare; empty for ``negatives.source`` alone."""
     depths: list[int] = field(default_factory=lambda: [10, 50, 100])
+    """Depths of the candidates that negatives are drawn from, each at least 1."""
     queries: int | None = 2000
+    """Training queries that are audited; null for all."""
     near_duplicate: float = 0.9
+    """Jaccard similarity to a positive, above 0 and at most 1, from which a negative is a near-duplicate of it."""
     twin_query: float = 1.0
+    """Jaccard similarity, above 0 and at most 1, from which two training queries are paraphrases: a passage relevant to
+    one is a suspected false negative for the other. At 1 they differ in nothing but function words."""
     scorer: str | None = None
+    """Folder or hub id of a trained model; null for none."""
     margin: float = 0.0
+    """A negative is suspected whose score by ``scorer`` is above the positive's minus this."""
     worst: int = 20
+    """Suspected pairs that are listed with their texts."""
 
     def __post_init__(self) -> None:
         if not self.depths:
@@ -43,9 +43,10 @@ class Audit:
 
 @dataclass
 class Retrieve:
-    """First stages measured on their own. ``split``: whose queries."""
+    """First stages measured on their own."""
 
     split: str = "test"
+    """Whose queries: ``train``, ``dev`` or ``test``."""
 
     def __post_init__(self) -> None:
         one_of("retrieve.split", self.split, SPLITS)

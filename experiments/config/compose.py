@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,12 @@ from experiments.config.retriever_roles import check_first_stages, check_positiv
 from experiments.config.sweeps_group import register_sweeps
 from experiments.jobs.inherited import check_inherited, inherited_by, overrides_in
 
-# Keys that stand beside a part's own settings and are not passed to it.
-LABELS = {"loss": ("name", "logits", "teacher", "job")}
-GIVEN_LATER = {"scores_QN", "teacher_QN"}  # a loss's arguments that are no settings
+LOSS_KEYS = ("name", "logits", "fn", "teacher", "job")
+GIVEN_LATER = {  # arguments that the framework gives a part, and that are no settings
+    "loss.fn": {"scores_QN", "teacher_QN"},
+    "scheduler": {"step", "steps"},
+    "optimizer": {"params"},
+}
 OF_INSTANTIATE = {"_target_", "_partial_", "_recursive_", "_convert_"}  # keys that Hydra reads itself
 
 
@@ -48,10 +52,18 @@ def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
     ``name_of``: of a resolved config, the name of the folder that the entry point writes into.
     """
     register_sweeps()
-    ConfigStore.instance().store(name="experiment_schema", node=Experiment)
+    ConfigStore.instance().store(name="experiment_schema", node=schema())
     OmegaConf.register_new_resolver("job_name", lambda *, _root_: name_of(plain(_root_)), replace=True)
     OmegaConf.register_new_resolver("by_scale", _by_scale, replace=True)
     OmegaConf.register_new_resolver("last_part", lambda path: Path(resolved(str(path))).name, replace=True)
+
+
+def schema() -> DictConfig:
+    """Return the schema of a config, in which parts with a ``_target_`` take further arguments."""
+    node: DictConfig = OmegaConf.structured(Experiment)
+    for part in ("trainer", "optimizer", "scheduler", "callbacks"):
+        OmegaConf.set_struct(node[part], False)
+    return node
 
 
 def _by_scale(values: Mapping[str, Any], *, _root_: DictConfig) -> Any:
@@ -97,7 +109,15 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
     if not parts:
         return experiment
     _check_part("data.source", experiment.data.source)
-    _check_part("loss", experiment.loss)
+    _check_loss(experiment.loss)
+    _check_part("trainer", experiment.trainer.settings())
+    _check_part("optimizer", experiment.optimizer.settings(), "clip")
+    _check_part("scheduler", experiment.scheduler)
+    for name, part in experiment.callbacks.items():
+        if part is not None:
+            _check_part(f"callbacks.{name}", part)
+    if experiment.logger is not None:
+        _check_part("logger", experiment.logger)
     for name, part in experiment.retrievers.items():
         _check_part(f"retrievers.{name}", part)
     check_first_stages(experiment)
@@ -128,7 +148,7 @@ def restored(config: Mapping[str, Any]) -> Experiment:
         ExperimentError: it is not a config of this version.
     """
     try:
-        settings = OmegaConf.merge(OmegaConf.structured(Experiment), dict(config))
+        settings = OmegaConf.merge(schema(), dict(config))
         assert isinstance(settings, DictConfig)
         return check(settings, parts=False)
     except OmegaConfBaseException as error:
@@ -154,6 +174,8 @@ def explain(error: BaseException) -> str:
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
         parent = cause.parent_node
         siblings = sorted(str(key) for key in parent) if isinstance(parent, DictConfig) else []
+        if cause.full_key.startswith("loss.") and isinstance(parent, DictConfig) and "fn" in parent:
+            return _no_key_of_loss(cause.full_key.removeprefix("loss."), parent)
         return no_such_key(cause.full_key, siblings, declared(Experiment))
     said = str(error).split("\nConfig search path:")[0].strip()
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
@@ -164,20 +186,44 @@ def explain(error: BaseException) -> str:
 def _settings(key: str, part: Any) -> dict[str, Any]:
     if not isinstance(part, Mapping) or "_target_" not in part:
         raise ExperimentError(f"{key} has no _target_: choose one of the files of its group in conf/")
-    return {name: value for name, value in part.items() if name not in LABELS.get(key, ())}
+    return dict(part)
 
 
-def _check_part(key: str, part: Any) -> None:
-    settings = _settings(key, part)
+def _check_loss(loss: Any) -> None:
+    if not isinstance(loss, Mapping) or "fn" not in loss:
+        raise ExperimentError("loss has no fn, the function by _target_: choose a file of conf/loss")
+    for name in set(loss) - set(LOSS_KEYS):
+        raise ExperimentError(_no_key_of_loss(name, loss))
+    _check_part("loss.fn", loss["fn"])
+
+
+def _no_key_of_loss(name: str, loss: Mapping[Any, Any]) -> str:
+    """Return the message for a key beside ``loss.fn`` that is a setting of the function, or does not exist."""
+    if name in {*loss["fn"], *_parameters("loss.fn", loss["fn"])}:
+        return f"loss.{name} does not exist: the function's settings are below fn, set loss.fn.{name}"
+    return no_such_key(f"loss.{name}", LOSS_KEYS)
+
+
+def _parameters(key: str, part: Mapping[Any, Any]) -> set[str]:
+    """Return the names of the settings that a part's target takes."""
+    try:
+        target = get_object(part["_target_"])
+    except Exception as error:  # Hydra raises many kinds; each means that the name leads nowhere
+        raise ExperimentError(f"{key}._target_: {part['_target_']} cannot be imported ({error})") from error
+    parameters = inspect.signature(target).parameters
+    return set(parameters) - GIVEN_LATER.get(key, set())
+
+
+def _check_part(key: str, part: Any, *ours: str) -> None:
+    """Compare a part's settings with what its target takes. ``ours``: keys that the target is not given."""
+    settings = {name: value for name, value in _settings(key, part).items() if name not in ours}
     if key.startswith("retrievers."):
         if "name" in settings:
             raise ExperimentError(f"{key}.name cannot be set: a retriever is called by its key under retrievers")
         settings.pop("job", None)
-    try:
-        target = get_object(settings["_target_"])
-    except Exception as error:  # Hydra raises many kinds; each means that the name leads nowhere
-        raise ExperimentError(f"{key}._target_: {settings['_target_']} cannot be imported ({error})") from error
-    taken = set(inspect.signature(target).parameters) - GIVEN_LATER
+    taken = _parameters(key, settings)
+    if "kwargs" in taken:  # the target passes on what it does not name
+        return
     for name in sorted(set(settings) - taken - OF_INSTANTIATE):
         near = get_close_matches(name, taken, 1, 0.7)
         meant = f" (did you mean {key}.{near[0]}?)" if near else ""
@@ -221,7 +267,8 @@ def make_parts(experiment: Experiment, trained: Callable[[str, str], Path] | Non
     return Parts(
         source=instantiate(_settings("data.source", experiment.data.source)),
         retrievers=made,
-        loss=instantiate(_settings("loss", experiment.loss)),
+        loss=instantiate(_settings("loss.fn", experiment.loss["fn"])),
+        make=partial(instantiate, _partial_=True, _convert_="all"),
     )
 
 
@@ -271,7 +318,7 @@ def job_before(key: str, job: str, parent: Experiment, chain: Sequence[str] = ()
         own = settings_of(config)
         for part in inherited:  # what it says of these may be incomplete
             own.pop(part)
-        settings = OmegaConf.merge(OmegaConf.structured(Experiment), plain(own) | inherited)
+        settings = OmegaConf.merge(schema(), plain(own) | inherited)
         assert isinstance(settings, DictConfig)
         experiment = check(settings)
         check_selection(experiment)

@@ -11,12 +11,13 @@ from omegaconf import MISSING
 from experiments.common.errors import ExperimentError
 from experiments.config.audit import Audit, Retrieve
 from experiments.config.checks import at_least, at_most, one_of
+from experiments.config.compute import Compute, Trainer, check_callbacks
 from experiments.config.data import Backbone, Data, Negatives
 from experiments.config.model import Model
 from experiments.config.negatives import sources_of
 from experiments.config.paper_table import table_of
 from experiments.config.probe import Probe
-from experiments.config.training import Batch, Budget, Optimizer, Trainer, Validation
+from experiments.config.training import Batch, Budget, Optimization, Optimizer, Validation, linear_schedule
 from experiments.evaluation.measure_names import resolve
 
 RETRIEVER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -24,56 +25,70 @@ MAX_SEED = 2**32 - 1  # NumPy's generators take no larger one
 
 
 @dataclass
-class Logger:
-    """Weights & Biases. ``mode``: ``auto`` (online when logged in, else offline), ``online``, ``offline``, or
-    ``none``.
-    """
-
-    mode: str = "auto"
-    project: str = "rerank-ablations"
-    entity: str | None = None
-
-    def __post_init__(self) -> None:
-        one_of("logger.mode", self.mode, ("auto", "online", "offline", "disabled", "none"))
-
-
-@dataclass
 class Experiment:
-    """One job. The keys read like the sentence that describes it. ``checkpoint``: what ``experiments.probe`` probes,
-    ``table``: what a report lays the study's results against (``experiments.config.paper_table``); a training reads
-    neither.
-
-    ``measures``: of ir-measures. The first heads tables, chooses checkpoints and decides claims. A passage is relevant
-    from ``data.min_grade`` on: at ``data.min_grade=2`` the object holds ``RR(rel=2)@10`` for ``RR@10``, unless ``rel``
-    is given; ``probe.measures`` likewise.
-    """
+    """One job. The keys read like the sentence that describes it."""
 
     data: Data = field(default_factory=Data)
+    """The collection, its queries and judgements."""
     backbone: Backbone = MISSING
+    """The pretrained weights that training starts from."""
     model: Model = field(default_factory=Model)
+    """The kind of model that is trained, and its sizes."""
     loss: Any = None
+    """The loss over a group: ``name`` and ``logits`` (1, or 2 classes), the function ``fn`` by ``_target_`` with its
+    settings, and for a loss that learns from a cross-encoder ``teacher`` and ``job``."""
     negatives: Negatives = field(default_factory=Negatives)
+    """The rule by which negatives are drawn."""
     first_stage: list[str] = field(default_factory=lambda: ["bm25"])
+    """Keys of ``retrievers``; every trained model re-ranks the test run of each."""
     first_stage_depth: int = 100
+    """Passages of a first stage that are re-ranked per test query."""
     first_stage_inject_gold: bool = False
+    """Add the answers that a first stage missed to its candidates: an oracle."""
     retrievers: dict[str, Any] = field(default_factory=dict)
+    """What can be a source of negatives or a first stage: name -> class (``_target_``) and its settings."""
     budget: Budget = field(default_factory=Budget)
+    """How long the training is."""
     batch: Batch = field(default_factory=Batch)
+    """The size of a step."""
     optimizer: Optimizer = field(default_factory=Optimizer)
+    """The optimiser by ``_target_``, with its learning rate."""
+    scheduler: dict[str, Any] = field(default_factory=linear_schedule)
+    """The learning rate's course: a function of ``experiments.models.schedules`` by ``_target_``, with its settings."""
     validation: Validation = field(default_factory=Validation)
+    """How the checkpoint is chosen on dev."""
     measures: list[str] = field(default_factory=lambda: ["RR@10", "nDCG@10", "R@100", "AP"])
+    """Measures of ir-measures. The first heads tables, chooses checkpoints and decides claims. A passage is relevant
+    from ``data.min_grade`` on: at ``data.min_grade=2`` the object holds ``RR(rel=2)@10`` for ``RR@10``, unless ``rel``
+    is given."""
     probe: Probe = field(default_factory=Probe)
+    """Layers whose embeddings are measured."""
     checkpoint: str | None = None
+    """Folder or hub id of the model that ``experiments.probe`` probes; a training does not read it."""
     audit: Audit = field(default_factory=Audit)
+    """What ``experiments.audit`` looks at."""
     retrieve: Retrieve = field(default_factory=Retrieve)
+    """What ``experiments.retrieve`` looks at."""
     table: Any = None
+    """What a report compares the study's results with (``experiments.config.paper_table``)."""
     seed: int = 1
+    """Seed of the head's first weights, the order of the queries, the negatives and dropout; 0 to 4294967295."""
     scale: str = "mini"
+    """Sizes of the whole setting: ``mini`` (a CPU, minutes) or ``paper`` (GPUs)."""
     study: str = "adhoc"
+    """The study that the job belongs to: results go to ``outputs/<study>/<job>``."""
     outputs: str = "outputs"
+    """Folder of all studies."""
     cache: str = ".cache"
+    """Folder of collections, tokens, indexes and runs, each made once."""
     trainer: Trainer = field(default_factory=Trainer)
-    logger: Logger = field(default_factory=Logger)
+    """Arguments of Lightning's Trainer."""
+    compute: Compute = field(default_factory=Compute)
+    """Threads, workers, and the sizes of forward passes."""
+    callbacks: dict[str, Any] = field(default_factory=dict)
+    """Lightning callbacks: name -> class (``_target_``) and its settings, or null for none."""
+    logger: Any = None
+    """A Lightning logger by ``_target_``, or null: the job's folder has everything all the same."""
 
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)
@@ -109,6 +124,10 @@ class Experiment:
                 f"negatives.exclude_grade is {excluded}, above data.min_grade={positive}: positives are never drawn as "
                 f"negatives; set it to at most {positive}"
             )
+        self.trainer.check()
+        self.optimizer.check()
+        check_callbacks(self.callbacks)
+        self._check_logger()
         self._check_teacher()
         self._check_of_cross_encoders()
         self.measures = resolve(self.measures, self.data.min_grade)
@@ -125,6 +144,18 @@ class Experiment:
         """Whether the loss compares with the scores of a trained cross-encoder, its ``teacher``."""
         return isinstance(self.loss, Mapping) and "teacher" in self.loss
 
+    @property
+    def optimization(self) -> Optimization:
+        """The optimiser and the schedule of its learning rate."""
+        return Optimization(self.optimizer, self.scheduler)
+
+    def _check_logger(self) -> None:
+        if self.logger is None:
+            return
+        if not isinstance(self.logger, Mapping) or "_target_" not in self.logger:
+            raise ExperimentError("logger has no _target_, the class of the logger: choose a file of conf/logger")
+        one_of("logger.mode", self.logger.get("mode", "auto"), ("auto", "online", "offline", "disabled"))
+
     def _check_of_cross_encoders(self) -> None:
         """Refuse settings that another kind of model would accept, record and ignore."""
         kind = self.model.kind
@@ -137,8 +168,8 @@ class Experiment:
             )
         if self.model.fresh_pooler != "identity":
             raise ExperimentError(f"model.fresh_pooler is of a cross-encoder's head, and model={kind} has none")
-        if kind == "colbert" and self.trainer.layout == "packed":
-            raise ExperimentError("trainer.layout=packed: model=colbert is computed with padding; set it to auto")
+        if kind == "colbert" and self.compute.layout == "packed":
+            raise ExperimentError("compute.layout=packed: model=colbert is computed with padding; set it to auto")
 
     def _check_teacher(self) -> None:
         if not self.learns_from_teacher:

@@ -8,28 +8,17 @@ from typing import Any
 
 from experiments.common.cache import fingerprint
 from experiments.common.locations import resolved
+from experiments.config.compute import INCIDENTAL_CALLBACKS, INCIDENTAL_TRAINER_ARGUMENTS
 from experiments.config.negatives import RUN_SCORES, sources_of
 from experiments.evaluation.measure_names import min_grade_in, resolve
 
 VERSION = 3  # raised when the meaning of a config changes, so that old jobs are not taken for new ones
 
-# Where and how a job runs, not what it is. Precision changes results, so it stays.
-INCIDENTAL = ("study", "outputs", "cache", "logger")
+# Where and how a job runs, not what it is.
+INCIDENTAL = ("study", "outputs", "cache", "logger", "compute")
 PLACES = ("path", "checkpoint", "scorer", "teacher", "cross_encoder")  # keys of local paths or hub ids
 ONLY_OF = {"late_interaction": "colbert", "dual_encoder": "dual_encoder"}  # settings of one kind of model
 INCIDENTAL_OF_RETRIEVER = ("device", "tokens_per_batch")
-INCIDENTAL_OF_TRAINER = (
-    "accelerator",
-    "devices",
-    "strategy",
-    "threads",
-    "workers",
-    "deterministic",
-    "layout",
-    "tokens_per_batch",
-    "log_every",
-    "checkpoint_minutes",
-)
 
 
 def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -37,9 +26,11 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
     device and logging. Local paths are as they are from everywhere; what is at them is in the job's inputs.
     """
     config = located(config)
-    elsewhere = (*INCIDENTAL, "scale", "audit", "retrieve", "checkpoint", "trainer", "retrievers", "hydra")
+    elsewhere = (*INCIDENTAL, "scale", "audit", "retrieve", "checkpoint", "trainer", "callbacks", "retrievers", "hydra")
     kept = {key: value for key, value in config.items() if key not in elsewhere}
-    kept["trainer"] = {key: value for key, value in config["trainer"].items() if key not in INCIDENTAL_OF_TRAINER}
+    kept["trainer"] = deciding(config["trainer"], INCIDENTAL_TRAINER_ARGUMENTS)
+    callbacks = deciding(config["callbacks"], INCIDENTAL_CALLBACKS)
+    kept["callbacks"] = {name: settings for name, settings in callbacks.items() if settings is not None}
     min_grade = min_grade_in(config)
     if "measures" in kept:  # by their names in the results: another grade is another measure, another spelling is none
         kept["measures"] = resolve(kept["measures"], min_grade)
@@ -57,6 +48,11 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
         if name in named
     }
     return kept
+
+
+def deciding(settings: Mapping[Any, Any], incidental: Iterable[str]) -> dict[str, Any]:
+    """Return the settings whose names are not ``incidental``."""
+    return {key: value for key, value in settings.items() if key not in incidental}
 
 
 def located(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,35 @@ from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Any, get_type_hints
 
+from experiments.common.errors import ExperimentError
+from experiments.config.part import OpenPart
+
+MOVED = {  # keys of earlier versions -> what is set today
+    "trainer.threads": "compute.threads",
+    "trainer.workers": "compute.workers",
+    "trainer.layout": "compute.layout",
+    "trainer.tokens_per_batch": "compute.tokens_per_batch",
+    "trainer.log_every": "trainer.log_every_n_steps",
+    "trainer.checkpoint_minutes": "callbacks.checkpoint.minutes",
+    "optimizer.schedule": "scheduler (such as scheduler=linear)",
+    "optimizer.warmup": "scheduler.warmup",
+    "optimizer.decay": "scheduler.decay",
+    "validation.patience": "callbacks=early_stopping and callbacks.early_stopping.patience",
+}
+
+
+def moved(key: str) -> str | None:
+    """Return the message for a key of an earlier version; None for any other key."""
+    place = next((old for old in MOVED if key == old or key.startswith(f"{old}.")), None)
+    return f"{key} has moved: set {MOVED[place]}{key.removeprefix(place)} instead" if place is not None else None
+
+
+def check_moved(key: str) -> None:
+    """Refuse a key of an earlier version with the name of the one to set today."""
+    message = moved(key)
+    if message is not None:
+        raise ExperimentError(message)
+
 
 def undeclared(settings: Mapping[str, Any], schema: type, path: str = "") -> Iterator[str]:
     """Yield each key of nested settings that a dataclass, or the dataclass of one of its fields, does not declare.
@@ -24,6 +53,8 @@ def undeclared(settings: Mapping[str, Any], schema: type, path: str = "") -> Ite
         elif is_dataclass(types[key]) and isinstance(value, Mapping):
             declared = types[key]
             assert isinstance(declared, type)
+            if issubclass(declared, OpenPart):
+                continue
             yield from undeclared(value, declared, f"{name}.")
 
 
@@ -34,6 +65,8 @@ def declared(schema: type, path: str = "") -> Iterator[str]:
     types = get_type_hints(schema)
     for item in fields(schema):
         name, kind = f"{path}{item.name}", types[item.name]
+        if item.name == "_target_":
+            continue
         if is_dataclass(kind) and isinstance(kind, type):
             yield from declared(kind, f"{name}.")
         else:
@@ -46,6 +79,9 @@ def no_such_key(key: str, siblings: Iterable[str], everywhere: Iterable[str] = (
     ``siblings``: names of the keys of the same parent. ``everywhere``: all dotted keys, in which a key of the same name
     is looked for if no sibling is near.
     """
+    has_moved = moved(key)
+    if has_moved is not None:
+        return has_moved
     parent, _, name = key.rpartition(".")
     known = list(siblings)
     near = [f"{parent}.{found}" if parent else found for found in get_close_matches(name, known, 1, 0.7)]

@@ -12,26 +12,28 @@ POOLINGS = ("mean", "mean_first", "mean_second", "mean_all", "cls")
 
 @dataclass
 class Probe:
-    """Each layer of a trained cross-encoder as an embedder (Ananthakrishnan et al. 2025).
-
-    ``layers``: null for no probing, ``all``, a number or a list of numbers; 0 is the embedding layer. ``pairing``: a
-    text is read paired with its ``self`` as in the paper, ``single``, or behind an empty query (``query_empty``).
-    ``pooling``: the means of these tokens: the text's own in both copies (``mean``) or in one of them, special tokens
-    too (``mean_all``), or the first token alone (``cls``). ``similarity``: ``cosine`` or ``dot``. ``whiten``: ``none``,
-    or ``standardise`` each dimension over the passages. ``max_length``: tokens of an input, null for
-    ``model.max_length``. ``depth``: passages ranked of the whole collection. ``control``: probe the untrained backbone
-    too. ``measures``: of ir-measures, and Hits@k; the first has intervals.
-    """
+    """Each layer of a trained cross-encoder as an embedder (Ananthakrishnan et al. 2025)."""
 
     layers: Any = None
+    """``all``, a number or a list of numbers; 0 is the embedding layer; null for no probing."""
     pairing: str = "self"
+    """How a text is read: paired with its ``self`` as in the paper, ``single``, or behind an empty query
+    (``query_empty``)."""
     pooling: list[str] = field(default_factory=lambda: ["mean"])
+    """Tokens whose mean is the vector: the text's own in both copies (``mean``, as in the paper), in one of them
+    (``mean_first``, ``mean_second``), all tokens (``mean_all``), or the first token alone (``cls``)."""
     similarity: str = "cosine"
+    """``cosine`` or ``dot``; the paper does not say."""
     whiten: str = "none"
+    """``none``, or ``standardise`` each dimension over the passages."""
     max_length: int | None = None
+    """Tokens of an input, at least 8; null for ``model.max_length``."""
     depth: int = 100
+    """Passages ranked of the whole collection."""
     control: bool = True
+    """Probe the untrained backbone too."""
     measures: list[str] = field(default_factory=lambda: ["RR@10", "R@100", "nDCG@10", "Hits@10"])
+    """Measures of ir-measures, and Hits@k; the first has intervals."""
 
     def __post_init__(self) -> None:
         numbers = self.layers if isinstance(self.layers, list) else [self.layers]

@@ -1,32 +1,38 @@
-"""How it is trained: the size of a step, the budget, the optimiser, validation, devices."""
+"""How a model is trained: the size of a step, the budget, the optimiser, validation."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from experiments.common.errors import ExperimentError
 from experiments.config.checks import at_least, one_of
+from experiments.config.keys import check_moved
+from experiments.config.part import OpenPart
 
 UNITS = ("groups", "pairs", "tokens")
 
 
 @dataclass
 class Batch:
-    """The size of a training step in ``queries`` (groups) or ``pairs``. ``checkpoint``: recompute activations in the
-    backward pass, for groups that do not fit into memory.
-    """
+    """The size of a training step."""
 
     unit: str = "queries"
+    """What ``size`` counts: ``queries`` (groups of one positive and its negatives) or ``pairs``."""
     size: int = 16
+    """Queries or pairs of one optimiser step, over all devices. Long steps are split into forward passes by
+    ``compute.tokens_per_batch``, so no gradient accumulation is needed."""
     checkpoint: bool = False
+    """Recompute activations in the backward pass, for groups that do not fit into memory; cross-encoders only."""
 
     def __post_init__(self) -> None:
         one_of("batch.unit", self.unit, ("queries", "pairs"))
         at_least("batch.size", self.size, 1)
 
     def queries(self, negatives: int) -> int:
-        """Groups of a step.
+        """Return the groups of a step.
 
         Raises:
-            ExperimentError: a batch in pairs that is not a whole number of groups.
+            ExperimentError: a batch in pairs is no whole number of groups.
         """
         if self.unit == "queries":
             return self.size
@@ -40,99 +46,73 @@ class Batch:
 
 @dataclass
 class Budget:
-    """How much training, in ``groups``, ``pairs`` or ``tokens``; rounded up to whole steps between validations."""
+    """How long a training is; rounded up to whole steps between validations."""
 
     unit: str = "groups"
+    """What ``size`` counts: ``groups`` as the papers do, ``pairs`` or ``tokens`` for equal computing."""
     size: int = 1000
+    """Groups, pairs or tokens of the whole training."""
 
     def __post_init__(self) -> None:
         one_of("budget.unit", self.unit, UNITS)
         at_least("budget.size", self.size, 1)
 
 
-@dataclass
-class Optimizer:
-    """AdamW. ``warmup``: a share of the steps if below 1, else a number of steps. ``decay``: rate of the inverse-time
-    schedule. ``clip``: largest gradient norm, null for none.
-    """
+@dataclass(eq=False, repr=False)
+class Optimizer(OpenPart):
+    """The optimiser of a training; any argument of its class can be added, such as ``+optimizer.eps=1e-6``."""
 
+    _target_: str = "torch.optim.AdamW"
+    """A subclass of ``torch.optim.Optimizer``."""
     lr: float = 2e-5
+    """Peak learning rate, above 0; the scheduler multiplies it at each step."""
     weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    schedule: str = "linear"
-    warmup: float = 0.1
-    decay: float = 1.0
+    """Decay of the weights, not of biases and normalisation weights."""
     clip: float | None = 1.0
+    """Largest norm of all gradients together, above 0; null for no clipping. A key of this framework: the optimiser is
+    not given it."""
 
     def __post_init__(self) -> None:
         at_least("optimizer.lr", self.lr, 0, strictly=True)
         at_least("optimizer.weight_decay", self.weight_decay, 0)
-        at_least("optimizer.eps", self.eps, 0, strictly=True)
-        one_of("optimizer.schedule", self.schedule, ("linear", "constant", "inverse_time"))
-        at_least("optimizer.warmup", self.warmup, 0)
         at_least("optimizer.clip", self.clip, 0, strictly=True)
+
+    def check(self) -> None:
+        """Refuse arguments that another key sets, and values that no optimiser takes."""
+        for name in self.added():
+            check_moved(f"optimizer.{name}")
+        at_least("optimizer.eps", self.added().get("eps"), 0, strictly=True)
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what the optimiser's class is called with."""
+        return {name: value for name, value in super().arguments().items() if name != "clip"}
+
+
+def linear_schedule() -> dict[str, Any]:
+    """Return the scheduler of an experiment that names none."""
+    return {"_target_": "experiments.models.schedules.linear"}
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """The optimiser and the schedule of its learning rate, as a model's LightningModule takes them."""
+
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    scheduler: Mapping[str, Any] = field(default_factory=linear_schedule)
 
 
 @dataclass
 class Validation:
-    """Dev queries during training. ``times``: how often, evenly, the last time at the end. ``depth``: passages
-    re-ranked per query. ``select``: the ``best`` checkpoint by the first of ``measures``, or the ``last``.
-    ``patience``: stop after that many validations without a better one; null never stops early.
-    """
+    """The dev queries that are re-ranked during training."""
 
     times: int = 4
+    """How often, at even distances; the last time is at the end of the training."""
     depth: int = 50
+    """Passages of the first stage that are re-ranked per dev query."""
     select: str = "best"
-    patience: int | None = None
+    """The weights that are kept: the ``best`` by the first of ``measures`` on dev, or the ``last``."""
 
     def __post_init__(self) -> None:
         at_least("validation.times", self.times, 1)
         at_least("validation.depth", self.depth, 1)
         one_of("validation.select", self.select, ("best", "last"))
-        at_least("validation.patience", self.patience, 1)
-
-
-@dataclass
-class TokensPerBatch:
-    """Tokens of one forward pass in training and scoring; null: what measured fastest on the kind of device."""
-
-    train: int | None = None
-    score: int | None = None
-
-    def __post_init__(self) -> None:
-        at_least("trainer.tokens_per_batch.train", self.train, 16)
-        at_least("trainer.tokens_per_batch.score", self.score, 16)
-
-
-@dataclass
-class Trainer:
-    """Where and how it runs. Of these only ``precision`` is part of a job's identity. ``checkpoint_minutes``: how much
-    work may be lost to a kill; a checkpoint is also written at each validation and when the job is told to stop.
-    """
-
-    accelerator: str = "auto"
-    devices: int = 1
-    strategy: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
-    workers: int = 0
-    deterministic: bool = True
-    layout: str = "auto"
-    tokens_per_batch: TokensPerBatch = field(default_factory=TokensPerBatch)
-    log_every: int = 10
-    checkpoint_minutes: float = 5.0
-
-    def __post_init__(self) -> None:
-        if self.precision in ("bf16-true", "16-true"):
-            raise ExperimentError(
-                f"trainer.precision={self.precision} would keep the weights in half precision, where most steps of "
-                f"AdamW are rounded away: set trainer.precision={self.precision.replace('true', 'mixed')}"
-            )
-        one_of("trainer.precision", self.precision, ("auto", "32-true", "bf16-mixed", "16-mixed"))
-        one_of("trainer.layout", self.layout, ("auto", "packed", "padded"))
-        at_least("trainer.devices", self.devices, 1)
-        at_least("trainer.threads", self.threads, 1)
-        at_least("trainer.workers", self.workers, 0)
-        at_least("trainer.log_every", self.log_every, 1)
-        at_least("trainer.checkpoint_minutes", self.checkpoint_minutes, 0)

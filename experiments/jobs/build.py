@@ -80,7 +80,7 @@ def _check_loss(experiment: Experiment, loss: Loss) -> None:
 
 def _cross_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store: Store) -> Training:
     network = load_cross_encoder(experiment.backbone, experiment.model, experiment.seed)
-    layout = choose_layout(network, experiment.trainer.layout, _device(experiment))
+    layout = choose_layout(network, experiment.compute.layout, _device(experiment))
     train_tokens, score_tokens = _tokens_per_batch(experiment, layout)
     tokenizer = load_tokenizer(experiment.backbone)
     check_vocabulary(network, tokenizer, f"backbone {experiment.backbone.name!r}")
@@ -98,7 +98,7 @@ def _cross_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store
         network,
         tokenizer,
         loss,
-        experiment.optimizer,
+        experiment.optimization,
         steps=steps,
         seed=experiment.seed,
         layout=layout,
@@ -109,7 +109,7 @@ def _cross_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store
         dev=_dev_set(experiment, prepared),
     )
     scoring = partial(RunPairs, encoder=encoder, tokens_per_batch=score_tokens)
-    return Training(module, RankingData(groups, scoring, prepared.dev, experiment.trainer.workers), steps)
+    return Training(module, RankingData(groups, scoring, prepared.dev, experiment.compute.workers), steps)
 
 
 def _pair_encoder(
@@ -163,7 +163,7 @@ def _colbert(experiment: Experiment, prepared: Prepared, loss: Loss, store: Stor
     module = ColBERT(
         encoder,
         loss,
-        experiment.optimizer,
+        experiment.optimization,
         steps=steps,
         seed=experiment.seed,
         in_batch=experiment.model.late_interaction.in_batch,
@@ -171,14 +171,14 @@ def _colbert(experiment: Experiment, prepared: Prepared, loss: Loss, store: Stor
         dev=_dev_set(experiment, prepared),
     )
     scoring = partial(RunTexts, queries=queries, passages=passages, tokens_per_batch=score_tokens)
-    return Training(module, RankingData(groups, scoring, prepared.dev, experiment.trainer.workers), steps)
+    return Training(module, RankingData(groups, scoring, prepared.dev, experiment.compute.workers), steps)
 
 
 def _dual_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store: Store) -> Training:
     _one_device(experiment)
     settings, collection = experiment.model.dual_encoder, prepared.collection
     network = load_dual_encoder(experiment.backbone, experiment.model, settings.cross_encoder, experiment.seed)
-    layout = lightning_module.choose_layout(network, experiment.trainer.layout, _device(experiment))
+    layout = lightning_module.choose_layout(network, experiment.compute.layout, _device(experiment))
     train_tokens, score_tokens = _tokens_per_batch(experiment, layout)
     queries, passages = (features_of(collection, kind, network, store) for kind in ("queries", "passages"))
     batcher: Batcher = TextBatcher(
@@ -199,7 +199,7 @@ def _dual_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store:
     module = lightning_module.DualEncoder(
         network,
         loss,
-        experiment.optimizer,
+        experiment.optimization,
         steps=steps,
         seed=experiment.seed,
         settings=settings,
@@ -208,7 +208,7 @@ def _dual_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store:
         dev=_dev_set(experiment, prepared),
     )
     scoring = partial(RunTexts, queries=queries, passages=passages, tokens_per_batch=score_tokens)
-    return Training(module, RankingData(groups, scoring, prepared.dev, experiment.trainer.workers), steps)
+    return Training(module, RankingData(groups, scoring, prepared.dev, experiment.compute.workers), steps)
 
 
 BUILDERS = {"cross_encoder": _cross_encoder, "colbert": _colbert, "dual_encoder": _dual_encoder}
@@ -236,7 +236,7 @@ def _dev_set(experiment: Experiment, prepared: Prepared) -> DevSet:
 
 def _tokens_per_batch(experiment: Experiment, layout: str) -> tuple[int, int]:
     train_tokens, score_tokens = TOKENS_PER_BATCH[_device(experiment), layout]
-    wanted = experiment.trainer.tokens_per_batch
+    wanted = experiment.compute.tokens_per_batch
     return wanted.train or train_tokens, wanted.score or score_tokens
 
 

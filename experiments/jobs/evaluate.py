@@ -7,7 +7,7 @@ import numpy as np
 import pytorch_lightning as pl
 from numpy.typing import NDArray
 
-from experiments.callbacks.progress_bar import ProgressBar
+from experiments.callbacks.progress_bar import announce_scoring
 from experiments.common.cache import Store
 from experiments.common.text import WHOLE
 from experiments.config import Experiment
@@ -37,13 +37,12 @@ class Testing:
         prepared: Prepared,
         training: Training,
         trainer: pl.Trainer,
-        progress: ProgressBar,
         job: JobFolder,
         tracking: WandbJob | NoTracking,
         store: Store,
     ) -> None:
         self.experiment, self.prepared, self.training = experiment, prepared, training
-        self.trainer, self.progress, self.job, self.tracking, self.store = trainer, progress, job, tracking, store
+        self.trainer, self.job, self.tracking, self.store = trainer, job, tracking, store
         self.collection, self.measures = prepared.collection, experiment.measures
         made = RETRIEVERS.get(experiment.model.kind)
         self.retriever = made(checkpoint=str(job.model), name=experiment.model.kind) if made else None
@@ -64,7 +63,7 @@ class Testing:
             return np.empty(0, np.float32)
         if self.retriever is not None:
             return self.retriever.pair_scores(self.collection, run, self.store, whole=True)
-        self.progress.scoring = f"re-ranking {name}"
+        announce_scoring(self.trainer, f"re-ranking {name}")
         place = (self.trainer.global_rank, self.trainer.world_size)
         loader = self.training.data.run_loader(run, place)
         self.trainer.predict(self.training.module, dataloaders=loader, return_predictions=False)

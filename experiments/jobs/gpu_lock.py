@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from experiments.config.training import Trainer
+from experiments.config import Trainer
 
 log = logging.getLogger(__name__)
 

@@ -70,6 +70,8 @@ def run(config: DictConfig) -> float:
     Raises:
         ExperimentError: something that the user gave cannot be used.
     """
+    from experiments.jobs.run_job import run_job
+
     hydra = HydraConfig.get()
     settings = plain(config)
     name, gate = job_name(settings), Gate.of(hydra.job.env_set)
@@ -90,7 +92,8 @@ def run(config: DictConfig) -> float:
         label = f"[{hydra.job.num + 1}/{os.environ.get(JOBS, '?')}] {name.rpartition('-')[0]}"
     try:
         with gpu_of_its_own(experiment.trainer, progress.side_by_side):
-            metrics = run_with_needs(experiment, settings, label)
+            experiment, parts = with_prerequisites(experiment)
+            metrics = run_job(experiment, settings, parts, label)
     except Exception as error:
         note_failure(Path(experiment.outputs) / experiment.study / name, error)
         if gate is not None:
@@ -113,31 +116,33 @@ def train_before(parent: Experiment, key: str, job: str, chain: tuple[str, ...] 
     """
     from filelock import FileLock
 
+    from experiments.jobs.run_job import run_job
+
     experiment, config = job_before(key, job, parent, chain)
     folder = Path(experiment.outputs) / experiment.study / job_name(config)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if state_of(folder).word != DONE:
             log.info("%s: %s is trained first: %s", key, experiment.model.kind, folder)
-        run_with_needs(experiment, config, experiment.model.kind, (*chain, job))
+        experiment, parts = with_prerequisites(experiment, (*chain, job))
+        run_job(experiment, config, parts, experiment.model.kind)
     return folder / "model"
 
 
-def run_with_needs(
-    experiment: Experiment, config: dict[str, Any], label: str, chain: tuple[str, ...] = ()
-) -> dict[str, Any]:
-    """Run a job, and before it those that train what it needs; returns its metrics."""
-    from experiments.jobs.run_job import run_job
+def with_prerequisites(experiment: Experiment, chain: tuple[str, ...] = ()) -> tuple[Experiment, Any]:
+    """Train what an experiment needs first, unless it is there; returns it with those models, and its parts.
 
+    ``chain``: the jobs that wait for this one.
+    """
     dual = experiment.model.dual_encoder
     if "model.dual_encoder.job" in jobs_before(experiment):
         folder = train_before(experiment, "model.dual_encoder.job", str(dual.job), chain)
-        found = replace(dual, cross_encoder=str(folder), job=None)
-        experiment = replace(experiment, model=replace(experiment.model, dual_encoder=found))
+        trained = replace(dual, cross_encoder=str(folder), job=None)
+        experiment = replace(experiment, model=replace(experiment.model, dual_encoder=trained))
     if "loss.job" in jobs_before(experiment):
         folder = train_before(experiment, "loss.job", str(experiment.loss["job"]), chain)
         experiment = replace(experiment, loss={**experiment.loss, "teacher": str(folder), "job": None})
-    return run_job(experiment, config, parts_of(experiment, chain), label)
+    return experiment, parts_of(experiment, chain)
 
 
 class Checks(Callback):

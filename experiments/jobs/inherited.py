@@ -10,7 +10,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
-from experiments.config.identity import INCIDENTAL_OF_TRAINER, located
+from experiments.config.compute import INCIDENTAL_TRAINER_ARGUMENTS
+from experiments.config.identity import deciding, located
 
 # The inherited settings that decide results, in words.
 DECIDING = {"data": "on the data", "trainer": "by the trainer", "backbone": "from the backbone"}
@@ -18,7 +19,8 @@ DECIDING = {"data": "on the data", "trainer": "by the trainer", "backbone": "fro
 
 def inherited_by(key: str, job: str, parent: Experiment) -> dict[str, Any]:
     """The settings of a job that are those of the one that needs it, whatever the job says. ``key``: names the job."""
-    inherited: dict[str, Any] = {part: asdict(getattr(parent, part)) for part in ("data", "trainer", "logger")}
+    inherited: dict[str, Any] = {part: asdict(getattr(parent, part)) for part in ("data", "compute")}
+    inherited |= {"trainer": parent.trainer.settings(), "logger": parent.logger}
     # Layers are copied from a cross-encoder of the same backbone; a teacher may be of another one, if its job says so.
     if key == "model.dual_encoder.job" or (key == "loss.job" and not _overrides_of(job, "backbone")):
         inherited["backbone"] = asdict(parent.backbone)
@@ -71,4 +73,4 @@ def _is(settings: DictConfig, inherited: Mapping[str, Any]) -> bool:
 
 
 def _deciding(settings: Mapping[Any, Any]) -> dict[str, Any]:
-    return {key: value for key, value in located(settings).items() if key not in INCIDENTAL_OF_TRAINER}
+    return deciding(located(settings), INCIDENTAL_TRAINER_ARGUMENTS)

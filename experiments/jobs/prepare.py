@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +29,13 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Parts:
     """The exchangeable parts of a job, made from the config at the entry point. ``retrievers`` are those that a role
-    names.
+    names. ``make``: turns the settings of a Trainer, callback or logger into its class with those arguments filled in.
     """
 
     source: Source
     retrievers: Mapping[str, Retriever]
     loss: Callable[[Tensor], Tensor]
+    make: Callable[[Mapping[str, Any]], "partial[Any]"]
 
 
 @dataclass(frozen=True)

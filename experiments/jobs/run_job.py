@@ -1,8 +1,8 @@
-"""One job from its config to its results: data, runs, sampler, training, selection on dev, and the test queries once at
-the end.
+"""Run one job from its config to its results: data, runs, sampler, training, selection on dev, and the test queries
+once at the end.
 
 What can be wrong is looked at in that order before anything is trained: the data, the negatives of every training
-query, the weights. What was computed lies in the store or in the job's folder, so that a job that stops goes on from
+query, the weights. What was computed is in the cache or in the job's folder, so that a job that stops goes on from
 there.
 """
 
@@ -10,8 +10,8 @@ import json
 import logging
 import os
 import platform
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,17 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 
 from experiments.analysis.load_wandb import PROBE, flat
-from experiments.callbacks.progress_bar import ProgressBar
 from experiments.common.cache import Store, fingerprint, write_json
 from experiments.config import Experiment
 from experiments.config.identity import job_name, located
 from experiments.data.collection import Collection, open_collection
 from experiments.job_files.job_folder import JobFolder
-from experiments.jobs.build import build
+from experiments.jobs.build import Training, build
 from experiments.jobs.evaluate import Testing
 from experiments.jobs.inputs import inputs_of
-from experiments.jobs.prepare import Parts, prepare, relevance_of
+from experiments.jobs.prepare import Parts, Prepared, prepare, relevance_of
 from experiments.jobs.probe_layers import check_probe, probe_stage
-from experiments.jobs.trainer import make_trainer, select, silence_lightning
+from experiments.jobs.trainer import make_logger, make_trainer, quiet_lightning, select, tracking_of
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 from experiments.models.ranker import Ranker
 from experiments.negatives.draw_log import write_audit
@@ -42,52 +41,71 @@ log = logging.getLogger(__name__)
 
 
 def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, label: str = "") -> dict[str, Any]:
-    """Run a job, or take it up where it stopped, or read its results if it is finished; returns its metrics.
+    """Run a job, resume it where it stopped, or read its results if it is finished; returns its metrics.
 
     ``experiment`` and ``config`` are the same: as objects, and as the resolved plain dictionary that identifies the
-    job.
+    job. ``label``: what the progress bar calls it.
 
     Raises:
         ExperimentError: something in the config or the data cannot be used; nothing is trained then.
     """
-    study, config = Path(experiment.outputs) / experiment.study, located(config)
+    config, store = located(config), Store(experiment.cache)
+    study = Path(experiment.outputs) / experiment.study
     job = JobFolder(study / job_name(config))
-    store = Store(experiment.cache)
     label = label or job.folder.name.rpartition("-")[0]
-    if (
-        getattr(rank_zero_only, "rank", 0) != 0
-    ):  # of one training on several devices: the first process keeps the folder
-        return _execute(
-            experiment,
-            config,
-            open_collection(parts.source, store, experiment.data.ignore_identical_ids),
-            parts,
-            store,
-            job,
-            NoTracking(),
-            label,
-        )
-    with job.locked():
+    first = getattr(rank_zero_only, "rank", 0) == 0  # of one training on several devices, this one keeps the folder
+    with job.locked() if first else nullcontext():
         collection = open_collection(parts.source, store, experiment.data.ignore_identical_ids)
-        inputs = inputs_of(experiment, parts, collection.fingerprint)
-        done = job.finished_with(inputs)
-        if done is not None:
+        inputs = inputs_of(experiment, parts, collection.fingerprint) if first else {}
+        finished = job.finished_with(inputs) if first else None
+        if finished is not None:
             log.info("%s is finished already: %s", label, job.folder)
-            return done
-        job.start(config, inputs)
-        try:
-            with _tracking(experiment, config, collection, study) as tracking:
-                metrics = _execute(experiment, config, collection, parts, store, job, tracking, label)
-        except BaseException as error:
-            job.fail(error)
-            raise
-        job.finish(metrics)
+            return finished
+
+        with _failure_noted(job, config, inputs) if first else nullcontext():
+            identity = _wandb_identity(experiment, config, collection)
+            logger = make_logger(experiment.logger, parts.make, identity, study, job.folder)
+            with tracking_of(logger) as tracking, quiet_lightning():
+                if experiment.compute.threads is not None:
+                    torch.set_num_threads(experiment.compute.threads)
+                pl.seed_everything(experiment.seed, workers=True, verbose=False)
+                prepared = prepare(experiment, collection, parts, store)
+                training = build(experiment, prepared, parts.loss, store)
+                if experiment.probe.layers is not None:
+                    check_probe(experiment, _probed(training.module, job))
+                trainer, checkpoints = make_trainer(experiment, parts.make, logger, job, training, label)
+                trainer.fit(
+                    training.module,
+                    datamodule=training.data,
+                    ckpt_path=checkpoints.resumed_from,
+                    weights_only=True,
+                )
+                metrics: dict[str, Any] = {
+                    "labels": labels_of(experiment, config, collection),
+                    "dev": select(experiment, training.module, checkpoints),
+                }
+                if first:
+                    training.module.export(job.model)
+                testing = Testing(experiment, prepared, training, trainer, job, tracking, store)
+                metrics |= _tested(testing)
+                if first:
+                    metrics |= _probe_results(experiment, prepared, training.module, job, tracking, store)
+                    metrics |= _written_costs(prepared, training, job, store)
+                    tracking.log_summary(_headline(metrics, experiment.measures))
+        if first:
+            job.finish(metrics)
     return metrics
 
 
-def _probed(module: Ranker, job: JobFolder) -> ProbedModel:
-    assert isinstance(module, CrossEncoder)  # the schema lets no other kind be probed
-    return model_in_memory(module.network, module.tokenizer, job.folder.name)
+@contextmanager
+def _failure_noted(job: JobFolder, config: Mapping[str, Any], inputs: Mapping[str, str]) -> Iterator[None]:
+    """Note in the job's folder that it starts, and why it stopped if it does not end."""
+    job.start(config, inputs)
+    try:
+        yield
+    except BaseException as error:
+        job.fail(error)
+        raise
 
 
 def labels_of(experiment: Experiment, config: Mapping[str, Any], collection: Collection) -> dict[str, Any]:
@@ -122,72 +140,54 @@ def _dual_labels(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _tracking(
-    experiment: Experiment, config: Mapping[str, Any], collection: Collection, study: Path
-) -> WandbJob | NoTracking:
-    if experiment.logger.mode == "none":
-        return NoTracking()
-    name = job_name(config)
-    labels = labels_of(experiment, config, collection)
-    identity = RunIdentity(
+def _wandb_identity(experiment: Experiment, config: Mapping[str, Any], collection: Collection) -> RunIdentity:
+    """Return what W&B shows of the job."""
+    name, labels = job_name(config), labels_of(experiment, config, collection)
+    return RunIdentity(
         study=experiment.study,
         name=name,
         id=fingerprint({"study": experiment.study, "job": name}),
         tags=tuple(f"{axis}={value}" for axis, value in labels.items()),
         config={**config, "labels": labels},
     )
-    return WandbJob(identity, study, experiment.logger.mode, experiment.logger.project, experiment.logger.entity)
 
 
-def _execute(
+def _tested(testing: Testing) -> dict[str, Any]:
+    """Measure the model on the test queries: each first stage re-ranked, and the whole collection by a retriever."""
+    reranked = testing.first_stages()
+    searched = testing.whole_collection()
+    return {**searched, "test": reranked | searched.get("test", {})}
+
+
+def _probe_results(
     experiment: Experiment,
-    config: Mapping[str, Any],
-    collection: Collection,
-    parts: Parts,
-    store: Store,
+    prepared: Prepared,
+    module: Ranker,
     job: JobFolder,
     tracking: WandbJob | NoTracking,
-    label: str,
+    store: Store,
 ) -> dict[str, Any]:
-    if experiment.trainer.threads is not None:
-        torch.set_num_threads(experiment.trainer.threads)
-    pl.seed_everything(experiment.seed, workers=True, verbose=False)
-    prepared = prepare(experiment, collection, parts, store)
-    training = build(experiment, prepared, parts.loss, store)
-    module, data = training.module, training.data
-    if experiment.probe.layers is not None:
-        check_probe(experiment, _probed(module, job))
-    progress = ProgressBar(label, training.steps * data.groups.queries_per_step)
-    trainer, checkpoints = make_trainer(experiment, module, tracking, job, progress, training.steps)
-    with warnings.catch_warnings():
-        silence_lightning()
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoints.resumed_from, weights_only=True)
-        metrics: dict[str, Any] = {
-            "labels": labels_of(experiment, config, collection),
-            "dev": select(experiment, module, checkpoints),
-        }
-        if trainer.is_global_zero:
-            module.export(job.model)
-        testing = Testing(experiment, prepared, training, trainer, progress, job, tracking, store)
-        metrics["test"] = testing.first_stages()
-        found = testing.whole_collection()
-        metrics["test"] |= found.pop("test", {})
-        metrics |= found
-    if trainer.is_global_zero and experiment.probe.layers is not None:
-        model = _probed(module, job)
-        relevance = relevance_of(collection, prepared.splits["test"])
-        metrics["probe"] = probe_stage(
-            experiment, model, collection, relevance, prepared.test, job.folder, tracking, store
-        )
-    if trainer.is_global_zero:
-        audit = write_audit(
-            data.groups, prepared.sampler, module.spent.steps, collection, job.folder / "negatives.tsv.gz"
-        )
-        write_json(job.folder / "audit.json", audit)
-        metrics["compute"] = _compute(module, job, store)
-        write_json(job.folder / "compute.json", metrics["compute"])
-        tracking.log_summary(_headline(metrics, experiment.measures))
-    return metrics
+    """Measure the layers that ``probe.layers`` names and write them into the job's folder; empty for none."""
+    if experiment.probe.layers is None:
+        return {}
+    model, collection = _probed(module, job), prepared.collection
+    relevance = relevance_of(collection, prepared.splits["test"])
+    return {"probe": probe_stage(experiment, model, collection, relevance, prepared.test, job.folder, tracking, store)}
+
+
+def _written_costs(prepared: Prepared, training: Training, job: JobFolder, store: Store) -> dict[str, Any]:
+    """Write the groups that were drawn and what the job cost; returns the cost."""
+    steps, draws = training.module.spent.steps, job.folder / "negatives.tsv.gz"
+    audit = write_audit(training.data.groups, prepared.sampler, steps, prepared.collection, draws)
+    write_json(job.folder / "audit.json", audit)
+    compute = _compute(training.module, job, store)
+    write_json(job.folder / "compute.json", compute)
+    return {"compute": compute}
+
+
+def _probed(module: Ranker, job: JobFolder) -> ProbedModel:
+    assert isinstance(module, CrossEncoder)  # the schema lets no other kind be probed
+    return model_in_memory(module.network, module.tokenizer, job.folder.name)
 
 
 def _compute(module: Ranker, job: JobFolder, store: Store) -> dict[str, Any]:

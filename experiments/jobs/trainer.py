@@ -1,188 +1,173 @@
-"""Lightning's trainer, the record of its course, and the choice of weights on dev."""
+"""Lightning's Trainer with its callbacks and logger, made from the config, and the choice of weights on dev."""
 
+import inspect
 import logging
-import math
-import time
 import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping
-from torch import Tensor
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
 
 from experiments.callbacks.checkpoints import AtomicIO, KeepCheckpoints
-from experiments.callbacks.progress_bar import ProgressBar
+from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
-from experiments.job_files.history import COUNTS, FILE, write_history
+from experiments.job_files.history import FILE
 from experiments.job_files.job_folder import JobFolder
-from experiments.jobs.build import uses_gpu
-from experiments.losses import diagnostics
+from experiments.jobs.build import Training, uses_gpu
 from experiments.models.ranker import Ranker
-from experiments.tracking.wandb_job import NoTracking, WandbJob
+from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
 
-HISTORY_COLUMNS = (*COUNTS, "seconds", "lr", "loss", *diagnostics.NAMES, "dev")
-HISTORY_SECONDS = 5.0  # the whole file is written anew, so rows that come faster wait for one another
+Make = Callable[[Mapping[str, Any]], "partial[Any]"]  # see ``experiments.jobs.prepare.Parts``
+UNSUITABLE_HINTS = (
+    ".*does not have many workers.*",
+    ".*exists and is not empty.*",
+    ".*LeafSpec.*",
+    ".*sync_dist=True.*",
+    ".*predict returned None.*",
+    ".*val_check_interval.*",
+    ".*treespec.*",
+)
 
 
 def make_trainer(
-    experiment: Experiment,
-    module: Ranker,
-    tracking: WandbJob | NoTracking,
-    job: JobFolder,
-    progress: ProgressBar,
-    steps: int,
+    experiment: Experiment, make: Make, logger: Logger | Literal[False], job: JobFolder, training: Training, label: str
 ) -> tuple[pl.Trainer, KeepCheckpoints]:
-    """The trainer of a job, and the keeper of its checkpoints, which knows the one to go on from."""
-    wanted, monitor, interval = (
-        experiment.trainer,
-        f"dev/{experiment.measures[0]}",
-        steps // experiment.validation.times,
+    """Return the trainer of a job, and its keeper of checkpoints, which knows the one to go on from.
+
+    Raises:
+        ExperimentError: Lightning or a callback refuses an argument.
+    """
+    callbacks, checkpoints = make_callbacks(experiment, make, job, training, label)
+    arguments = experiment.trainer.settings()
+    if arguments["precision"] == "auto":
+        arguments["precision"] = "bf16-mixed" if uses_gpu(experiment.trainer.accelerator) else "32-true"
+    trainer: pl.Trainer = called(
+        "trainer",
+        make({"enable_model_summary": False, **arguments}),
+        logger=logger,
+        callbacks=callbacks,
+        max_steps=training.steps,
+        max_epochs=-1,
+        val_check_interval=training.steps // experiment.validation.times,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        plugins=[AtomicIO()],
+        default_root_dir=job.folder,
     )
-    files = job.checkpoint_files
-    checkpoints = KeepCheckpoints(files, monitor, interval, wanted.checkpoint_minutes, files.usable())
-    callbacks: list[pl.Callback] = [progress, KeepHistory(job.folder / FILE, wanted.log_every, monitor)]
-    if experiment.validation.patience is not None:
-        callbacks.append(EarlyStopping(monitor, mode="max", patience=experiment.validation.patience))
-    callbacks.append(checkpoints)  # the last: it keeps what the others know
-    precision = (
-        wanted.precision
-        if wanted.precision != "auto"
-        else ("bf16-mixed" if uses_gpu(wanted.accelerator) else "32-true")
-    )
-    with warnings.catch_warnings():
-        silence_lightning()
-        trainer = pl.Trainer(
-            accelerator=wanted.accelerator,
-            devices=wanted.devices,
-            strategy=wanted.strategy,
-            precision=precision,  # type: ignore[arg-type]
-            deterministic=wanted.deterministic,
-            logger=tracking.logger,
-            callbacks=callbacks,
-            max_steps=steps,
-            max_epochs=-1,
-            val_check_interval=interval,
-            check_val_every_n_epoch=None,
-            num_sanity_val_steps=0,
-            log_every_n_steps=wanted.log_every,
-            use_distributed_sampler=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            enable_checkpointing=False,
-            plugins=[AtomicIO()],
-            default_root_dir=job.folder,
-        )
     return trainer, checkpoints
 
 
-class KeepHistory(pl.Callback):
-    """Keeps the course of a training in a file (``experiments.job_files.history``): a row every so many steps, and one
-    at each validation.
+def make_callbacks(
+    experiment: Experiment, make: Make, job: JobFolder, training: Training, label: str
+) -> tuple[list[pl.Callback], KeepCheckpoints]:
+    """Return the callbacks of a job, the keeper of its checkpoints last: it keeps the state of the others.
 
-    ``path``: the file. ``every``: steps. ``monitor``: what Lightning calls the dev measure. The rows, and what was
-    summed up since the last one, are part of the checkpoint, and so neither doubled nor lost when a training is taken
-    up again. Of several processes the first one's groups are recorded.
+    The framework's own callbacks get every value that their constructors name; any other one gets the dev measure as
+    ``monitor``, and ``mode`` max, where its settings leave them out.
     """
+    monitor, files = f"dev/{experiment.measures[0]}", job.checkpoint_files
+    general = {"monitor": monitor, "mode": "max"}
+    own = {
+        "monitor": monitor,
+        "interval": training.steps // experiment.validation.times,
+        "files": files,
+        "resumed": files.usable(),
+        "path": job.folder / FILE,
+        "label": label,
+        "groups": training.steps * training.data.groups.queries_per_step,
+    }
+    callbacks: list[pl.Callback] = []
+    for name, settings in experiment.callbacks.items():
+        if settings is not None:
+            made = make(settings)
+            callbacks.append(called(f"callbacks.{name}", made, **missing(made, own if is_own(made) else general)))
+    checkpoints = [callback for callback in callbacks if isinstance(callback, KeepCheckpoints)]
+    if len(checkpoints) != 1:
+        raise ExperimentError("callbacks.checkpoint must be experiments.callbacks.checkpoints.KeepCheckpoints, once")
+    others = [callback for callback in callbacks if callback is not checkpoints[0]]
+    return [*others, checkpoints[0]], checkpoints[0]
 
-    def __init__(self, path: Path, every: int, monitor: str) -> None:
-        self.path, self.every, self.monitor = path, every, monitor
-        self.rows: list[dict[str, float]] = []
-        self._sums: dict[str, Tensor] = {}  # of what was observed since the last row; on the device, to not wait for it
-        self._steps = 0
-        self._rate = math.nan
-        self._written = 0.0
 
-    def state_dict(self) -> dict[str, Any]:
-        sums = {name: total.cpu() for name, total in self._sums.items()}
-        return {"rows": self.rows, "sums": sums, "steps": self._steps, "rate": self._rate}
+def make_logger(
+    settings: Mapping[str, Any] | None, make: Make, identity: RunIdentity, study: Path, folder: Path
+) -> Logger | Literal[False]:
+    """Return the logger of a job; False for none, and in all but the first process.
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows, self._sums = list(state_dict["rows"]), dict(state_dict["sums"])
-        self._steps, self._rate = int(state_dict["steps"]), float(state_dict["rate"])
+    ``study``: the folder that W&B keeps its records in. ``folder``: the job's, in which other loggers write.
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._write(trainer)  # what another attempt left after its last checkpoint is done again
+    Raises:
+        ExperimentError: the logger's package is not installed, or it refuses a setting.
+    """
+    if settings is None or getattr(rank_zero_only, "rank", 0) != 0:
+        return False
+    made = make(settings)
+    given = {"identity": identity, "folder": study} if is_own(made) else {"save_dir": folder}
+    logger: Logger = called("logger", made, **missing(made, given))
+    return logger
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        assert isinstance(pl_module, Ranker)
-        for name in ("loss", *diagnostics.NAMES):
-            value = torch.as_tensor(pl_module.observed[name])
-            self._sums[name] = self._sums[name].to(value.device) + value if self._steps else value
-        self._steps += 1
-        self._rate = float(pl_module.observed["lr"])
-        if trainer.global_step % self.every == 0:
-            self._add_row(trainer, pl_module)
-            if time.monotonic() - self._written > HISTORY_SECONDS:
-                self._write(trainer)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, Ranker)
-        if self._steps:
-            self._add_row(trainer, pl_module)
-        self.rows[-1]["dev"] = float(trainer.callback_metrics[self.monitor])
-        self._write(trainer)
+def tracking_of(logger: Logger | Literal[False]) -> WandbJob | NoTracking:
+    """Return what tables, summaries and run files are logged to: W&B, or nothing for any other logger."""
+    tracking: WandbJob | NoTracking = getattr(logger, "tracking", NoTracking())
+    return tracking
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._write(trainer)
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        if self.rows:
-            self._write(trainer)
+def is_own(made: "partial[Any]") -> bool:
+    """Say whether a class is one of this package, or derived from one."""
+    return any(base.__module__.startswith("experiments.") for base in getattr(made.func, "__mro__", ()))
 
-    def _add_row(self, trainer: pl.Trainer, module: Ranker) -> None:
-        spent, sums = module.spent, torch.stack(list(self._sums.values())).tolist()
-        self.rows.append(
-            {
-                "step": trainer.global_step,
-                "groups": spent.groups,
-                "pairs": spent.pairs,
-                "tokens": spent.tokens,
-                "seconds": spent.seconds,
-                "lr": self._rate,
-                **{name: total / self._steps for name, total in zip(self._sums, sums, strict=True)},
-            }
-        )
-        self._steps = 0
 
-    def _write(self, trainer: pl.Trainer) -> None:
-        if trainer.is_global_zero:
-            write_history(self.path, HISTORY_COLUMNS, self.rows)
-            self._written = time.monotonic()
+def missing(made: "partial[Any]", values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that a class takes by name and whose settings leave out."""
+    taken = inspect.signature(made.func).parameters
+    return {name: value for name, value in values.items() if name in taken and name not in made.keywords}
+
+
+def called(key: str, made: "partial[Any]", **given: Any) -> Any:
+    """Call a class with its settings; ``key``: where they are in the config.
+
+    Raises:
+        ExperimentError: the class refuses them.
+    """
+    try:
+        return made(**given)
+    except (TypeError, ValueError, MisconfigurationException, ModuleNotFoundError) as error:
+        name = getattr(made.func, "__name__", made.func)
+        raise ExperimentError(f"{key}: {name} cannot be made: {' '.join(str(error).split())}") from error
 
 
 def select(experiment: Experiment, module: Ranker, checkpoints: KeepCheckpoints) -> dict[str, Any]:
-    """Put the chosen weights into the module; returns what dev said of them.
+    """Load the chosen weights into the module; returns its dev measure and step.
 
     Raises:
         ExperimentError: the file of the best weights is damaged.
     """
-    measure, found = experiment.measures[0], checkpoints.current
-    assert found is not None  # a training ends with a validation
-    assert found.best is not None
+    measure, newest = experiment.measures[0], checkpoints.current
+    assert newest is not None  # a training ends with a validation
+    assert newest.best is not None
     if experiment.validation.select == "last":
-        return {"selected": "last", f"best {measure}": found.value}
-    state = torch.load(checkpoints.files.path_of(found.best), map_location="cpu", weights_only=True)
+        return {"selected": "last", f"best {measure}": newest.value}
+    state = torch.load(checkpoints.files.path_of(newest.best), map_location="cpu", weights_only=True)
     module.load_state_dict(state["state_dict"])
-    return {"selected": "best", measure: found.value, "step": found.best.step}
+    return {"selected": "best", measure: newest.value, "step": newest.best.step}
 
 
-def silence_lightning() -> None:
-    """Hints that do not apply here: batches are made from cached tokens in the main process, and checkpoints are
-    overwritten on purpose.
-    """
-    for said in (
-        ".*does not have many workers.*",
-        ".*exists and is not empty.*",
-        ".*LeafSpec.*",
-        ".*sync_dist=True.*",
-        ".*predict returned None.*",
-        ".*val_check_interval.*",
-        ".*treespec.*",
-    ):
-        warnings.filterwarnings("ignore", message=said)
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Drop hints that do not apply: batches are made from cached tokens, and checkpoints are overwritten on purpose."""
     for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        for hint in UNSUITABLE_HINTS:
+            warnings.filterwarnings("ignore", message=hint)
+        yield

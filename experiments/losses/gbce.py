@@ -38,8 +38,8 @@ def power(negatives: int, t: float, candidates: int) -> float:
         ExperimentError: see ``gbce``.
     """
     if not 0 <= t <= 1:
-        raise ExperimentError(f"loss.t is {t}: it must be from 0 (binary cross-entropy) to 1")
+        raise ExperimentError(f"loss.fn.t is {t}: it must be from 0 (binary cross-entropy) to 1")
     if candidates < 1:
-        raise ExperimentError(f"loss.candidates is {candidates}: it must be at least 1, as negatives.depth is")
+        raise ExperimentError(f"loss.fn.candidates is {candidates}: it must be at least 1, as negatives.depth is")
     alpha = min(1.0, negatives / candidates)
     return 1 - t * (1 - alpha)

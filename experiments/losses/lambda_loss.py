@@ -44,7 +44,7 @@ def weights(ranks_QN: Tensor, scheme: str, mu: float) -> Tensor:
         ExperimentError: there is no such scheme.
     """
     if scheme not in SCHEMES:
-        raise ExperimentError(f"loss.scheme is {scheme!r}: it must be one of {', '.join(SCHEMES)}")
+        raise ExperimentError(f"loss.fn.scheme is {scheme!r}: it must be one of {', '.join(SCHEMES)}")
     positive_Q1, negative_QM = ranks_QN[:, :1], ranks_QN[:, 1:]
     apart_QM = (positive_Q1 - negative_QM).abs()
     by_distance_QM = discount(apart_QM) - discount(apart_QM + 1)

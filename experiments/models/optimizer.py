@@ -1,44 +1,55 @@
-"""Learning-rate schedules as pure functions of the step, and the optimiser that the recipes share."""
+"""The optimiser and the learning-rate schedule of a training, from their settings."""
 
-import math
+import inspect
+from collections.abc import Callable, Mapping
+from pkgutil import resolve_name
+from typing import Any
 
 import torch
 from torch import nn
 
+from experiments.common.errors import ExperimentError
 from experiments.config import Optimizer
 
 
-def warmup_steps(warmup: float, steps: int) -> int:
-    """``warmup`` below 1 is a share of all steps, rounded; 1 or more is a number of steps."""
-    return round(warmup * steps) if warmup < 1 else math.floor(warmup)
+def make_optimizer(module: nn.Module, settings: Optimizer, *, fused: bool = True) -> torch.optim.Optimizer:
+    """Return an optimiser over the trainable parameters, without decay on biases and normalisation weights (all
+    parameters of one dimension).
 
+    ``fused``: one kernel for all parameters, where the optimiser has one. It unscales fp16 gradients itself, after they
+    were clipped: not for those.
 
-def factor(schedule: str, step: int, steps: int, warmup: int, decay: float = 1.0) -> float:
-    """What the peak learning rate is multiplied with at a step (0 is the first of ``steps``).
-
-    It rises linearly over ``warmup`` steps. After that: ``linear`` falls to 0 at the end (Nogueira 2019, Gao 2021),
-    ``constant`` stays, and ``inverse_time`` is 1 / (1 + decay * (step - warmup) / steps) (Pradeep 2022: 3,000 of 30,000
-    steps of warm-up, about 0.53 at the end with decay 1).
+    Raises:
+        ExperimentError: the optimiser refuses a setting.
     """
-    if step < warmup:
-        return (step + 1) / (warmup + 1)
-    if schedule == "linear":
-        return max(0.0, (steps - step) / max(1, steps - warmup))
-    if schedule == "inverse_time":
-        return 1.0 / (1.0 + decay * (step - warmup) / steps)
-    return 1.0
-
-
-def make_optimizer(module: nn.Module, config: Optimizer, *, fused: bool = True) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters, without decay on biases and normalisation weights (all of one dimension).
-
-    ``fused``: one kernel for all parameters. It unscales fp16 gradients itself, after they were clipped: not for those.
-    """
+    made = resolve_name(settings._target_)
+    taken = inspect.signature(made).parameters
+    arguments = {name: _tuple(value) for name, value in settings.arguments().items()}
+    decay = arguments.pop("weight_decay")
+    if decay and "weight_decay" not in taken:
+        raise ExperimentError(f"optimizer.weight_decay is {decay}, but {settings._target_} has none: set it to 0")
+    if "fused" in taken:
+        arguments.setdefault("fused", fused)
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    decays = ("weight_decay" in taken) * ["weight_decay"]
     groups = [
-        {"params": [one for one in parameters if one.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [one for one in parameters if one.ndim < 2], "weight_decay": 0.0},
+        {"params": [weight for weight in parameters if weight.ndim >= 2], **dict.fromkeys(decays, decay)},
+        {"params": [weight for weight in parameters if weight.ndim < 2], **dict.fromkeys(decays, 0.0)},
     ]
-    return torch.optim.AdamW(
-        groups, lr=config.lr, betas=(config.betas[0], config.betas[1]), eps=config.eps, fused=fused
-    )
+    try:
+        optimizer: torch.optim.Optimizer = made(groups, **arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ExperimentError(f"optimizer: {settings._target_} refuses its settings: {error}") from error
+    return optimizer
+
+
+def _tuple(value: Any) -> Any:
+    """Return a list of a config as the tuple that torch expects, such as AdamW's ``betas``."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def make_schedule(settings: Mapping[str, Any], steps: int) -> Callable[[int], float]:
+    """Return the factor of the learning rate by step, of ``steps`` in all; see ``experiments.models.schedules``."""
+    factor = resolve_name(settings["_target_"])
+    arguments = {name: value for name, value in settings.items() if name != "_target_"}
+    return lambda step: float(factor(step, steps, **arguments))

@@ -74,7 +74,7 @@ def packed_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
     if not supports_packing(network):
         reason = " while gradient checkpointing is on" if _recomputes(network) else ""
         raise ExperimentError(
-            f"{type(network).__name__} cannot be computed without padding{reason}: set trainer.layout=padded (or auto)"
+            f"{type(network).__name__} cannot be computed without padding{reason}: set compute.layout=padded (or auto)"
         )
     base: Any = network.base_model
     hidden_TD, first_B, runs = _begin(network, tokens)

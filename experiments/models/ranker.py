@@ -17,12 +17,12 @@ from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from experiments.common.random_keys import key_of
-from experiments.config import Optimizer
+from experiments.config import Optimization
 from experiments.data.run import Run
 from experiments.evaluation.measures import evaluate, rerank
 from experiments.losses.diagnostics import diagnostics
 from experiments.models.compute_cost import Spent, Step
-from experiments.models.optimizer import factor, make_optimizer, warmup_steps
+from experiments.models.optimizer import make_optimizer, make_schedule
 
 Loss = Callable[..., Tensor]  # of (Q, N) scores; of a teacher's too, if it learns from one
 
@@ -41,14 +41,15 @@ class DevSet:
 class Ranker(pl.LightningModule, ABC):
     """A network that scores the passages of a query, trained on groups.
 
-    ``network``: what is trained. ``loss``: of (Q, N) scores. ``steps``: optimiser steps in all, for the schedule.
+    ``network``: what is trained. ``loss``: of (Q, N) scores. ``optimizer``: with the schedule of its rate. ``steps``:
+    optimiser steps in all.
     ``dev``: what validation measures. A ranker of its own kind says how groups are scored (``scored_groups``), what a
     step cost (``cost_of``), how the pairs of a run are scored (``begin_scoring``, ``score_batch``, ``gathered_scores``)
     and how it is kept (``export``). ``observed``: learning rate, loss and diagnostics of the last step, on its device.
     """
 
     def __init__(
-        self, network: nn.Module, loss: Loss, optimizer: Optimizer, *, steps: int, seed: int, dev: DevSet | None
+        self, network: nn.Module, loss: Loss, optimizer: Optimization, *, steps: int, seed: int, dev: DevSet | None
     ) -> None:
         super().__init__()
         self.network, self.loss, self.config = network.train(), loss, optimizer
@@ -125,16 +126,14 @@ class Ranker(pl.LightningModule, ABC):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip to ``optimizer.clip`` and log the norm before it; one pass over the gradients does both."""
-        limit = self.config.clip if self.config.clip is not None else float("inf")
+        clip = self.config.optimizer.clip
+        limit = clip if clip is not None else float("inf")
         self.log("train/gradient_norm", nn.utils.clip_grad_norm_(self.parameters(), limit))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW with the configured schedule, stepped every optimiser step."""
-        optimizer = make_optimizer(self.network, self.config, fused=self.trainer.precision != "16-mixed")
-        warmup = warmup_steps(self.config.warmup, self.steps)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: factor(self.config.schedule, step, self.steps, warmup, self.config.decay)
-        )
+        """Return the configured optimiser and schedule, stepped every optimiser step."""
+        optimizer = make_optimizer(self.network, self.config.optimizer, fused=self.trainer.precision != "16-mixed")
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, make_schedule(self.config.scheduler, self.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:

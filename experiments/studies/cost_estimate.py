@@ -139,7 +139,7 @@ def device_of(experiment: Experiment) -> tuple[str, int | None]:
 
     wanted = experiment.trainer.accelerator
     device = {"gpu": "cuda", "auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(wanted, wanted)
-    return device, (experiment.trainer.threads or torch.get_num_threads()) if device == "cpu" else None
+    return device, (experiment.compute.threads or torch.get_num_threads()) if device == "cpu" else None
 
 
 def data_key(data: Mapping[str, Any]) -> str:

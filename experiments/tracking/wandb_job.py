@@ -1,35 +1,23 @@
-"""One Weights & Biases run per job, whatever becomes of the job, the account or the network.
-
-A job opens its own run and hands its logger to Lightning, which takes seconds to import: it is imported when a job
-starts.
-"""
+"""One Weights & Biases run per job, whatever becomes of the job, the account or the network."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from experiments.tracking.connection import resolve_mode
 from experiments.tracking.wandb_run import RunIdentity, WandbRun
 
 if TYPE_CHECKING:
-    from pytorch_lightning.loggers import WandbLogger
+    import wandb
 
 __all__ = ["NoTracking", "RunIdentity", "WandbJob", "resolve_mode"]
 
 
 class WandbJob(WandbRun):
-    """The W&B run of one job, open for the length of a `with` block.
-
-    On every rank but zero nothing is opened or logged, and `logger` is Lightning's own silent stand-in. The config
-    shown is `identity.config` and what Lightning adds to it: a module that calls `save_hyperparameters` should do so
-    with `logger=False`.
-    """
-
-    logger: WandbLogger
-    """Lightning's logger on this run, to be handed to the Trainer; there from the start of the `with` block."""
+    """The W&B run of one job, open for the length of a `with` block."""
 
     def __enter__(self) -> Self:
         """Open the run, offline where "online" cannot be had.
@@ -37,23 +25,18 @@ class WandbJob(WandbRun):
         Raises:
             ExperimentError: the mode is unknown, or W&B does not take the project, the entity or the id.
         """
-        from pytorch_lightning.loggers import WandbLogger
-        from pytorch_lightning.utilities import rank_zero_only
-
-        if getattr(rank_zero_only, "rank", 0) == 0:
-            super().__enter__()
-        if self._run is not None:
-            # The x-axis of every curve. No summary= here: it would turn headline values into dicts.
-            self._run.define_metric("trainer/global_step")
-            self._run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-        self.logger = WandbLogger(
-            name=self.identity.name,
-            save_dir=self.folder,
-            id=self.identity.id,
-            project=self.project,
-            experiment=self._run,
-        )
+        super().__enter__()
+        assert self._run is not None
+        # The x-axis of every curve. No summary= here: it would turn headline values into dicts.
+        self._run.define_metric("trainer/global_step")
+        self._run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         return self
+
+    @property
+    def run(self) -> wandb.Run:
+        """Return W&B's own object; there inside the `with` block."""
+        assert self._run is not None
+        return self._run
 
     def log_curve(self, x: str, rows: Iterable[Mapping[str, float]]) -> None:
         """Log values over another axis than the steps: each row has `x`, such as "probe/layer", and its values."""
@@ -79,9 +62,6 @@ class WandbJob(WandbRun):
 
 class NoTracking:
     """The interface of `WandbJob` for a job that is not tracked: everything logged is dropped."""
-
-    logger: Literal[False] = False
-    """What a Lightning Trainer takes for "no logger"."""
 
     def __enter__(self) -> Self:
         """Open nothing."""

@@ -70,6 +70,7 @@ class WandbRun:
         project: str = "rerank-ablations",
         entity: str | None = None,
         timeout_s: float = 15.0,
+        notes: str | None = None,
     ) -> None:
         """Describe the run; nothing is opened before the `with` block.
 
@@ -82,6 +83,7 @@ class WandbRun:
             entity: W&B's user or team; None for the account's default.
             timeout_s: seconds that the server is given to answer, once to verify the login and once per run to
                 open it, before the run goes on offline.
+            notes: shown with the run; None for none.
         """
         self.identity = identity
         self.folder = folder
@@ -89,6 +91,7 @@ class WandbRun:
         self.project = project
         self.entity = entity
         self.timeout_s = timeout_s
+        self.notes = notes
         self._run: wandb.Run | None = None
 
     def __enter__(self) -> Self:
@@ -176,6 +179,7 @@ class WandbRun:
             return wandb.Settings(
                 run_group=self.identity.study,
                 run_name=self.identity.name,
+                run_notes=self.notes,
                 run_id=self.identity.id,
                 run_tags=tuple(tag[:LONGEST_TAG] for tag in self.identity.tags),
                 run_job_type=self.identity.job_type,

@@ -148,7 +148,7 @@ def test_checkpoints_come_by_the_clock_too(
     overrides: list[str], whole: Job, steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     steps.stop = stop_at(3, 7, 10, error=Killed)
-    often = [*overrides, f"outputs={tmp_path}", "trainer.checkpoint_minutes=0"]
+    often = [*overrides, f"outputs={tmp_path}", "callbacks.checkpoint.minutes=0"]
     for _ in range(3):
         killed(monkeypatch, often)
     assert_same(run(often), whole)

@@ -128,7 +128,7 @@ def test_paper_scale_is_pradeeps_setting():
         ("+data.source.titel=false", "data.source.titel does not exist"),
         ("model=colbert;batch.checkpoint=true", "batch.checkpoint=true recomputes the activations of a cross-encoder"),
         ("model=colbert;model.fresh_pooler=random", "model.fresh_pooler is of a cross-encoder's head"),
-        ("model=colbert;trainer.layout=packed", "model=colbert is computed with padding"),
+        ("model=colbert;compute.layout=packed", "model=colbert is computed with padding"),
         ("model.rank_by=positive_logit", r"needs model\.logits=2"),
         ("data=beir", "data.path must be given"),
     ],
@@ -308,7 +308,7 @@ def test_a_sweep_with_one_bad_job_stops_before_the_first(tmp_path: Path):
 def test_a_job_is_what_is_scientific_about_it():
     one = compose.plain(composed())
     assert job_hash(
-        compose.plain(composed("trainer.threads=1", "logger=none", "study=other", "cache=elsewhere"))
+        compose.plain(composed("compute.threads=1", "logger=none", "study=other", "cache=elsewhere"))
     ) == job_hash(one)
     for change in (
         "seed=2",

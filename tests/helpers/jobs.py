@@ -38,7 +38,7 @@ def tiny_overrides(tmp_path: Path, data: Path, backbone: Path, *more: str) -> li
         "budget.size=32",
         "optimizer.lr=1e-3",
         "trainer=cpu",
-        "trainer.threads=1",
+        "compute.threads=1",
         "logger=none",
         f"outputs={tmp_path / 'outputs'}",
         f"cache={tmp_path / 'cache'}",

@@ -19,7 +19,7 @@ Job = tuple[dict[str, Any], Path]
 @pytest.fixture(scope="module")
 def overrides(tmp_path_factory: pytest.TempPathFactory, data: Path, backbone: Path) -> list[str]:
     """A job of 8 steps of 4 groups of 4, a validation after each 4, a row after each 3."""
-    return [*tiny_overrides(tmp_path_factory.mktemp("history"), data, backbone), "trainer.log_every=3"]
+    return [*tiny_overrides(tmp_path_factory.mktemp("history"), data, backbone), "trainer.log_every_n_steps=3"]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_the_last_row_is_what_was_spent(finished: Job):
 
 
 def test_the_rate_is_that_of_the_step_and_the_rest_are_means_since_the_row_before(finished: Job, overrides: list[str]):
-    each = read_history(run([*overrides, "trainer.log_every=1", "study=each_step"])[1] / FILE)
+    each = read_history(run([*overrides, "trainer.log_every_n_steps=1", "study=each_step"])[1] / FILE)
     rows = read_history(finished[1] / FILE)
     assert rows["lr"] == [each["lr"][step - 1] for step in (3, 4, 6, 8)]
     for name in ("loss", *NAMES):

@@ -24,11 +24,17 @@ RECORD = Path(__file__).with_name("golden_results.json")
 LOSSES = sorted(path.stem for path in (ROOT / "conf" / "loss").glob("*.yaml"))
 OF_A_TEACHER = ("kl_divergence", "margin_mse")
 # The quickstart's pretrained BERT: random weights learn nothing in so few steps, and give every pair about one score
-LEARNING = ["backbone=bert_tiny", "trainer.log_every=8", "measures=[RR@10]", "optimizer.lr=5e-4", "budget.size=128"]
+LEARNING = [
+    "backbone=bert_tiny",
+    "trainer.log_every_n_steps=8",
+    "measures=[RR@10]",
+    "optimizer.lr=5e-4",
+    "budget.size=128",
+]
 PLAIN = ["infused=[]", "infuse_embeddings=false", "rest=backbone"]
 JOBS = {
     **{loss: [f"loss={loss}"] for loss in LOSSES},
-    "padded": ["trainer.layout=padded"],
+    "padded": ["compute.layout=padded"],
     "probed": ["probe.layers=all"],
     "pradeep2022": ["negatives=pradeep2022", "negatives.depth=20", "negatives.count=3"],
     "gao2021": ["negatives=gao2021", "negatives.depth=20", "negatives.count=3"],

@@ -16,7 +16,9 @@ def overrides_for(tmp_path: Path) -> list[str]:
     data = write_beir_folder(tmp_path / "shapes")
     texts = [json.loads(line)["text"] for name in ("corpus", "queries") for line in (data / f"{name}.jsonl").open()]
     backbone = write_tiny_bert(tmp_path / "bert", texts)
-    return tiny_overrides(tmp_path, data, backbone, "logger=wandb_offline", "trainer.log_every=1", "study=shapes")
+    return tiny_overrides(
+        tmp_path, data, backbone, "logger=wandb_offline", "trainer.log_every_n_steps=1", "study=shapes"
+    )
 
 
 def test_the_record_of_a_finished_job_and_of_a_crashed_one(tmp_path: Path):

@@ -117,7 +117,7 @@ def _overrides_of(folder: Path) -> list[str]:
     job = settings["retrievers"]["colbert"]["job"]
     return [
         "data=beir", f"data.path={settings['data']['path']}", "retriever=[bm25,colbert]", "first_stage=[colbert]",
-        f"retrievers.colbert.job='{job}'", "trainer=cpu", "trainer.threads=1", "logger=none",
+        f"retrievers.colbert.job='{job}'", "trainer=cpu", "compute.threads=1", "logger=none",
         f"outputs={settings['outputs']}", f"cache={settings['cache']}",
     ]  # fmt: skip
 

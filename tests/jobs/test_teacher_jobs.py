@@ -194,7 +194,7 @@ def test_the_job_of_a_teacher_is_checked(data: Path, job: str, message: str):
 def test_a_job_says_only_what_it_does_not_inherit(tmp_path: Path):
     given = ("data=beir", f"data.path={tmp_path}", "trainer=cpu", "retriever=[bm25,colbert]", "first_stage=[colbert]")
     parent = compose.check(composed(*given, "loss=margin_mse"))
-    same = f"data=beir data.path={tmp_path} trainer=cpu trainer.threads=3 study=mine"
+    same = f"data=beir data.path={tmp_path} trainer=cpu compute.threads=3 study=mine"
     for key, kind in (("loss.job", "loss=lce"), ("retrievers.colbert.job", "model=colbert")):
         alone, _ = compose.job_before(key, kind, parent)
         assert (alone.data, alone.trainer) == (parent.data, parent.trainer)

@@ -167,4 +167,4 @@ def test_the_device_is_the_one_that_the_trainer_would_take(
     monkeypatch: pytest.MonkeyPatch, accelerator: str, there_is_one: bool, device: tuple[str, int | None]
 ):
     monkeypatch.setattr("torch.cuda.is_available", lambda: there_is_one)
-    assert device_of(experiment(f"trainer.accelerator={accelerator}", "trainer.threads=3")) == device
+    assert device_of(experiment(f"trainer.accelerator={accelerator}", "compute.threads=3")) == device

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from experiments.config import Optimizer
+from experiments.config import Optimization
 from experiments.data.batches.text_batches import EncodingBatch, Features, TextGroupBatch
 from experiments.models.compute_cost import CostModel, Step
 from experiments.models.in_batch_negatives import with_in_batch
@@ -39,7 +39,7 @@ class ColBERT(Ranker):
         self,
         network: "MultiVectorEncoder",
         loss: Loss,
-        optimizer: Optimizer,
+        optimizer: Optimization,
         *,
         steps: int,
         seed: int,

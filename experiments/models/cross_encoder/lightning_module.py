@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from experiments.config import Optimizer
+from experiments.config import Optimization
 from experiments.data.batches.pair_batches import GroupBatch, ScoringBatch
 from experiments.data.batches.pairs import TokenBatch
 from experiments.models.compute_cost import CostModel, Step
@@ -63,7 +63,7 @@ class CrossEncoder(Ranker):
         network: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         loss: Loss,
-        optimizer: Optimizer,
+        optimizer: Optimization,
         *,
         steps: int,
         seed: int,

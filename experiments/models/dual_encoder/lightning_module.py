@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the usual name
 
 from experiments.common.errors import ExperimentError
-from experiments.config import Optimizer
+from experiments.config import Optimization
 from experiments.config.model import DualEncoder as Settings
 from experiments.data.batches.distillation_batches import DistilBatch
 from experiments.data.batches.pairs import TokenBatch
@@ -52,7 +52,7 @@ class DualEncoder(Ranker):
         self,
         network: "SentenceTransformer",
         loss: Loss,
-        optimizer: Optimizer,
+        optimizer: Optimization,
         *,
         steps: int,
         seed: int,

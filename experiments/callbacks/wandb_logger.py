@@ -1,0 +1,45 @@
+"""Weights & Biases as a Lightning logger: the run of one job."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric.loggers.logger import rank_zero_experiment
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
+
+
+class StudyWandbLogger(WandbLogger):
+    """Log to the job's own W&B run, which is open while ``tracking`` is entered.
+
+    ``identity``, ``folder``: given by the framework. ``group``: in place of the study. ``tags``: added to the job's
+    own. The others: see ``WandbRun``. On every rank but zero nothing is opened or logged. The config shown is
+    ``identity.config`` and what Lightning adds to it: a module that calls ``save_hyperparameters`` should do so with
+    ``logger=False``.
+    """
+
+    def __init__(
+        self,
+        identity: RunIdentity,
+        folder: Path,
+        mode: str = "auto",
+        project: str = "rerank-ablations",
+        entity: str | None = None,
+        group: str | None = None,
+        tags: Sequence[str] = (),
+        notes: str | None = None,
+    ) -> None:
+        identity = replace(identity, study=group or identity.study, tags=(*identity.tags, *tags))
+        first = getattr(rank_zero_only, "rank", 0) == 0
+        self.tracking = WandbJob(identity, folder, mode, project, entity, notes=notes) if first else NoTracking()
+        super().__init__(name=identity.name, save_dir=folder, id=identity.id, project=project)
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """Return the open W&B run."""
+        assert isinstance(self.tracking, WandbJob)
+        return self.tracking.run
