@@ -44,7 +44,7 @@ def test_no_config_is_a_symbolic_link():
 
 def test_sweeps_are_a_group_beside_those_of_conf():
     assert composed("+sweeps=quickstart").study == "quickstart"
-    assert composed("+sweeps=shared/side_by_side").trainer.threads == 1
+    assert composed("+sweeps=shared/side_by_side").compute.threads == 1
 
 
 def test_a_wheel_has_all_configs_and_sweeps(site: Path):

@@ -17,7 +17,15 @@ from experiments.config.model import Model
 from experiments.config.negatives import sources_of
 from experiments.config.paper_table import table_of
 from experiments.config.probe import Probe
-from experiments.config.training import Batch, Budget, Optimization, Optimizer, Validation, linear_schedule
+from experiments.config.training import (
+    Batch,
+    Budget,
+    Optimization,
+    Optimizer,
+    Validation,
+    check_scheduler,
+    linear_schedule,
+)
 from experiments.evaluation.measure_names import resolve
 
 RETRIEVER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
@@ -126,6 +134,7 @@ class Experiment:
             )
         self.trainer.check()
         self.optimizer.check()
+        check_scheduler(self.scheduler)
         check_callbacks(self.callbacks)
         self._check_logger()
         self._check_teacher()

@@ -93,6 +93,21 @@ def linear_schedule() -> dict[str, Any]:
     return {"_target_": "experiments.models.schedules.linear"}
 
 
+def check_scheduler(scheduler: Mapping[str, Any]) -> None:
+    """Refuse a scheduler without a function, and settings below 0.
+
+    Raises:
+        ExperimentError: the message names the setting.
+    """
+    if "_target_" not in scheduler:
+        raise ExperimentError("scheduler has no _target_, the schedule: choose a file of conf/scheduler")
+    for name in ("warmup", "decay"):
+        value = scheduler.get(name)
+        if value is not None and not isinstance(value, int | float):
+            raise ExperimentError(f"scheduler.{name} is {value!r}: it must be a number")
+        at_least(f"scheduler.{name}", value, 0)
+
+
 @dataclass(frozen=True)
 class Optimization:
     """The optimiser and the schedule of its learning rate, as a model's LightningModule takes them."""

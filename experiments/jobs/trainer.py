@@ -24,6 +24,8 @@ from experiments.jobs.build import Training, uses_gpu
 from experiments.models.ranker import Ranker
 from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
 
+log = logging.getLogger(__name__)
+
 Make = Callable[[Mapping[str, Any]], "partial[Any]"]  # see ``experiments.jobs.prepare.Parts``
 UNSUITABLE_HINTS = (
     ".*does not have many workers.*",
@@ -46,6 +48,9 @@ def make_trainer(
     """
     callbacks, checkpoints = make_callbacks(experiment, make, job, training, label)
     arguments = experiment.trainer.settings()
+    if arguments.get("limit_val_batches") is not None:
+        limit = arguments["limit_val_batches"]
+        log.warning("trainer.limit_val_batches=%s: dev passages beyond them keep score 0, so dev says little", limit)
     if arguments["precision"] == "auto":
         arguments["precision"] = "bf16-mixed" if uses_gpu(experiment.trainer.accelerator) else "32-true"
     trainer: pl.Trainer = called(

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from experiments.config import Backbone, Model, Optimizer
+from experiments.config import Backbone, Model, Optimization
 from experiments.config.model import DualEncoder as Settings
 from experiments.data.batches.pairs import micro_batches
 from experiments.data.batches.text_features import TextFeatures
@@ -65,7 +65,7 @@ def encoder_of(backbone: Backbone, layers: int, device: str) -> DualEncoder:
     model = Model(kind="dual_encoder", max_length=MAX_LENGTH, max_query_tokens=32, dual_encoder=settings)
     network = load_dual_encoder(backbone, model, None, seed=0)
     layout = choose_layout(network, "auto", "cpu" if device == "cpu" else "gpu")
-    module = DualEncoder(network, lce, Optimizer(), steps=1, seed=0, settings=settings, layout=layout)
+    module = DualEncoder(network, lce, Optimization(), steps=1, seed=0, settings=settings, layout=layout)
     return module.eval().to(device)
 
 

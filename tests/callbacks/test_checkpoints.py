@@ -237,7 +237,7 @@ def test_a_finished_job_whose_metrics_were_cut_runs_again(
 def test_early_stopping_counts_on_after_a_stop_and_stays_stopped(
     overrides: list[str], steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    patient = [*overrides, "validation.patience=1"]
+    patient = [*overrides, "callbacks=early_stopping", "callbacks.early_stopping.patience=1"]
     through = run([*patient, f"outputs={tmp_path / 'through'}"])
     assert steps.begun == list(range(8)), "the second validation is no better than the first"
     halves = [*patient, f"outputs={tmp_path / 'halves'}"]

@@ -29,6 +29,8 @@ GROUPS = sorted(
 
 
 def value_of(group: str, option: str) -> str:
+    if group == "debug":  # no config has one unless it is asked for
+        return f"+debug={option}"
     return f"retriever=[bm25,{option}]" if group == "retriever" and option != "bm25" else f"{group}={option}"
 
 
@@ -59,11 +61,10 @@ def test_paper_scale_is_pradeeps_setting():
     assert experiment.backbone.path == "google/electra-base-discriminator"
     assert (experiment.model.max_length, experiment.model.max_query_tokens) == (256, 50)
     assert experiment.budget.size // experiment.batch.queries(31) == 30_000
-    assert (experiment.optimizer.lr, experiment.optimizer.warmup, experiment.optimizer.schedule) == (
-        1e-5,
-        3000,
-        "inverse_time",
-    )
+    assert experiment.optimizer.lr == 1e-5
+    assert experiment.scheduler == {
+        "_target_": "experiments.models.schedules.inverse_time", "warmup": 3000, "decay": 1.0
+    }  # fmt: skip
     assert experiment.first_stage_depth == 1000
 
 
@@ -90,7 +91,26 @@ def test_paper_scale_is_pradeeps_setting():
         ("batch={unit: pairs, size: 12}", "batch.size=12 pairs is no multiple of a group's 8"),
         ("trainer.precision=bf16-true", "trainer.precision=bf16-true .* set trainer.precision=bf16-mixed"),
         ("optimizer.lr=0", "optimizer.lr is 0.0: it must be above 0"),
-        ("optimizer.schedule=cosine", "optimizer.schedule is 'cosine'"),
+        ("optimizer.schedule=cosine", r"optimizer.schedule has moved: set scheduler \(such as scheduler=linear\)"),
+        ("+optimizer.warmup=3", "optimizer.warmup has moved: set scheduler.warmup instead"),
+        ("scheduler.warmup=-1", "scheduler.warmup is -1: it must be at least 0"),
+        ("scheduler.decay=2", "scheduler.decay does not exist: experiments.models.schedules.linear takes warmup"),
+        ("optimizer.weight_decy=0", r"optimizer.weight_decy does not exist \(did you mean optimizer.weight_decay"),
+        ("optimizer=sgd;optimizer.eps=1e-6", "optimizer.eps does not exist: torch.optim.SGD takes"),
+        ("optimizer.eps=0", "optimizer.eps is 0: it must be above 0"),
+        ("trainer.threads=1", "trainer.threads has moved: set compute.threads instead"),
+        ("trainer.tokens_per_batch.train=64", "trainer.tokens_per_batch has moved: set compute.tokens_per_batch"),
+        ("compute.layout=dense", "compute.layout is 'dense': it must be one of auto, packed, padded"),
+        ("trainer.gradient_clip_val=1", "trainer.gradient_clip_val is set by the framework: use optimizer.clip"),
+        ("trainer.profilr=simple", r"trainer.profilr does not exist \(did you mean trainer.profiler\?\)"),
+        ("callbacks.early_stopping.patience=2", "callbacks.early_stopping has no _target_"),
+        ("callbacks=early_stopping;callbacks.early_stopping.patence=2", r"did you mean callbacks.early_stopping.pati"),
+        ("callbacks.checkpoint.minuts=2", r"did you mean callbacks.checkpoint.minutes\?"),
+        ("callbacks.checkpoint=null", "callbacks.checkpoint has no _target_"),
+        ("callbacks.mine._target_=nowhere.Mine", "callbacks.mine._target_: nowhere.Mine cannot be imported"),
+        ("callbacks.swa._target_=pytorch_lightning.callbacks.StochasticWeightAveraging", "callbacks=weight_averaging"),
+        ("logger.mode=none", "logger.mode is 'none': it must be one of auto, online, offline, disabled"),
+        ("logger=csv;+logger.projct=x", "logger.projct does not exist: pytorch_lightning.loggers.CSVLogger takes"),
         ("probe.layers=[]", "probe.layers is empty"),
         ("probe.layers=some", "probe.layers is 'some'"),
         ("probe.pairing=twice", "probe.pairing is 'twice'"),
@@ -115,14 +135,15 @@ def test_paper_scale_is_pradeeps_setting():
         ("negatives.filter.near_duplicate=0", "near_duplicate is 0.0"),
         ("negatives.filter.absolute_margin=0", "absolute_margin needs negatives.filter.scorer"),
         ("model=colbert;loss=bce_two_class", "model.kind=colbert has one score for a pair"),
-        ("+loss.margin=1", "loss.margin does not exist: experiments.losses.lce.lce takes no setting"),
-        ("loss=hinge;+loss.margn=1", r"loss.margn does not exist \(did you mean loss.margin\?\)"),
-        ("+loss.scores_QN=1", "loss.scores_QN does not exist"),
-        ("+loss._partail_=true", "loss._partail_ does not exist"),
+        ("+loss.fn.margin=1", "loss.fn.margin does not exist: experiments.losses.lce.lce takes no setting"),
+        ("loss=hinge;+loss.margin=2", "loss.margin does not exist: .* set loss.fn.margin"),
+        ("+loss.nmae=x", r"there is no key loss.nmae: did you mean loss.name\?"),
+        ("loss=hinge;+loss.fn.margn=1", r"loss.fn.margn does not exist \(did you mean loss.fn.margin\?\)"),
+        ("+loss.fn.scores_QN=1", "loss.fn.scores_QN does not exist"),
+        ("+loss.fn._partail_=true", "loss.fn._partail_ does not exist"),
         ("+negatives.redrw=never", r"there is no key negatives.redrw: did you mean negatives.redraw\? The keys of"),
         ("+negatives.filter.near_dup=1", "negatives.filter.near_dup: did you mean negatives.filter.near_duplicate"),
-        ("+trainer.max_steps=3", "there is no key trainer.max_steps; the keys of trainer are accelerator, devices"),
-        ("+optimizer._target_=torch.optim.SGD", "there is no key optimizer._target_; the keys of optimizer are lr"),
+        ("+trainer.max_steps=3", "trainer.max_steps is set by the framework: use budget.size instead"),
         ("+data.queries.trian=5", r"data.queries.trian: did you mean data.queries.train\?"),
         ("+model.lr=3", r"there is no key model.lr: did you mean optimizer.lr\?"),
         ("+data.source.titel=false", "data.source.titel does not exist"),
@@ -188,12 +209,17 @@ def test_a_mixture_may_find_positives_that_judgements_do_not_hold():
             "there is no key negatives.cuont: did you mean negatives.count? The keys of negatives are",
         ),
         ("loss=lcee", "Could not find 'loss/lcee'. Available options in 'loss': bce bce_two_class gbce hinge"),
+        (
+            "validation.patience=2",
+            "validation.patience has moved: set callbacks=early_stopping and callbacks.early_stopping.patience instead",
+        ),
+        ("loss=hinge;loss.margin=2", "the function's settings are below fn, set loss.fn.margin"),
         ("negatives.count=many", "negatives.count: Value 'many' of type 'str' could not be converted to Integer"),
     ],
 )
 def test_a_typo_names_the_keys_and_options_that_there_are(override: str, message: str):
     with pytest.raises(Exception) as found:  # noqa: PT011 - Hydra's own; the message is what counts
-        composed(override)
+        composed(*override.split(";"))
     assert message in compose.explain(found.value)
 
 
@@ -310,12 +336,18 @@ def test_a_job_is_what_is_scientific_about_it():
     assert job_hash(
         compose.plain(composed("compute.threads=1", "logger=none", "study=other", "cache=elsewhere"))
     ) == job_hash(one)
+    how = ("trainer.profiler=simple", "trainer.log_every_n_steps=9", "callbacks.checkpoint.minutes=1", "logger=csv")
+    assert job_hash(compose.plain(composed(*how))) == job_hash(one)
     for change in (
         "seed=2",
         "negatives.depth=50",
         "loss=bce",
         "optimizer.lr=1e-4",
+        "scheduler.warmup=0.2",
         "trainer.precision=bf16-mixed",
+        "trainer.limit_val_batches=2",
+        "callbacks=early_stopping",
+        "callbacks.mine._target_=pytorch_lightning.callbacks.LambdaCallback",
         "retrievers.bm25.b=0.5",
     ):
         assert job_hash(compose.plain(composed(change))) != job_hash(one), change

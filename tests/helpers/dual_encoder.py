@@ -9,7 +9,7 @@ from helpers.tiny import literal_collection, write_tiny_bert
 from transformers import AutoModelForSequenceClassification
 
 from experiments.common.cache import Store
-from experiments.config import Backbone, Model, Optimizer
+from experiments.config import Backbone, Model, Optimization, Optimizer
 from experiments.config.model import DualEncoder as Settings
 from experiments.data.batches.distillation_batches import DistilBatcher
 from experiments.data.batches.groups import Groups
@@ -50,7 +50,7 @@ class Setting:
 
     def module(self, loss: Any = lce, **options: Any) -> DualEncoder:
         options = {"steps": 1, "seed": 1, "settings": self.settings, "teacher": self.teacher, **options}
-        return DualEncoder(self.network, loss, Optimizer(lr=1e-3), **options)
+        return DualEncoder(self.network, loss, Optimization(Optimizer(lr=1e-3)), **options)
 
     def texts(self, relevant: dict[int, np.ndarray] | None = None) -> TextBatcher:
         own = {0: np.array([0]), 1: np.array([1]), 2: np.array([2])}

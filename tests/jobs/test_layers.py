@@ -14,6 +14,7 @@ from experiments.common.errors import ExperimentError
 from experiments.config import compose
 from experiments.config.identity import job_name
 from experiments.jobs import hydra_app
+from experiments.jobs.run_job import run_job
 
 Job = tuple[dict[str, Any], Path]
 DUAL = ["model=dual_encoder", "model.max_length=48", "model.max_query_tokens=16", "batch.size=8", "budget.size=32"]
@@ -28,7 +29,8 @@ def run(overrides: list[str]) -> Job:
     """A job as the command line runs it, what it needs first included."""
     config = composed(*overrides)
     experiment, plain = compose.check(config), compose.plain(config)
-    metrics = hydra_app.run_with_needs(experiment, plain, "")
+    experiment, parts = hydra_app.with_prerequisites(experiment)
+    metrics = run_job(experiment, plain, parts)
     return metrics, Path(experiment.outputs) / experiment.study / job_name(plain)
 
 

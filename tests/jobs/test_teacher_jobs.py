@@ -16,6 +16,7 @@ from experiments.common.errors import ExperimentError
 from experiments.config import compose
 from experiments.config.identity import job_hash, job_name
 from experiments.jobs import hydra_app
+from experiments.jobs.run_job import run_job
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 
 Job = tuple[dict[str, Any], Path]
@@ -29,7 +30,8 @@ def run(overrides: list[str]) -> Job:
     """A job as the command line runs it, what it needs first included."""
     config = composed(*overrides)
     experiment, plain = compose.check(config), compose.plain(config)
-    metrics = hydra_app.run_with_needs(experiment, plain, "")
+    experiment, parts = hydra_app.with_prerequisites(experiment)
+    metrics = run_job(experiment, plain, parts)
     return metrics, Path(experiment.outputs) / experiment.study / job_name(plain)
 
 
@@ -262,8 +264,8 @@ def test_a_teacher_that_is_not_there_stops_before_anything_is_trained(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["loss=lambda_loss", "loss.scheme=ndcg"], r"loss\.scheme is 'ndcg'"),
-        (["loss=gbce", "loss.t=2"], r"loss\.t is 2"),
+        (["loss=lambda_loss", "loss.fn.scheme=ndcg"], r"loss\.fn\.scheme is 'ndcg'"),
+        (["loss=gbce", "loss.fn.t=2"], r"loss\.fn\.t is 2"),
     ],
 )
 def test_a_setting_that_a_loss_refuses_stops_before_anything_is_trained(

@@ -11,7 +11,7 @@ from helpers.tiny import LiteralSource
 from numpy.typing import NDArray
 
 from experiments.common.cache import Store
-from experiments.config import Backbone, Model, Optimizer
+from experiments.config import Backbone, Model, Optimization, Optimizer
 from experiments.data.batches.pair_batches import GroupBatch
 from experiments.data.batches.pairs import PairEncoder, PairTemplate, micro_batches
 from experiments.data.collection import Collection, open_collection
@@ -75,7 +75,7 @@ class Setting:
         ]
         self.encoder = PairEncoder(PairTemplate.of(tokenizer), *tokens, limit, max_length)
         cut, layout = PairCut(limit, max_length), choose_layout(network, "auto", "cpu")
-        optimizer = Optimizer(lr=1e-3)
+        optimizer = Optimization(Optimizer(lr=1e-3))
         self.module = CrossEncoder(network, tokenizer, lce, optimizer, steps=1, seed=1, layout=layout, cut=cut)
         self.queries, self.passages = np.repeat(np.arange(3), len(PASSAGES)), np.tile(np.arange(len(PASSAGES)), 3)
 

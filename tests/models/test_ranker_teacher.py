@@ -11,7 +11,7 @@ from helpers.tiny import literal_collection, write_tiny_bert
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from experiments.common.cache import Store
-from experiments.config import Backbone, Model, Optimizer
+from experiments.config import Backbone, Model, Optimization
 from experiments.data.batches.pair_batches import PairBatcher
 from experiments.data.batches.pairs import PairEncoder, PairTemplate
 from experiments.data.tokens import tokens_of
@@ -41,7 +41,7 @@ class Setting:
         self.own = teacher_batcher(self.teacher, tokenizer, self.collection, MODEL, store, tokens_per_batch=40)
         self.batch = PairBatcher(encoder, 40, self.own).batch(0, groups())
         network = load_cross_encoder(backbone, MODEL, seed=2)
-        self.module = CrossEncoder(network, tokenizer, loss, Optimizer(), steps=1, seed=1, teacher=self.teacher)
+        self.module = CrossEncoder(network, tokenizer, loss, Optimization(), steps=1, seed=1, teacher=self.teacher)
 
     def library_scores(self, cross: str) -> torch.Tensor:
         from sentence_transformers import CrossEncoder as Peer

@@ -11,7 +11,7 @@ from helpers.tiny import LiteralSource
 from numpy.typing import NDArray
 
 from experiments.common.cache import Store
-from experiments.config import Backbone, Model, Optimizer
+from experiments.config import Backbone, Model, Optimization
 from experiments.config.model import DualEncoder as Settings
 from experiments.config.model import LateInteraction
 from experiments.data.batches.text_features import features_of
@@ -51,7 +51,7 @@ def test_a_dual_encoder_of_any_family_exports_to_the_vectors_of_its_training(
     model = Model(kind="dual_encoder", dual_encoder=settings, **LENGTHS)
     network = load_dual_encoder(backbone_of(tmp_path, family), model, None, seed=1)
     layout = choose_layout(network, "auto", "cpu")
-    module = DualEncoder(network, lce, Optimizer(), steps=1, seed=1, settings=settings, layout=layout).eval()
+    module = DualEncoder(network, lce, Optimization(), steps=1, seed=1, settings=settings, layout=layout).eval()
     collection = open_collection(source, store)
     module.export(tmp_path / "model")
     loaded = SentenceTransformer(str(tmp_path / "model"), device="cpu")
@@ -72,7 +72,7 @@ def test_a_colbert_of_any_family_exports_to_the_vectors_of_its_training(
     store = Store(tmp_path / "store")
     model = Model(kind="colbert", late_interaction=LateInteraction(dimension=8), **LENGTHS)
     network = load_colbert(backbone_of(tmp_path, family), model, seed=1)
-    module = ColBERT(network, lce, Optimizer(), steps=1, seed=1).eval()
+    module = ColBERT(network, lce, Optimization(), steps=1, seed=1).eval()
     collection = open_collection(source, store)
     module.export(tmp_path / "model")
     loaded = MultiVectorEncoder(str(tmp_path / "model"), device="cpu")

@@ -14,6 +14,12 @@ BM25, TCT = "bm25", "tct_colbert"
 PAPERS = [one for one in SWEEPS if one.startswith(("nogueira", "gao", "pradeep"))]
 
 
+def schedule_of(experiment: Experiment) -> tuple[float, float, str]:
+    """Peak learning rate, warm-up and name of the schedule."""
+    scheduler = experiment.scheduler
+    return experiment.optimizer.lr, scheduler["warmup"], scheduler["_target_"].rpartition(".")[2]
+
+
 def values_of(sweep: str, *labels: str) -> dict[tuple[object, ...], float | None]:
     """The published values of a sweep's table by these labels of their cells."""
     return {tuple(one.where[label] for label in labels): one.value for one in table(sweep, "paper").published}
@@ -138,7 +144,7 @@ def test_nogueira_2019_is_trained_on_128_pairs_a_step_for_100_000_steps():
         assert one.first_stage_depth == 1000
         assert (one.loss["name"], one.model.logits) == ("bce_two_class", 2)
         assert (one.model.max_length, one.model.max_query_tokens, one.model.dropout) == (512, 64, 0.1)
-        assert (one.optimizer.lr, one.optimizer.warmup, one.optimizer.schedule) == (3e-6, 10_000, "linear")
+        assert schedule_of(one) == (3e-6, 10_000, "linear")
         assert (one.optimizer.weight_decay, one.optimizer.clip) == (0.01, 1.0)
     assert [one.backbone.path for one in experiments_of("nogueira2019")] == ["bert-base-uncased", "bert-large-uncased"]
 
@@ -154,7 +160,7 @@ def test_gao_2021_is_trained_on_documents_with_four_queries_a_step_for_two_epoch
         assert (one.batch.unit, one.batch.size) == ("queries", 4)
         assert (one.budget.unit, one.budget.size) == ("groups", 2 * 367_013)
         assert one.model.max_length == 512
-        assert (one.optimizer.lr, one.optimizer.warmup, one.optimizer.schedule) == (1e-5, 0.1, "linear")
+        assert schedule_of(one) == (1e-5, 0.1, "linear")
         assert one.optimizer.weight_decay == 0.01
         rule = one.negatives
         assert (rule.depth, rule.pool, rule.replacement, rule.positives, rule.redraw) == (
@@ -183,7 +189,7 @@ def test_pradeep_2022_is_trained_on_16_queries_a_step_whatever_n_is_for_30_000_s
         assert (one.model.max_length, one.model.max_query_tokens) == (256, 50)
         assert one.batch.queries(one.negatives.count) == 16
         assert (one.budget.unit, one.budget.size) == ("groups", 30_000 * 16)
-        assert (one.optimizer.lr, one.optimizer.warmup, one.optimizer.schedule) == (1e-5, 3000, "inverse_time")
+        assert schedule_of(one) == (1e-5, 3000, "inverse_time")
         assert one.optimizer.weight_decay == 0
         rule = one.negatives
         assert (rule.depth, rule.replacement, rule.positives, rule.pool) == (200, True, "retrieved", None)

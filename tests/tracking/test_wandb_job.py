@@ -17,6 +17,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
+from experiments.callbacks.wandb_logger import StudyWandbLogger
 from experiments.common.errors import ExperimentError
 from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
 from experiments.tracking.wandb_run import artifact_name
@@ -79,16 +80,18 @@ def run_job(identity: RunIdentity, folder: Path, mode: str = "offline", value: f
 
 def break_job(identity: RunIdentity, folder: Path, error: BaseException) -> None:
     """A job that logs one loss and then comes to grief."""
-    with WandbJob(identity, folder, mode="offline") as job:
-        job.logger.log_metrics({"train/loss": 9.0}, step=1)
+    logger = StudyWandbLogger(identity, folder, mode="offline")
+    with logger.tracking:
+        logger.log_metrics({"train/loss": 9.0}, step=1)
         raise error
 
 
 def log_everything(folder: Path) -> None:
     run_file = folder / "bm25.trec"
     run_file.write_text(RUN_LINE)
-    with WandbJob(LCE, folder, mode="offline") as job:
-        fit(job.logger)
+    logger = StudyWandbLogger(LCE, folder, mode="offline")
+    with logger.tracking as job:
+        fit(logger)
         job.log_summary({"RR@10": 0.54, "bm25/RR@10": 0.44, "queries": 300, "status": "finished"})
         job.log_table("per_query", ["query", "RR@10"], [("q1", 1.0), ("q2", None)])
         job.log_run_file("bm25", run_file)
@@ -179,6 +182,15 @@ class TestJob:
         run_job(replace(LCE, tags=("data=" + "x" * 100,)), tmp_path)
         assert read_offline_runs(tmp_path)[0]["tags"] == ["data=" + "x" * 59]
 
+    def test_group_tags_and_notes_of_the_config(self, tmp_path: Path) -> None:
+        logger = StudyWandbLogger(LCE, tmp_path, mode="offline", group="mine", tags=["draft"], notes="why")
+        with logger.tracking as job:
+            assert isinstance(job, WandbJob)
+            assert (job.run.group, job.run.notes) == ("mine", "why")
+        (run,) = read_offline_runs(tmp_path)
+        assert run["group"] == "mine"
+        assert run["tags"] == [*LCE.tags, "draft"]
+
     def test_long_names_of_artifacts_are_cut_and_stay_two(self) -> None:
         first, second = artifact_name("run-" + "a" * 200 + "1"), artifact_name("run-" + "a" * 200 + "2")
         assert first[:119] == second[:119] == "run-" + "a" * 115
@@ -209,8 +221,9 @@ class TestJob:
     def test_disabled_writes_no_record(self, tmp_path: Path) -> None:
         run_file = tmp_path / "bm25.trec"
         run_file.write_text(RUN_LINE)
-        with WandbJob(LCE, tmp_path, mode="disabled") as job:
-            job.logger.log_metrics({"train/loss": 9.0}, step=1)
+        logger = StudyWandbLogger(LCE, tmp_path, mode="disabled")
+        with logger.tracking as job:
+            logger.log_metrics({"train/loss": 9.0}, step=1)
             job.log_summary({"RR@10": 0.25})
             job.log_table("per_query", ["query"], [("q1",)])
             job.log_run_file("bm25", run_file)
@@ -218,8 +231,9 @@ class TestJob:
 
     def test_other_ranks_open_no_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(rank_zero_only, "rank", 1)
-        with WandbJob(LCE, tmp_path, mode="offline") as job:
-            job.logger.log_metrics({"train/loss": 9.0}, step=1)
+        logger = StudyWandbLogger(LCE, tmp_path, mode="offline")
+        with logger.tracking as job:
+            logger.log_metrics({"train/loss": 9.0}, step=1)
             job.log_summary({"RR@10": 0.25})
             job.log_table("per_query", ["query"], [("q1",)])
             job.log_run_file("bm25", tmp_path / "written by rank zero.trec")
@@ -270,9 +284,6 @@ class TestNoServer:
 
 
 class TestNoTracking:
-    def test_lightning_takes_its_logger_as_none(self) -> None:
-        assert fit(NoTracking().logger).loggers == []
-
     def test_takes_everything_and_writes_nothing(self, tmp_path: Path) -> None:
         with NoTracking() as job:
             job.log_summary({"RR@10": 0.25})

@@ -9,7 +9,7 @@ from helpers.tiny import literal_collection, write_tiny_bert
 
 from experiments.common.cache import Store
 from experiments.common.errors import ExperimentError
-from experiments.config import Backbone, LateInteraction, Model, Optimizer
+from experiments.config import Backbone, LateInteraction, Model, Optimization
 from experiments.data.batches.groups import Groups
 from experiments.data.batches.text_batches import RunTexts, TextBatcher
 from experiments.data.batches.text_features import TextFeatures, features_of
@@ -44,7 +44,7 @@ def features(tmp_path: Path, backbone: Backbone, model: Model) -> tuple[object, 
 
 
 def module_of(encoder: object, *, in_batch: bool = True, loss: object = lce) -> ColBERT:
-    return ColBERT(encoder, loss, Optimizer(), steps=1, seed=1, in_batch=in_batch)  # type: ignore[arg-type]
+    return ColBERT(encoder, loss, Optimization(), steps=1, seed=1, in_batch=in_batch)  # type: ignore[arg-type]
 
 
 def batch_of(queries: TextFeatures, passages: TextFeatures, relevant: dict[int, np.ndarray] | None = None):

@@ -9,7 +9,7 @@ import torch
 from helpers.tiny import write_tiny_bert
 from torch import Tensor
 
-from experiments.config import Backbone, Model, Optimizer
+from experiments.config import Backbone, Model, Optimization
 from experiments.data.batches.pair_batches import GroupBatch
 from experiments.data.batches.pairs import PairEncoder, PairTemplate, TokenBatch, micro_batches
 from experiments.data.ragged import Ragged
@@ -36,7 +36,7 @@ def module_of(
         network,
         load_tokenizer(backbone),
         lce,
-        Optimizer(),
+        Optimization(),
         steps=4,
         seed=1,
         layout=layout,
