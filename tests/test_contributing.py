@@ -29,8 +29,10 @@ def test_the_loss_and_its_yaml():
     # exp(-log 2) = 1/2 and exp(log 4 - log 2) = 2
     assert exponential(torch.tensor([[2.0, 1.0, 4.0]]).log()).item() == pytest.approx(1.25)
     settings = yaml.safe_load(SHOWN["conf/loss/exponential.yaml"])
-    assert settings["_target_"] == "experiments.losses.exponential.exponential"
-    assert settings.keys() == yaml.safe_load((ROOT / "conf/loss/lce.yaml").read_text()).keys() | {"scale"}
+    lce = yaml.safe_load((ROOT / "conf/loss/lce.yaml").read_text())
+    assert settings["fn"]["_target_"] == "experiments.losses.exponential.exponential"
+    assert settings.keys() == lce.keys()
+    assert settings["fn"].keys() == lce["fn"].keys() | {"scale"}
 
 
 def test_the_retriever_and_its_yaml(tmp_path: Path):

@@ -38,6 +38,7 @@ VERSIONS = {  # of the modules of this package
     "models.pair_scorer": 1,
     "models.ranker": 1,
     "models.optimizer": 1,
+    "models.schedules": 1,
     "models.teacher": 1,
     "models.text_encoder": 1,
     "data.batches.text_features": 1,

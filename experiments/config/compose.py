@@ -3,10 +3,8 @@
 Which modules know Hydra stands in CONTRIBUTING.md.
 """
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -33,17 +31,10 @@ from experiments.config.keys import declared, no_such_key, undeclared
 from experiments.config.measures import check_measures, check_selection
 from experiments.config.negatives import sources_of
 from experiments.config.overrides import readable
+from experiments.config.part_checks import check_parts, no_key_of_loss, settings_of_part
 from experiments.config.retriever_roles import check_first_stages, check_positives
 from experiments.config.sweeps_group import register_sweeps
 from experiments.jobs.inherited import check_inherited, inherited_by, overrides_in
-
-LOSS_KEYS = ("name", "logits", "fn", "teacher", "job")
-GIVEN_LATER = {  # arguments that the framework gives a part, and that are no settings
-    "loss.fn": {"scores_QN", "teacher_QN"},
-    "scheduler": {"step", "steps"},
-    "optimizer": {"params"},
-}
-OF_INSTANTIATE = {"_target_", "_partial_", "_recursive_", "_convert_"}  # keys that Hydra reads itself
 
 
 def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
@@ -108,18 +99,7 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
     assert isinstance(experiment, Experiment)
     if not parts:
         return experiment
-    _check_part("data.source", experiment.data.source)
-    _check_loss(experiment.loss)
-    _check_part("trainer", experiment.trainer.settings())
-    _check_part("optimizer", experiment.optimizer.settings(), "clip")
-    _check_part("scheduler", experiment.scheduler)
-    for name, part in experiment.callbacks.items():
-        if part is not None:
-            _check_part(f"callbacks.{name}", part)
-    if experiment.logger is not None:
-        _check_part("logger", experiment.logger)
-    for name, part in experiment.retrievers.items():
-        _check_part(f"retrievers.{name}", part)
+    check_parts(experiment)
     check_first_stages(experiment)
     check_positives(experiment)
     check_measures(experiment)
@@ -158,7 +138,7 @@ def restored(config: Mapping[str, Any]) -> Experiment:
 def source_of(experiment: Experiment) -> Any:
     """The data source of an experiment alone."""
     try:
-        return instantiate(_settings("data.source", experiment.data.source))
+        return instantiate(settings_of_part("data.source", experiment.data.source))
     except HydraException as error:
         raise ExperimentError(explain(error)) from error
 
@@ -175,62 +155,12 @@ def explain(error: BaseException) -> str:
         parent = cause.parent_node
         siblings = sorted(str(key) for key in parent) if isinstance(parent, DictConfig) else []
         if cause.full_key.startswith("loss.") and isinstance(parent, DictConfig) and "fn" in parent:
-            return _no_key_of_loss(cause.full_key.removeprefix("loss."), parent)
+            return no_key_of_loss(cause.full_key.removeprefix("loss."), parent)
         return no_such_key(cause.full_key, siblings, declared(Experiment))
     said = str(error).split("\nConfig search path:")[0].strip()
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {str(cause.msg or cause).splitlines()[0]}"
     return said.removeprefix("In 'config': ").replace("\n\t", " ").replace("\n\n", ". ")
-
-
-def _settings(key: str, part: Any) -> dict[str, Any]:
-    if not isinstance(part, Mapping) or "_target_" not in part:
-        raise ExperimentError(f"{key} has no _target_: choose one of the files of its group in conf/")
-    return dict(part)
-
-
-def _check_loss(loss: Any) -> None:
-    if not isinstance(loss, Mapping) or "fn" not in loss:
-        raise ExperimentError("loss has no fn, the function by _target_: choose a file of conf/loss")
-    for name in set(loss) - set(LOSS_KEYS):
-        raise ExperimentError(_no_key_of_loss(name, loss))
-    _check_part("loss.fn", loss["fn"])
-
-
-def _no_key_of_loss(name: str, loss: Mapping[Any, Any]) -> str:
-    """Return the message for a key beside ``loss.fn`` that is a setting of the function, or does not exist."""
-    if name in {*loss["fn"], *_parameters("loss.fn", loss["fn"])}:
-        return f"loss.{name} does not exist: the function's settings are below fn, set loss.fn.{name}"
-    return no_such_key(f"loss.{name}", LOSS_KEYS)
-
-
-def _parameters(key: str, part: Mapping[Any, Any]) -> set[str]:
-    """Return the names of the settings that a part's target takes."""
-    try:
-        target = get_object(part["_target_"])
-    except Exception as error:  # Hydra raises many kinds; each means that the name leads nowhere
-        raise ExperimentError(f"{key}._target_: {part['_target_']} cannot be imported ({error})") from error
-    parameters = inspect.signature(target).parameters
-    return set(parameters) - GIVEN_LATER.get(key, set())
-
-
-def _check_part(key: str, part: Any, *ours: str) -> None:
-    """Compare a part's settings with what its target takes. ``ours``: keys that the target is not given."""
-    settings = {name: value for name, value in _settings(key, part).items() if name not in ours}
-    if key.startswith("retrievers."):
-        if "name" in settings:
-            raise ExperimentError(f"{key}.name cannot be set: a retriever is called by its key under retrievers")
-        settings.pop("job", None)
-    taken = _parameters(key, settings)
-    if "kwargs" in taken:  # the target passes on what it does not name
-        return
-    for name in sorted(set(settings) - taken - OF_INSTANTIATE):
-        near = get_close_matches(name, taken, 1, 0.7)
-        meant = f" (did you mean {key}.{near[0]}?)" if near else ""
-        raise ExperimentError(
-            f"{key}.{name} does not exist{meant}: "
-            f"{settings['_target_']} takes {', '.join(sorted(taken)) or 'no setting'}"
-        )
 
 
 def roles_of(experiment: Experiment) -> set[str]:
@@ -253,7 +183,7 @@ def make_parts(experiment: Experiment, trained: Callable[[str, str], Path] | Non
             circle = " -> ".join((*waiting, name))
             raise ExperimentError(f"retrievers.{name}.candidates_from goes round in a circle: {circle}")
         if name not in made:
-            settings = _settings(f"retrievers.{name}", experiment.retrievers[name])
+            settings = settings_of_part(f"retrievers.{name}", experiment.retrievers[name])
             if settings.get("candidates_from"):
                 settings["candidates_from"] = retriever(settings["candidates_from"], (*waiting, name))
             job = settings.pop("job", None)
@@ -265,9 +195,9 @@ def make_parts(experiment: Experiment, trained: Callable[[str, str], Path] | Non
     for name in sorted(roles_of(experiment)):
         retriever(name)
     return Parts(
-        source=instantiate(_settings("data.source", experiment.data.source)),
+        source=instantiate(settings_of_part("data.source", experiment.data.source)),
         retrievers=made,
-        loss=instantiate(_settings("loss.fn", experiment.loss["fn"])),
+        loss=instantiate(settings_of_part("loss.fn", experiment.loss["fn"])),
         make=partial(instantiate, _partial_=True, _convert_="all"),
     )
 

@@ -105,6 +105,7 @@ def test_paper_scale_is_pradeeps_setting():
         ("trainer.profilr=simple", r"trainer.profilr does not exist \(did you mean trainer.profiler\?\)"),
         ("callbacks.early_stopping.patience=2", "callbacks.early_stopping has no _target_"),
         ("callbacks=early_stopping;callbacks.early_stopping.patence=2", r"did you mean callbacks.early_stopping.pati"),
+        ("callbacks.checkpoint.interval=2", "callbacks.checkpoint.interval does not exist: .* takes minutes"),
         ("callbacks.checkpoint.minuts=2", r"did you mean callbacks.checkpoint.minutes\?"),
         ("callbacks.checkpoint=null", "callbacks.checkpoint has no _target_"),
         ("callbacks.mine._target_=nowhere.Mine", "callbacks.mine._target_: nowhere.Mine cannot be imported"),

@@ -109,9 +109,8 @@ def test_a_history_and_a_progress_bar_can_be_left_out(overrides: list[str]):
 
 
 def test_one_step_of_everything(overrides: list[str]):
-    metrics, folder = run(
-        [*overrides, "+debug=one_step", "data.carve_dev=5", "budget.size=2", "batch.size=2", "validation.times=1"]
-    )
+    sizes = ["budget.size=2", "batch.size=2", "validation.times=1"]
+    metrics, folder = run([*overrides, "+debug=one_step", "data.carve_dev=5", *sizes])
     assert folder.parent.name == "debug"
     assert metrics["compute"]["steps"] == 1
     assert metrics["test"]["bm25"]["queries"] == 5

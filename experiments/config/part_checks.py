@@ -1,0 +1,96 @@
+"""Compare the settings of each part of a config with what its target takes, before anything is made."""
+
+import inspect
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pkgutil import resolve_name
+from typing import Any
+
+from experiments.common.errors import ExperimentError
+from experiments.config.experiment import Experiment
+from experiments.config.keys import no_such_key
+
+LOSS_KEYS = ("name", "logits", "fn", "teacher", "job")
+OF_INSTANTIATE = {"_target_", "_partial_", "_recursive_", "_convert_"}  # keys that Hydra reads itself
+GIVEN = {  # arguments that the framework gives a part, and that are no settings
+    "loss.fn": {"scores_QN", "teacher_QN"},
+    "scheduler": {"step", "steps"},
+    "optimizer": {"params"},
+}
+GIVEN_TO_OWN = {"files", "monitor", "interval", "resumed", "path", "label", "groups", "identity", "folder"}
+
+
+def check_parts(experiment: Experiment) -> None:
+    """Check every part that is named by ``_target_``.
+
+    Raises:
+        ExperimentError: a target cannot be imported, or does not take a setting; the message names the key.
+    """
+    _check_part("data.source", experiment.data.source)
+    _check_loss(experiment.loss)
+    _check_part("trainer", experiment.trainer.settings())
+    _check_part("optimizer", {"_target_": experiment.optimizer._target_, **experiment.optimizer.arguments()})
+    _check_part("scheduler", experiment.scheduler)
+    for name, callback in experiment.callbacks.items():
+        if callback is not None:
+            _check_part(f"callbacks.{name}", callback)
+    if experiment.logger is not None:
+        _check_part("logger", experiment.logger)
+    for name, retriever in experiment.retrievers.items():
+        if "name" in settings_of_part(f"retrievers.{name}", retriever):
+            raise ExperimentError(
+                f"retrievers.{name}.name cannot be set: a retriever is called by its key under retrievers"
+            )
+        _check_part(f"retrievers.{name}", {key: value for key, value in retriever.items() if key != "job"})
+
+
+def settings_of_part(key: str, part: Any) -> dict[str, Any]:
+    """Return a part's ``_target_`` and settings.
+
+    Raises:
+        ExperimentError: it has no ``_target_``.
+    """
+    if not isinstance(part, Mapping) or "_target_" not in part:
+        raise ExperimentError(f"{key} has no _target_: choose one of the files of its group in conf/")
+    return dict(part)
+
+
+def no_key_of_loss(name: str, loss: Mapping[Any, Any]) -> str:
+    """Return the message for a key beside ``loss.fn`` that is a setting of the function, or does not exist."""
+    if name in {*loss["fn"], *_taken("loss.fn", loss["fn"])}:
+        return f"loss.{name} does not exist: the function's settings are below fn, set loss.fn.{name}"
+    return no_such_key(f"loss.{name}", LOSS_KEYS)
+
+
+def _check_loss(loss: Any) -> None:
+    if not isinstance(loss, Mapping) or "fn" not in loss:
+        raise ExperimentError("loss has no fn, the function by _target_: choose a file of conf/loss")
+    for name in set(loss) - set(LOSS_KEYS):
+        raise ExperimentError(no_key_of_loss(name, loss))
+    _check_part("loss.fn", loss["fn"])
+
+
+def _taken(key: str, part: Mapping[Any, Any]) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a part's target that can be set."""
+    target = str(part["_target_"])
+    try:
+        parameters = inspect.signature(resolve_name(target)).parameters
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise ExperimentError(f"{key}._target_: {target} cannot be imported ({error})") from error
+    own = key.startswith(("callbacks.", "logger")) and target.startswith("experiments.")
+    given = GIVEN_TO_OWN if own else GIVEN.get(key, set())
+    return {name: parameter for name, parameter in parameters.items() if name not in given}
+
+
+def _check_part(key: str, part: Any) -> None:
+    settings = settings_of_part(key, part)
+    taken = _taken(key, settings)
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken.values()):
+        return  # the target passes on what it does not name
+    for name in sorted(set(settings) - set(taken) - OF_INSTANTIATE):
+        near = get_close_matches(name, taken, 1, 0.7)
+        meant = f" (did you mean {key}.{near[0]}?)" if near else ""
+        raise ExperimentError(
+            f"{key}.{name} does not exist{meant}: "
+            f"{settings['_target_']} takes {', '.join(sorted(taken)) or 'no setting'}"
+        )
