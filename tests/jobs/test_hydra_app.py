@@ -1,8 +1,11 @@
 """How the entry points end."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
+from helpers.jobs import ROOT
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from experiments.common.errors import ExperimentError
@@ -36,3 +39,13 @@ def test_the_exit_code_says_how_it_ended(main: Callable[[], None], code: int, mo
     with pytest.raises(SystemExit) as end:
         entry(main)
     assert end.value.code == code
+
+
+def test_the_help_of_train_fits_on_two_screens():
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.train", "--help"], cwd=ROOT, capture_output=True, text=True
+    )
+    lines = done.stdout.splitlines()
+    assert 20 < len(lines) <= 100
+    said = " ".join(lines)
+    assert all(word in said for word in ("callbacks:", "scheduler:", "negatives.count", "docs/configuration.md"))
