@@ -96,8 +96,8 @@ class Trainer(OpenPart):
     """Kind of device: ``auto`` (the GPU if there is one, else the CPU), ``cpu``, ``gpu`` or another of Lightning's."""
     devices: int = 1
     """Number of devices of one training; several need ``trainer=ddp`` and torchrun with as many processes."""
-    strategy: str = "auto"
-    """How several devices share a training: ``auto`` or ``ddp``."""
+    strategy: Any = "auto"
+    """How several devices share a training: ``auto``, ``ddp``, or one of Lightning's by ``_target_``."""
     precision: str = "auto"
     """``32-true``, ``bf16-mixed``, ``16-mixed``, or ``auto``: bf16-mixed on a GPU, else 32-true. Part of the identity
     of a job."""

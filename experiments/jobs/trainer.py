@@ -53,7 +53,7 @@ def make_trainer(
         log.warning("trainer.limit_val_batches=%s: dev passages beyond them keep score 0, so dev says little", limit)
     if arguments["precision"] == "auto":
         arguments["precision"] = "bf16-mixed" if uses_gpu(experiment.trainer.accelerator) else "32-true"
-    trainer: pl.Trainer = called(
+    trainer: pl.Trainer = construct(
         "trainer",
         make({"enable_model_summary": False, **arguments}),
         logger=logger,
@@ -81,7 +81,6 @@ def make_callbacks(
     ``monitor``, and ``mode`` max, where its settings leave them out.
     """
     monitor, files = f"dev/{experiment.measures[0]}", job.checkpoint_files
-    general = {"monitor": monitor, "mode": "max"}
     own = {
         "monitor": monitor,
         "interval": training.steps // experiment.validation.times,
@@ -95,12 +94,19 @@ def make_callbacks(
     for name, settings in experiment.callbacks.items():
         if settings is not None:
             made = make(settings)
-            callbacks.append(called(f"callbacks.{name}", made, **missing(made, own if is_own(made) else general)))
+            given = left_out(made, own) if is_own(made) else monitor_of(made, monitor)
+            callbacks.append(construct(f"callbacks.{name}", made, **given))
     checkpoints = [callback for callback in callbacks if isinstance(callback, KeepCheckpoints)]
     if len(checkpoints) != 1:
         raise ExperimentError("callbacks.checkpoint must be experiments.callbacks.checkpoints.KeepCheckpoints, once")
     others = [callback for callback in callbacks if callback is not checkpoints[0]]
     return [*others, checkpoints[0]], checkpoints[0]
+
+
+def monitor_of(made: "partial[Any]", monitor: str) -> dict[str, str]:
+    """Return ``monitor``, and ``mode`` max, for a callback that takes a monitor and whose settings leave it out."""
+    given = left_out(made, {"monitor": monitor, "mode": "max"})
+    return given if "monitor" in given else {}
 
 
 def make_logger(
@@ -117,7 +123,7 @@ def make_logger(
         return False
     made = make(settings)
     given = {"identity": identity, "folder": study} if is_own(made) else {"save_dir": folder}
-    logger: Logger = called("logger", made, **missing(made, given))
+    logger: Logger = construct("logger", made, **left_out(made, given))
     return logger
 
 
@@ -132,14 +138,14 @@ def is_own(made: "partial[Any]") -> bool:
     return any(base.__module__.startswith("experiments.") for base in getattr(made.func, "__mro__", ()))
 
 
-def missing(made: "partial[Any]", values: Mapping[str, Any]) -> dict[str, Any]:
+def left_out(made: "partial[Any]", values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values that a class takes by name and whose settings leave out."""
     taken = inspect.signature(made.func).parameters
     return {name: value for name, value in values.items() if name in taken and name not in made.keywords}
 
 
-def called(key: str, made: "partial[Any]", **given: Any) -> Any:
-    """Call a class with its settings; ``key``: where they are in the config.
+def construct(key: str, made: "partial[Any]", **given: Any) -> Any:
+    """Make an object from its class and settings; ``key``: where they are in the config.
 
     Raises:
         ExperimentError: the class refuses them.

@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 from helpers.jobs import ROOT, run, tiny_overrides
+from pytorch_lightning.callbacks import EarlyStopping
 
 from experiments.common.errors import ExperimentError
+from experiments.jobs.trainer import monitor_of
 
 SPY = '''
 """A callback of a user's own, on the Python path."""
@@ -52,6 +55,15 @@ def test_a_callback_of_ones_own_runs_at_most_four_frames_below_the_command(overr
     ours = [name for path, name in noted["frames"] if Path(path).is_relative_to(ROOT / "experiments")]
     assert ours[ours.index("main") :] == ["main", "run", "run_job"]
     assert len(ours[ours.index("main") :]) <= 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"), [({}, ("dev/RR@10", "max")), ({"monitor": "train/loss"}, ("train/loss", "min"))]
+)
+def test_a_callback_that_names_its_monitor_keeps_its_own_mode(settings: dict[str, str], expected: tuple[str, str]):
+    made = partial(EarlyStopping, **settings)
+    callback = made(**monitor_of(made, "dev/RR@10"))
+    assert (callback.monitor, callback.mode) == expected
 
 
 def test_any_argument_of_the_trainer_reaches_it(overrides: list[str], caplog: pytest.LogCaptureFixture):
