@@ -1,0 +1,27 @@
+"""Every field of a config's dataclass says below it what it means: docs/configuration.md is made from that."""
+
+import ast
+
+import pytest
+from helpers.jobs import ROOT
+
+NAMES = ("training", "compute", "probe", "audit", "experiment")
+FILES = [ROOT / "experiments" / "config" / f"{name}.py" for name in NAMES]
+    ROOT / "experiments" / "config" / f"{name}.py" for name in ("training", "compute", "probe", "audit", "experiment")
+]
+FIELDS = [
+    (node.name, field.target.id, below)
+    for path in FILES
+    for node in ast.parse(path.read_text(encoding="utf-8")).body
+    if isinstance(node, ast.ClassDef) and node.name != "Optimization"  # no part of a config
+    for field, below in zip(node.body, [*node.body[1:], None], strict=True)
+    if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+]
+
+
+@pytest.mark.parametrize(("owner", "name", "below"), FIELDS, ids=[f"{owner}.{name}" for owner, name, _ in FIELDS])
+def test_a_field_has_a_docstring_below_it(owner: str, name: str, below: ast.stmt | None):
+    assert isinstance(below, ast.Expr), f"{owner}.{name} has none"
+    assert isinstance(below.value, ast.Constant)
+    assert isinstance(below.value.value, str)
+    assert below.value.value.strip().endswith(".")
