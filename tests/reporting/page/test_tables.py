@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from experiments.reporting.page.claims import claim_rows
+from experiments.reporting.page.published import grids_of, notes_of
+from experiments.reporting.page.results import listing_of
 from helpers.findings import TABLE, small_findings
 from helpers.page import Page
 from helpers.study_folder import FIRST_STAGE, write_job
 
 from experiments.analysis.findings import findings_of
-from experiments.reporting.page.claims import claim_rows
 from experiments.reporting.page.page import page_of
-from experiments.reporting.page.published import grids_of, notes_of
-from experiments.reporting.page.results import listing_of
 
 
 def test_a_published_cell_stands_beside_the_measured_one_with_difference_and_status(tmp_path: Path):

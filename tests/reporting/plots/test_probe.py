@@ -4,12 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from experiments.reporting.plots.probe import draw_probe, probe_figure
 from matplotlib.figure import Figure
 
 from experiments.common.errors import ExperimentError
 from experiments.evaluation.significance import Interval
 from experiments.probing.evaluate_layers import WHOLE, ProbeCell, ProbeResult
-from experiments.reporting.plots.probe import draw_probe, probe_figure
 
 SETTINGS = {
     "layers": [0, 1, 2], "pooling": ["mean", "cls"], "pairing": "self", "similarity": "cosine", "whiten": "none",
