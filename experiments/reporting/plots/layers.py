@@ -19,7 +19,7 @@ from experiments.job_files.records import FloatArray, Job
 from experiments.reporting.names import POOLINGS, candidates_name, proper_name
 from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.line_chart import Chart, Level, draw_chart
-from experiments.reporting.plots.line_styles import FEW, Line, LineStyle, draw_lines
+from experiments.reporting.plots.line_styles import FEW, Line, LineStyle, draw_lines, varying
 from experiments.reporting.tables.layers import MODELS, probed_cells
 
 if TYPE_CHECKING:
@@ -119,7 +119,8 @@ def _figure(
     title = f"Layers, {candidates_name(candidates)}, {data}, {plural(queries, 'test query', 'test queries')}"
     control = ["Hollow, dashed: the backbone before training."] if any(line.control for line in lines) else []
     drawn = tuple(Level(proper_name(first_stage), level) for first_stage, level in levels.items())
-    chart = Chart(title, " ".join([*notes, *control]), mean_name(measure), drawn, FEW, each="pooling", bottom=True)
+    parted = "pooling" if len(varying(lines)) > 1 else None
+    chart = Chart(title, " ".join([*notes, *control]), mean_name(measure), drawn, FEW, each=parted, bottom=True)
     stem = f"{re.sub(r'[^a-z0-9]', '', measure.lower())}_by_layer"
     return report_figure(draw_chart(chart, lines, losses, _draw), f"{stem}.{name}", "layers")
 

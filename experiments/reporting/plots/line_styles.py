@@ -124,15 +124,17 @@ def _style(
     rest: Sequence[str],
     variants: Sequence[tuple[Any, ...]],
 ) -> LineStyle:
-    if line.control:
-        return LineStyle(FAINT, "o", DASHES[1], True)
     value = line.axes.get(coloured)
+    if line.control and value not in values:
+        return LineStyle(FAINT, "o", DASHES[1], True)
     order = list(losses) if coloured == "loss" else list(values)
     index = order.index(value) if value in order else 0
     colour = COLOURS[index % len(COLOURS)]
     if coloured == "negatives" and len(order) <= len(RAMP):
         # the ends of the ramp for the ends of the range, so that few values lie far apart
         colour = RAMP[round(sorted(order, key=_number).index(value) * (len(RAMP) - 1) / max(1, len(order) - 1))]
+    if line.control:
+        return LineStyle(colour, MARKERS[index % len(MARKERS)], DASHES[1], True)
     variant = variants.index(_values(line, rest))
     # Past the last dash pattern the markers are hollow: twice as many variants can be told apart.
     dashes = DASHES[(variant + index // len(COLOURS)) % len(DASHES)]  # where colours come again, dashes do not
