@@ -18,7 +18,6 @@ from experiments.analysis.findings import Findings, findings_from, read_table
 from experiments.analysis.load_wandb import jobs_of
 from experiments.common.cache import write_atomic
 from experiments.common.errors import ExperimentError
-from experiments.common.text import plural
 from experiments.job_files.records import TABLE, read_study
 from experiments.reporting.summary import markdown, print_findings
 from experiments.reporting.tables.render import to_csv
@@ -50,11 +49,7 @@ def compare(
         ExperimentError: a study is not found or W&B does not answer, none of the jobs has finished, or they cannot
             stand in one table.
     """
-    return combined(read_studies(places, project, entity, offline), measure)
-
-
-def combined(studies: Sequence[Study], measure: str | None = None) -> tuple[Findings, list[str]]:
-    """Return what studies that were read say together, and remarks, as ``compare`` does."""
+    studies = [_read(place, project, entity, offline) for place in dict.fromkeys(places)]
     names = [study.name for study in studies]
     if len(set(names)) < len(names):
         raise ExperimentError(f"two of the studies have one name ({', '.join(names)}): rename the folder of one")
@@ -68,19 +63,6 @@ def combined(studies: Sequence[Study], measure: str | None = None) -> tuple[Find
     # Claims on layers are judged by files that only the jobs' folders hold.
     here = all(part.folder.is_dir() for job in jobs if job.finished for part in job.parts)
     return findings_from(jobs, folder, read_table(folder / TABLE) if here else None, measure), remarks
-
-
-def read_studies(
-    places: Sequence[str], project: str = PROJECT, entity: str | None = None, offline: bool = False
-) -> list[Study]:
-    """Read each study once; ``compare`` explains the arguments and what is raised."""
-    return [_read(place, project, entity, offline) for place in dict.fromkeys(places)]
-
-
-def described(study: Study) -> str:
-    """Say where a study was read and how far it is: ``outputs/grid: 4 jobs, 3 finished``."""
-    place = f"the W&B group {study.name}" if study.folder is None else str(study.folder)
-    return f"{place}: {plural(len(study.jobs), 'job')}, {sum(job.finished for job in study.jobs)} finished"
 
 
 def _read(place: str, project: str, entity: str | None, offline: bool) -> Study:
@@ -142,12 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; the exit code is 2 if the studies cannot be compared."""
     options = _parser().parse_args(arguments)
     try:
-        studies = read_studies(options.places, options.project, options.entity, options.offline)
+        findings, remarks = compare(options.places, options.measure, options.project, options.entity, options.offline)
         console = Console(highlight=False)
-        for study in studies:
-            console.print(Text(f"read {described(study)}"), soft_wrap=True)
-        console.print()
-        findings, remarks = combined(studies, options.measure)
         print_findings(findings, console)
         for remark in remarks:
             console.print(Text(f"\n{remark}"))

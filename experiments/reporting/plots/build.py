@@ -2,32 +2,30 @@
 
 from experiments.analysis.findings import Findings
 from experiments.reporting.plots.figure import ReportFigure
+from experiments.reporting.plots.style import styled
 
 
+@styled
 def figures_of(findings: Findings) -> list[ReportFigure]:
     """Return every figure that there is something to draw for.
 
     Raises:
         ExperimentError: a job's history or its table of probed layers cannot be read; the message names file and line.
     """
-    import matplotlib
-
     from experiments.reporting.plots.by_negatives import by_negatives, by_pairs
     from experiments.reporting.plots.claims import forest
     from experiments.reporting.plots.cost import cost_against_quality
     from experiments.reporting.plots.diagnostics import over_training
     from experiments.reporting.plots.layers import over_layers
-    from experiments.reporting.plots.style import STYLE
     from experiments.reporting.plots.training_curves import over_steps
 
     losses = sorted({str(setting.labels["loss"]) for group in findings.blocks for setting in group.cells})
-    with matplotlib.rc_context(STYLE):
-        return [
-            *by_negatives(findings, losses),
-            *by_pairs(findings, losses),
-            *over_layers(findings, losses),
-            *over_steps(findings, losses),
-            *over_training(findings, losses),
-            *cost_against_quality(findings, losses),
-            *forest(findings),
-        ]
+    return [
+        *by_negatives(findings, losses),
+        *by_pairs(findings, losses),
+        *over_layers(findings, losses),
+        *over_steps(findings, losses),
+        *over_training(findings, losses),
+        *cost_against_quality(findings, losses),
+        *forest(findings),
+    ]

@@ -8,6 +8,7 @@ from experiments.reporting.names import source_name
 from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.line_chart import Chart, draw_chart
 from experiments.reporting.plots.line_styles import Line, LineStyle, draw_lines
+from experiments.reporting.plots.style import styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +20,7 @@ DODGE = 1.035  # distance between two sources at one depth, as a factor of the d
 APART = 1.15  # depths nearer than this factor would print their ticks over each other
 
 
+@styled
 def audit_figure(audit: "FalseNegativeAudit") -> ReportFigure:
     """Return the share of suspicious negatives in per cent over depth, with 95 % intervals."""
     sources: dict[str, list[Cell]] = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from experiments.reporting.plots.style import BLACK, DPI, FAINT, GRID, HEADING, INK, PAPER, STYLE, Frame
+from experiments.reporting.plots.style import BLACK, DPI, FAINT, GRID, HEADING, INK, PAPER, STYLE, Frame, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,16 +52,14 @@ def report_figure(frame: Frame, name: str, section: str) -> ReportFigure:
     return ReportFigure(name, section, frame.title, frame.explanation, frame.figure, frame.heading)
 
 
+@styled
 def save_figures(figures: Sequence[ReportFigure], folder: Path) -> list[Path]:
     """Write each figure as PNG and SVG, and return the paths. The same figure gives the same bytes."""
-    import matplotlib
-
     paths: list[Path] = []
-    with matplotlib.rc_context(STYLE):
-        for figure in figures:
-            for suffix, metadata in (("png", {}), ("svg", {"Date": None})):
-                paths.append(folder / f"{figure.name}.{suffix}")
-                figure.figure.savefig(paths[-1], dpi=DPI, metadata=metadata)
+    for figure in figures:
+        for suffix, metadata in (("png", {}), ("svg", {"Date": None})):
+            paths.append(folder / f"{figure.name}.{suffix}")
+            figure.figure.savefig(paths[-1], dpi=DPI, metadata=metadata)
     return paths
 
 

@@ -20,6 +20,7 @@ from experiments.reporting.names import POOLINGS, candidates_name, proper_name
 from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.line_chart import Chart, Level, draw_chart
 from experiments.reporting.plots.line_styles import FEW, Line, LineStyle, draw_lines, varying
+from experiments.reporting.plots.style import styled
 from experiments.reporting.tables.layers import MODELS, probed_cells
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def _of_study(
     return _figure(name, place, len(samples[0].query_ids), lines, levels, [*notes, *_tied_note(tied)], losses)
 
 
+@styled
 def probe_figures(probe: Mapping[str, Any], data: str) -> list[ReportFigure]:
     """Return the figures of one probed model: one for the whole collection and one for each first stage.
 

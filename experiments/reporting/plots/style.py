@@ -9,9 +9,10 @@ Figures are made without pyplot: no display, no global state.
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from experiments.common.text import amount
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+P = ParamSpec("P")
+T = TypeVar("T")
 INK, FAINT, GRID, PAPER, BLACK = "#333333", "#777777", "#e6e6e6", "#ffffff", "#000000"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", BLACK, "#CC79A7", "#B27D00", "#8A63D2", "#8C6D4F")
 RAMP = ("#3B6FD1", "#7F5FCF", "#B04FA8", "#CC4678", "#D0512A", "#B97900")
@@ -47,6 +50,19 @@ STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "svg.hashsalt": "rerank-ablations",  # the same study gives the same bytes
 }
+
+
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """Give what a function draws the style of all figures."""
+
+    @wraps(draw)
+    def drawn(*arguments: P.args, **options: P.kwargs) -> T:
+        import matplotlib
+
+        with matplotlib.rc_context(STYLE):
+            return draw(*arguments, **options)
+
+    return drawn
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ def claims_table(verdicts: Sequence[Verdict]) -> Table | None:
         (verdict.claim.says, verdict.state, verdict.needs, (verdict.claim.published or OURS).rstrip("."))
         for verdict in verdicts
     )
-    columns = ("claim", "verdict", "difference, and what it would take", "said by")
+    columns = ("claim", "verdict", "found", "said by")
     return Table("Claims", columns, rows, frozenset(columns), notes=CLAIM_NOTES, prose=True)
 
 
