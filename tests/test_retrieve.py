@@ -123,7 +123,7 @@ def test_first_stages_that_do_not_fit_go_into_further_parts_of_the_table():
     values = {"RR@10": 0.5, "queries": 2, "pairs": 20, "seconds": 0.25}
     table = retrieving().table_of({f"retriever_{i}": values for i in range(6)}, ["RR@10"], "a title")
     assert [row[0] for row in table.rows] == ["MRR@10", "passages a query", "seconds"]
-    assert [len(part.columns) for part in parts_of(table, 80)] == [5, 3]
+    assert [len(part.columns) for part in parts_of(table, 80)] == [6, 2]
     console = Console(width=80, record=True, file=io.StringIO())
     print_tables([table], console, widen=False)
     text = console.export_text()
