@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.console import Console
 
-from experiments.common.cache import Store, fingerprint
+from experiments.common.cache import Store, fingerprint, write_atomic
 from experiments.config import Experiment, compose
 from experiments.config.files import CONF
 from experiments.config.identity import folder_name
@@ -35,7 +35,7 @@ from experiments.models.pair_scorer import load_scorer
 from experiments.negatives.false_negative_audit import AuditInput, FalseNegativeAudit, audit_negatives
 from experiments.negatives.near_duplicates import passage_shingles
 from experiments.negatives.twin_queries import TwinQueries
-from experiments.reporting.tables.false_negatives import cell_rows, pair_rows, print_audit, write_report
+from experiments.reporting.tables.false_negatives import audit_files, cell_rows, pair_rows, print_audit
 from experiments.retrieval.retriever import run_for
 from experiments.tracking.wandb_job import RunIdentity
 
@@ -58,7 +58,7 @@ def main(config: DictConfig) -> None:
     name = folder_name("audit", settings)
     folder = Path(experiment.outputs) / experiment.study / name
     folder.mkdir(parents=True, exist_ok=True)
-    for path in write_report(found, folder):
+    for path in _write(found, folder):
         print(path)
     _track(experiment, found, settings, folder, parts)
 
@@ -103,6 +103,17 @@ def audit(experiment: Experiment, sources: Sequence[str], parts: Any) -> FalseNe
         margin=wanted.margin,
         worst=wanted.worst,
     )
+
+
+def _write(found: FalseNegativeAudit, folder: Path) -> list[Path]:
+    """Write the tables and the figure of an audit, and return their paths."""
+    from experiments.reporting.plots.false_negatives import audit_figure
+    from experiments.reporting.plots.figure import save_figures
+
+    texts = {folder / name: text for name, text in audit_files(found).items()}
+    for path, text in texts.items():
+        write_atomic(path, text)
+    return [*texts, *save_figures([audit_figure(found)], folder)]
 
 
 def _sample(split: Split, queries: int | None, collection: Collection) -> Split:

@@ -20,7 +20,8 @@ from experiments.common.cache import write_atomic
 from experiments.common.errors import ExperimentError
 from experiments.job_files.records import TABLE, read_study
 from experiments.reporting.summary import markdown, print_findings
-from experiments.reporting.tables.results import csv_text, left_out
+from experiments.reporting.tables.render import to_csv
+from experiments.reporting.tables.results import left_out, result_rows
 from experiments.tracking.connection import resolve_mode
 from experiments.tracking.wandb_records import entity_of, is_offline_folder, offline_runs, server_runs
 
@@ -89,7 +90,7 @@ def write(findings: Findings, remarks: Sequence[str], folder: Path) -> list[Path
     if remarks:
         text += "\n" + "\n".join(f"- {remark}" for remark in remarks) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {folder / "compare.md": text, folder / "compare.csv": csv_text(findings)}
+    texts = {folder / "compare.md": text, folder / "compare.csv": to_csv(*result_rows(findings))}
     for path, content in texts.items():
         write_atomic(path, content)
     return list(texts)

@@ -6,21 +6,16 @@ the whole collection and on each first stage. Takes the keys of ``experiments.tr
 """
 
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import hydra
 from omegaconf import DictConfig
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from experiments.common.cache import Store, fingerprint, write_json
 from experiments.common.errors import ExperimentError
-from experiments.common.text import proper_name
 from experiments.config import compose
 from experiments.config.files import CONF
 from experiments.config.identity import folder_name
@@ -30,6 +25,10 @@ from experiments.jobs.prepare import relevance_of, splits_of
 from experiments.jobs.probe_layers import probe_stage
 from experiments.jobs.trainer import make_logger, tracking_of
 from experiments.probing.model import load_model
+from experiments.reporting.plots.figure import save_figures
+from experiments.reporting.plots.layers import probe_figures
+from experiments.reporting.tables.layers import probe_table
+from experiments.reporting.tables.terminal import print_tables
 from experiments.retrieval.retriever import run_for
 from experiments.tracking.wandb_job import RunIdentity
 
@@ -69,32 +68,9 @@ def main(config: DictConfig) -> None:
         relevance = relevance_of(collection, test)
         found = probe_stage(experiment, model, collection, relevance, runs, folder, tracking, store)
     write_json(folder / "probe.json", found)
-    _print(found, experiment.probe.measures[0])
+    save_figures(probe_figures(found, collection.name), folder)
+    print_tables([probe_table(found)], Console(highlight=False))
     print(folder)
-
-
-def _print(found: Mapping[str, Any], measure: str) -> None:
-    """The table: a row a layer and pooling, a column a candidate set, model and control."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    columns = list(dict.fromkeys(cell["candidates"] for cell in found["model"]["cells"]))
-    values: dict[tuple[int, str], dict[str, str]] = {}
-    for who in ("model", "control"):
-        for cell in (found[who] or {"cells": []})["cells"]:
-            row = values.setdefault((cell["layer"], cell["pooling"]), {})
-            row[f"{who} {cell['candidates']}"] = f"{cell['mean'][measure]:.3f}"
-    headings = [f"{who} {one}" for one in columns for who in ("model", "control") if found[who]]
-    table.add_column("layer", justify="right")
-    table.add_column("pooling")
-    for one in headings:
-        table.add_column(one.replace("_", " "), justify="right")
-    for (layer, pooling), row in sorted(values.items()):
-        table.add_row(str(layer), pooling, *(row.get(one, "-") for one in headings))
-    console = Console(highlight=False)
-    console.print(f"{measure} by layer, {found['model']['queries']:,} test queries\n", style="bold")
-    console.print(table)
-    console.print()
-    for name, means in found["model"]["first_stages"].items():
-        console.print(f"{proper_name(name)} itself: {means[measure]:.3f}")
 
 
 if __name__ == "__main__":

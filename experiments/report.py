@@ -1,8 +1,8 @@
 """What a study found: ``python -m experiments.report outputs/quickstart``.
 
-Prints the tables and writes them (``table.md``, ``table.csv``, ``table.tex``), its pictures and its page
-(``report.html``) into the study's folder, and logs them as a W&B run of the study. Reads what the jobs left on disk and
-nothing else, so that it can be run at any time, also while the study is running.
+Prints the tables and writes them (``table.md``, ``table.csv``, ``table.tex``), the figures and the page
+(``report.html``) into the study's folder, and logs them as a W&B run of the study. Reads only what the jobs left on
+disk, so that it can be run at any time, also while the study is running.
 """
 
 import argparse
@@ -19,16 +19,22 @@ from experiments.common.cache import write_atomic
 from experiments.common.errors import ExperimentError
 from experiments.job_files.records import Job
 from experiments.reporting.summary import latex, markdown, print_findings
-from experiments.reporting.tables.results import csv_text, left_out
+from experiments.reporting.tables.render import to_csv
+from experiments.reporting.tables.results import left_out, result_rows
 
 PAGE = "report.html"
 
 
 def summarise(folder: Path, measure: str | None = None, track: bool = True) -> list[Path]:
-    """Print the summary of the study in ``folder``, write its tables, pictures and page there; the paths written.
-    ``measure``: None for that of the study's table, or the jobs' first. ``track``: log them to W&B as the jobs were.
+    """Print the summary of a study, write its tables, figures and page into its folder, and return their paths.
 
-    Raises ExperimentError if the folder is missing or holds no finished job, or if its jobs cannot stand in one table.
+    Args:
+        folder: of the study.
+        measure: None for that of the study's table, or the jobs' first.
+        track: log the report to W&B, as the jobs were logged.
+
+    Raises:
+        ExperimentError: the folder is missing or holds no finished job, or its jobs do not fit into one table.
     """
     findings = findings_of(Path(folder), measure)
     if not findings.blocks:
@@ -45,17 +51,18 @@ def summarise(folder: Path, measure: str | None = None, track: bool = True) -> l
 
 
 def write(findings: Findings) -> list[Path]:
-    """Write tables, pictures and page into the study's folder; their paths, the page last."""
+    """Write tables, figures and page into the study's folder, and return their paths, the page last."""
     from experiments.reporting.page import write_page
-    from experiments.reporting.plots.build import pictures_of, write_pictures
+    from experiments.reporting.plots.build import figures_of
+    from experiments.reporting.plots.figure import save_figures
 
     folder = findings.folder
-    texts = {"table.md": markdown(findings), "table.csv": csv_text(findings), "table.tex": latex(findings)}
+    texts = {"table.md": markdown(findings), "table.csv": to_csv(*result_rows(findings)), "table.tex": latex(findings)}
     for name, text in texts.items():
         write_atomic(folder / name, text)
-    pictures = pictures_of(findings)
-    drawn = write_pictures(pictures, folder)
-    return [*(folder / name for name in texts), *drawn, write_page(findings, pictures, folder / PAGE)]
+    figures = figures_of(findings)
+    drawn = save_figures(figures, folder)
+    return [*(folder / name for name in texts), *drawn, write_page(findings, figures, folder / PAGE)]
 
 
 def _track(findings: Findings, paths: Sequence[Path]) -> None:

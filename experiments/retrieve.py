@@ -16,28 +16,28 @@ from typing import Any
 
 import hydra
 from omegaconf import DictConfig
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from experiments.common.cache import Store
-from experiments.common.text import proper_name
 from experiments.config import Experiment, compose
 from experiments.config.files import CONF
 from experiments.config.identity import job_hash, located
 from experiments.data.collection import Collection, open_collection
 from experiments.data.run import Run, digest_of, write_trec
 from experiments.data.splits import Split
+from experiments.evaluation.measure_names import mean_name
 from experiments.evaluation.measures import evaluate
 from experiments.job_files.job_folder import JobFolder
 from experiments.jobs import hydra_app
 from experiments.jobs.inputs import first_stage_inputs_of
 from experiments.jobs.prepare import Parts, relevance_of, splits_of
+from experiments.reporting.names import proper_name
+from experiments.reporting.tables.table import Table
+from experiments.reporting.tables.terminal import print_tables
 from experiments.retrieval.retriever import run_for
 
 FOLDER = "runs"  # below the study's
 FIRST_STAGE_ALONE = "none"  # the label ``loss`` of such a job: nothing was trained
-PADDING = 3  # columns between two columns of a table
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +68,8 @@ def main(config: DictConfig) -> None:
     found, data = metrics["test"], metrics["labels"]["data"].removesuffix(f"/{metrics['split']}")
     console = Console(highlight=False)
     queries = next(iter(found.values()))["queries"]
-    console.print(f"{data}, {queries:,} {metrics['split']} queries\n", style="bold")
-    for table in tables_of(found, experiment.measures, console.width):
-        console.print(table)
-        console.print()
+    title = f"{data}, {queries:,} {metrics['split']} queries"
+    print_tables([table_of(found, experiment.measures, title)], console, widen=False)
     console.print(str(folder), soft_wrap=True)
 
 
@@ -131,30 +129,8 @@ def _measured(
     }
 
 
-def tables_of(found: Mapping[str, Mapping[str, Any]], measures: Sequence[str], width: int) -> list[Table]:
-    """The measures as rows and the first stages as columns, in as many tables as ``width`` columns of text need."""
-    rows = [*measures, "passages a query", "seconds"]
-    heads = {name: proper_name(name) for name in found}
-    room = width - max(map(len, rows))
-    groups: list[list[str]] = []
-    left = 0
-    for name, head in heads.items():
-        needed = PADDING + max(len(head), len("0.0000"))
-        if not groups or left < needed:
-            groups.append([])
-            left = room
-        groups[-1].append(name)
-        left -= needed
-    return [_table({name: found[name] for name in group}, heads, measures, rows) for group in groups]
-
-
-def _table(
-    found: Mapping[str, Mapping[str, Any]], heads: Mapping[str, str], measures: Sequence[str], rows: Sequence[str]
-) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("")
-    for name in found:
-        table.add_column(heads[name], justify="right", overflow="fold")
+def table_of(found: Mapping[str, Mapping[str, Any]], measures: Sequence[str], title: str) -> Table:
+    """Return the measures as rows and the first stages as columns."""
     texts = [
         [
             *(f"{values[measure]:.4f}" for measure in measures),
@@ -163,9 +139,9 @@ def _table(
         ]
         for values in found.values()
     ]
-    for row, cells in zip(rows, zip(*texts, strict=True), strict=True):
-        table.add_row(row, *cells)
-    return table
+    names = [*map(mean_name, measures), "passages a query", "seconds"]
+    columns = ("", *map(proper_name, found))
+    return Table(title, columns, tuple(zip(names, *texts, strict=True)), frozenset({""}))
 
 
 if __name__ == "__main__":

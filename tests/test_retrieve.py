@@ -19,6 +19,7 @@ from experiments import compare
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
 from experiments.job_files.records import read_study
+from experiments.reporting.tables.terminal import parts_of, print_tables
 from experiments.studies.current_inputs import Opener
 from experiments.studies.verify import verify_job
 
@@ -118,13 +119,13 @@ def test_compare_reads_the_folder(measured: tuple[Path, dict[str, Any], Path], c
     assert "12 test queries" in capsys.readouterr().out
 
 
-def test_first_stages_that_do_not_fit_stand_in_further_tables():
+def test_first_stages_that_do_not_fit_go_into_further_parts_of_the_table():
     values = {"RR@10": 0.5, "queries": 2, "pairs": 20, "seconds": 0.25}
-    tables = retrieving().tables_of({f"retriever_{i}": values for i in range(6)}, ["RR@10"], 80)
-    assert [len(table.columns) for table in tables] == [5, 3]
+    table = retrieving().table_of({f"retriever_{i}": values for i in range(6)}, ["RR@10"], "a title")
+    assert [row[0] for row in table.rows] == ["MRR@10", "passages a query", "seconds"]
+    assert [len(part.columns) for part in parts_of(table, 80)] == [6, 2]
     console = Console(width=80, record=True, file=io.StringIO())
-    for table in tables:
-        console.print(table)
+    print_tables([table], console, widen=False)
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 80
     assert text.count("10.0") == 6, "20 passages of 2 queries"

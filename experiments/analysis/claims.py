@@ -141,7 +141,7 @@ def _estimated(claim: Claim, average: Contrast, state: str, p_holm: float, teste
     if claim.kind == "within":
         margin = f" within {average.margin:.3f}"
         shown = f"p {p_value(_p_against(claim, average))} (beyond the margin)" if state == CONTRADICTED else shown
-    seeds = f" and {plural(one.seeds, 'seed', 'seeds')}" if one.over != QUERIES else ""
+    seeds = f" and {plural(one.seeds, 'seed')}" if one.over != QUERIES else ""
     return (
         f"{signed(one.mean).strip()} {interval(one.low, one.high)}{unit}{margin}, {shown}, "
         f"over {plural(one.queries, 'query', 'queries')}{seeds}."

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from experiments.common.errors import ExperimentError
+from experiments.common.text import first_line
 from experiments.job_files.records import FINISHED, FIRST_STAGE_PREFIX, UNREADABLE, FloatArray, Job, PerQuery
 from experiments.tracking.wandb_records import RunRecord
 from experiments.tracking.wandb_run import ERROR
@@ -71,7 +72,7 @@ def job_of(record: RunRecord) -> Job:
     try:
         return _finished_job(record, folder, config)
     except ExperimentError as error:
-        return Job(folder, UNREADABLE, error=str(error).splitlines()[0], config=config)
+        return Job(folder, UNREADABLE, error=first_line(error), config=config)
 
 
 def _finished_job(record: RunRecord, folder: Path, config: Mapping[str, Any]) -> Job:

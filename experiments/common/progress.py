@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from experiments.common.text import duration
+
 console = Console(stderr=True, highlight=False)
 
 side_by_side = False  # other jobs write to this terminal too: lines, not bars, which would overwrite each other
@@ -67,20 +69,15 @@ class LogLines:
         if now - self._last >= LINE_SECONDS and self.done > self._before:
             self._last = now
             left = (now - self._start) / (self.done - self._before) * (self.total - self.done)
-            self._write(f"{self.description}: {self.done:,} of {self.total:,}, {_clock(left)} left {note}")
+            self._write(f"{self.description}: {self.done:,} of {self.total:,}, {duration(left)} left {note}")
 
     def close(self) -> None:
         """Write how long it took, if it took a while, and how far it came if it did not come to its end."""
         seconds = time.monotonic() - self._start
         if seconds >= QUIET_SECONDS:
             ended = "done" if self.done >= self.total else f"ended at {self.done:,} of {self.total:,}"
-            self._write(f"{self.description}: {ended} in {_clock(seconds)}")
+            self._write(f"{self.description}: {ended} in {duration(seconds)}")
 
     @staticmethod
     def _write(line: str) -> None:
         print(line.rstrip(), file=sys.stderr, flush=True)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"

@@ -24,6 +24,7 @@ from omegaconf.errors import (
 
 from experiments.common.errors import ExperimentError
 from experiments.common.locations import resolved
+from experiments.common.text import first_line
 from experiments.config import Experiment
 from experiments.config.files import CONF
 from experiments.config.identity import job_name, with_their_candidates
@@ -149,7 +150,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, InstantiationException) and isinstance(cause, ExperimentError):
         return str(cause)
     if isinstance(error, InterpolationToMissingValueError):
-        key = str(error.msg or error).splitlines()[0].rpartition(" ")[2]
+        key = first_line(error.msg or error).rpartition(" ")[2]
         return f"{key} must be given: add {key}=... to the command"
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
         parent = cause.parent_node
@@ -159,7 +160,7 @@ def explain(error: BaseException) -> str:
         return no_such_key(cause.full_key, siblings, declared(Experiment))
     said = str(error).split("\nConfig search path:")[0].strip()
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return f"{cause.full_key}: {str(cause.msg or cause).splitlines()[0]}"
+        return f"{cause.full_key}: {first_line(cause.msg or cause)}"
     return said.removeprefix("In 'config': ").replace("\n\t", " ").replace("\n\n", ". ")
 
 

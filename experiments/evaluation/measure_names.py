@@ -14,6 +14,9 @@ from experiments.common.errors import ExperimentError
 EXAMPLES = "RR@10, nDCG@10, R@100, AP"
 HITS, SUCCESS = re.compile(r"^\s*Hits\b"), re.compile(r"^Success\b")
 AT_LEAST_ONE = ("cutoff", "rel")
+WHOLE_COLLECTION = "whole_collection"  # in place of a first stage's name, where every passage is ranked
+MEANS = {"RR": "MRR", "AP": "MAP"}  # what the field calls the mean over queries
+NAMED = re.compile(r"(?P<name>\w+)(\((?P<parameters>[^)]*)\))?(?P<cutoff>@\d+)?")
 
 
 def parse(names: Sequence[str], key: str = "measures") -> list[Any]:
@@ -56,6 +59,26 @@ def unresolved(name: str, min_grade: int) -> str:
         return name
     bare = type(measure)(**{key: value for key, value in measure.params.items() if key != "rel"})
     return _name(bare, bool(HITS.match(name)), False)
+
+
+def mean_name(name: str) -> str:
+    """Return what people call the mean of a measure over queries.
+
+    ``MRR@10`` for ``RR@10``, ``MAP`` for ``AP``, ``MRR@10 (grade >= 2)`` for ``RR(rel=2)@10``; other names stay.
+    Several names joined by `` and `` are named one by one.
+    """
+    return " and ".join(_mean_name(part) for part in name.split(" and "))
+
+
+def _mean_name(name: str) -> str:
+    known = NAMED.fullmatch(name)
+    if known is None:
+        return name
+    parameters, cutoff = known["parameters"], known["cutoff"] or ""
+    called = MEANS.get(known["name"], known["name"])
+    if parameters and (grade := re.fullmatch(r"rel=(\d+)", parameters)):
+        return f"{called}{cutoff} (grade >= {grade[1]})"
+    return f"{called}({parameters}){cutoff}" if parameters else f"{called}{cutoff}"
 
 
 def min_grade_in(config: Mapping[str, Any]) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 from experiments.common.cache import file_digest, fingerprint, write_json
 from experiments.common.errors import ExperimentError
 from experiments.common.locations import changes
+from experiments.common.text import first_line
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +147,7 @@ class CheckpointFolder:
         except FileNotFoundError:
             return {}
         except ValueError as error:
-            log.warning("%s cannot be read (%s): the training begins anew", path, str(error).splitlines()[0])
+            log.warning("%s cannot be read (%s): the training begins anew", path, first_line(error))
             return {}
         if (
             not isinstance(found, dict)

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from experiments.common.cache import write_atomic, write_json
 from experiments.common.errors import ExperimentError, why
 from experiments.common.locations import changes
+from experiments.common.text import first_line
 from experiments.job_files.checkpoint_files import CheckpointFolder
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class JobFolder:
         except FileNotFoundError:
             return None
         except ValueError as error:
-            log.warning("%s cannot be read (%s): the job runs again", path, str(error).splitlines()[0])
+            log.warning("%s cannot be read (%s): the job runs again", path, first_line(error))
             return None
         return found
 

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.common.errors import ExperimentError
+from experiments.common.text import first_line, plural
 
 FloatArray = NDArray[np.float64]
 
@@ -141,9 +142,9 @@ def read_job(folder: Path) -> Job:
         if state == FINISHED:
             return replace(_finished_job(folder), code=_code(status))
         config = _yaml(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-        return Job(folder, state, error=_first_line(status.get("error")), config=config)
+        return Job(folder, state, error=first_line(status.get("error")) or None, config=config)
     except ExperimentError as error:
-        return Job(folder, UNREADABLE, error=_first_line(str(error)))
+        return Job(folder, UNREADABLE, error=first_line(error))
 
 
 def mixed_code(jobs: Iterable[Job]) -> str | None:
@@ -151,7 +152,7 @@ def mixed_code(jobs: Iterable[Job]) -> str | None:
     counts = Counter(part.code or "not noted" for job in jobs if job.finished for part in job.parts)
     if len(counts) < 2:
         return None
-    each = ", ".join(f"{code} ({count} {'job' if count == 1 else 'jobs'})" for code, count in counts.most_common())
+    each = ", ".join(f"{code} ({plural(count, 'job')})" for code, count in counts.most_common())
     return f"These jobs were run by {len(counts)} revisions of the code: {each}."
 
 
@@ -246,8 +247,3 @@ def _numbers(cells: list[str], path: Path, line: int) -> list[float]:
     if not all(map(math.isfinite, numbers)):
         raise ExperimentError(f"{path}, line {line}: a value is not finite")
     return numbers
-
-
-def _first_line(text: Any) -> str | None:
-    lines = str(text or "").strip().splitlines()
-    return lines[0] if lines else None

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from experiments.common.cache import write_json
 from experiments.common.errors import ExperimentError, why
+from experiments.common.text import first_line
 from experiments.job_files.history import FILE
 from experiments.job_files.records import FINISHED, MISSING, STATUS, UNREADABLE, last_launch
 
@@ -51,8 +52,8 @@ def state_of(folder: Path) -> State:
     except FileNotFoundError:
         return State(MISSING)
     except ValueError as error:
-        return State(UNREADABLE, f"{STATUS} cannot be read: {str(error).splitlines()[0]}")
-    word, why = status.get("state"), _first_line(status.get("error"))
+        return State(UNREADABLE, f"{STATUS} cannot be read: {first_line(error)}")
+    word, why = status.get("state"), first_line(status.get("error")) or None
     if word == FINISHED:
         return State(DONE, attempts=int(status.get("attempts") or 1))
     if word == "running":
@@ -135,8 +136,3 @@ def _time(text: Any) -> datetime | None:
         return datetime.fromisoformat(text)
     except (TypeError, ValueError):
         return None
-
-
-def _first_line(text: Any) -> str | None:
-    lines = str(text if text is not None else "").strip().splitlines()
-    return lines[0] if lines else None

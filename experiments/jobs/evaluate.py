@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from experiments.callbacks.progress_bar import announce_scoring
 from experiments.common.cache import Store
-from experiments.common.text import WHOLE
 from experiments.config import Experiment
 from experiments.data.run import Run, digest_of, write_trec
+from experiments.evaluation.measure_names import WHOLE_COLLECTION
 from experiments.evaluation.measures import evaluate, rerank
 from experiments.job_files.answers import answers_path, write_answers
 from experiments.job_files.job_folder import JobFolder
@@ -119,10 +119,10 @@ class Testing:
             log.info("%s of the whole collection on %s: %s", self.measures[0], split, said)
             if split == "test":
                 compared = next(iter(others.values()))
-                searched = {**self._report(WHOLE, compared, run), "compared_to": compared.name, "ties": 0}
+                searched = {**self._report(WHOLE_COLLECTION, compared, run), "compared_to": compared.name, "ties": 0}
         cross_encoder = self.experiment.model.dual_encoder.cross_encoder
         if self.experiment.model.kind != "dual_encoder" or cross_encoder is None:
-            return {"retrieval": found, "test": {WHOLE: searched}}
+            return {"retrieval": found, "test": {WHOLE_COLLECTION: searched}}
         assert isinstance(self.retriever, Dense)
         queries = self.prepared.splits["test"].queries
         relevance = relevance_of(self.collection, self.prepared.splits["test"])
@@ -130,4 +130,4 @@ class Testing:
             self.retriever, cross_encoder, self.collection, queries, relevance, self.measures,
             self.experiment.first_stage_depth, self.store,
         )  # fmt: skip
-        return {"retrieval": found, "test": {WHOLE: searched}, "pipeline": rows}
+        return {"retrieval": found, "test": {WHOLE_COLLECTION: searched}, "pipeline": rows}

@@ -12,7 +12,6 @@ from experiments.models.backbone import locate
 from experiments.probing.encoder import LayerEncoder
 from experiments.probing.evaluate_layers import ProbeResult, ProbeSettings, probe
 from experiments.probing.model import ProbedModel, load_model
-from experiments.reporting.plots.probe import draw_probe
 from experiments.tracking.wandb_job import NoTracking, WandbJob
 
 Relevance = Mapping[int, Mapping[int, int]]
@@ -61,9 +60,10 @@ def probe_stage(
     tracking: WandbJob | NoTracking,
     store: Store,
 ) -> dict[str, Any]:
-    """Probe a model, and the untrained backbone beside it if ``probe.control`` says so.
+    """Probe a model, and with ``probe.control`` its untrained backbone too.
 
-    Writes ``per_query.probe.tsv`` and the pictures into ``folder``, and logs each measure over the layers.
+    Writes ``per_query.probe.tsv`` into ``folder``, logs each measure over the layers, and returns what
+    ``experiments.reporting`` draws: ``model`` and ``control``.
 
     Raises:
         ExperimentError: see ``probe``.
@@ -75,7 +75,6 @@ def probe_stage(
         backbone = load_model(locate(experiment.backbone), experiment.backbone.revision, experiment.backbone.name)
         control = probe(backbone, settings, collection, relevance, first_stages, store)
     _write_per_query(result, collection, folder / "per_query.probe.tsv")
-    draw_probe(result, folder, collection.name, control)
     tracking.log_table("probe", *result.table())
     tracking.log_curve("probe/layer", _curve(result))
     return {"model": result.as_dict(), "control": control.as_dict() if control is not None else None}

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from experiments.common.cache import Store, file_digest
 from experiments.common.errors import ExperimentError
 from experiments.common.progress import tracked
+from experiments.common.text import first_line
 from experiments.data.batches.pairs import PairEncoder, PairTemplate, micro_batches
 from experiments.data.collection import Collection
 from experiments.data.tokens import tokens_of
@@ -236,10 +237,9 @@ def _folder_of(path: str, key: str) -> Path:
         with quiet():
             return Path(snapshot_download(path, ignore_patterns=["onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot"]))
     except (OSError, ValueError) as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ExperimentError(
             f"{key} is {path!r}: there is no such folder, and no model of this name could be had from the hub "
-            f"({first_line}): {GIVE}"
+            f"({first_line(error)}): {GIVE}"
         ) from error
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.common.errors import ExperimentError
+from experiments.common.text import first_line
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,8 @@ class Source:
         except ExperimentError:
             raise
         except Exception as error:
-            first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ExperimentError(
-                f"{self.said} cannot be loaded from {self.place!r} ({first_line}): {self.fix}"
+                f"{self.said} cannot be loaded from {self.place!r} ({first_line(error)}): {self.fix}"
             ) from error
 
 

@@ -18,7 +18,7 @@ from experiments.common.code_versions import probe_versions
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection
 from experiments.data.run import Run, digest_of
-from experiments.evaluation.measure_names import check_depth, cutoff_of, parse
+from experiments.evaluation.measure_names import WHOLE_COLLECTION, check_depth, cutoff_of, parse
 from experiments.evaluation.measures import Evaluation, evaluate, rerank
 from experiments.evaluation.significance import Interval, paired_bootstrap
 from experiments.probing.embeddings import LayerEmbeddings, embeddings_key, layer_embeddings
@@ -31,7 +31,6 @@ from experiments.retrieval import identical
 log = logging.getLogger(__name__)
 
 MEASURES = ("RR@10", "R@100", "nDCG@10", "Hits@10")
-WHOLE = "whole_collection"  # instead of a first stage's name, where every passage is ranked
 FEW_QUERIES = 2  # below this there is no interval
 
 
@@ -77,7 +76,7 @@ class ProbeSettings:
 
 @dataclass(frozen=True)
 class ProbeCell:
-    """One layer and pooling on ``candidates``: ``WHOLE`` or a first stage's name, whose passages it re-ranks.
+    """One layer and pooling. ``candidates``: ``WHOLE_COLLECTION``, or the first stage whose passages it re-ranks.
 
     ``mean``: measure -> mean over queries, without measures that look deeper than the candidates. ``per_query``: of the
     first measure, in the order of the result's queries. ``ties``: of the ``pairs`` that are re-ranked, those whose
@@ -162,8 +161,8 @@ def probe(
     """
     if not relevance:
         raise ExperimentError("there are no queries with judgements to probe a model with")
-    if WHOLE in first_stages:
-        raise ExperimentError(f"a first stage may not be called {WHOLE}: rename it under retrievers")
+    if WHOLE_COLLECTION in first_stages:
+        raise ExperimentError(f"a first stage may not be called {WHOLE_COLLECTION}: rename it under retrievers")
     probing = _Probing(model, settings, collection, relevance, first_stages, store)
     folder = store.get("probe", probing.key(), lambda target: write_json(target / "result.json", probing.measured()))
     found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
@@ -256,7 +255,7 @@ class _Probing:
                 device=self.encoder.device,
             )
             run = identical.left_out(run, self.collection, self.settings.depth)
-            cell = self._cell((layer, pooling, WHOLE), run, before)
+            cell = self._cell((layer, pooling, WHOLE_COLLECTION), run, before)
             log.info("%s: %s %.3f of the whole collection", name, *next(iter(cell.mean.items())))
             yield cell
             for first_stage, candidates in self.first_stages.items():
@@ -278,7 +277,7 @@ class _Probing:
         ties: int | None = None,
         pairs: int | None = None,
     ) -> ProbeCell:
-        whole = place[-1] == WHOLE
+        whole = place[-1] == WHOLE_COLLECTION
         found = evaluate(run, self.relevance, self.settings.measures if whole else self.settings.of_candidates)
         first = self.settings.measures[0]
         values_Q = found.per_query[first]

@@ -1,73 +1,65 @@
-"""A study's findings as a document: what stands in it and in which order, in the terminal, as Markdown and as LaTeX."""
+"""A study's findings as one document, in the terminal, as Markdown and as LaTeX."""
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from experiments.analysis.findings import Findings
 from experiments.common.text import plural
 from experiments.job_files.records import UNREADABLE, mixed_code
-from experiments.reporting.tables.by_first_stage import matrix_sheets
-from experiments.reporting.tables.layers import layer_sheets
-from experiments.reporting.tables.published import CLAIMS_EXPLAINED, beside_sheet, claims_sheet
-from experiments.reporting.tables.results import MARK, block_sheet, left_out, legend
-from experiments.reporting.tables.table import Sheet, latex_sheet, markdown_sheet, print_sheets
+from experiments.reporting.headline import details, headline
+from experiments.reporting.tables.by_first_stage import first_stage_tables
+from experiments.reporting.tables.layers import layer_tables
+from experiments.reporting.tables.published import claims_table, published_table
+from experiments.reporting.tables.render import to_latex, to_markdown
+from experiments.reporting.tables.results import MARK, left_out, legend, result_table
+from experiments.reporting.tables.table import Table
+from experiments.reporting.tables.terminal import listing_of, print_tables
 
 
-def sheets_of(findings: Findings, full: bool = False) -> list[Sheet]:
-    """All tables of a study. ``full``: with columns that a terminal has no room for, and the claims."""
-    sheets = [block_sheet(findings, block, full) for block in findings.blocks]
-    sheets += matrix_sheets(findings.blocks)
-    sheets += layer_sheets(findings.jobs)
-    further = (beside_sheet(findings), claims_sheet(findings.verdicts) if full else None)
-    return sheets + [sheet for sheet in further if sheet is not None]
+def measured_tables(findings: Findings) -> list[Table]:
+    """Return the tables of what was measured."""
+    results = [result_table(findings, group) for group in findings.blocks]
+    return [*results, *first_stage_tables(findings.blocks), *layer_tables(findings.jobs)]
+
+
+def tables_of(findings: Findings) -> list[Table]:
+    """Return all tables of a study, in the order of every report."""
+    declared = (published_table(findings), claims_table(findings.verdicts))
+    return [*measured_tables(findings), *(table for table in declared if table is not None)]
 
 
 def print_findings(findings: Findings, console: Console) -> None:
-    """Print the tables, how to read them, and the jobs that are not in them."""
-    print_sheets(sheets_of(findings), console)
-    _print_claims(findings, console)
-    listing = Table.grid(padding=(0, 2, 0, 0))
-    for term, meaning in legend(findings):
-        listing.add_row(Text(term, style="dim"), Text(meaning, style="dim"))
-    console.print(listing)
+    """Print what was found, the tables, how to read them, and the jobs that are not in them."""
+    console.print(Text(f"{headline(findings)}\n", style="bold"))
+    tables = tables_of(findings)
+    print_tables(tables, console)
+    shown = {name for table in tables for name in table.columns if name not in table.details}
+    hidden = {name for table in tables for name in table.details} - shown
+    console.print(listing_of(((name, text) for name, text in legend(findings) if name not in hidden), style="dim"))
     if mixed := mixed_code(findings.jobs):
         console.print(Text(f"\n{mixed}"))
     if missing := left_out(findings.jobs):
-        console.print(Text(f"\nNot in the table, {len(missing)} of {plural(len(findings.jobs), 'job', 'jobs')}:"))
-        listing = Table.grid(padding=(0, 2, 0, 0))
+        console.print(Text(f"\nNot in the table, {len(missing)} of {plural(len(findings.jobs), 'job')}:"))
         for name, state, why in missing:
-            listing.add_row(Text(name), Text(state, style="red" if state in ("failed", UNREADABLE) else ""), Text(why))
-        console.print(listing)
-
-
-def _print_claims(findings: Findings, console: Console) -> None:
-    """The claims as a list, whose sentences a table of columns would tear apart."""
-    if not findings.verdicts:
-        return
-    console.print(Text("Claims\n", style="bold"))
-    listing = Table.grid(padding=(0, 2, 1, 0))
-    for verdict in findings.verdicts:
-        listing.add_row(Text(verdict.state), Text(f"{verdict.claim.says}\n{verdict.needs}"))
-    console.print(listing)
-    console.print(Text(f"{CLAIMS_EXPLAINED}\n"))
+            style = "red" if state in ("failed", UNREADABLE) else ""
+            console.print(Text.assemble(f"{name}  ", (state, style), f"  {why}"))
 
 
 def markdown(findings: Findings) -> str:
-    """The tables as GitHub-flavoured Markdown, with the same captions."""
-    parts = [f"# {findings.title}", *map(markdown_sheet, sheets_of(findings, full=True))]
-    parts.append("\n".join(f"- **{term.replace(MARK, f'`{MARK}`')}** {meaning}" for term, meaning in legend(findings)))
+    """Return the document as GitHub-flavoured Markdown."""
+    parts = [f"# {findings.title}", " ".join([headline(findings), *details(findings)])]
+    parts += map(to_markdown, tables_of(findings))
+    parts.append("\n".join(f"- **{name.replace(MARK, f'`{MARK}`')}** {text}" for name, text in legend(findings)))
     if mixed := mixed_code(findings.jobs):
         parts.append(mixed)
     if missing := left_out(findings.jobs):
-        parts.append(f"Not in the table, {len(missing)} of {plural(len(findings.jobs), 'job', 'jobs')}:")
+        parts.append(f"Not in the table, {len(missing)} of {plural(len(findings.jobs), 'job')}:")
         parts.append("\n".join(f"- `{name}` {state}: {why}" for name, state, why in missing))
     return "\n\n".join(parts) + "\n"
 
 
 def latex(findings: Findings) -> str:
-    """The tables as LaTeX floats, to be included with ``\\input``; they need the package booktabs."""
+    """Return the tables as LaTeX floats, to be included with ``\\input``; they need the package booktabs."""
     name = findings.folder.name.replace("_", "-")
-    sheets = sheets_of(findings, full=True)
-    floats = [latex_sheet(sheet, f"{name}-{number}") for number, sheet in enumerate(sheets, 1)]
+    floats = [to_latex(table, f"{name}-{number}") for number, table in enumerate(tables_of(findings), 1)]
     return "\n".join([f"% {findings.folder.name}: needs \\usepackage{{booktabs}}", "", *floats])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.analysis.measures import dev_measure
 from experiments.common.errors import ExperimentError
-from experiments.common.text import proper_name
+from experiments.reporting.names import proper_name
 
 if TYPE_CHECKING:
     from experiments.analysis.findings import Findings

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from experiments.common.text import duration, plural
 from experiments.job_files.status import DONE, FAILED, RUNNING, State, totals
 from experiments.studies.cost_estimate import Cost
 
@@ -94,7 +95,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     for job in plan.jobs:
         number = "first" if job.number is None else str(job.number)
         counts = [_count(one) for one in (job.cost.groups, job.cost.pairs, job.cost.scored)]
-        cells = (number, job.folder.name, job.what, job.state.word, *counts, clock(job.seconds))
+        cells = (number, job.folder.name, job.what, job.state.word, *counts, duration(job.seconds))
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
     console.print()
@@ -106,11 +107,11 @@ def totals_of(plan: Plan) -> list[str]:
     """What is done and skipped, what is left and its cost, and how long it takes."""
     left = plan.left
     running = sum(job.state.word == RUNNING for job in plan.jobs)
-    lines = [f"{_jobs(len(plan.jobs))}: {totals(job.state for job in plan.jobs)}"]
+    lines = [f"{plural(len(plan.jobs), 'job')}: {totals(job.state for job in plan.jobs)}"]
     if len(left) < len(plan.jobs):
         lines[0] += "; what is done is skipped"
     if running:
-        lines[0] += f"; {_jobs(running)} would be refused while another process is at it"
+        lines[0] += f"; {plural(running, 'job')} would be refused while another process is at it"
     if not left:
         return lines
     groups, pairs, scored = (_sum(getattr(job.cost, name) for job in left) for name in ("groups", "pairs", "scored"))
@@ -124,15 +125,17 @@ def _time(plan: Plan) -> str:
     without = sum(job.seconds is None for job in plan.left)
     if without == len(plan.left):
         return "time: no measurement yet of such jobs on such a device; the first to finish gives one"
-    said = f"(from {plan.measured} finished {'job' if plan.measured == 1 else 'jobs'} of the same kind)"
+    said = f"(from {plural(plan.measured, 'finished job')} of the same kind)"
     if without:
         known = sum(job.seconds or 0.0 for job in plan.left)
-        return f"time: {clock(known)} {said}, and {_jobs(without)} of which there is no measurement yet"
-    each = f"time: {clock(plan.seconds)} one after the other {said}"
+        return f"time: {duration(known)} {said}, and {plural(without, 'job')} of which there is no measurement yet"
+    each = f"time: {duration(plan.seconds)} one after the other {said}"
     if plan.side_by_side is None:
         return f"{each}; how many run side by side is the launcher's to decide"
     return (
-        each if plan.side_by_side == 1 else f"{each}, {clock(plan.wall_seconds)} with {plan.side_by_side} side by side"
+        each
+        if plan.side_by_side == 1
+        else f"{each}, {duration(plan.wall_seconds)} with {plan.side_by_side} side by side"
     )
 
 
@@ -145,7 +148,7 @@ def print_status(jobs: Sequence[tuple[Path, State]], budgets: Sequence[int | Non
         table.add_row(*(Text(cell) for cell in (folder.name, state.word, detail(state, budget))))
     console.print(table)
     console.print()
-    console.print(Text(f"{_jobs(len(jobs))}: {totals(state for _, state in jobs)}"), soft_wrap=True)
+    console.print(Text(f"{plural(len(jobs), 'job')}: {totals(state for _, state in jobs)}"), soft_wrap=True)
 
 
 def detail(state: State, budget: int | None = None) -> str:
@@ -162,16 +165,6 @@ def detail(state: State, budget: int | None = None) -> str:
     return ", ".join([*said, *([state.why] if state.why else [])])
 
 
-def clock(seconds: float | None) -> str:
-    """A duration in words: ``8 s``, ``4 min``, ``2 h 05 min``; a question mark if it is not known."""
-    if seconds is None:
-        return "?"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
 def _sum(values: Iterable[float | None]) -> float | None:
     """The sum; None if one of them is not known."""
     total = 0.0
@@ -184,7 +177,3 @@ def _sum(values: Iterable[float | None]) -> float | None:
 
 def _count(number: float | None) -> str:
     return "?" if number is None else f"{number:,.0f}"
-
-
-def _jobs(count: int) -> str:
-    return f"{count:,} {'job' if count == 1 else 'jobs'}"

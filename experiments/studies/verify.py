@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common.errors import ExperimentError
+from experiments.common.text import plural
 from experiments.config.identity import job_hash
 from experiments.data.collection import Collection
 from experiments.data.run import read_trec
@@ -91,9 +92,9 @@ def summary(found: Sequence[Verified]) -> str:
     runs, values, drift = (
         sum(counts) for counts in zip(*((one.runs, one.values, len(one.differences)) for one in found), strict=True)
     )
-    said = "no drift" if not drift else f"{drift:,} {_plural(drift, 'difference')}"
-    jobs = f"{len(found):,} {_plural(len(found), 'job')} verified"
-    return f"{jobs}: {runs:,} {_plural(runs, 'run')}, {values:,} {_plural(values, 'value')}, {said}"
+    said = "no drift" if not drift else plural(drift, "difference")
+    jobs = f"{plural(len(found), 'job')} verified"
+    return f"{jobs}: {plural(runs, 'run')}, {plural(values, 'value')}, {said}"
 
 
 def _verify_name(folder: Path, config: Mapping[str, Any], findings: _Findings) -> None:
@@ -192,10 +193,6 @@ def _verified(findings: _Findings) -> Verified:
 
 def _said(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else "nothing" if value is None else str(value)
-
-
-def _plural(count: int, word: str) -> str:
-    return word if count == 1 else f"{word}s"
 
 
 def _json(path: Path) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from helpers.study_folder import FIRST_STAGE, write_job, write_unfinished_job
 
 from experiments.analysis.findings import findings_of
 from experiments.common.errors import ExperimentError
-from experiments.reporting.tables.published import beside_sheet, claims_sheet, order_agreement
+from experiments.reporting.tables.published import claims_table, order_agreement, published_table
 
 BETTER = {query: value + 0.25 for query, value in FIRST_STAGE.items()}  # mean 0.6875
 BEST = dict.fromkeys(FIRST_STAGE, 0.75)
@@ -55,15 +55,16 @@ def test_values_of_other_data_stand_side_by_side_but_are_not_compared(study: Pat
     declare(study, PAPER | {"data": "msmarco-passage"})
     findings = findings_of(study)
     assert {result.status for result in findings.results} == {"other data"}
-    sheet = beside_sheet(findings)
-    assert sheet is not None
-    assert [row[2:] for row in sheet.rows] == [
+    table = published_table(findings)
+    assert table is not None
+    assert [row[2:] for row in table.rows] == [
         ("0.440", "0.438", "-", "-", "other data"),
         ("0.700", "0.688", "-", "-", "other data"),
         ("unknown", "-", "-", "-", "not measured"),
     ]
     assert (
-        "(msmarco-passage), or with a stand-in; the values cannot be compared, the order of cells can" in sheet.caption
+        "for msmarco-passage, or for what a stand-in replaces here. The values cannot be compared, the order"
+        in table.caption
     )
 
 
@@ -72,12 +73,14 @@ def test_what_stands_in_for_a_published_cell_is_named_as_it_is(study: Path):
     declare(study, PAPER | {"published": cells, "stand_ins": {"bm25": "tct_colbert"}})
     findings = findings_of(study)
     assert [result.status for result in findings.results] == ["other data", ""]
-    assert beside_sheet(findings).rows == (("tct_colbert (here bm25)", "1", "0.440", "0.438", "-", "-", "other data"),)
+    assert published_table(findings).rows == (
+        ("BM25 (for TCT-ColBERT)", "1", "0.440", "0.438", "-", "-", "other data"),
+    )
 
 
 def test_within_the_same_data_differences_to_the_published_values_are_given(study: Path):
-    rows = beside_sheet(findings_of(study)).rows
-    assert [row[:2] for row in rows] == [("bm25", "1"), ("bm25", "7"), ("bm25", "31")]
+    rows = published_table(findings_of(study)).rows
+    assert [row[:2] for row in rows] == [("BM25", "1"), ("BM25", "7"), ("BM25", "31")]
     assert rows[0][2:] == ("0.440", "0.438", "-", "-0.003", "within")
     assert rows[1][2:] == ("0.700", "0.688", "-", "-0.012", "outside")
 
@@ -85,7 +88,7 @@ def test_within_the_same_data_differences_to_the_published_values_are_given(stud
 def test_a_second_hand_value_is_marked(study: Path):
     cells = [{"source": "bm25", "negatives": 1, "value": 0.44, "mark": "second-hand"}]
     declare(study, PAPER | {"published": cells})
-    assert beside_sheet(findings_of(study)).rows[0][2] == "0.440 (second-hand)"
+    assert published_table(findings_of(study)).rows[0][2] == "0.440 (second-hand)"
 
 
 def test_the_order_of_cells_is_compared_by_kendall_s_tau(study: Path):
@@ -94,7 +97,7 @@ def test_the_order_of_cells_is_compared_by_kendall_s_tau(study: Path):
     cells = [{"source": "bm25", "negatives": n, "value": v} for n, v in ((1, 0.3), (7, 0.5), (31, 0.4))]
     declare(study, PAPER | {"published": cells})
     # measured .4375 < .6875 < .75; published: two of three pairs in the same order, one in the other: (2 - 1) / 3
-    assert order_agreement(findings_of(study)) == "Order of the 3 cells: Kendall's tau +0.33 (p 1.000)."
+    assert order_agreement(findings_of(study)) == "Order of the 3 settings: Kendall's tau +0.33 (p 1.000)."
 
 
 def test_without_a_reference_cells_are_compared_with_the_first_stage(study: Path):
@@ -126,9 +129,9 @@ def test_claims_get_a_verdict(study: Path):
     write_job(study, "b2", BETTER, labels={"negatives": 7, "seed": 2})
     (verdict,) = findings_of(study).verdicts
     assert verdict.state == "supported"
-    sheet = claims_sheet([verdict])
-    assert sheet is not None
-    assert sheet.rows[0][:2] == ("More negatives help", "supported")
+    table = claims_table([verdict])
+    assert table is not None
+    assert table.rows[0][:2] == ("More negatives help", "supported")
 
 
 def test_failed_jobs_are_among_the_jobs(study: Path):

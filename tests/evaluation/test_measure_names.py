@@ -3,7 +3,7 @@
 import pytest
 
 from experiments.common.errors import ExperimentError
-from experiments.evaluation.measure_names import check_computable, check_depth, parse, resolve, unresolved
+from experiments.evaluation.measure_names import check_computable, check_depth, mean_name, parse, resolve, unresolved
 
 DEFAULTS = ["RR@10", "nDCG@10", "R@50", "AP"]
 
@@ -122,3 +122,20 @@ def test_a_measure_that_looks_deeper_than_the_run_is_refused():
     )
     with pytest.raises(ExperimentError, match=r"R\(rel=2\)@100 looks at 100 .* or measure R\(rel=2\)@50"):
         check_depth(["R(rel=2)@100"], 50, "measures", "first_stage_depth")
+
+
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [
+        ("RR@10", "MRR@10"),
+        ("AP", "MAP"),
+        ("AP@100", "MAP@100"),
+        ("RR(rel=2)@10", "MRR@10 (grade >= 2)"),
+        ("R(rel=2)@100", "R@100 (grade >= 2)"),
+        ("nDCG@10", "nDCG@10"),
+        ("RBP(p=0.8)", "RBP(p=0.8)"),
+        ("RR@10 and RR(rel=2)@10", "MRR@10 and MRR@10 (grade >= 2)"),
+    ],
+)
+def test_means_are_called_as_the_field_calls_them(name: str, called: str):
+    assert mean_name(name) == called

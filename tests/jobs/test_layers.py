@@ -80,9 +80,8 @@ def test_the_untrained_backbone_stands_beside_it(probed: Job):
     assert len(control["cells"]) == len(model["cells"])
 
 
-def test_the_curve_is_drawn_kept_by_query_and_logged_over_the_layers(probed: Job):
+def test_the_curve_is_kept_by_query_and_logged_over_the_layers(probed: Job):
     _, folder = probed
-    assert (folder / "rr10_by_layer.whole_collection.png").stat().st_size > 1000
     rows = list(csv.DictReader((folder / "per_query.probe.tsv").open(), delimiter="\t"))
     assert len(rows) == 12
     (record,) = read_offline_runs(folder.parent)

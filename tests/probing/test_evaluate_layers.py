@@ -14,8 +14,9 @@ from transformers import AutoModelForSequenceClassification
 from experiments.common.cache import Store
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
+from experiments.evaluation.measure_names import WHOLE_COLLECTION
 from experiments.evaluation.significance import paired_bootstrap
-from experiments.probing.evaluate_layers import WHOLE, ProbeResult, ProbeSettings, probe
+from experiments.probing.evaluate_layers import ProbeResult, ProbeSettings, probe
 from experiments.probing.model import ProbedModel, load_model, model_in_memory
 
 TEXTS = ["red cat", "green dog", "blue mouse", "cat dog mouse", "red red green", "dog"]
@@ -53,14 +54,14 @@ def probed(model: ProbedModel, collection: Collection, store: Store, **settings:
     return probe(model, replace(SETTINGS, **settings), collection, RELEVANCE, {"bm25": BM25}, store)
 
 
-def cell(result: ProbeResult, layer: int, candidates: str = WHOLE, pooling: str = "mean") -> Any:
+def cell(result: ProbeResult, layer: int, candidates: str = WHOLE_COLLECTION, pooling: str = "mean") -> Any:
     (found,) = (one for one in result.cells if (one.layer, one.pooling, one.candidates) == (layer, pooling, candidates))
     return found
 
 
 def test_every_layer_finds_the_passage_that_is_the_query(model: ProbedModel, collection: Collection, store: Store):
     result = probed(model, collection, store)
-    assert [one.layer for one in result.cells if one.candidates == WHOLE] == [0, 1, 2]
+    assert [one.layer for one in result.cells if one.candidates == WHOLE_COLLECTION] == [0, 1, 2]
     for layer in range(3):
         assert cell(result, layer).mean == {"RR@10": 1, "R@100": 1, "nDCG@10": 1, "Hits@10": 1}
         assert list(cell(result, layer).per_query) == [1, 1, 1]
@@ -143,7 +144,7 @@ def test_metrics_are_json_without_single_queries(model: ProbedModel, collection:
     assert metrics["settings"]["layers"] == [1]
     assert metrics["settings"]["pairing"] == "self"
     whole, reranked = metrics["cells"]
-    assert (whole["candidates"], reranked["candidates"]) == (WHOLE, "bm25")
+    assert (whole["candidates"], reranked["candidates"]) == (WHOLE_COLLECTION, "bm25")
     assert whole["mean"]["RR@10"] == 1
     assert whole["differences"]["bm25"]["mean"] == pytest.approx(0.5)
     assert "per_query" not in whole
@@ -158,7 +159,10 @@ def test_the_table_has_a_row_a_cell_with_the_layer_first(model: ProbedModel, col
     names, rows = probed(model, collection, store).table()
     assert names[:4] == ["layer", "pooling", "candidates", "RR@10"]
     assert names[-4:] == ["compared_to", "difference", "low", "high"]
-    assert [row[:4] for row in rows[:2]] == [[0, "mean", WHOLE, 1], [0, "mean", "bm25", pytest.approx(2 / 3)]]
+    assert [row[:4] for row in rows[:2]] == [
+        [0, "mean", WHOLE_COLLECTION, 1],
+        [0, "mean", "bm25", pytest.approx(2 / 3)],
+    ]
     assert {len(row) for row in rows} == {len(names)}
 
 
@@ -209,5 +213,5 @@ def test_a_measure_that_looks_deeper_than_the_first_stages_is_of_the_whole_colle
 def test_no_queries_and_a_taken_name_are_refused(model: ProbedModel, collection: Collection, store: Store):
     with pytest.raises(ExperimentError, match="no queries with judgements"):
         probe(model, SETTINGS, collection, {}, {}, store)
-    with pytest.raises(ExperimentError, match=f"may not be called {WHOLE}"):
-        probe(model, SETTINGS, collection, RELEVANCE, {WHOLE: BM25}, store)
+    with pytest.raises(ExperimentError, match=f"may not be called {WHOLE_COLLECTION}"):
+        probe(model, SETTINGS, collection, RELEVANCE, {WHOLE_COLLECTION: BM25}, store)

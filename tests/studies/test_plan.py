@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from experiments.common.text import duration
 from experiments.job_files.status import State
 from experiments.studies.cost_estimate import Cost
-from experiments.studies.plan import Plan, PlannedJob, clock, detail, places_of, print_status, totals_of, wall
+from experiments.studies.plan import Plan, PlannedJob, detail, places_of, print_status, totals_of, wall
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
@@ -97,7 +98,7 @@ def test_a_launcher_that_says_nothing_of_places_decides_itself():
     [(None, "?"), (8.4, "8 s"), (89, "89 s"), (90, "2 min"), (5300, "88 min"), (7500, "2 h 05 min")],
 )
 def test_a_duration_is_said_as_one_would_say_it(seconds: float | None, said: str):
-    assert clock(seconds) == said
+    assert duration(seconds) == said
 
 
 def test_a_running_job_says_since_when_in_which_attempt_and_how_far():

@@ -12,50 +12,60 @@ from typing import TYPE_CHECKING, Any
 from experiments.analysis.findings import Findings
 from experiments.common.cache import write_atomic
 from experiments.job_files.records import mixed_code
-from experiments.reporting.page.claims import claim_rows
-from experiments.reporting.page.overview import overview_of
+from experiments.reporting.headline import details, headline
+from experiments.reporting.page.overview import facts_of
 from experiments.reporting.page.provenance import commands_of, provenance_of
-from experiments.reporting.page.published import caption_of, grids_of, notes_of
 from experiments.reporting.page.queries import QUERIES, as_json, queries_payload
-from experiments.reporting.page.results import listing_of
+from experiments.reporting.summary import measured_tables
+from experiments.reporting.tables.published import claims_table, pair_table, published_table
+from experiments.reporting.tables.render import to_html
+from experiments.reporting.tables.results import legend
+from experiments.reporting.tables.table import Table
 
 if TYPE_CHECKING:
-    from experiments.reporting.plots.figure import Picture
+    from markupsafe import Markup
+
+    from experiments.reporting.plots.figure import ReportFigure
 
 FOLDER = Path(__file__).parent
+PUBLISHED = "published"  # the section of a study that declares published values
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page. ``reading``: how to read it; ``empty``: why it may be empty, and what would fill it.
-    ``pictures``: the sections of the pictures that stand in it.
+    """A part of the page.
+
+    Attributes:
+        id: its anchor.
+        title: its heading.
+        reading: how to read it.
+        empty: why it may be empty, and what would fill it.
+        figures: the sections of figures that it shows.
     """
 
     id: str
     title: str
     reading: str
     empty: str = ""
-    pictures: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
 
 
 SECTIONS = (
     Section(
-        "table",
+        PUBLISHED,
         "Published and measured",
-        "Each cell: what was published, and beside it what these jobs measured.",
-        "No published table is declared for this study: the key table of a sweep declares one.",
+        "A row for each published value, next to what these jobs measured.",
     ),
     Section(
         "results",
-        "All results",
-        "A row a setting, its seeds averaged; a click on a column's name sorts by it.",
+        "Results",
+        "A row a setting, its seeds averaged. A click on a column's name sorts by it.",
         "No job has finished: python -m experiments.study run starts them, status says why they stopped.",
     ),
     Section(
         "claims",
         "Claims",
-        "Supported or contradicted: significant at 5 %, corrected for all claims and their pairs (Holm). Undecided: "
-        "neither, or only one seed a setting. Missing: its cells have not been measured.",
+        "What was claimed, and what these jobs say of it.",
         "No claims are declared for this study: the key table.claims of a sweep declares them.",
         ("claims",),
     ),
@@ -87,7 +97,7 @@ SECTIONS = (
         "queries",
         "Query by query",
         "Two jobs, or a job and the first stage itself, on single queries: where one ranks the relevant passage "
-        "higher, and what stands in its place. The address of this page keeps the choice.",
+        "higher, and what it ranks first. The address of this page keeps the choice.",
         "No job has finished, so there are no queries to compare: python -m experiments.study run starts them.",
     ),
     Section(
@@ -100,18 +110,24 @@ SECTIONS = (
 )
 
 
-def write_page(findings: Findings, pictures: Sequence["Picture"], path: Path) -> Path:
-    """Write the page of a study, with these pictures in it; returns its path.
+def write_page(findings: Findings, figures: Sequence["ReportFigure"], path: Path) -> Path:
+    """Write the page of a study with its figures, and return its path.
 
     Raises:
         ExperimentError: a file of the study (a job's answers, Hydra's note of the launch) is malformed.
     """
-    write_atomic(path, page_of(findings, pictures))
+    write_atomic(path, page_of(findings, figures))
     return path
 
 
-def page_of(findings: Findings, pictures: Sequence["Picture"]) -> str:
-    """The page as text; see ``write_page``."""
+def sections_of(findings: Findings) -> list[Section]:
+    """Return the sections of a study's page: without published values, none for them."""
+    declared = findings.table is not None and findings.table.published
+    return [section for section in SECTIONS if declared or section.id != PUBLISHED]
+
+
+def page_of(findings: Findings, figures: Sequence["ReportFigure"]) -> str:
+    """Return the page as text. ``write_page`` says what it raises."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -126,14 +142,15 @@ def page_of(findings: Findings, pictures: Sequence["Picture"]) -> str:
     page = environment.get_template("template.html").render(
         title=findings.title,
         study=findings.folder.name,
-        overview=overview_of(findings, jobs),
-        sections=SECTIONS,
-        grids=[(grid, caption_of(grid)) for grid in grids_of(findings)],
-        grid_notes=notes_of(findings),
-        listing=listing_of(findings),
+        headline=headline(findings),
+        details=details(findings),
+        facts=list(facts_of(findings, jobs)),
+        sections=sections_of(findings),
+        tables=_tables(findings),
+        legend=legend(findings),
         mixed_code=mixed_code(findings.jobs),
-        claims=claim_rows(findings),
-        pictures=_placed(pictures),
+        evidence=[_html(pair_table(verdict)) for verdict in findings.verdicts if verdict.pairs],
+        figures=_placed(figures),
         stages=findings.blocks,
         queries=QUERIES,
         data=Markup(as_json(queries_payload(findings))),
@@ -145,23 +162,36 @@ def page_of(findings: Findings, pictures: Sequence["Picture"]) -> str:
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
-def _placed(pictures: Sequence["Picture"]) -> dict[str, list[dict[str, Any]]]:
-    """The pictures of each section of the page, as SVG."""
+def _tables(findings: Findings) -> dict[str, list[tuple[str, "Markup"]]]:
+    """Return the tables of each section as titles and HTML."""
+    declared = {PUBLISHED: published_table(findings), "claims": claims_table(findings.verdicts)}
+    tables = {section: [_html(table)] for section, table in declared.items() if table is not None}
+    return {**tables, "results": [_html(table) for table in measured_tables(findings)]}
+
+
+def _html(table: Table) -> tuple[str, "Markup"]:
     from markupsafe import Markup
 
-    if not pictures:
-        return {section.id: [] for section in SECTIONS}
-    from experiments.reporting.plots.figure import svg
+    return table.title, Markup(to_html(table))
 
-    return {
-        section.id: [
-            {"name": one.name, "title": one.title, "caption": one.caption, "svg": Markup(svg(one))}
-            for kind in section.pictures
-            for one in pictures
-            if one.section == kind
-        ]
-        for section in SECTIONS
-    }
+
+def _placed(figures: Sequence["ReportFigure"]) -> dict[str, list[dict[str, Any]]]:
+    """Return the figures of each section as SVG."""
+    from markupsafe import Markup
+
+    placed: dict[str, list[dict[str, Any]]] = {section.id: [] for section in SECTIONS}
+    if figures:
+        from experiments.reporting.plots.figure import svg
+
+        drawn = [(figure, Markup(svg(figure))) for figure in figures]
+        for section in SECTIONS:
+            placed[section.id] = [
+                {"name": figure.name, "title": figure.title, "caption": figure.caption, "svg": image}
+                for kind in section.figures
+                for figure, image in drawn
+                if figure.section == kind
+            ]
+    return placed
 
 
 def _text(name: str) -> str:

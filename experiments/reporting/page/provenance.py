@@ -13,7 +13,7 @@ import yaml
 from experiments.analysis.findings import Findings
 from experiments.common.cache import fingerprint
 from experiments.common.errors import ExperimentError
-from experiments.common.text import count, word
+from experiments.common.text import count, value_or_dash
 from experiments.job_files.records import MISSING, STATUS, UNREADABLE, Job
 from experiments.reporting.tables.results import left_out
 
@@ -59,11 +59,11 @@ def _row(job: Job, study: str, why: str) -> Provenance:
         state=job.state,
         why=why,
         wandb=fingerprint({"study": job.config.get("study", study), "job": job.name}) if logged else UNRECORDED,
-        revision=word(status.get("git")),
+        revision=value_or_dash(status.get("git")),
         config=config.group(1) if config else UNRECORDED,
         inputs=tuple((str(name), str(digest)) for name, digest in (status.get("inputs") or {}).items()),
         device=", ".join(str(job.compute[key]) for key in ("machine", "device") if job.compute.get(key)) or "-",
-        threads=word(job.compute.get("threads")),
+        threads=value_or_dash(job.compute.get("threads")),
         seconds=count(float(seconds)) if seconds is not None else UNRECORDED,
         cache=_cache(job.compute),
         started=str(status.get("started") or ""),

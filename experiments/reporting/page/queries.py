@@ -14,11 +14,10 @@ import numpy as np
 
 from experiments.analysis.findings import Findings
 from experiments.analysis.settings import Block
-from experiments.common.text import proper_name
 from experiments.evaluation.measure_names import min_grade_in
 from experiments.job_files.answers import Answer, Passage, answers_path, read_answers
 from experiments.job_files.records import FloatArray, Job
-from experiments.reporting.page.naming import job_label, place_of
+from experiments.reporting.names import group_heading, job_name, proper_name
 
 QUERIES = 400  # with texts, a first stage
 TEXT_BYTES = 8_000_000  # of all texts
@@ -78,13 +77,13 @@ def _stage(findings: Findings, block: Block, passages: Passages, share: int) -> 
     two jobs shown first. ``first``: what the first stage is called. ``texts``: for some queries their place, text and
     what each job ranked, see ``_ranked``.
     """
-    jobs = [(job, job_label(cell, job, block.axes)) for cell in block.cells for job in cell.jobs]
+    jobs = [(job, job_name(cell, job, block.axes)) for cell in block.cells for job in cell.jobs]
     values_JQ = np.vstack([block.first_stage_Q, *(cell.reranked_SQ for cell in block.cells)])
     levels, places = np.unique(values_JQ.round(DIGITS), return_inverse=True)
     own = f"{proper_name(block.reference)} itself"
     return {
         "key": f"{block.data}/{block.first_stage}",
-        "title": place_of(block),
+        "title": group_heading(block),
         "first": proper_name(block.reference),
         "jobs": [["first_stage", own], *([job.name, label] for job, label in jobs)],
         "start": _start(findings, block, [job for job, _ in jobs]),

@@ -1,40 +1,31 @@
-"""The pictures of a study's report, in its order; as files, and as SVG for its page."""
+"""Draw the figures of a study's report, in its order."""
 
-from typing import TYPE_CHECKING
-
-from experiments.reporting.plots.figure import Picture, svg, write_pictures
-
-if TYPE_CHECKING:
-    from experiments.analysis.findings import Findings
-
-__all__ = ["Picture", "pictures_of", "svg", "write_pictures"]
+from experiments.analysis.findings import Findings
+from experiments.reporting.plots.figure import ReportFigure
+from experiments.reporting.plots.style import styled
 
 
-def pictures_of(findings: "Findings") -> list[Picture]:
-    """Every picture that there is something to draw for: curves over negatives, computing, layers and steps, the
-    diagnostics of the losses, cost against quality, and the claims.
+@styled
+def figures_of(findings: Findings) -> list[ReportFigure]:
+    """Return every figure that there is something to draw for.
 
     Raises:
         ExperimentError: a job's history or its table of probed layers cannot be read; the message names file and line.
     """
-    import matplotlib
-
     from experiments.reporting.plots.by_negatives import by_negatives, by_pairs
     from experiments.reporting.plots.claims import forest
     from experiments.reporting.plots.cost import cost_against_quality
     from experiments.reporting.plots.diagnostics import over_training
     from experiments.reporting.plots.layers import over_layers
-    from experiments.reporting.plots.style import STYLE
     from experiments.reporting.plots.training_curves import over_steps
 
-    losses = sorted({str(cell.labels["loss"]) for block in findings.blocks for cell in block.cells})
-    with matplotlib.rc_context(STYLE):
-        return [
-            *by_negatives(findings, losses),
-            *by_pairs(findings, losses),
-            *over_layers(findings, losses),
-            *over_steps(findings, losses),
-            *over_training(findings, losses),
-            *cost_against_quality(findings, losses),
-            *forest(findings),
-        ]
+    losses = sorted({str(setting.labels["loss"]) for group in findings.blocks for setting in group.cells})
+    return [
+        *by_negatives(findings, losses),
+        *by_pairs(findings, losses),
+        *over_layers(findings, losses),
+        *over_steps(findings, losses),
+        *over_training(findings, losses),
+        *cost_against_quality(findings, losses),
+        *forest(findings),
+    ]

@@ -1,7 +1,4 @@
-"""The measure over the number of negatives and over the pairs that a training saw, a picture a first stage.
-
-Points that share a place are set side by side, so that their bars do not hide each other.
-"""
+"""The measure over the number of negatives and over the pairs that a training saw, a figure a first stage."""
 
 import math
 import re
@@ -10,13 +7,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from experiments.analysis.settings import Block, Cell
-from experiments.common.text import heading, proper_name
-from experiments.reporting.plots.figure import Picture
+from experiments.evaluation.measure_names import mean_name
+from experiments.reporting.names import group_heading, proper_name, reference_name
+from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.label_placement import name_points
 from experiments.reporting.plots.line_chart import Chart, Level, draw_chart, drawn_values
-from experiments.reporting.plots.line_styles import Line, Look, draw_line, panels_of
+from experiments.reporting.plots.line_styles import Line, LineStyle, draw_lines, panels_of
 from experiments.reporting.plots.style import INK, cut, set_amounts, set_counts
-from experiments.reporting.tables.results import reference_of, results_of
+from experiments.reporting.tables.results import results_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +26,7 @@ DODGE = 0.014  # distance between two points of the same n or pairs, as a share 
 APART = 1.05  # how many times as many pairs as another a training must have seen for them to make an axis
 
 
-def by_negatives(findings: "Findings", losses: Sequence[str]) -> list[Picture]:
+def by_negatives(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
     """The measure over the number of negatives, of each first stage whose models have several."""
     return [
         _by_negatives(findings, block, losses)
@@ -37,29 +35,29 @@ def by_negatives(findings: "Findings", losses: Sequence[str]) -> list[Picture]:
     ]
 
 
-def by_pairs(findings: "Findings", losses: Sequence[str]) -> list[Picture]:
+def by_pairs(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
     """The measure over the pairs that each training saw, of each first stage whose models saw different numbers."""
-    pictures = []
+    figures = []
     for block in findings.blocks:
         results = [result for result in results_of(findings, block) if result.cell.compute("pairs")]
         pairs = [result.cell.compute("pairs") or 0.0 for result in results]
         lines = lines_of(block, results, lambda cell: cell.compute("pairs") or 0.0)
         if _is_curve(lines) and max(pairs) > APART * min(pairs):
-            pictures.append(_by_pairs(findings, block, lines, losses))
-    return pictures
+            figures.append(_by_pairs(findings, block, lines, losses))
+    return figures
 
 
-def picture_name(findings: "Findings", block: Block, what: str = "negatives") -> str:
-    """The stem of a picture's files: ``rr10_by_negatives.bm25``, with the data's name where there are several."""
+def figure_name(findings: "Findings", block: Block, what: str = "negatives") -> str:
+    """Return the stem of a figure's files: ``rr10_by_negatives.bm25``, with the data's name where there are several."""
     measure = re.sub(r"[^a-z0-9]", "", findings.measure.lower())
-    several = len({one.data for one in findings.blocks}) > 1
+    several = len({group.data for group in findings.blocks}) > 1
     return ".".join([f"{measure}_by_{what}", *([block.data] if several else []), block.first_stage])
 
 
 def lines_of(block: Block, results: Sequence["Result"], x_of: Callable[[Cell], float]) -> list[Line]:
     """The lines of a block, by loss. An axis splits lines only if cells of the same loss and n differ in it.
 
-    ``x_of``: where a cell stands.
+    ``x_of``: the place of a setting on the x axis.
     """
     cells = [result.cell for result in results]
     axes = [axis for axis in block.axes if _splits(axis, cells)]
@@ -68,7 +66,7 @@ def lines_of(block: Block, results: Sequence["Result"], x_of: Callable[[Cell], f
         labels = result.cell.labels
         groups.setdefault((str(labels["loss"]), *(labels.get(axis) for axis in axes)), []).append(result)
     return [
-        _line(dict(zip(("loss", *axes), key, strict=True)), sorted(members, key=lambda one: x_of(one.cell)), x_of)
+        _line(dict(zip(("loss", *axes), key, strict=True)), sorted(members, key=lambda result: x_of(result.cell)), x_of)
         for key, members in sorted(groups.items(), key=lambda group: tuple(map(str, group[0])))
     ]
 
@@ -118,42 +116,37 @@ def _is_curve(lines: Sequence[Line]) -> bool:
     return any(len(set(line.x)) > 1 for line in lines)
 
 
-def _by_negatives(findings: "Findings", block: Block, losses: Sequence[str]) -> Picture:
+def _by_negatives(findings: "Findings", block: Block, losses: Sequence[str]) -> ReportFigure:
     lines = _lines_by_negatives(findings, block)
     counts = sorted({int(count) for line in lines for count in line.x})
 
-    def draw(axes: "Axes", some: Sequence[Line], looks: Sequence[Look]) -> list[tuple[float, float]]:
+    def draw(axes: "Axes", members: Sequence[Line], styles: Sequence[LineStyle]) -> list[tuple[float, float]]:
         set_counts(axes, counts, MARGIN)
-        step, middle = dodge(counts, len(some)), (len(some) - 1) / 2
-        drawn = enumerate(zip(some, looks, strict=True))
-        return [draw_line(axes, line, look, factor=2.0 ** (step * (index - middle))) for index, (line, look) in drawn]
+        return draw_lines(axes, members, styles, factor=2.0 ** dodge(counts, len(members)))
 
-    explanation = explained(findings, block, lines)
-    title = f"{heading(block)}, {len(block.query_ids):,} test queries"
-    chart = Chart(title, explanation, block.measure, _levels(findings, block))
-    frame = draw_chart(chart, lines, losses, draw)
-    return Picture(picture_name(findings, block), "negatives", title, explanation, frame.figure, frame.heading)
+    title = f"{group_heading(block)}, {len(block.query_ids):,} test queries"
+    chart = Chart(title, explained(findings, block, lines), mean_name(block.measure), _levels(findings, block))
+    return report_figure(draw_chart(chart, lines, losses, draw), figure_name(findings, block), "negatives")
 
 
-def _by_pairs(findings: "Findings", block: Block, lines: Sequence[Line], losses: Sequence[str]) -> Picture:
+def _by_pairs(findings: "Findings", block: Block, lines: Sequence[Line], losses: Sequence[str]) -> ReportFigure:
     places = [x for line in lines for x in line.x]
     span = max(places) / min(places)
 
-    def draw(axes: "Axes", some: Sequence[Line], looks: Sequence[Look]) -> list[tuple[float, float]]:
-        step, middle = span**DODGE, (len(some) - 1) / 2
-        drawn = enumerate(zip(some, looks, strict=True))
-        ends = [draw_line(axes, line, look, factor=step ** (index - middle)) for index, (line, look) in drawn]
+    def draw(axes: "Axes", members: Sequence[Line], styles: Sequence[LineStyle]) -> list[tuple[float, float]]:
+        ends = draw_lines(axes, members, styles, factor=span**DODGE)
         set_amounts(axes, "pairs seen in training")
         return ends
 
     explanation = f"At each point its number of negatives, n. {explained(findings, block, lines)}"
-    title = f"{heading(block)}: {block.measure} over computing, {len(block.query_ids):,} test queries"
-    chart = Chart(title, explanation, block.measure, _levels(findings, block))
+    measure = mean_name(block.measure)
+    title = f"{group_heading(block)}: {measure} over computing, {len(block.query_ids):,} test queries"
+    chart = Chart(title, explanation, measure, _levels(findings, block))
     frame = draw_chart(chart, lines, losses, draw)
     panels, _ = panels_of(lines, chart.limit)
     for axes, panel in zip(frame.figure.axes, panels, strict=True):
         name_points(axes, *_named(panel.lines))
-    return Picture(picture_name(findings, block, "pairs"), "negatives", title, explanation, frame.figure, frame.heading)
+    return report_figure(frame, figure_name(findings, block, "pairs"), "negatives")
 
 
 def _named(lines: Sequence[Line]) -> tuple[list[tuple[float, float]], list[str]]:
@@ -193,7 +186,7 @@ def explained(findings: "Findings", block: Block, lines: Sequence[Line]) -> str:
     level = "dotted" if own else "dashed"
     sentences = [
         f"{points}{f', {budget} a model' if budget else ''}.",
-        f"Bars: 95 % interval of the difference to {reference_of(findings, block)}, over {over}.",
+        f"Bars: 95 % interval of the difference to {reference_name(findings, block)}, over {over}.",
         f"Where a bar does not reach the {level} line, the interval excludes 0.",
     ]
     if any(line.published for line in lines) and findings.table is not None:

@@ -4,8 +4,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from experiments.common.text import interval, plural, signed
-from experiments.reporting.plots.figure import Picture
+from experiments.common.text import difference, plural
+from experiments.evaluation.measure_names import mean_name
+from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.style import COLOURS, FAINT, GRID, INK, PAPER, framed
 
 if TYPE_CHECKING:
@@ -23,10 +24,9 @@ COLOUR = {"supported": COLOURS[2], "contradicted": COLOURS[1], "undecided": FAIN
 MARKER = {"supported": "o", "contradicted": "X", "undecided": "o"}
 
 
-def forest(findings: "Findings") -> list[Picture]:
-    """One picture of all claims that have an estimate; none without any."""
-    judged = [(verdict, verdict.estimate) for verdict in findings.verdicts if verdict.estimate is not None]
-    known = [(verdict, estimate) for verdict, estimate in judged if estimate is not None]
+def forest(findings: "Findings") -> list[ReportFigure]:
+    """Return one figure of all claims that have an estimate; none without any."""
+    known = [(verdict, verdict.estimate) for verdict in findings.verdicts if verdict.estimate is not None]
     if not known:
         return []
     title = f"Claims, {findings.title}"
@@ -49,9 +49,9 @@ def forest(findings: "Findings") -> list[Picture]:
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=GRID, linewidth=0.6)
-    axes.set_xlabel(f"difference in {findings.measure}")
+    axes.set_xlabel(f"difference in {mean_name(findings.measure)}")
     axes.margins(x=0.06)
-    return [Picture("claims", "claims", title, explanation, frame.figure, frame.heading)]
+    return [report_figure(frame, "claims", "claims")]
 
 
 def _row(axes: "Axes", y: float, verdict: "Verdict", estimate: "Comparison", says: str) -> None:
@@ -74,13 +74,13 @@ def _row(axes: "Axes", y: float, verdict: "Verdict", estimate: "Comparison", say
         markerfacecolor=colour if decided else PAPER,
         zorder=3,
     )
-    beside: dict[str, Any] = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
+    placed: dict[str, Any] = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
     at_left, at_right = ((side, y) for side in (0, 1))
     transform = axes.get_yaxis_transform()
-    axes.annotate(says, at_left, (-8, 0), xycoords=transform, ha="right", size=8, linespacing=1.25, **beside)
-    text = f"{signed(estimate.mean)} {interval(estimate.low, estimate.high)}"
-    axes.annotate(text, at_right, (8, 5.5), xycoords=transform, size=8, **beside)
-    axes.annotate(verdict.state, at_right, (8, -5.5), xycoords=transform, size=8, color=colour, weight="bold", **beside)
+    axes.annotate(says, at_left, (-8, 0), xycoords=transform, ha="right", size=8, linespacing=1.25, **placed)
+    text = difference(estimate.mean, estimate.low, estimate.high)
+    axes.annotate(text, at_right, (8, 5.5), xycoords=transform, size=8, **placed)
+    axes.annotate(verdict.state, at_right, (8, -5.5), xycoords=transform, size=8, color=colour, weight="bold", **placed)
 
 
 def _explained(findings: "Findings", judged: Sequence["Verdict"]) -> str:
@@ -95,5 +95,5 @@ def _explained(findings: "Findings", judged: Sequence["Verdict"]) -> str:
         sentences.append("Grey: the margin within which two settings count as equal.")
     sentences.append("Verdicts are corrected for the number of claims; a single interval is not.")
     if missing := len(findings.verdicts) - len(judged):
-        sentences.append(f"Not yet measured: {plural(missing, 'claim', 'claims')}.")
+        sentences.append(f"Not yet measured: {plural(missing, 'claim')}.")
     return " ".join(sentences)

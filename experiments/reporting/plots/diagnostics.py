@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.reporting.plots.figure import Picture
-from experiments.reporting.plots.line_styles import FEW, Line, Look, draw_course, draw_line, handle, looks_of, panels_of
+from experiments.reporting.plots.figure import ReportFigure, report_figure
+from experiments.reporting.plots.line_styles import (
+    FEW,
+    Line,
+    LineStyle,
+    draw_course,
+    draw_line,
+    handle,
+    panels_of,
+    styles_of,
+)
 from experiments.reporting.plots.style import WIDTH, Frame, framed, grid, panel_titles, set_counts, set_shares
 from experiments.reporting.plots.training_curves import Training, count_ticks, courses, known, seeds_of, trainings_of
 
@@ -29,40 +38,40 @@ SHARES = ("hardest_share", "saturated_bce", "positive_on_top")
 NAME_AT = 0.58  # inches left of the axes, the middle of a diagnostic's name
 EXPLAINED = (
     "Effective negatives: exp(entropy) of the softmax over a group's negatives. Share of the hardest: of the gradient "
-    "that LCE has on them. Saturated: pairs with a BCE gradient below .01. Margin: positive less mean negative. "
+    "that LCE has on them. Saturated: pairs with a BCE gradient below .01. Margin: positive minus mean negative. "
     "Positive on top: share of groups."
 )
 
 
-def over_training(findings: "Findings", losses: Sequence[str]) -> list[Picture]:
-    """The diagnostics over the groups seen, a row a diagnostic and a column a setting, and a summary of their ends."""
-    pictures = []
-    trainings = trainings_of(findings)
-    for data, some in trainings.items():
-        suffix = f".{data}" if len(trainings) > 1 else ""
-        found = {name: lines for name in DIAGNOSTICS if (lines := courses(some, name, "groups"))}
-        if not found:
+def over_training(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
+    """Return figures of the diagnostics over the groups seen (rows) by setting (columns), and of their ends."""
+    figures = []
+    by_data = trainings_of(findings)
+    for data, trainings in by_data.items():
+        suffix = f".{data}" if len(by_data) > 1 else ""
+        lines = {name: drawn for name in DIAGNOSTICS if (drawn := courses(trainings, name, "groups"))}
+        if not lines:
             continue
-        explanation = f"{seeds_of(some)} {EXPLAINED}"
-        pictures += _grids(f"diagnostics_by_groups{suffix}", f"Loss diagnostics, {data}", explanation, found, losses)
-        pictures += _summaries(f"diagnostics_by_negatives{suffix}", data, some, losses)
-    return pictures
+        explanation = f"{seeds_of(trainings)} {EXPLAINED}"
+        figures += _grids(f"diagnostics_by_groups{suffix}", f"Loss diagnostics, {data}", explanation, lines, losses)
+        figures += _summaries(f"diagnostics_by_negatives{suffix}", data, trainings, losses)
+    return figures
 
 
 def _grids(
     name: str, title: str, explanation: str, found: Mapping[str, Sequence[Line]], losses: Sequence[str]
-) -> list[Picture]:
-    """One picture for every four columns."""
+) -> list[ReportFigure]:
+    """Return one figure for every four columns."""
     everyone = max(found.values(), key=len)
     panels, parted = panels_of(everyone, FEW)
-    looks = {line.label: look for line, look in zip(everyone, looks_of(everyone, losses, parted), strict=True)}
+    styles = {line.label: style for line, style in zip(everyone, styles_of(everyone, losses, parted), strict=True)}
     chunks = [panels[start : start + COLUMNS] for start in range(0, len(panels), COLUMNS)]
-    pictures = []
+    figures = []
     for number, chunk in enumerate(chunks, 1):
         part = f".{number}" if len(chunks) > 1 else ""
         named = f"{title} ({number} of {len(chunks)})" if len(chunks) > 1 else title
-        told = {line.without(parted): looks[line.label] for panel in chunk for line in panel.lines}
-        handles = [handle(word, look, markers=False) for word, look in told.items() if word]
+        entries = {line.without(parted): styles[line.label] for panel in chunk for line in panel.lines}
+        handles = [handle(word, style, markers=False) for word, style in entries.items() if word]
         frame = framed(named, explanation, 0.55 + 1.0 * len(found), handles)
         grids = frame.figure.subplots(len(found), len(chunk), sharex=True, sharey="row", squeeze=False)
         frame.place(titles=panel_titles(grids[:1], [panel.title for panel in chunk]), left=0.9)
@@ -72,7 +81,7 @@ def _grids(
             for axes, panel in zip(row, chunk, strict=True):
                 grid(axes)
                 for label in (line.label for line in panel.lines if line.label in by_label):
-                    draw_course(axes, by_label[label], looks[label])
+                    draw_course(axes, by_label[label], styles[label])
         for axes in grids[-1]:
             count_ticks(axes, "groups seen")
         for row, word in zip(grids, found, strict=True):
@@ -81,8 +90,8 @@ def _grids(
             row[0].yaxis.set_label_coords(-NAME_AT / (row[0].get_position().width * WIDTH), 0.5)
             if word in SHARES:
                 set_shares(row[0])
-        pictures.append(Picture(f"{name}{part}", "diagnostics", named, explanation, frame.figure, frame.heading))
-    return pictures
+        figures.append(report_figure(frame, f"{name}{part}", "diagnostics"))
+    return figures
 
 
 def ended(training: Training, quantity: str) -> float:
@@ -95,48 +104,47 @@ def ended(training: Training, quantity: str) -> float:
     return float(np.mean(values)) if values else math.nan
 
 
-def _summaries(name: str, data: str, trainings: Sequence[Training], losses: Sequence[str]) -> list[Picture]:
+def _summaries(name: str, data: str, trainings: Sequence[Training], losses: Sequence[str]) -> list[ReportFigure]:
     """Each diagnostic at the end of training over n, a line a loss; none where there is one n only."""
-    counted = [one for one in trainings if one.axes["negatives"]]
-    counts = sorted({int(one.axes["negatives"]) for one in counted})
-    found = {word: _ends(counted, word) for word in DIAGNOSTICS} if len(counts) > 1 else {}
-    lines = {word: some for word, some in found.items() if some}
+    counted = [training for training in trainings if training.axes["negatives"]]
+    counts = sorted({int(training.axes["negatives"]) for training in counted})
+    lines = {name: ends for name in DIAGNOSTICS if len(counts) > 1 and (ends := _ends(counted, name))}
     if not lines:
         return []
     panels, parted = panels_of(max(lines.values(), key=len))
-    pictures = []
+    figures = []
     for number, panel in enumerate(panels, 1):
         part = f".{number}" if len(panels) > 1 else ""
         title = ", ".join(filter(None, (f"Loss diagnostics at the end of training, {data}", panel.title)))
         there = {line.label: line for line in panel.lines}
-        some = {word: [line for line in own if line.label in there] for word, own in lines.items()}
-        looks = dict(zip(there, looks_of(panel.lines, losses, parted), strict=True))
-        told = [handle(line.without(parted), looks[line.label]) for line in panel.lines]
+        own = {name: [line for line in drawn if line.label in there] for name, drawn in lines.items()}
+        styles = dict(zip(there, styles_of(panel.lines, losses, parted), strict=True))
+        entries = [handle(line.without(parted), styles[line.label]) for line in panel.lines]
         explanation = f"Means over the last third of the groups seen, and over seeds. {EXPLAINED}"
-        frame = _summary(title, explanation, some, looks, told, counts)
-        pictures.append(Picture(f"{name}{part}", "diagnostics", title, explanation, frame.figure, frame.heading))
-    return pictures
+        frame = _summary(title, explanation, own, styles, entries, counts)
+        figures.append(report_figure(frame, f"{name}{part}", "diagnostics"))
+    return figures
 
 
 def _summary(
     title: str,
     explanation: str,
     lines: Mapping[str, Sequence[Line]],
-    looks: Mapping[str, Look],
-    told: Sequence[Any],
+    styles: Mapping[str, LineStyle],
+    legend: Sequence[Any],
     counts: Sequence[int],
 ) -> Frame:
     down = math.ceil(len(lines) / SUMMED)
-    frame = framed(title, explanation, 0.5 + 1.9 * down, told)
+    frame = framed(title, explanation, 0.5 + 1.9 * down, legend)
     grids = frame.figure.subplots(down, min(SUMMED, len(lines)), squeeze=False)
     frame.place(titles=panel_titles(grids, [DIAGNOSTICS[word].replace("\n", " ") for word in lines]))
     frame.figure.subplots_adjust(hspace=0.42, wspace=0.32)
     for axes in list(grids.flat)[len(lines) :]:
         axes.remove()
-    for index, (axes, (word, some)) in enumerate(zip(grids.flat, lines.items(), strict=False)):
+    for index, (axes, (word, drawn)) in enumerate(zip(grids.flat, lines.items(), strict=False)):
         grid(axes)
-        for line in some:
-            draw_line(axes, line, looks[line.label])
+        for line in drawn:
+            draw_line(axes, line, styles[line.label])
         if word in SHARES:
             set_shares(axes)
         set_counts(axes, counts, 0.35)
@@ -146,7 +154,9 @@ def _summary(
 
 def _ends(trainings: Sequence[Training], quantity: str) -> list[Line]:
     axes = [axis for axis in trainings[0].axes if axis != "negatives"]
-    axes = [axis for axis in axes if axis == "loss" or len({str(one.axes.get(axis)) for one in trainings}) > 1]
+    axes = [
+        axis for axis in axes if axis == "loss" or len({str(training.axes.get(axis)) for training in trainings}) > 1
+    ]
     groups: dict[tuple[Any, ...], list[tuple[float, float]]] = {}
     for training in trainings:
         if not math.isnan(value := ended(training, quantity)):

@@ -1,4 +1,4 @@
-"""A picture of a report: as files for a paper, and as SVG that stands in a page and takes its colours."""
+"""A figure of a report: as files for a paper, and as SVG that takes the colours of its page."""
 
 import io
 import re
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from experiments.reporting.plots.style import BLACK, DPI, FAINT, GRID, HEADING, INK, PAPER, STYLE
+from experiments.reporting.plots.style import BLACK, DPI, FAINT, GRID, HEADING, INK, PAPER, STYLE, Frame, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SECTIONS = ("negatives", "layers", "steps", "diagnostics", "cost", "claims")
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-# What of a picture follows the page: its colour there and how opaque it is.
+# What of a figure follows the page: its colour there and how opaque it is.
 ON_PAGE = {
     BLACK: ("currentColor", 1.0),
     INK: ("currentColor", 0.88),
@@ -27,9 +27,16 @@ FONT = re.compile(r"^(?P<kind>(?:[a-z]+ )*)(?P<size>[\d.]+)px")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """``name``: stem of its files. ``section``: one of ``SECTIONS``. ``caption``: how to read it, in sentences.
-    ``heading``: inches at the top of the figure that repeat title and caption.
+class ReportFigure:
+    """A figure and what a report needs to know of it.
+
+    Attributes:
+        name: stem of its files.
+        section: one of ``SECTIONS``; ``audit`` for one that belongs to no study.
+        title: one line.
+        caption: how to read it, in sentences.
+        figure: of matplotlib.
+        heading: inches at its top that repeat title and caption.
     """
 
     name: str
@@ -40,33 +47,36 @@ class Picture:
     heading: float
 
 
-def write_pictures(pictures: Sequence[Picture], folder: Path) -> list[Path]:
-    """Write each picture as PNG and SVG; the paths of the files. The same picture gives the same bytes."""
-    import matplotlib
+def report_figure(frame: Frame, name: str, section: str) -> ReportFigure:
+    """Return a drawn frame as a figure of a report."""
+    return ReportFigure(name, section, frame.title, frame.explanation, frame.figure, frame.heading)
 
+
+@styled
+def save_figures(figures: Sequence[ReportFigure], folder: Path) -> list[Path]:
+    """Write each figure as PNG and SVG, and return the paths. The same figure gives the same bytes."""
     paths: list[Path] = []
-    with matplotlib.rc_context(STYLE):
-        for picture in pictures:
-            for suffix, metadata in (("png", {}), ("svg", {"Date": None})):
-                paths.append(folder / f"{picture.name}.{suffix}")
-                picture.figure.savefig(paths[-1], dpi=DPI, metadata=metadata)
+    for figure in figures:
+        for suffix, metadata in (("png", {}), ("svg", {"Date": None})):
+            paths.append(folder / f"{figure.name}.{suffix}")
+            figure.figure.savefig(paths[-1], dpi=DPI, metadata=metadata)
     return paths
 
 
-def svg(picture: Picture) -> str:
-    """The picture as an ``<svg>`` element for a page, without title and caption, which a page writes itself.
+def svg(figure: ReportFigure) -> str:
+    """Return the figure as an ``<svg>`` element for a page, without title and caption, which a page writes itself.
 
     Its ink is the page's ``currentColor``, its ground transparent, its width that of its box; the inside of hollow
     markers and the rim of full ones have the colour of the CSS variable ``--picture-ground``, or of the canvas. Text is
-    text in the page's font. All ids begin with the picture's name, so that several pictures can stand in one page.
+    text in the page's font. All ids begin with the figure's name, so that several figures can stand in one page.
     """
-    root = ElementTree.fromstring(_drawn(picture))
-    prefix = re.sub(r"[^A-Za-z0-9_-]", "-", picture.name)
+    root = ElementTree.fromstring(_drawn(figure))
+    prefix = re.sub(r"[^A-Za-z0-9_-]", "-", figure.name)
     for parent in list(root.iter()):
-        for child in [one for one in parent if _tag(one) in ("metadata", "style") or _heading(one)]:
+        for child in [node for node in parent if _tag(node) in ("metadata", "style") or _heading(node)]:
             parent.remove(child)
         # matplotlib wraps its rule for all elements, which would hold for the whole page, in a <defs> of its own
-        for child in [one for one in parent if _tag(one) == "defs" and not len(one)]:
+        for child in [node for node in parent if _tag(node) == "defs" and not len(node)]:
             parent.remove(child)
     for element in root.iter():
         _rename(element, prefix)
@@ -74,7 +84,7 @@ def svg(picture: Picture) -> str:
             element.set("style", style_on_page(style))
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
-    described = {f"{prefix}-title": ("title", picture.title), f"{prefix}-desc": ("desc", picture.caption)}
+    described = {f"{prefix}-title": ("title", figure.title), f"{prefix}-desc": ("desc", figure.caption)}
     for index, (name, (tag, text)) in enumerate(described.items()):
         element = ElementTree.Element(f"{{{SVG}}}{tag}", {"id": name})
         element.text = text
@@ -107,16 +117,16 @@ def style_on_page(style: str) -> str:
     return "; ".join(f"{name}: {value}" for name, value in found.items())
 
 
-def _drawn(picture: Picture) -> str:
+def _drawn(figure: ReportFigure) -> str:
     """The SVG as matplotlib writes it, cut off below the header."""
     import matplotlib
     from matplotlib.transforms import Bbox
 
-    width, height = picture.figure.get_size_inches()
-    below = Bbox.from_extents(0, 0, width, height - picture.heading + 0.08)
+    width, height = figure.figure.get_size_inches()
+    below = Bbox.from_extents(0, 0, width, height - figure.heading + 0.08)
     file = io.StringIO()
     with matplotlib.rc_context(STYLE | {"svg.fonttype": "none", "svg.id": None}):
-        picture.figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True, bbox_inches=below)
+        figure.figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True, bbox_inches=below)
     return file.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Names written into pictures so that they do not hide each other: at the ends of lines, and beside points."""
+"""Names written into figures so that they do not hide each other: at the ends of lines, and beside points."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,22 +1,27 @@
-"""What the layers of trained models know: a measure over the layers, a line a training and pooling, the untrained
-backbone dashed.
+"""A measure over the layers of models: a line a training and pooling, the untrained backbone dashed.
+
+Of a study the lines are means over seeds; of a single probed model, what its probe measured.
 
 Shapes: Q queries, S seeds.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments.analysis.samples import Sample, layer_samples
 from experiments.analysis.settings import PLACED
-from experiments.common.text import WHOLE, proper_name
+from experiments.common.text import plural
+from experiments.evaluation.measure_names import WHOLE_COLLECTION, mean_name
 from experiments.job_files.records import FloatArray, Job
-from experiments.reporting.plots.figure import Picture
+from experiments.reporting.names import POOLINGS, candidates_name, proper_name
+from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.line_chart import Chart, Level, draw_chart
-from experiments.reporting.plots.line_styles import FEW, Line, Look, draw_line, word_of
+from experiments.reporting.plots.line_styles import FEW, Line, LineStyle, draw_lines, varying
+from experiments.reporting.plots.style import styled
+from experiments.reporting.tables.layers import MODELS, probed_cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,12 +31,19 @@ if TYPE_CHECKING:
 MARGIN = 0.25  # layers left free at both sides
 DODGE = 0.03  # layers between two lines' points of one layer
 RESAMPLES = 100  # of a permutation test whose result is not drawn
+OWN_AXES = PLACED | {"layer", "pooling", "candidates"}  # labels that are no axis of a study's lines
+PAIRED = {
+    "self": "each text paired with itself",
+    "single": "each text alone",
+    "query_empty": "each text after an empty query",
+}
 
 Place = tuple[str, str, str]  # data, candidates, measure
+Cell = Mapping[str, Any]  # a probed layer and pooling, as metrics.json has it
 
 
-def over_layers(findings: "Findings", losses: Sequence[str]) -> list[Picture]:
-    """A picture for each data set and candidates that layers were measured on, where there are two layers or more."""
+def over_layers(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
+    """Return a figure for each data set and candidates on which two layers or more were measured."""
     jobs = {job.name: job for job in findings.jobs}
     places: dict[Place, list[Sample]] = {}
     for sample in layer_samples(findings.blocks):
@@ -39,43 +51,92 @@ def over_layers(findings: "Findings", losses: Sequence[str]) -> list[Picture]:
         places.setdefault((data, str(sample.labels["candidates"]), sample.measure), []).append(sample)
     several = len({data for data, *_ in places}) > 1
     return [
-        _picture(findings, where, samples, jobs, losses, several)
-        for where, samples in places.items()
+        _of_study(place, samples, jobs, losses, several)
+        for place, samples in places.items()
         if len({sample.labels["layer"] for sample in samples}) > 1
     ]
 
 
-def _picture(
-    findings: "Findings",
-    where: Place,
-    samples: Sequence[Sample],
-    jobs: Mapping[str, Job],
+def _of_study(
+    place: Place, samples: Sequence[Sample], jobs: Mapping[str, Job], losses: Sequence[str], several: bool
+) -> ReportFigure:
+    data, candidates, measure = place
+    members = [jobs[name] for sample in samples for name in sample.jobs]
+    first_stage = candidates if candidates != WHOLE_COLLECTION else next(iter(members[0].test))
+    level_Q = _first_stage(members[0], first_stage, measure, samples[0].query_ids)
+    cells = [cell for job in members for model, _, cell in probed_cells(job.probe) if model == "model"]
+    tied = [cell for cell in cells if cell["candidates"] == candidates and _is_tied(cell)]
+    lines = _trained(samples, level_Q) + _controls(members, candidates, measure)
+    seeds = max(len(sample.seeds) for sample in samples)
+    over = ", over queries and seeds" if seeds > 1 else ", over queries"
+    notes = [_pooled(sample.labels["pooling"] for sample in samples)]
+    notes.append(f"Points: mean of {seeds} seeds." if seeds > 1 else "One seed.")
+    notes += [] if level_Q is None else [_bars(first_stage) + over + "."]
+    levels = {} if level_Q is None else {first_stage: float(level_Q.mean())}
+    name = f"{data}.{candidates}" if several else candidates
+    return _figure(name, place, len(samples[0].query_ids), lines, levels, [*notes, *_tied_note(tied)], losses)
+
+
+@styled
+def probe_figures(probe: Mapping[str, Any], data: str) -> list[ReportFigure]:
+    """Return the figures of one probed model: one for the whole collection and one for each first stage.
+
+    ``probe``: ``model`` and ``control`` as a job's ``metrics.json`` has them.
+    """
+    model = probe["model"]
+    settings, first_stages = model["settings"], model["first_stages"]
+    measure = settings["measures"][0]
+    figures = []
+    for candidates in dict.fromkeys(cell["candidates"] for cell in model["cells"]):
+        tied = [cell for cell in model["cells"] if cell["candidates"] == candidates and _is_tied(cell)]
+        lines = [
+            line
+            for name in MODELS
+            if probe.get(name)
+            for line in _probed(probe[name]["cells"], candidates, measure, control=name == "control")
+        ]
+        levels = {
+            name: means[measure] for name, means in first_stages.items() if candidates in (name, WHOLE_COLLECTION)
+        }
+        standardised = ", standardised" if settings["whiten"] == "standardise" else ""
+        read = f"{PAIRED[settings['pairing']]}; {settings['similarity']}{standardised}"
+        notes = [f"{_pooled(settings['pooling'])[:-1]}; {read}."]
+        if any(cell["differences"] for cell in model["cells"]) and levels:
+            notes.append(f"{_bars(next(iter(levels)))}, paired bootstrap.")
+        place = (data, candidates, measure)
+        figures.append(_figure(candidates, place, model["queries"], lines, levels, [*notes, *_tied_note(tied)], ()))
+    return figures
+
+
+def _figure(
+    name: str,
+    place: Place,
+    queries: int,
+    lines: Sequence[Line],
+    levels: Mapping[str, float],
+    notes: Sequence[str],
     losses: Sequence[str],
-    several: bool,
-) -> Picture:
-    data, candidates, measure = where
-    first_stage = candidates if candidates != WHOLE else next(iter(jobs[samples[0].jobs[0]].test))
-    level_Q = _first_stage(jobs[samples[0].jobs[0]], first_stage, measure, samples[0].query_ids)
-    lines = _trained(samples, level_Q) + _controls([jobs[name] for one in samples for name in one.jobs], where)
-    queries = len(samples[0].query_ids)
-    task = "searching the whole collection" if candidates == WHOLE else f"re-ranking {proper_name(candidates)}"
-    title = f"Layers {task}, {data}, {queries:,} test queries"
-    explanation = _explained(samples, lines, proper_name(first_stage), level_Q is not None)
-    levels = () if level_Q is None else (Level(proper_name(first_stage), float(level_Q.mean())),)
-    chart = Chart(title, explanation, measure, levels, limit=FEW, each="pooling", bottom=True)
+) -> ReportFigure:
+    data, candidates, measure = place
+    title = f"Layers, {candidates_name(candidates)}, {data}, {plural(queries, 'test query', 'test queries')}"
+    control = ["Hollow, dashed: the backbone before training."] if any(line.control for line in lines) else []
+    drawn = tuple(Level(proper_name(first_stage), level) for first_stage, level in levels.items())
+    parted = "pooling" if len(varying(lines)) > 1 else None
+    chart = Chart(title, " ".join([*notes, *control]), mean_name(measure), drawn, FEW, each=parted, bottom=True)
     stem = f"{re.sub(r'[^a-z0-9]', '', measure.lower())}_by_layer"
-    name = ".".join([stem, *([data] if several else []), candidates])
-    frame = draw_chart(chart, lines, losses, _draw)
-    return Picture(name, "layers", title, explanation, frame.figure, frame.heading)
+    return report_figure(draw_chart(chart, lines, losses, _draw), f"{stem}.{name}", "layers")
 
 
 def _trained(samples: Sequence[Sample], level_Q: FloatArray | None) -> list[Line]:
-    """A line for each training and pooling, with the interval of its difference to the first stage."""
-    names = [name for name in dict.fromkeys(name for one in samples for name in one.labels) if name not in _PLACED]
-    axes = ["loss", "negatives", *names, "pooling"]
-    axes = [name for name in axes if name == "loss" or len({str(one.labels.get(name)) for one in samples}) > 1]
+    """Return a line for each training and pooling, with the interval of its difference to the first stage."""
+    names = dict.fromkeys(name for sample in samples for name in sample.labels if name not in OWN_AXES)
+    axes = [
+        name
+        for name in ("loss", "negatives", *names, "pooling")
+        if name == "loss" or len({str(sample.labels.get(name)) for sample in samples}) > 1
+    ]
     groups: dict[tuple[Any, ...], list[Sample]] = {}
-    for sample in sorted(samples, key=lambda one: int(one.labels["layer"])):
+    for sample in sorted(samples, key=lambda sample: int(sample.labels["layer"])):
         groups.setdefault(tuple(sample.labels.get(name) for name in axes), []).append(sample)
     lines = []
     for key, members in sorted(groups.items(), key=lambda group: [_rank(value) for value in group[0]]):
@@ -92,67 +153,89 @@ def _trained(samples: Sequence[Sample], level_Q: FloatArray | None) -> list[Line
     return lines
 
 
-_PLACED = PLACED | {"layer", "pooling", "candidates"}
-
-
 def _rank(value: Any) -> tuple[bool, float, str]:
     return (True, float(value), "") if isinstance(value, int | float) else (False, 0.0, str(value))
 
 
 def _ends(sample: Sample, level_Q: FloatArray) -> tuple[float, float]:
-    """The ends of a point's bar."""
+    """Return the ends of a point's bar."""
     from experiments.evaluation.comparison import compare
 
-    versus = compare(sample.values_SQ, level_Q[np.newaxis], sample.seeds, None, RESAMPLES)
-    return float(level_Q.mean()) + versus.low, float(level_Q.mean()) + versus.high
+    gain = compare(sample.values_SQ, level_Q[np.newaxis], sample.seeds, None, RESAMPLES)
+    return float(level_Q.mean()) + gain.low, float(level_Q.mean()) + gain.high
 
 
 def _first_stage(job: Job, first_stage: str, measure: str, query_ids: tuple[str, ...]) -> FloatArray | None:
-    """The first stage's own values of the probed queries; None where the job was not tested on them by this measure."""
+    """Return the first stage's own values of the probed queries; None where the job did not measure them."""
     table = job.per_query.get(first_stage)
     if table is None or measure not in table.first_stage or set(table.query_ids) != set(query_ids):
         return None
     return table.ordered(query_ids).first_stage[measure]
 
 
-def _controls(jobs: Sequence[Job], where: Place) -> list[Line]:
-    """The untrained backbone, which all jobs of one probe alike: by backbone and pooling."""
-    _, candidates, measure = where
-    found: dict[tuple[str, str], dict[int, float]] = {}
+def _controls(jobs: Sequence[Job], candidates: str, measure: str) -> list[Line]:
+    """Return the lines of the untrained backbones, each once, though every job of a backbone probes it."""
+    by_backbone: dict[str, list[Cell]] = {}
     for job in jobs:
-        probed = (job.probe or {}).get("control") or {"cells": []}
-        for cell in probed["cells"]:
-            if cell["candidates"] == candidates:
-                key = (str(job.labels.get("backbone", "")), str(cell["pooling"]))
-                found.setdefault(key, {})[int(cell["layer"])] = float(cell["mean"][measure])
-    backbones, poolings = ({key[index] for key in found} for index in (0, 1))
+        cells = [cell for model, _, cell in probed_cells(job.probe) if model == "control"]
+        by_backbone.setdefault(str(job.labels.get("backbone", "")), cells)
+    axes = [{"backbone": name} if len(by_backbone) > 1 else {} for name in by_backbone]
+    groups = zip(axes, by_backbone.values(), strict=True)
+    return [line for own, cells in groups for line in _probed(cells, candidates, measure, control=True, axes=own)]
+
+
+def _probed(
+    cells: Iterable[Cell], candidates: str, measure: str, *, control: bool, axes: Mapping[str, Any] | None = None
+) -> list[Line]:
+    """Return a line for each pooling of a probe, with the bars that it has. The control has none."""
+    by_pooling: dict[str, list[Cell]] = {}
+    for cell in sorted(cells, key=lambda cell: int(cell["layer"])):
+        if cell["candidates"] == candidates and not _is_tied(cell):
+            by_pooling.setdefault(str(cell["pooling"]), []).append(cell)
     lines = []
-    for (backbone, pooling), by_layer in found.items():
-        axes = {"backbone": backbone} if len(backbones) > 1 else {}
-        axes |= {"pooling": pooling} if len(poolings) > 1 else {}
-        layers = sorted(by_layer)
-        lines.append(Line(axes, [float(one) for one in layers], [by_layer[one] for one in layers], control=True))
+    for pooling, members in by_pooling.items():
+        means = [float(cell["mean"][measure]) for cell in members]
+        gains = [next(iter(cell["differences"].values())) for cell in members if cell.get("differences")]
+        barred = not control and len(gains) == len(members)
+        bars = zip(means, gains, strict=True) if barred else ()
+        ends = [(mean - gain["mean"] + gain["low"], mean - gain["mean"] + gain["high"]) for mean, gain in bars]
+        lines.append(
+            Line(
+                {**(axes or {}), "pooling": pooling} if not control or len(by_pooling) > 1 else dict(axes or {}),
+                [float(cell["layer"]) for cell in members],
+                means,
+                [low for low, _ in ends],
+                [high for _, high in ends],
+                control=control,
+            )
+        )
     return lines
 
 
-def _draw(axes: "Axes", lines: Sequence[Line], looks: Sequence[Look]) -> list[tuple[float, float]]:
+def _is_tied(cell: Cell) -> bool:
+    """Whether most scores are tied, so that the first stage's order is kept as if the layer were as good."""
+    return 2 * (cell.get("ties") or 0) > (cell.get("pairs") or 0)
+
+
+def _draw(axes: "Axes", lines: Sequence[Line], styles: Sequence[LineStyle]) -> list[tuple[float, float]]:
     layers = sorted({layer for line in lines for layer in line.x})
     axes.set_xlim(layers[0] - MARGIN, layers[-1] + MARGIN)
     axes.set_xticks(layers, [f"{layer:g}" for layer in layers])
     axes.set_xlabel("layer (0: the embeddings)" if 0 in layers else "layer")
-    drawn = enumerate(zip(lines, looks, strict=True))
-    return [draw_line(axes, line, look, shift=DODGE * (i - (len(lines) - 1) / 2)) for i, (line, look) in drawn]
+    return draw_lines(axes, lines, styles, shift=DODGE)
 
 
-def _explained(samples: Sequence[Sample], lines: Sequence[Line], first_stage: str, barred: bool) -> str:
-    seeds = max(len(sample.seeds) for sample in samples)
-    poolings = {sample.labels["pooling"] for sample in samples}
-    pooled = f", pooled: {word_of('pooling', poolings.pop())}" if len(poolings) == 1 else ""
-    sentences = [f"Each layer's hidden states as embeddings{pooled}."]
-    sentences.append(f"Points: mean of {seeds} seeds." if seeds > 1 else "One seed.")
-    if barred:
-        over = "queries and seeds" if seeds > 1 else "queries"
-        sentences.append(f"Bars: 95 % interval of the difference to {first_stage} (dashed), over {over}.")
-    if any(line.control for line in lines):
-        sentences.append("Hollow, dashed: the backbone before training.")
-    return " ".join(sentences)
+def _pooled(poolings: Iterable[str]) -> str:
+    different = list(dict.fromkeys(poolings))
+    pooled = f", pooled: {POOLINGS.get(different[0], different[0])}" if len(different) == 1 else ""
+    return f"Each layer's hidden states as embeddings{pooled}."
+
+
+def _bars(first_stage: str) -> str:
+    return f"Bars: 95 % interval of the difference to {proper_name(first_stage)} (dashed)"
+
+
+def _tied_note(cells: Sequence[Cell]) -> list[str]:
+    """Say which layers of a trained model are left out."""
+    names = dict.fromkeys(f"layer {cell['layer']} {POOLINGS.get(cell['pooling'], cell['pooling'])}" for cell in cells)
+    return [f"Not drawn, as its scores are tied: {', '.join(names)}."] if names else []

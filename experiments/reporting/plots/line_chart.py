@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from experiments.reporting.plots.label_placement import Label, write_labels
-from experiments.reporting.plots.line_styles import LIMIT, Line, Look, Panel, handle, looks_of, panels_of
+from experiments.reporting.plots.line_styles import LIMIT, Line, LineStyle, Panel, handle, panels_of, styles_of
 from experiments.reporting.plots.style import FAINT, Frame, framed, grid, panel_titles, set_bounds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ONE, MANY = 3.2, 2.3  # inches, the height of a single pair of axes and of one of several, with what stands below
+ONE, MANY = 3.2, 2.3  # inches, the height of a single pair of axes and of one of several, with what is below
 
-# Draws lines with their looks and sets the x axis; where each line ends.
-Draw = Callable[["Axes", Sequence[Line], Sequence[Look]], list[tuple[float, float]]]
+# Draws lines with their styles and sets the x axis; where each line ends.
+Draw = Callable[["Axes", Sequence[Line], Sequence[LineStyle]], list[tuple[float, float]]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Chart:
-    """What stands around the lines.
+    """What is written around the lines.
 
     ``limit``: lines of one panel. ``across``: panels side by side. ``each``: an axis of lines that always parts them.
     ``alike``: panels have one y axis. ``marked``: the lines have markers. ``share``: the measure lies between 0 and 1.
@@ -58,12 +58,14 @@ class Chart:
 def draw_chart(chart: Chart, lines: Sequence[Line], losses: Sequence[str], draw: Draw) -> Frame:
     """The figure. ``losses``: all of the study."""
     panels, parted = panels_of(lines, chart.limit, chart.each)
-    looks = dict(zip(map(id, lines), looks_of(lines, losses, parted), strict=True))
+    styles = dict(zip(map(id, lines), styles_of(lines, losses, parted), strict=True))
     if len(panels) == 1:
-        return _single(chart, panels[0], looks, draw)
-    told = {line.without(parted): looks[id(line)] for line in lines}
-    handles = [handle(name, look, chart.marked) for name, look in told.items() if name]
-    handles += [handle(one.label, Look(one.colour, "", one.dashes, False), markers=False) for one in chart.levels]
+        return _single(chart, panels[0], styles, draw)
+    entries = {line.without(parted): styles[id(line)] for line in lines}
+    handles = [handle(name, style, chart.marked) for name, style in entries.items() if name]
+    handles += [
+        handle(level.label, LineStyle(level.colour, "", level.dashes, False), markers=False) for level in chart.levels
+    ]
     across = min(chart.across, len(panels))
     if len(panels) == 4:
         across = 2
@@ -77,7 +79,7 @@ def draw_chart(chart: Chart, lines: Sequence[Line], losses: Sequence[str], draw:
         if index >= len(panels):
             axes.remove()
             continue
-        _fill(axes, chart, panels[index].lines, looks, draw)
+        _fill(axes, chart, panels[index].lines, styles, draw)
         axes.set_ylabel(chart.measure if index % across == 0 else "")
         axes.set_xlabel(axes.get_xlabel() if index + across >= len(panels) else "")
         axes.tick_params(labelbottom=index + across >= len(panels))
@@ -86,28 +88,28 @@ def draw_chart(chart: Chart, lines: Sequence[Line], losses: Sequence[str], draw:
     return frame
 
 
-def _single(chart: Chart, panel: Panel, looks: dict[int, Look], draw: Draw) -> Frame:
+def _single(chart: Chart, panel: Panel, styles: dict[int, LineStyle], draw: Draw) -> Frame:
     frame = framed(chart.title, chart.explanation, ONE)
     axes = frame.figure.subplots()
-    ends = _fill(axes, chart, panel.lines, looks, draw)
+    ends = _fill(axes, chart, panel.lines, styles, draw)
     axes.set_ylabel(chart.measure)
     _set_range(axes, chart, panel.lines)
     named = [
-        Label(line.label, looks[id(line)].colour, *end)
+        Label(line.label, styles[id(line)].colour, *end)
         for line, end in zip(panel.lines, ends, strict=True)
         if line.label
     ]
-    named += [Label(one.label, one.colour, axes.get_xlim()[1], one.value) for one in chart.levels]
+    named += [Label(level.label, level.colour, axes.get_xlim()[1], level.value) for level in chart.levels]
     frame.place(max((len(label.text) for label in named), default=0))
     write_labels(axes, named)
     return frame
 
 
 def _fill(
-    axes: "Axes", chart: Chart, lines: Sequence[Line], looks: dict[int, Look], draw: Draw
+    axes: "Axes", chart: Chart, lines: Sequence[Line], styles: dict[int, LineStyle], draw: Draw
 ) -> list[tuple[float, float]]:
     grid(axes)
-    ends = draw(axes, lines, [looks[id(line)] for line in lines])
+    ends = draw(axes, lines, [styles[id(line)] for line in lines])
     for level in chart.levels:
         axes.axhline(level.value, color=level.colour, linewidth=1, dashes=level.dashes, zorder=1)
     return ends
@@ -116,7 +118,11 @@ def _fill(
 def drawn_values(lines: Sequence[Line], levels: Sequence[Level]) -> list[float]:
     """The heights of all points, published ones too, and levels."""
     points = [value for line in lines for value in (*line.y, *(y for _, y in line.published))]
-    return [*points, *(value for line in lines for _, y in line.single for value in y), *(one.value for one in levels)]
+    return [
+        *points,
+        *(value for line in lines for _, y in line.single for value in y),
+        *(level.value for level in levels),
+    ]
 
 
 def _set_range(axes: "Axes", chart: Chart, lines: Sequence[Line]) -> None:

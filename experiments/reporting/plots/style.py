@@ -1,4 +1,4 @@
-"""How all pictures look: colours, sizes, and a frame of title, explanation and axes.
+"""How all figures style: colours, sizes, and a frame of title, explanation and axes.
 
 Series have the colours of Okabe and Ito (2008), which readers with any common colour vision tell apart. The brighter
 ones are darkened, so that each has a contrast of 3:1 or more (WCAG 2.2, 1.4.11) on white paper as well as on the page's
@@ -9,14 +9,19 @@ Figures are made without pyplot: no display, no global state.
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from experiments.common.text import amount
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+P = ParamSpec("P")
+T = TypeVar("T")
 INK, FAINT, GRID, PAPER, BLACK = "#333333", "#777777", "#e6e6e6", "#ffffff", "#000000"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", BLACK, "#CC79A7", "#B27D00", "#8A63D2", "#8C6D4F")
 RAMP = ("#3B6FD1", "#7F5FCF", "#B04FA8", "#CC4678", "#D0512A", "#B97900")
@@ -47,13 +52,34 @@ STYLE: dict[Any, Any] = {
 }
 
 
+def styled(draw: Callable[P, T]) -> Callable[P, T]:
+    """Give what a function draws the style of all figures."""
+
+    @wraps(draw)
+    def drawn(*arguments: P.args, **options: P.kwargs) -> T:
+        import matplotlib
+
+        with matplotlib.rc_context(STYLE):
+            return draw(*arguments, **options)
+
+    return drawn
+
+
 @dataclass(frozen=True)
 class Frame:
-    """A figure with its heading. In inches from the top: ``heading``, which title and explanation take, and
-    ``header``, with the legend below them.
+    """A figure with its heading.
+
+    Attributes:
+        figure: of matplotlib.
+        title: in bold at the top.
+        explanation: below it.
+        heading: inches from the top that title and explanation take.
+        header: the same with the legend below them.
     """
 
     figure: "Figure"
+    title: str
+    explanation: str
     heading: float
     header: float
 
@@ -100,7 +126,7 @@ def framed(title: str, explanation: str, body: float, legend: Sequence[Any] = ()
     grey: dict[str, Any] = {"size": 7.5, "color": FAINT, "linespacing": 1.35}
     figure.text(left, 1 - 0.14 / height, title, size=11, weight="bold", va="top", gid=f"{HEADING}-title")
     figure.text(left, 1 - 0.38 / height, "\n".join(lines), va="top", gid=f"{HEADING}-explanation", **grey)
-    frame = Frame(figure, heading, header)
+    frame = Frame(figure, title, explanation, heading, header)
     frame.write_legend(legend)
     return frame
 
@@ -134,14 +160,6 @@ def set_amounts(axes: "Axes", name: str) -> None:
     axes.set_xlabel(name)
 
 
-def amount(value: float) -> str:
-    """A number in at most three digits and its unit: ``500``, ``20k``, ``1.2M``, ``3P``."""
-    for size, unit in ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
-
-
 def panel_titles(grids: Any, titles: Sequence[str]) -> float:
     """Write the titles of panels, in as many lines as their width takes; the inches needed above each."""
     letters = PANEL_LETTERS // len(grids[0])
@@ -163,7 +181,7 @@ def bounds(values: Sequence[float]) -> tuple[float, float]:
 def cut(values: Sequence[float], ends: Sequence[float]) -> str:
     """A sentence if bars' ends lie beyond the bounds."""
     low, high = bounds(values)
-    return " Bars that leave the picture are cut off." if any(end < low or end > high for end in ends) else ""
+    return " Bars that leave the figure are cut off." if any(end < low or end > high for end in ends) else ""
 
 
 def set_bounds(axes: "Axes", values: Sequence[float]) -> None:

@@ -1,7 +1,7 @@
 """What went on while models were trained, from the history of each job: the dev measure and the loss over steps.
 
 A line is the mean over the seeds of a setting, at the steps that all of them have. Long histories are averaged in
-windows, which also keeps the pictures small.
+windows, which also keeps the figures small.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,13 @@ import numpy as np
 
 from experiments.analysis.measures import dev_measure
 from experiments.analysis.settings import Cell
+from experiments.common.text import amount
+from experiments.evaluation.measure_names import mean_name
 from experiments.job_files.history import FILE, read_history
 from experiments.job_files.records import FloatArray, Job
-from experiments.reporting.plots.figure import Picture
+from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.line_chart import Chart, draw_chart
-from experiments.reporting.plots.line_styles import FEW, Line, Look, draw_course
-from experiments.reporting.plots.style import amount
+from experiments.reporting.plots.line_styles import FEW, Line, LineStyle, draw_course
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,12 +38,12 @@ class Training:
 
 
 def trainings_of(findings: "Findings") -> dict[str, list[Training]]:
-    """The settings that have a history, by data set: each once, whatever number of first stages its models re-rank.
+    """Return the settings that have a history, by data set; each once, though its models re-rank several first stages.
 
     Raises:
         ExperimentError: a history cannot be read; the message names file and line.
     """
-    found: dict[str, list[Training]] = {}
+    by_data: dict[str, list[Training]] = {}
     for data in dict.fromkeys(block.data for block in findings.blocks):
         blocks = [block for block in findings.blocks if block.data == data]
         cells = {frozenset(job.name for job in cell.jobs): cell for block in blocks for cell in block.cells}
@@ -50,8 +51,8 @@ def trainings_of(findings: "Findings") -> dict[str, list[Training]]:
         named = [(_named(cell, axes), _histories(cell.jobs)) for cell in cells.values()]
         trainings = [Training(data, labels, histories) for labels, histories in named if histories]
         if trainings:
-            found[data] = sorted(trainings, key=lambda one: [_rank(value) for value in one.axes.values()])
-    return found
+            by_data[data] = sorted(trainings, key=lambda training: [_rank(value) for value in training.axes.values()])
+    return by_data
 
 
 def _named(cell: Cell, axes: Sequence[str]) -> dict[str, Any]:
@@ -70,38 +71,37 @@ def _histories(jobs: Sequence[Job]) -> tuple[Mapping[str, FloatArray], ...]:
     )
 
 
-def over_steps(findings: "Findings", losses: Sequence[str]) -> list[Picture]:
-    """The dev measure and the training loss over the steps, of each data set."""
-    pictures = []
-    trainings = trainings_of(findings)
-    for data, some in trainings.items():
-        suffix = f".{data}" if len(trainings) > 1 else ""
-        seeds = seeds_of(some)
-        if lines := courses(some, "dev", "step"):
+def over_steps(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
+    """Return the dev measure and the training loss over the steps, for each data set."""
+    figures = []
+    by_data = trainings_of(findings)
+    for data, trainings in by_data.items():
+        suffix = f".{data}" if len(by_data) > 1 else ""
+        seeds = seeds_of(trainings)
+        if lines := courses(trainings, "dev", "step"):
             cells = (cell for block in findings.blocks if block.data == data for cell in block.cells)
-            measure = dev_measure(job for cell in cells for job in cell.jobs)
+            measure = mean_name(dev_measure(job for cell in cells for job in cell.jobs) or "measure")
             title = f"{measure} on dev queries in training, {data}"
             chart = Chart(title, seeds, f"{measure}, dev", limit=FEW, marked=False)
-            pictures.append(_course(f"dev_by_step{suffix}", "steps", chart, lines, losses))
-        if lines := courses(some, "loss", "step"):
+            figures.append(_course(f"dev_by_step{suffix}", chart, lines, losses))
+        if lines := courses(trainings, "loss", "step"):
             several = len({line.axes.get("loss") for line in lines}) > 1
             further = " Losses of different kinds have scales of their own." if several else ""
             title = f"Training loss, {data}"
             chart = Chart(
                 title, seeds + further, "loss", limit=FEW, marked=False, share=False, alike=False, each="loss"
             )
-            pictures.append(_course(f"loss_by_step{suffix}", "steps", chart, lines, losses))
-    return pictures
+            figures.append(_course(f"loss_by_step{suffix}", chart, lines, losses))
+    return figures
 
 
-def _course(name: str, section: str, chart: Chart, lines: Sequence[Line], losses: Sequence[str]) -> Picture:
-    def draw(axes: "Axes", some: Sequence[Line], looks: Sequence[Look]) -> list[tuple[float, float]]:
-        ends = [draw_course(axes, line, look) for line, look in zip(some, looks, strict=True)]
+def _course(name: str, chart: Chart, lines: Sequence[Line], losses: Sequence[str]) -> ReportFigure:
+    def draw(axes: "Axes", members: Sequence[Line], styles: Sequence[LineStyle]) -> list[tuple[float, float]]:
+        ends = [draw_course(axes, line, style) for line, style in zip(members, styles, strict=True)]
         count_ticks(axes, "step")
         return ends
 
-    frame = draw_chart(chart, lines, losses, draw)
-    return Picture(name, section, chart.title, chart.explanation, frame.figure, frame.heading)
+    return report_figure(draw_chart(chart, lines, losses, draw), name, "steps")
 
 
 def count_ticks(axes: "Axes", name: str) -> None:

@@ -1,60 +1,94 @@
-"""The probed layers of a study's models side by side: a row a training, a column a layer."""
+"""The probed layers of models: of a study a row a training and a column a layer; of one model a row a layer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from experiments.common.text import WHOLE, proper_name
+from experiments.common.text import decimals, value_or_dash
+from experiments.evaluation.measure_names import mean_name
 from experiments.job_files.records import Job
-from experiments.reporting.tables.table import Sheet
+from experiments.reporting.names import POOLINGS, candidates_name, proper_name
+from experiments.reporting.tables.table import Table
 
-EXPLAINED = (
+NOTES = (
     "Mean over test queries, and over seeds where there are several, of each layer's embeddings; layer 0 is the "
-    "embedding layer. Intervals stand in each job's metrics.json and pictures."
+    "embedding layer.",
+    "Each job's metrics.json has the intervals, the figures show them.",
 )
+LABELS = ("loss", "n", "pooling")
+MODELS = ("model", "control")  # keys of a probe: the trained model, and its backbone before training
 
-Key = tuple[str, ...]
+Place = tuple[str, str, str]  # data, candidates, measure
+Row = tuple[str, ...]
 
 
-def layer_sheets(jobs: Sequence[Job]) -> list[Sheet]:
-    """A table for each data set and candidates that the layers of finished jobs were measured on, by the probe's first
-    measure.
-    """
-    found: dict[tuple[str, str, str], dict[Key, dict[int, list[float]]]] = {}
+def probed_cells(probe: Mapping[str, Any] | None) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield which model, the probe's first measure, and each measured layer of a job's probe."""
+    for model in MODELS:
+        if probed := (probe or {}).get(model):
+            yield from ((model, probed["settings"]["measures"][0], cell) for cell in probed["cells"])
+
+
+def layer_tables(jobs: Sequence[Job]) -> list[Table]:
+    """Return a table for each data set and candidates on which layers were measured."""
+    places: dict[Place, dict[Row, dict[int, list[float]]]] = {}
     for job in jobs:
-        for who in ("model", "control"):
-            probed = (job.probe or {}).get(who) or {"cells": []}
-            for cell in probed["cells"]:
-                measure = probed["settings"]["measures"][0]
-                place = (str(job.labels["data"]), cell["candidates"], measure)
-                row = _row(job, who, cell["pooling"])
-                values = found.setdefault(place, {}).setdefault(row, {}).setdefault(cell["layer"], [])
-                values.append(float(cell["mean"][measure]))
-    return [_sheet(place, rows) for place, rows in found.items()]
+        for model, measure, cell in probed_cells(job.probe):
+            rows = places.setdefault((str(job.labels["data"]), cell["candidates"], measure), {})
+            layers = rows.setdefault(_row(job, model, cell["pooling"]), {})
+            layers.setdefault(cell["layer"], []).append(float(cell["mean"][measure]))
+    return [_table(place, rows) for place, rows in places.items()]
 
 
-def _row(job: Job, who: str, pooling: str) -> Key:
-    """The training, or the backbone before it, and the pooling. Every job probes the same backbone."""
-    if who == "control":
+def _row(job: Job, model: str, pooling: str) -> Row:
+    """Name the training, or the backbone before it, which all jobs share, and the pooling."""
+    pooling = POOLINGS.get(pooling, pooling)
+    if model == "control":
         return (f"{job.labels.get('backbone', '')} untrained", "", pooling)
-    return (str(job.labels["loss"]), str(job.labels.get("negatives", "-")), pooling)
+    return (str(job.labels["loss"]), value_or_dash(job.labels.get("negatives")), pooling)
 
 
-def _sheet(place: tuple[str, str, str], rows: dict[Key, dict[int, list[float]]]) -> Sheet:
+def _table(place: Place, rows: dict[Row, dict[int, list[float]]]) -> Table:
     data, candidates, measure = place
     layers = sorted({layer for values in rows.values() for layer in values})
-    where = "the whole collection searched" if candidates == WHOLE else f"{proper_name(candidates)} re-ranked"
     # the untrained backbone first, then by loss and number of negatives
-    order = sorted(rows, key=lambda key: (bool(key[1]), key[0], float(key[1]) if key[1].isdigit() else 0.0, key[2]))
-    words = ("loss", "n", "pooling")
-    return Sheet(
-        f"{measure} by layer, {where}, {data}",
-        (*words, *(f"layer {layer}" for layer in layers)),
-        tuple((*key, *(_mean(rows[key].get(layer)) for layer in layers)) for key in order),
-        frozenset(words),
-        caption=EXPLAINED,
+    order = sorted(rows, key=lambda row: (bool(row[1]), row[0], float(row[1]) if row[1].isdigit() else 0.0, row[2]))
+    return Table(
+        title=f"{mean_name(measure)} by layer, {candidates_name(candidates)}, {data}",
+        columns=(*LABELS, *(f"layer {layer}" for layer in layers)),
+        rows=tuple((*row, *(_mean(rows[row].get(layer)) for layer in layers)) for row in order),
+        words=frozenset(LABELS),
+        labels=len(LABELS),
+        notes=NOTES,
     )
 
 
 def _mean(values: list[float] | None) -> str:
-    return "-" if not values else f"{np.mean(values):.3f}"
+    return decimals(float(np.mean(values)) if values else None)
+
+
+def probe_table(probe: Mapping[str, Any]) -> Table:
+    """Return the layers of one model and of its control: a row a layer and pooling, a column a set of candidates."""
+    rows: dict[tuple[int, str], dict[tuple[str, str], str]] = {}
+    for model, measure, cell in probed_cells(probe):
+        row = rows.setdefault((cell["layer"], cell["pooling"]), {})
+        row[cell["candidates"], model] = decimals(cell["mean"][measure])
+    candidates = dict.fromkeys(name for row in rows.values() for name, _ in row)
+    columns = [(name, model) for name in candidates for model in MODELS if probe.get(model)]
+    trained = probe["model"]
+    measure = trained["settings"]["measures"][0]
+    return Table(
+        title=f"{mean_name(measure)} by layer, {trained['queries']:,} test queries",
+        columns=("layer", "pooling", *(f"{model}: {candidates_name(name)}" for name, model in columns)),
+        rows=tuple(
+            (str(layer), POOLINGS.get(pooling, pooling), *(rows[layer, pooling].get(column, "-") for column in columns))
+            for layer, pooling in sorted(rows)
+        ),
+        words=frozenset({"pooling"}),
+        labels=2,
+        notes=tuple(
+            f"{proper_name(name)} itself: {decimals(means[measure])}."
+            for name, means in trained["first_stages"].items()
+        ),
+    )

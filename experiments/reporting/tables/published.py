@@ -1,95 +1,122 @@
-"""What was published beside what was measured, and the claims with their verdicts, as tables."""
+"""Published values next to measured ones, and the verdicts on the study's claims."""
 
 from collections.abc import Sequence
 
 from experiments.analysis.claims import Verdict
 from experiments.analysis.findings import Findings, Result
-from experiments.common.text import p_value, signed, word
+from experiments.common.text import decimals, interval, p_value, plural, signed
 from experiments.config.paper_table import PaperTable, Published
-from experiments.reporting.tables.table import Sheet
+from experiments.evaluation.measure_names import mean_name
+from experiments.reporting.names import label_heading, phrase, proper_name, value_name
+from experiments.reporting.tables.table import Table
 
-# How a published value is marked; the primary ones, read where their authors put them, are not.
-MARKS = {"primary": "", "second-hand": " (second-hand)", "unknown": "unknown"}
-CLAIMS_EXPLAINED = (
-    "Supported or contradicted: significant at 5 % over queries and seeds, corrected for all claims and pairs (Holm); "
-    "undecided: neither, or only one seed a setting."
+# How a published value is marked. A primary one, read where its authors put it, is not.
+MARKS = {"primary": "", "second-hand": " (second-hand)"}
+PLACES = ("data", "first_stage")  # named in a column where one published value was measured in several
+OURS = "our own; the source does not say so"
+CLAIM_NOTES = (
+    "Supported or contradicted: significant at 5 % over queries and seeds, corrected for all claims and pairs (Holm).",
+    "Undecided: neither, or only one seed a setting. Missing: no finished jobs to compare.",
 )
 
 
-def beside_sheet(findings: Findings) -> Sheet | None:
-    """A row a published cell: its value, what was measured of it, and their difference; None where no cell is
-    declared. Measured cells that stand in for another are named as they are.
-    """
+def published_table(findings: Findings) -> Table | None:
+    """Return a row for each published value and what was measured of it; None where the study declares no value."""
     table = findings.table
     if table is None or not table.published:
         return None
     labels = list(dict.fromkeys((*table.rows, *table.columns)))
-    by_cell = {id(result.published): result for result in findings.results if result.published is not None}
-    rows = [_row(cell, by_cell.get(id(cell)), labels, table) for cell in table.published]
-    return Sheet(
-        f"{table.title}: published and measured",
-        (*labels, "published", "measured", "sd", "difference", "status"),
-        tuple(rows),
-        frozenset(labels) | {"status"},
-        frozenset(i for i in range(len(rows) - 1) if rows[i][0] != rows[i + 1][0]),
-        _caption(findings, table),
+    measured = [result for result in findings.results if result.published is not None]
+    places = [(result.block.data, result.block.first_stage) for result in measured]
+    labels += [name for i, name in enumerate(PLACES) if name not in labels and len({place[i] for place in places}) > 1]
+    rows = []
+    for published in table.published:
+        results: list[Result | None] = [result for result in measured if result.published is published]
+        rows += [_row(published, result, labels, table) for result in results or [None]]
+    return Table(
+        title=f"{table.title}: published and measured",
+        columns=(*map(label_heading, labels), "published", "measured", "sd", "difference", "status"),
+        rows=tuple(rows),
+        words=frozenset(map(label_heading, labels)) - {"n"} | {"status"},
+        labels=len(labels),
+        breaks=frozenset(i for i in range(len(rows) - 1) if rows[i][0] != rows[i + 1][0]),
+        notes=tuple(_notes(findings, table)),
     )
 
 
-def _row(cell: Published, result: Result | None, labels: Sequence[str], table: PaperTable) -> tuple[str, ...]:
-    names = [_name(cell.where.get(label), result, label) for label in labels]
-    published = "unknown" if cell.value is None else f"{cell.value:.3f}{MARKS[cell.mark]}"
+def _row(published: Published, result: Result | None, labels: Sequence[str], table: PaperTable) -> tuple[str, ...]:
+    value = "unknown" if published.value is None else f"{published.value:.3f}{MARKS.get(published.mark, '')}"
     if result is None:
-        return (*names, published, "-", "-", "-", "not measured")
-    comparable = result.status in ("within", "outside")
-    difference = signed(result.mean - cell.value) if comparable and cell.value is not None else "-"
-    sd = "-" if result.cell.sd is None else f"{result.cell.sd:.3f}"
-    return (*names, published, f"{result.mean:.3f}", sd, difference, result.status)
+        names = [value_name(label, published.where.get(label)) for label in labels]
+        return (*names, value, "-", "-", "-", "not measured")
+    names = [_name(label, result.sample.labels.get(label), published.where.get(label), table) for label in labels]
+    comparable = result.status != "other data" and published.value is not None
+    difference = signed(result.mean - published.value).strip() if comparable and published.value is not None else "-"
+    return (*names, value, decimals(result.mean), decimals(result.cell.sd), difference, result.status)
 
 
-def _name(published: object, result: Result | None, label: str) -> str:
-    measured = None if result is None else result.sample.labels.get(label)
-    if measured is None or str(measured) == str(published):
-        return word(published)
-    return f"{word(published)} (here {measured})"
+def _name(label: str, measured: object, published: object, table: PaperTable) -> str:
+    """Return a measured label's value, with the published one that it stands in for."""
+    if measured is None:
+        return value_name(label, published)
+    stands_in = str(measured) != str(published) and any(part in table.stand_ins for part in str(measured).split("+"))
+    name = value_name(label, measured)
+    return f"{name} (for {value_name(label, published)})" if stands_in and published is not None else name
 
 
-def _caption(findings: Findings, table: PaperTable) -> str:
-    sentences = [f"{findings.measure}. Published: {table.source.rstrip('.')}."]
+def _notes(findings: Findings, table: PaperTable) -> list[str]:
+    notes = [f"{mean_name(findings.measure)}. Published: {table.source.rstrip('.')}."]
+    if any(published.mark == "second-hand" for published in table.published):
+        notes.append("Second-hand: read in another paper than the authors' own.")
     if table.tolerance is not None:
-        why = f" ({table.tolerance_source})" if table.tolerance_source else ""
-        sentences.append(f"Within: at most {table.tolerance:g} apart{why}.")
+        why = f" ({table.tolerance_source.rstrip('.')})" if table.tolerance_source else ""
+        notes.append(f"Within: at most {table.tolerance:g} apart{why}.")
     if any(result.status == "other data" for result in findings.results):
-        sentences.append(
-            f"Other data: measured elsewhere than the published values ({table.data or 'not said'}), or with a "
-            f"stand-in; the values cannot be compared, the order of cells can."
+        notes.append(
+            f"Other data: the published values are for {table.data or 'another collection'}, or for what a stand-in "
+            "replaces here. The values cannot be compared, the order of the settings can."
         )
-        if agreement := order_agreement(findings):
-            sentences.append(agreement)
-    if table.notes:
-        sentences.append(" ".join(table.notes.split()))
-    return " ".join(sentences)
+        notes += filter(None, [order_agreement(findings)])
+    for measured, published in table.stand_ins.items():
+        notes.append(f"{proper_name(measured)} stands in for {proper_name(published)}.")
+    return [*notes, *([" ".join(table.notes.split())] if table.notes else [])]
 
 
 def order_agreement(findings: Findings) -> str | None:
-    """How far measured cells stand in the order of the published ones: Kendall's tau; None for fewer than three."""
+    """Say how far measured settings have the order of the published ones; None for fewer than three."""
     pairs = [
-        (one.published.value, one.mean)
-        for one in findings.results
-        if one.published is not None and one.published.value is not None
+        (result.published.value, result.mean)
+        for result in findings.results
+        if result.published is not None and result.published.value is not None
     ]
     if len(pairs) < 3:
         return None
     from scipy.stats import kendalltau
 
-    found = kendalltau(*zip(*pairs, strict=True))
-    return f"Order of the {len(pairs)} cells: Kendall's tau {found.statistic:+.2f} (p {p_value(float(found.pvalue))})."
+    tau = kendalltau(*zip(*pairs, strict=True))
+    return f"Order of the {len(pairs)} settings: Kendall's tau {tau.statistic:+.2f} (p {p_value(float(tau.pvalue))})."
 
 
-def claims_sheet(verdicts: Sequence[Verdict]) -> Sheet | None:
-    """A row a claim, with its verdict in words; None without any."""
+def claims_table(verdicts: Sequence[Verdict]) -> Table | None:
+    """Return a row for each claim with its verdict in words; None without any claim."""
     if not verdicts:
         return None
-    rows = tuple((verdict.claim.says, verdict.state, verdict.needs) for verdict in verdicts)
-    columns = ("claim", "verdict", "difference, and what it would take")
-    return Sheet("Claims", columns, rows, frozenset(columns), caption=CLAIMS_EXPLAINED)
+    rows = tuple(
+        (verdict.claim.says, verdict.state, verdict.needs, (verdict.claim.published or OURS).rstrip("."))
+        for verdict in verdicts
+    )
+    columns = ("claim", "verdict", "found", "said by")
+    return Table("Claims", columns, rows, frozenset(columns), notes=CLAIM_NOTES, prose=True)
+
+
+def pair_table(verdict: Verdict) -> Table:
+    """Return the comparisons that a verdict rests on."""
+    rows = []
+    for labels, difference, p_holm in verdict.pairs:
+        name = ", ".join(phrase(label, value) for label, value in labels.items()) or "all settings"
+        counts = f"{difference.wins}/{difference.ties}/{difference.losses}"
+        bounds = interval(difference.low, difference.high)
+        rows.append((name, signed(difference.mean).strip(), bounds, p_value(p_holm), counts))
+    columns = ("compared at", "difference", "95 % interval", "p", "win/tie/loss")
+    title = f"{verdict.claim.says}: {plural(len(rows), 'comparison')}"
+    return Table(title, columns, tuple(rows), frozenset({"compared at"}))

@@ -1,114 +1,125 @@
-"""The results of a study as tables: one a data set and first stage, a row a cell.
+"""The results of a study: a table for each data set and first stage, a row a setting.
 
-Each starts with the first stage itself; below it stands a row for each cell, with its difference to the reference (the
-first stage, unless the study's table names a cell) and the interval of that difference over queries and seeds.
-Differences between two rows are not what these intervals are about.
+The first row is the first stage itself. Each row below has its difference to the reference (the first stage, unless the
+study's table names a setting) and the interval of that difference. The intervals do not compare two rows.
 """
 
-import csv
-import io
 from collections.abc import Sequence
+from typing import Any
 
 from experiments.analysis.findings import Findings, Result
 from experiments.analysis.settings import PLACED, Block
-from experiments.common.text import count, heading, interval, p_value, plural, proper_name, signed, word
-from experiments.evaluation.comparison import Comparison
+from experiments.common.text import count, decimals, interval, p_value, plural, signed
+from experiments.evaluation.measure_names import mean_name
 from experiments.job_files.records import MISSING, Job
-from experiments.reporting.tables.table import Sheet
+from experiments.reporting.names import (
+    axes_of,
+    group_heading,
+    label_heading,
+    proper_name,
+    reference_name,
+    value_name,
+)
+from experiments.reporting.tables.table import Table
 
 MARK = "*"
+PUBLISHED = ("published", "mark", "status")  # figures that only a study with published values has
 FIGURES = (
     "queries", "seeds", "value", "sd", "reference", "difference", "low", "high", "excludes_zero", "p", "p_holm", "p_t",
-    "p_permutation", "wins", "ties", "losses", "detectable", "published", "mark", "status", "pairs", "seconds",
+    "p_permutation", "wins", "ties", "losses", "detectable", *PUBLISHED, "pairs", "seconds", "jobs",
 )  # fmt: skip
+WHY = {
+    "running": "not finished, or interrupted: run the study again to resume it",
+    MISSING: "never began: run the study again",
+}
 
 
-def results_of(findings: Findings, block: Block) -> list[Result]:
-    """The results of a block, in the order of its cells."""
-    return [result for result in findings.results if result.block is block]
+def results_of(findings: Findings, group: Block) -> list[Result]:
+    """Return the results of a group, in the order of its settings."""
+    return [result for result in findings.results if result.block is group]
 
 
-def reference_of(findings: Findings, block: Block) -> str:
-    """What a block's results are compared with, in words."""
-    return proper_name(findings.reference[block.data, block.first_stage])
+def versus(findings: Findings, group: Block) -> str:
+    """Return the head of the differences: ``vs BM25``, or ``vs reference`` where a setting is the reference."""
+    reference = findings.reference[group.data, group.first_stage]
+    return f"vs {proper_name(reference)}" if reference == group.reference else "vs reference"
 
 
-def versus(findings: Findings, block: Block) -> str:
-    """The column of differences: ``vs BM25``, or where a cell is the reference ``vs reference``."""
-    found = findings.reference[block.data, block.first_stage]
-    return f"vs {proper_name(found)}" if found == block.reference else "vs reference"
-
-
-def block_sheet(findings: Findings, block: Block, full: bool = False) -> Sheet:
-    """A block as a table. ``full``: with p values and win/tie/loss counts, which a terminal has no room for."""
-    columns = _columns(findings, block, full)
-    own = {"loss": proper_name(block.reference), block.measure: f"{block.first_stage_mean:.3f}"}
-    results = results_of(findings, block)
-    losses = [word(result.cell.labels.get("loss")) for result in results]
-    breaks = {0} | {i for i in range(1, len(losses)) if losses[i - 1] != losses[i]}
-    rows = [[own.get(column, "") for column in columns]]
-    rows += [_row(result, block, findings, columns) for result in results]
-    return Sheet(
-        heading(block),
-        tuple(columns),
-        tuple(tuple(row) for row in rows),
-        frozenset({"loss", *block.axes}),
-        frozenset(breaks),
-        caption(findings, block),
+def result_table(findings: Findings, group: Block) -> Table:
+    """Return the table of a group."""
+    results = results_of(findings, group)
+    labels = ["loss", "negatives", *group.axes]
+    spread = ["sd"] if group.seed_counts[-1] > 1 else []
+    seeds = ["seeds"] if len(group.seed_counts) > 1 else []
+    figures = [mean_name(group.measure), *spread, *seeds, versus(findings, group), "95 % interval", "p"]
+    columns = [*map(label_heading, labels), *figures, "win/tie/loss", "pairs", "seconds"]
+    own = {"loss": f"{proper_name(group.reference)} alone", mean_name(group.measure): decimals(group.first_stage_mean)}
+    rows = [own, *(_texts(findings, group, result) for result in results)]
+    losses = [result.cell.labels.get("loss") for result in results]
+    return Table(
+        title=group_heading(group),
+        columns=tuple(columns),
+        rows=tuple(tuple(row.get(column, "") for column in columns) for row in rows),
+        words=frozenset(map(label_heading, ("loss", *group.axes))),
+        labels=len(labels),
+        breaks=frozenset({0, *(i for i in range(1, len(losses)) if losses[i - 1] != losses[i])}),
+        notes=tuple(_notes(findings, group, results)),
+        details=frozenset({"p", "win/tie/loss"}),
     )
 
 
-def _columns(findings: Findings, block: Block, full: bool) -> list[str]:
-    """The spread and the number of seeds only where there is something to tell."""
-    spread = ["sd"] if block.seed_counts[-1] > 1 else []
-    seeds = ["seeds"] if len(block.seed_counts) > 1 else []
-    counts = ["p", "win/tie/loss"] if full else []
-    against = [versus(findings, block), "95 % interval"]
-    return ["loss", "n", *block.axes, block.measure, *spread, *seeds, *against, *counts, "pairs", "seconds"]
-
-
-def _row(result: Result, block: Block, findings: Findings, columns: Sequence[str]) -> list[str]:
-    cell, found = result.cell, result.comparison
+def _texts(findings: Findings, group: Block, result: Result) -> dict[str, str]:
+    """Return the text of each column."""
+    setting, difference = result.cell, result.comparison
     texts = {
-        "loss": word(cell.labels.get("loss")),
-        "n": word(cell.labels.get("negatives")),
-        **{axis: word(cell.labels.get(axis)) for axis in block.axes},
-        block.measure: f"{cell.mean:.3f}",
-        "sd": "-" if cell.sd is None else f"{cell.sd:.3f}",
-        "seeds": str(len(cell.jobs)),
-        versus(findings, block): "reference" if found is None else f"{signed(found.mean)} {_mark(found)}",
-        "95 % interval": "" if found is None else interval(found.low, found.high),
-        "p": "" if found is None else p_value(result.p_holm),
-        "win/tie/loss": "" if found is None else f"{found.wins}/{found.ties}/{found.losses}",
-        "pairs": count(cell.compute("pairs")),
-        "seconds": count(cell.compute("seconds")),
+        **{label_heading(name): value_name(name, setting.labels.get(name)) for name in ("loss", "negatives")},
+        **{label_heading(name): value_name(name, setting.labels.get(name)) for name in group.axes},
+        mean_name(group.measure): decimals(setting.mean),
+        "sd": decimals(setting.sd),
+        "seeds": str(len(setting.jobs)),
+        "pairs": count(setting.compute("pairs")),
+        "seconds": count(setting.compute("seconds")),
     }
-    return [texts[column] for column in columns]
+    if difference is None:
+        return texts | {versus(findings, group): "reference"}
+    return texts | {
+        versus(findings, group): f"{signed(difference.mean)} {MARK if difference.excludes_zero else ' '}",
+        "95 % interval": interval(difference.low, difference.high),
+        "p": p_value(result.p_holm),
+        "win/tie/loss": f"{difference.wins}/{difference.ties}/{difference.losses}",
+    }
 
 
-def caption(findings: Findings, block: Block) -> str:
-    """What a block was measured on, what its rows have in common, what it can tell apart, and its ties."""
-    sentences = [f"{block.data}: {plural(len(block.query_ids), 'test query', 'test queries')}, {_seeds(block)}."]
-    if block.constants:
-        constants = ", ".join(f"{name} {word(value)}" for name, value in block.constants.items())
-        sentences.append(f"All rows: {constants}.")
-    if versus(findings, block) == "vs reference":
-        sentences.append(f"Reference: {reference_of(findings, block)}.")
-    least = sorted(one.comparison.detectable for one in results_of(findings, block) if one.comparison is not None)
+def _notes(findings: Findings, group: Block, results: Sequence[Result]) -> list[str]:
+    """Say what a group was measured on, what its rows share, what it can tell apart, and its ties."""
+    notes = [f"{group.data}: {plural(len(group.query_ids), 'test query', 'test queries')}, {_seeds(group)}."]
+    if group.constants:
+        shared = ", ".join(f"{name} {value_name(name, value)}" for name, value in group.constants.items())
+        notes.append(f"All rows: {shared}.")
+    if versus(findings, group) == "vs reference":
+        notes.append(f"Reference: {reference_name(findings, group)}.")
+    least = sorted(result.comparison.detectable for result in results if result.comparison is not None)
     if least:
-        span = f"{least[0]:.3f}" if f"{least[0]:.3f}" == f"{least[-1]:.3f}" else f"{least[0]:.3f} to {least[-1]:.3f}"
-        sentences.append(f"Smallest difference that these queries and seeds detect (80 % power): {span}.")
-    ties = f"{plural(block.ties, 'tied score', 'tied scores')} in all jobs, broken by first-stage rank."
-    sentences.append(ties if block.ties else "No tied scores in any job.")
-    return " ".join(sentences)
+        span = " to ".join(dict.fromkeys(decimals(value) for value in (least[0], least[-1])))
+        notes.append(f"Smallest difference that these queries and seeds detect (80 % power): {span}.")
+    tied = f"{plural(group.ties, 'tied score')} in all jobs, broken by first-stage rank."
+    return [*notes, tied if group.ties else "No tied scores in any job."]
+
+
+def _seeds(group: Block) -> str:
+    if len(group.seed_counts) > 1:
+        return f"{group.seed_counts[0]} to {group.seed_counts[-1]} seeds a row"
+    different = {setting.seeds for setting in group.cells}
+    text = plural(group.seed_counts[0], "seed")
+    return f"{text} ({', '.join(map(str, different.pop()))})" if len(different) == 1 else f"{text} a row"
 
 
 def legend(findings: Findings) -> list[tuple[str, str]]:
-    """How to read the columns, and where the files lie: pairs of a column and its meaning."""
-    several = any(block.seed_counts[-1] > 1 for block in findings.blocks)
-    single = any(block.seed_counts[0] == 1 for block in findings.blocks)
+    """Return each column with its meaning, and where the files are."""
+    several = any(group.seed_counts[-1] > 1 for group in findings.blocks)
+    single = any(group.seed_counts[0] == 1 for group in findings.blocks)
     spread = [("sd", "standard deviation over seeds of the mean over queries")] if several else []
-    against = dict.fromkeys(versus(findings, block) for block in findings.blocks)
+    against = dict.fromkeys(versus(findings, group) for group in findings.blocks)
     over = "queries and seeds" if several else "queries"
     alone = "; with one seed over queries alone, which says nothing of other seeds" if single else ""
     return [
@@ -125,73 +136,52 @@ def legend(findings: Findings) -> list[tuple[str, str]]:
 
 
 def left_out(jobs: Sequence[Job]) -> list[tuple[str, str, str]]:
-    """Name, state and the first line of why of each job that has no results to show."""
-    why = {
-        "running": "not finished, or interrupted: run the study again to resume it",
-        MISSING: "never began: run the study again",
-    }
+    """Return name, state and the first line of why of each job that has no results to show."""
     return [
-        (job.name, job.state, job.error or why.get(job.state, "no reason was recorded"))
+        (job.name, job.state, job.error or WHY.get(job.state, "no reason was recorded"))
         for job in jobs
         if not job.finished
     ]
 
 
-def csv_text(findings: Findings) -> str:
-    """All results as one CSV, a row for each first stage and each cell, with unrounded values and the names of the jobs
-    averaged. A first stage's own row has no loss.
+def result_rows(findings: Findings) -> tuple[list[str], list[list[Any]]]:
+    """Return columns and a row for each first stage and each setting, for a CSV: unrounded, with the jobs averaged.
+
+    A first stage's own row has no loss. Measures have the names of ir-measures.
     """
-    blocks = findings.blocks
-    labels = list(
-        dict.fromkeys(name for block in blocks for name in (*block.axes, *block.constants) if name not in PLACED)
-    )
-    file = io.StringIO()
-    fields = ["data", "first_stage", "measure", "loss", "negatives", *labels, *FIGURES, "jobs"]
-    writer = csv.DictWriter(file, fields, restval="", extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for block in blocks:
-        shared = {"data": block.data, "first_stage": block.first_stage, "measure": block.measure}
-        shared |= {"queries": str(len(block.query_ids))}
-        writer.writerow({**shared, "value": block.first_stage_mean})
-        reference = reference_of(findings, block)
-        for result in results_of(findings, block):
-            writer.writerow({**result.cell.labels, **shared, **_figures(result), "reference": reference})
-    return file.getvalue()
+    groups = findings.blocks
+    labels = [*axes_of(groups), *(name for group in groups for name in group.constants)]
+    declared = findings.table is not None and findings.table.published
+    figures = [name for name in FIGURES if declared or name not in PUBLISHED]
+    names = dict.fromkeys(name for name in labels if name not in PLACED)
+    columns = list(dict.fromkeys(["data", "first_stage", "measure", "loss", "negatives", *names, *figures]))
+    rows: list[dict[str, Any]] = []
+    for group in groups:
+        shared: dict[str, Any] = {"data": group.data, "first_stage": group.first_stage, "measure": group.measure}
+        shared["queries"] = len(group.query_ids)
+        rows.append({**shared, "value": group.first_stage_mean})
+        reference = {"reference": reference_name(findings, group)}
+        results = results_of(findings, group)
+        rows += [{**result.cell.labels, **shared, **reference, **_figures(result)} for result in results]
+    return columns, [[row.get(column) for column in columns] for row in rows]
 
 
-def _figures(result: Result) -> dict[str, object]:
-    cell, found, published = result.cell, result.comparison, result.published
-    own: dict[str, object] = {
-        "seeds": len(cell.jobs),
-        "value": cell.mean,
-        "sd": cell.sd,
+def _figures(result: Result) -> dict[str, Any]:
+    setting, difference, published = result.cell, result.comparison, result.published
+    figures: dict[str, Any] = {
+        "seeds": len(setting.jobs),
+        "value": setting.mean,
+        "sd": setting.sd,
         "p_holm": result.p_holm,
         "published": None if published is None else published.value,
         "mark": None if published is None else published.mark,
         "status": result.status,
-        "pairs": cell.compute("pairs"),
-        "seconds": cell.compute("seconds"),
-        "jobs": " ".join(job.name for job in cell.jobs),
+        "pairs": setting.compute("pairs"),
+        "seconds": setting.compute("seconds"),
+        "jobs": " ".join(job.name for job in setting.jobs),
     }
-    if found is None:
-        return own
+    if difference is None:
+        return figures
     measured = ("low", "high", "p", "p_t", "p_permutation", "wins", "ties", "losses", "detectable")
-    excludes = str(found.excludes_zero).lower()
-    return {
-        **own,
-        **{name: getattr(found, name) for name in measured},
-        "difference": found.mean,
-        "excludes_zero": excludes,
-    }
-
-
-def _mark(found: Comparison) -> str:
-    return MARK if found.excludes_zero else " "
-
-
-def _seeds(block: Block) -> str:
-    if len(block.seed_counts) > 1:
-        return f"{block.seed_counts[0]} to {block.seed_counts[-1]} seeds a row"
-    different = {cell.seeds for cell in block.cells}
-    text = plural(block.seed_counts[0], "seed", "seeds")
-    return f"{text} ({', '.join(map(str, different.pop()))})" if len(different) == 1 else f"{text} a row"
+    figures |= {name: getattr(difference, name) for name in measured}
+    return figures | {"difference": difference.mean, "excludes_zero": str(difference.excludes_zero).lower()}

@@ -18,11 +18,11 @@ from experiments.common.cache import fingerprint
 from experiments.common.errors import ExperimentError
 from experiments.job_files.records import read_study
 from experiments.reporting.page import write_page
-from experiments.reporting.page.overview import overview_of
-from experiments.reporting.page.page import SECTIONS, page_of
+from experiments.reporting.page.overview import facts_of
+from experiments.reporting.page.page import PUBLISHED, SECTIONS, page_of
 from experiments.reporting.page.provenance import commands_of, provenance_of
 from experiments.reporting.page.queries import as_json
-from experiments.reporting.plots.build import pictures_of
+from experiments.reporting.plots.build import figures_of
 
 HOSTILE = "</script><script>alert('1')</script> \"quoted\" & \u2028\u2029 <!-- <b>"
 
@@ -39,7 +39,7 @@ def test_every_section_is_there_with_a_line_on_how_to_read_it(tmp_path: Path):
 
 def test_nothing_is_loaded_from_anywhere_and_ids_are_unique_with_pictures_in_place(tmp_path: Path):
     findings = small_findings(tmp_path / "s")
-    pictures = pictures_of(findings)
+    pictures = figures_of(findings)
     page = parsed(findings, pictures)
     assert pictures
     assert page.tags.count("figure") == len(pictures)
@@ -49,8 +49,8 @@ def test_nothing_is_loaded_from_anywhere_and_ids_are_unique_with_pictures_in_pla
 
 def test_the_same_study_gives_the_same_bytes(tmp_path: Path):
     findings = small_findings(tmp_path / "s")
-    first = write_page(findings, pictures_of(findings), tmp_path / "a.html")
-    second = write_page(findings, pictures_of(findings), tmp_path / "b.html")
+    first = write_page(findings, figures_of(findings), tmp_path / "a.html")
+    second = write_page(findings, figures_of(findings), tmp_path / "b.html")
     assert first == tmp_path / "a.html"
     assert first.read_bytes() == second.read_bytes()
 
@@ -80,22 +80,27 @@ def test_a_lone_surrogate_can_be_written(tmp_path: Path):
     assert "a?b" in write_page(odd, (), tmp_path / "p.html").read_text(encoding="utf-8")
 
 
-def test_the_head_names_the_best_cell_the_verdicts_and_the_jobs(tmp_path: Path):
-    findings = small_findings(tmp_path / "s")
-    overview = overview_of(findings, provenance_of(findings))
-    best, claims, jobs = overview.sentences
-    assert best.startswith("Highest of 2 cells on apidocs: lce, n 7 (BM25 re-ranked), RR@10 0.562 over 1 seed; ")
-    assert "BM25 itself has 0.438." in best
-    assert claims == f"1 claim: 1 {findings.verdicts[0].state}."
-    assert jobs == "All 2 jobs have finished. 1 published cell has no finished job."
+def test_the_sentence_on_what_was_found_comes_first_and_then_the_table(tmp_path: Path):
+    words = parsed(small_findings(tmp_path / "s")).words
+    found, published, results = (
+        words.index(text)
+        for text in ("The claim that LCE beats BCE is undecided.", "A row for each published value", "A row a setting")
+    )
+    assert found < published < results < words.index("2 finished of 2")
 
 
-def test_the_head_says_what_the_study_is_made_of(tmp_path: Path):
+def test_a_study_of_ones_own_has_no_section_and_no_column_of_published_values(tmp_path: Path):
+    page = parsed(small_findings(tmp_path / "s", table=None))
+    assert PUBLISHED not in page.ids
+    assert "ublished" not in page.words
+
+
+def test_facts_say_what_the_study_is_made_of(tmp_path: Path):
     findings = small_findings(tmp_path / "s", table=TABLE | {"data": "msmarco"})
-    assert overview_of(findings, provenance_of(findings)).facts == (
+    assert tuple(facts_of(findings, provenance_of(findings))) == (
         ("Published table", "A paper, Table 3"),
         ("Data", "apidocs; published values: msmarco"),
-        ("Measure", "RR@10"),
+        ("Measure", "MRR@10"),
         ("Jobs", "2 finished of 2"),
         ("Seeds", "1 (1)"),
         ("Test queries", "4 (BM25 re-ranked)"),
@@ -108,8 +113,8 @@ def test_failed_and_missing_jobs_are_counted_and_named_with_why(tmp_path: Path):
     study = write_study(tmp_path / "s")
     write_unfinished_job(study, "lce-n31", "failed", "RuntimeError: out of memory\nand more")
     findings = findings_of(study)
-    assert overview_of(findings, []).sentences[-1].startswith("2 of 3 jobs finished; 1 failed.")
     page = parsed(findings)
+    assert "2 of 3 jobs finished; 1 failed." in page.words
     assert "RuntimeError: out of memory" in page.words
     assert "and more" not in page.words
 
@@ -121,6 +126,7 @@ def test_a_study_of_which_nothing_has_finished_has_a_page_that_says_what_to_do(t
     assert "no space left" in page.words
     for section in SECTIONS:
         assert section.empty in page.words
+    assert PUBLISHED not in page.ids
 
 
 def test_a_job_is_traced_to_its_run_revision_config_and_inputs(tmp_path: Path):

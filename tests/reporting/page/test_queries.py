@@ -32,7 +32,7 @@ def test_among_queries_of_one_range_those_come_first_on_which_the_jobs_disagree_
 def test_each_value_is_stored_as_a_place_among_the_distinct_ones(tmp_path: Path):
     (stage,) = queries_payload(small_findings(tmp_path / "s"))["stages"]
     assert [name for name, _ in stage["jobs"]] == ["first_stage", BCE, LCE]
-    assert [label for _, label in stage["jobs"]] == ["BM25 itself", "bce, n 7, seed 1", "lce, n 7, seed 1"]
+    assert [label for _, label in stage["jobs"]] == ["BM25 itself", "bce, n = 7, seed 1", "lce, n = 7, seed 1"]
     assert stage["ids"] == ["q1", "q2", "q3", "q4"]
     values = [[stage["levels"][place] for place in places] for places in stage["values"]]
     assert values == [[0.5, 0.25, 1.0, 0.0], [0.5, 1.0, 0.25, 0.0], [1.0, 0.25, 1.0, 0.0]]

@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 
 from experiments.analysis.findings import findings_of
 from experiments.common.errors import ExperimentError
-from experiments.reporting.plots.build import Picture, pictures_of
+from experiments.reporting.plots.build import figures_of
 from experiments.reporting.plots.cost import front
-from experiments.reporting.plots.figure import SECTIONS
+from experiments.reporting.plots.figure import SECTIONS, ReportFigure
 from experiments.reporting.plots.training_curves import thinned
 
 BETTER = {"q1": 1.0, "q2": 0.75, "q3": 1.0, "q4": 0.5}
@@ -71,8 +71,8 @@ def write_probe(job: Path, values: dict[int, float], control: dict[int, float]) 
     (job / "metrics.json").write_text(json.dumps(metrics))
 
 
-def drawn(study: Path) -> dict[str, Picture]:
-    return {picture.name: picture for picture in pictures_of(findings_of(study))}
+def drawn(study: Path) -> dict[str, ReportFigure]:
+    return {picture.name: picture for picture in figures_of(findings_of(study))}
 
 
 def courses(axes: Axes, width: float = 1.6) -> list[list[tuple[float, float]]]:
@@ -86,7 +86,7 @@ def courses(axes: Axes, width: float = 1.6) -> list[list[tuple[float, float]]]:
 
 def test_every_picture_has_a_section_of_the_report_and_a_name_of_its_own(tmp_path: Path) -> None:
     write_grid(tmp_path, history=True)
-    pictures = pictures_of(findings_of(tmp_path))
+    pictures = figures_of(findings_of(tmp_path))
     assert {picture.name: picture.section for picture in pictures} == {
         "rr10_by_negatives.bm25": "negatives",
         "rr10_by_pairs.bm25": "negatives",
@@ -103,7 +103,7 @@ def test_every_picture_has_a_section_of_the_report_and_a_name_of_its_own(tmp_pat
 
 def test_a_single_job_has_nothing_to_draw(tmp_path: Path) -> None:
     write_job(tmp_path, "a", BETTER)
-    assert pictures_of(findings_of(tmp_path)) == []
+    assert figures_of(findings_of(tmp_path)) == []
 
 
 def test_dev_is_drawn_where_it_was_measured_as_the_mean_of_seeds_with_each_seed_thin(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_losses_of_different_kinds_have_scales_of_their_own(tmp_path: Path) -> N
 
 def test_a_study_whose_jobs_kept_no_history_has_no_course(tmp_path: Path) -> None:
     write_grid(tmp_path)
-    assert {picture.section for picture in pictures_of(findings_of(tmp_path))} == {"negatives", "cost"}
+    assert {picture.section for picture in figures_of(findings_of(tmp_path))} == {"negatives", "cost"}
 
 
 def test_a_malformed_history_is_refused_by_file_and_line(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from matplotlib.lines import Line2D
 
 from experiments.analysis.findings import Findings, findings_of
 from experiments.reporting.plots.by_negatives import by_negatives, by_pairs
-from experiments.reporting.plots.figure import Picture
+from experiments.reporting.plots.figure import ReportFigure
 from experiments.reporting.plots.label_placement import beside, name_points, spread
-from experiments.reporting.plots.line_styles import Line, looks_of, panels_of
+from experiments.reporting.plots.line_styles import Line, panels_of, styles_of
 
 BETTER = {"q1": 1.0, "q2": 0.75, "q3": 1.0, "q4": 0.5}
 LOSSES = ["bce", "lce"]
@@ -42,7 +42,7 @@ def write_grid(study: Path, counts: tuple[int, ...] = (1, 3, 7), **axes: tuple[o
                 write_job(study, f"{loss}-{count}-{value}", reranked, labels=labels, compute={"pairs": 100 * count})
 
 
-def drawn(study: Path) -> Picture:
+def drawn(study: Path) -> ReportFigure:
     (picture,) = by_negatives(findings_of(study), LOSSES)
     return picture
 
@@ -61,7 +61,7 @@ def marked(axes: Axes) -> list[Line2D]:
 
 def test_a_further_axis_splits_the_lines(tmp_path: Path) -> None:
     write_grid(tmp_path, source=("bm25", "colbert"))
-    assert {"bce, source bm25", "bce, source colbert", "lce, source bm25", "lce, source colbert"} <= set(
+    assert {"bce, source BM25", "bce, source ColBERT", "lce, source BM25", "lce, source ColBERT"} <= set(
         texts(drawn(tmp_path).figure)
     )
 
@@ -202,10 +202,10 @@ def lines(*axes: dict[str, object]) -> list[Line]:
     return [Line(one, [1.0, 2.0], [0.1, 0.2]) for one in axes]
 
 
-def test_a_loss_has_the_same_colour_and_marker_in_all_pictures_of_a_study() -> None:
+def test_a_loss_has_the_same_colour_and_marker_in_all_figures_of_a_study() -> None:
     losses = ["bce", "hinge", "lce"]
-    both = looks_of(lines({"loss": "bce"}, {"loss": "lce"}), losses)
-    alone = looks_of(lines({"loss": "lce"}), losses)
+    both = styles_of(lines({"loss": "bce"}, {"loss": "lce"}), losses)
+    alone = styles_of(lines({"loss": "lce"}), losses)
     assert both[1] == alone[0]
     assert both[0].colour != both[1].colour
     assert both[0].marker != both[1].marker
@@ -215,13 +215,13 @@ def test_where_panels_tell_the_loss_colour_tells_n_from_cold_to_warm() -> None:
     some = lines(*({"loss": loss, "negatives": n} for loss in LOSSES for n in (1, 3, 7)))
     panels, parted = panels_of(some, limit=4)
     assert [(panel.title, len(panel.lines)) for panel in panels] == [("bce", 3), ("lce", 3)]
-    colours = [look.colour for look in looks_of(some, LOSSES, parted)]
+    colours = [look.colour for look in styles_of(some, LOSSES, parted)]
     assert colours == ["#3B6FD1", "#B04FA8", "#B97900"] * 2
 
 
 def test_lines_are_parted_by_the_axis_of_fewest_values_first() -> None:
     some = lines(*({"loss": "lce", "negatives": n, "source": s} for n in (1, 3, 7) for s in ("bm25", "colbert")))
-    assert [panel.title for panel in panels_of(some, limit=3)[0]] == ["source bm25", "source colbert"]
+    assert [panel.title for panel in panels_of(some, limit=3)[0]] == ["source BM25", "source ColBERT"]
 
 
 def test_a_control_stands_in_every_panel_that_it_agrees_with() -> None:

@@ -8,20 +8,21 @@ from xml.etree import ElementTree
 import matplotlib.image
 import pytest
 
-from experiments.reporting.plots.figure import Picture, style_on_page, svg, write_pictures
-from experiments.reporting.plots.style import BLACK, COLOURS, RAMP, amount, bounds, cut, framed
+from experiments.common.text import amount
+from experiments.reporting.plots.figure import ReportFigure, save_figures, style_on_page, svg
+from experiments.reporting.plots.style import BLACK, COLOURS, RAMP, bounds, cut, framed
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def picture(name: str = "rr10_by_negatives.bm25") -> Picture:
+def picture(name: str = "rr10_by_negatives.bm25") -> ReportFigure:
     """A line with markers, clipped and hashed ids, on a grid."""
     frame = framed("A title", "How to read it.", body=3.2)
     axes = frame.figure.subplots()
     axes.plot([1, 2], [0.1, 0.2], color=BLACK, marker="o", markeredgecolor="white")
     axes.grid(color="#e6e6e6")
     axes.set_ylabel("RR@10 <here>", color="#333333")
-    return Picture(name, "negatives", "A title & more", "How to read it.", frame.figure, frame.heading)
+    return ReportFigure(name, "negatives", "A title & more", "How to read it.", frame.figure, frame.heading)
 
 
 def luminance(colour: str) -> float:
@@ -48,7 +49,7 @@ def test_every_colour_can_be_seen_on_light_and_on_dark_ground(ground: str) -> No
 
 
 def test_files_are_png_and_svg_of_the_picture_s_name_and_size(tmp_path: Path) -> None:
-    paths = write_pictures([picture()], tmp_path)
+    paths = save_figures([picture()], tmp_path)
     assert [path.name for path in paths] == ["rr10_by_negatives.bm25.png", "rr10_by_negatives.bm25.svg"]
     height, width, _ = matplotlib.image.imread(paths[0]).shape
     assert (width, height) == (1280, 772)
@@ -56,8 +57,8 @@ def test_files_are_png_and_svg_of_the_picture_s_name_and_size(tmp_path: Path) ->
 
 
 def test_the_same_picture_gives_the_same_bytes_and_the_same_svg(tmp_path: Path) -> None:
-    once = [path.read_bytes() for path in write_pictures([picture()], tmp_path)]
-    assert [path.read_bytes() for path in write_pictures([picture()], tmp_path)] == once
+    once = [path.read_bytes() for path in save_figures([picture()], tmp_path)]
+    assert [path.read_bytes() for path in save_figures([picture()], tmp_path)] == once
     assert svg(picture()) == svg(picture())
 
 
@@ -133,4 +134,4 @@ def test_an_axis_reaches_as_far_beyond_its_points_as_they_span_and_not_beyond_0_
 
 def test_only_bars_that_are_cut_off_are_said_to_be() -> None:
     assert cut([0.4, 0.5], [0.35, 0.55, float("nan")]) == ""
-    assert cut([0.4, 0.5], [0.25, 0.55]) == " Bars that leave the picture are cut off."
+    assert cut([0.4, 0.5], [0.25, 0.55]) == " Bars that leave the figure are cut off."

@@ -7,15 +7,16 @@ from helpers.study_folder import write_job
 
 from experiments.analysis.settings import blocks_of
 from experiments.job_files.records import read_study
-from experiments.reporting.tables.by_first_stage import matrix_sheets
-from experiments.reporting.tables.table import Sheet, markdown_sheet
+from experiments.reporting.tables.by_first_stage import first_stage_tables
+from experiments.reporting.tables.render import to_markdown
+from experiments.reporting.tables.table import Table
 
 BM25 = {"q1": 0.5, "q2": 0.5, "q3": 0.5, "q4": 0.5}
 BETTER = {"q1": 1.0, "q2": 1.0, "q3": 1.0, "q4": 1.0}
 
 
-def matrix_of(study: Path) -> Sheet:
-    (one,) = matrix_sheets(blocks_of(read_study(study), "RR@10"))
+def matrix_of(study: Path) -> Table:
+    (one,) = first_stage_tables(blocks_of(read_study(study), "RR@10"))
     return one
 
 
@@ -34,9 +35,9 @@ def test_rows_are_trainings_and_columns_first_stages(study: Path):
     assert matrix.columns == ("loss", "n", "source", "BM25", "ColBERT")
     assert [row[:3] for row in matrix.rows] == [
         ("first stage itself", "", ""),
-        ("lce", "7", "bm25"),
-        ("lce", "7", "colbert"),
-        ("colbert less bm25", "", ""),
+        ("lce", "7", "BM25"),
+        ("lce", "7", "ColBERT"),
+        ("ColBERT minus BM25", "", ""),
     ]
 
 
@@ -61,12 +62,12 @@ def test_more_than_two_trainings_are_not_contrasted(study: Path):
 
 def test_one_first_stage_makes_no_matrix(tmp_path: Path):
     write_job(tmp_path / "study", "lce", BETTER, first_stage_values=BM25)
-    assert matrix_sheets(blocks_of(read_study(tmp_path / "study"), "RR@10")) == []
+    assert first_stage_tables(blocks_of(read_study(tmp_path / "study"), "RR@10")) == []
 
 
 def test_markdown_has_a_row_a_line(study: Path):
-    title, _, *lines, _, caption = markdown_sheet(matrix_of(study)).splitlines()
-    assert title.startswith("## RR@10 by what was trained")
+    title, _, *lines, _, caption = to_markdown(matrix_of(study)).splitlines()
+    assert title.startswith("## MRR@10 by what was trained")
     assert caption.startswith("Mean over test queries")
     assert lines[0] == "| loss | n | source | BM25 | ColBERT |"
     assert lines[1] == "| --- | --- | --- | ---: | ---: |"

@@ -7,7 +7,7 @@ from helpers.study_folder import write_job
 
 from experiments.job_files.records import read_study
 from experiments.report import summarise
-from experiments.reporting.tables.layers import layer_sheets
+from experiments.reporting.tables.layers import layer_tables
 
 VALUES = {"q1": 0.5, "q2": 1.0, "q3": 0.25, "q4": 0.0}
 
@@ -36,8 +36,8 @@ def test_a_row_a_training_a_column_a_layer_the_backbone_first(tmp_path: Path):
     probed(study, "lce-1", "lce", 1, [0.1, 0.2])
     probed(study, "lce-2", "lce", 2, [0.3, 0.6])
     probed(study, "bce-1", "bce", 1, [0.1, 0.15])
-    (matrix,) = layer_sheets(read_study(study))
-    assert matrix.title == "RR@10 by layer, the whole collection searched, apidocs"
+    (matrix,) = layer_tables(read_study(study))
+    assert matrix.title == "MRR@10 by layer, whole collection searched, apidocs"
     assert matrix.columns == ("loss", "n", "pooling", "layer 0", "layer 1")
     assert matrix.rows == (
         ("bert-tiny untrained", "", "mean", "0.300", "0.400"),
@@ -48,11 +48,11 @@ def test_a_row_a_training_a_column_a_layer_the_backbone_first(tmp_path: Path):
 
 def test_jobs_without_a_probe_make_no_matrix(tmp_path: Path):
     write_job(tmp_path / "study", "lce", VALUES)
-    assert layer_sheets(read_study(tmp_path / "study")) == []
+    assert layer_tables(read_study(tmp_path / "study")) == []
 
 
 def test_the_report_shows_and_keeps_it(tmp_path: Path, capsys):
     probed(tmp_path / "layers", "lce-1", "lce", 1, [0.1, 0.2])
     summarise(tmp_path / "layers", track=False)
-    assert "RR@10 by layer" in capsys.readouterr().out
+    assert "MRR@10 by layer" in capsys.readouterr().out
     assert "| lce | 7 | mean | 0.100 | 0.200 |" in (tmp_path / "layers" / "table.md").read_text()

@@ -11,17 +11,18 @@ from rich.console import Console
 from experiments.analysis.findings import findings_of
 from experiments.job_files.records import read_study
 from experiments.reporting.summary import latex, markdown, print_findings
-from experiments.reporting.tables.results import block_sheet, csv_text, left_out, legend
-from experiments.reporting.tables.table import Sheet
+from experiments.reporting.tables.render import to_csv
+from experiments.reporting.tables.results import left_out, legend, result_rows, result_table
+from experiments.reporting.tables.table import Table
 
 BETTER = {"q1": 1.0, "q2": 0.75, "q3": 1.0, "q4": 0.5}  # the first stage (mean 0.4375) plus 0.5, 0.5, 0, 0.5
 EVERYWHERE_BETTER = {query: value + 0.25 for query, value in FIRST_STAGE.items()}
 WORSE = {"q1": 0.25, "q2": 0.0, "q3": 0.75, "q4": 0.0}  # the first stage minus 0.25, 0.25, 0.25, 0
 
 
-def sheet_of(study: Path, full: bool = False) -> Sheet:
+def table_of(study: Path) -> Table:
     findings = findings_of(study)
-    return block_sheet(findings, findings.blocks[0], full)
+    return result_table(findings, findings.blocks[0])
 
 
 def printed(study: Path, width: int = 80, terminal: bool = False) -> str:
@@ -33,59 +34,63 @@ def printed(study: Path, width: int = 80, terminal: bool = False) -> str:
 
 def test_the_first_row_is_the_first_stage_itself(tmp_path: Path) -> None:
     write_job(tmp_path, "a", BETTER)
-    assert sheet_of(tmp_path).rows[0] == ("BM25", "", "0.438", "", "", "", "")
+    assert table_of(tmp_path).rows[0] == ("BM25 alone", "", "0.438", "", "", "", "", "", "")
 
 
 def test_a_row_holds_the_measure_the_difference_its_interval_and_the_cost(tmp_path: Path) -> None:
     write_job(tmp_path, "a", EVERYWHERE_BETTER, compute={"pairs": 12_800_000, "seconds": 1234.4})
-    sheet = sheet_of(tmp_path)
-    assert sheet.columns == ("loss", "n", "RR@10", "vs BM25", "95 % interval", "pairs", "seconds")
-    assert sheet.rows[1] == ("lce", "7", "0.688", "+0.250 *", "[+0.250, +0.250]", "12.8M", "1,234")
+    table = table_of(tmp_path)
+    assert table.columns == (
+        "loss", "n", "MRR@10", "vs BM25", "95 % interval", "p", "win/tie/loss", "pairs", "seconds",
+    )  # fmt: skip
+    assert table.rows[1] == (
+        "lce", "7", "0.688", "+0.250 *", "[+0.250, +0.250]", "<.001", "4/0/0", "12.8M", "1,234",
+    )  # fmt: skip
 
 
 def test_a_difference_whose_interval_reaches_zero_has_no_mark(tmp_path: Path) -> None:
     write_job(tmp_path, "a", {**FIRST_STAGE, "q4": 0.4})
     # Differences 0, 0, 0, 0.4: their mean 0.1 is as large as their standard error.
-    difference, interval = sheet_of(tmp_path).rows[1][3:5]
+    difference, interval = table_of(tmp_path).rows[1][3:5]
     assert difference == "+0.100  "
     assert interval.startswith("[-")
 
 
 def test_a_model_below_its_first_stage_is_marked_too(tmp_path: Path) -> None:
     write_job(tmp_path, "a", {query: value - 0.25 for query, value in FIRST_STAGE.items()})
-    assert sheet_of(tmp_path).rows[1][3] == "-0.250 *"
+    assert table_of(tmp_path).rows[1][3] == "-0.250 *"
 
 
 def test_seeds_bring_a_column_for_their_spread(tmp_path: Path) -> None:
     write_job(tmp_path, "a", EVERYWHERE_BETTER, labels={"seed": 1})
     write_job(tmp_path, "b", FIRST_STAGE, labels={"seed": 2})
-    sheet = sheet_of(tmp_path)
-    assert sheet.columns[2:5] == ("RR@10", "sd", "vs BM25")
-    assert sheet.rows[1][3] == "0.177"  # 0.25 / sqrt 2
+    table = table_of(tmp_path)
+    assert table.columns[2:5] == ("MRR@10", "sd", "vs BM25")
+    assert table.rows[1][3] == "0.177"  # 0.25 / sqrt 2
 
 
 def test_cells_with_different_numbers_of_seeds_say_how_many(tmp_path: Path) -> None:
     write_job(tmp_path, "a", BETTER, labels={"seed": 1})
     write_job(tmp_path, "b", BETTER, labels={"seed": 2})
     write_job(tmp_path, "c", BETTER, labels={"negatives": 15})
-    sheet = sheet_of(tmp_path)
-    assert sheet.columns[3:5] == ("sd", "seeds")
-    assert [row[3:5] for row in sheet.rows[1:]] == [("0.000", "2"), ("-", "1")]
-    assert "1 to 2 seeds a row" in sheet.caption
+    table = table_of(tmp_path)
+    assert table.columns[3:5] == ("sd", "seeds")
+    assert [row[3:5] for row in table.rows[1:]] == [("0.000", "2"), ("-", "1")]
+    assert "1 to 2 seeds a row" in table.caption
 
 
 def test_only_labels_that_vary_have_a_column(tmp_path: Path) -> None:
     write_job(tmp_path, "a", BETTER, labels={"source": "bm25"})
     write_job(tmp_path, "b", BETTER, labels={"source": "colbert"})
-    sheet = sheet_of(tmp_path)
-    assert sheet.columns[:4] == ("loss", "n", "source", "RR@10")
-    assert [row[2] for row in sheet.rows] == ["", "bm25", "colbert"]
+    table = table_of(tmp_path)
+    assert table.columns[:4] == ("loss", "n", "source", "MRR@10")
+    assert [row[2] for row in table.rows] == ["", "BM25", "ColBERT"]
 
 
 def test_the_caption_names_data_queries_seeds_constants_what_can_be_detected_and_ties(tmp_path: Path) -> None:
     write_job(tmp_path, "a", EVERYWHERE_BETTER, labels={"seed": 4}, ties=1)
-    assert sheet_of(tmp_path).caption == (
-        "apidocs: 4 test queries, 1 seed (4). All rows: source bm25, backbone bert-tiny. "
+    assert table_of(tmp_path).caption == (
+        "apidocs: 4 test queries, 1 seed (4). All rows: source BM25, backbone bert-tiny. "
         "Smallest difference that these queries and seeds detect (80 % power): 0.000. "
         "1 tied score in all jobs, broken by first-stage rank."
     )
@@ -105,18 +110,20 @@ def test_cells_are_compared_with_the_one_that_the_study_s_table_names(tmp_path: 
     write_job(tmp_path, "a", FIRST_STAGE, labels={"negatives": 1})
     write_job(tmp_path, "b", EVERYWHERE_BETTER)
     (tmp_path / "table.yaml").write_text("{title: t, source: s, reference: {negatives: 1}}")
-    sheet = sheet_of(tmp_path)
-    assert sheet.columns[3] == "vs reference"
-    assert "Reference: negatives 1." in sheet.caption
-    assert [row[3] for row in sheet.rows] == ["", "reference", "+0.250 *"]
+    table = table_of(tmp_path)
+    assert table.columns[3] == "vs reference"
+    assert "Reference: negatives 1." in table.caption
+    assert [row[3] for row in table.rows] == ["", "reference", "+0.250 *"]
 
 
-def test_in_a_file_the_table_has_p_values_and_counts_of_queries_won_and_lost(tmp_path: Path) -> None:
+def test_p_values_and_counts_of_queries_won_and_lost_are_details_that_a_terminal_leaves_out(tmp_path: Path) -> None:
     write_job(tmp_path, "a", BETTER)
-    sheet = sheet_of(tmp_path, full=True)
-    assert sheet.columns[5:7] == ("p", "win/tie/loss")
+    table = table_of(tmp_path)
+    assert table.columns[5:7] == ("p", "win/tie/loss")
     # Differences 0.5, 0.5, 0, 0.5: t = 3 with 3 degrees of freedom.
-    assert sheet.rows[1][5:7] == ("0.058", "3/1/0")
+    assert table.rows[1][5:7] == ("0.058", "3/1/0")
+    assert table.details == {"p", "win/tie/loss"}
+    assert "win/tie/loss" not in printed(tmp_path)
 
 
 def test_jobs_without_results_are_listed_with_the_first_line_of_why(tmp_path: Path) -> None:
@@ -141,14 +148,14 @@ def test_a_plain_study_fits_into_80_columns(tmp_path: Path, terminal: bool) -> N
             )
     output = printed(tmp_path, width=80, terminal=terminal)
     assert max(map(len, output.splitlines())) <= 80
-    assert "lce    31   0.688   0.000   +0.250 *   [" in output
+    assert "lce          31    0.688   0.000   +0.250 *   [" in output
 
 
 def test_a_wide_table_is_not_cut_in_a_file(tmp_path: Path) -> None:
     labels = {"source": "a_retriever_with_a_long_name_that_takes_much_space", "loss": "a_loss_with_a_long_name_too"}
     write_job(tmp_path, "a", BETTER, labels=labels)
     write_job(tmp_path, "b", BETTER, labels={"source": "bm25"})
-    row = next(line for line in printed(tmp_path).splitlines() if line.startswith(labels["loss"]))
+    row = next(line for line in printed(tmp_path).splitlines() if line.startswith(f"{labels['loss']} "))
     assert labels["source"] in row
     assert row.endswith("80")
 
@@ -157,7 +164,7 @@ def test_markdown_has_a_table_a_block_and_the_captions(tmp_path: Path) -> None:
     write_job(tmp_path, "a", EVERYWHERE_BETTER)
     write_unfinished_job(tmp_path, "b", "failed", "no space left")
     text = markdown(findings_of(tmp_path))
-    columns = "| loss | n | RR@10 | vs BM25 | 95 % interval | p | win/tie/loss | pairs | seconds |"
+    columns = "| loss | n | MRR@10 | vs BM25 | 95 % interval | p | win/tie/loss | pairs | seconds |"
     assert f"## BM25 re-ranked, apidocs\n\n{columns}\n| --- | ---: |" in text
     assert "\n| lce | 7 | 0.688 | +0.250 * | [+0.250, +0.250] | <.001 | 4/0/0 | 8,000 | 80 |\n" in text
     assert "- `b` failed: no space left" in text
@@ -167,7 +174,7 @@ def test_latex_has_a_float_a_table_with_its_special_characters_escaped(tmp_path:
     write_job(tmp_path / "my_study", "a", EVERYWHERE_BETTER, labels={"loss": "bce_two_class"})
     text = latex(findings_of(tmp_path / "my_study"))
     assert r"\label{tab:my-study-1}" in text
-    assert r"loss & n & RR@10 & vs BM25 & 95 \% interval & p" in text
+    assert r"loss & n & MRR@10 & vs BM25 & 95 \% interval & p" in text
     assert r"bce\_two\_class & 7 & 0.688 & +0.250 *" in text
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") == 1
 
@@ -176,7 +183,7 @@ def test_csv_has_unrounded_values_p_values_and_the_jobs(tmp_path: Path) -> None:
     write_job(tmp_path, "a", BETTER, labels={"seed": 1})
     write_job(tmp_path, "b", BETTER, labels={"seed": 2})
     write_job(tmp_path, "c", WORSE, labels={"negatives": 15})
-    first_stage, better, worse = csv.DictReader(io.StringIO(csv_text(findings_of(tmp_path))))
+    first_stage, better, worse = csv.DictReader(io.StringIO(to_csv(*result_rows(findings_of(tmp_path)))))
     assert (first_stage["loss"], first_stage["value"]) == ("", "0.4375")
     assert (better["negatives"], better["source"], better["seeds"], better["jobs"]) == ("7", "bm25", "2", "a b")
     assert (float(better["value"]), float(better["difference"])) == (0.8125, 0.375)

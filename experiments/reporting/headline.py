@@ -1,0 +1,78 @@
+"""What a study found, in one plain sentence, and how far it has come."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from experiments.analysis.claims import Verdict
+from experiments.analysis.findings import Findings, Result
+from experiments.common.text import decimals, difference, p_value, plural
+from experiments.evaluation.comparison import LEVEL, QUERIES
+from experiments.evaluation.measure_names import mean_name
+from experiments.reporting.names import candidates_name, reference_name, setting_name
+from experiments.reporting.tables.results import left_out
+
+STATES = ("supported", "contradicted", "undecided", "missing")  # of claims, in the order in which they are counted
+
+
+def headline(findings: Findings) -> str:
+    """Say what became of the study's claims, or, where it has none, how its best setting does."""
+    if not findings.results:
+        return "No job has finished yet, so there is nothing to report."
+    return _claims(findings.verdicts) if findings.verdicts else " ".join(_best(findings))
+
+
+def details(findings: Findings) -> list[str]:
+    """Say what the headline leaves out: the best setting of a study with claims, and the jobs."""
+    best = _best(findings) if findings.verdicts else []
+    return [*best, _jobs(findings)]
+
+
+def _claims(verdicts: Sequence[Verdict]) -> str:
+    if len(verdicts) == 1:
+        return f"The claim that {verdicts[0].claim.says.rstrip('.')} is {_state(verdicts[0].state)}."
+    counts = Counter(verdict.state for verdict in verdicts)
+    parts = [
+        f"{counts[state]} {'is' if counts[state] == 1 else 'are'} {_state(state)}" for state in STATES if counts[state]
+    ]
+    listed = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+    return f"Of {len(verdicts)} claims, {listed}."
+
+
+def _state(state: str) -> str:
+    return "not measured yet" if state == "missing" else state
+
+
+def _best(findings: Findings) -> list[str]:
+    """Return a sentence for each data set on the setting with the highest mean."""
+    by_data: dict[str, list[Result]] = {}
+    for result in findings.results:
+        by_data.setdefault(result.block.data, []).append(result)
+    return [_best_on(findings, data, results) for data, results in by_data.items()]
+
+
+def _best_on(findings: Findings, data: str, results: Sequence[Result]) -> str:
+    best = max(results, key=lambda result: result.mean)
+    group, gain = best.block, best.comparison
+    measure, reference = mean_name(group.measure), reference_name(findings, group)
+    setting = f"{setting_name(best.cell.labels, group.axes)} ({candidates_name(group.first_stage)})"
+    reached = f"the highest {measure} on {data}, {decimals(best.mean)}"
+    if gain is None:
+        return f"No setting is better than the reference: {setting} has {reached}."
+    found = f"{difference(gain.mean, gain.low, gain.high)}, p {p_value(best.p_holm)}"
+    if best.p_holm is None or best.p_holm > LEVEL:
+        return f"{setting} has {reached}, but does not differ significantly from {reference}: {found}."
+    way = "better" if gain.mean > 0 else "worse"
+    one_seed = ", over queries alone: one seed says nothing of others" if gain.over == QUERIES else ""
+    return f"{setting} has {reached}, significantly {way} than {reference}: {found}{one_seed}."
+
+
+def _jobs(findings: Findings) -> str:
+    missing = left_out(findings.jobs)
+    jobs = plural(len(findings.jobs), "job")
+    counts = ", ".join(f"{number} {state}" for state, number in Counter(state for _, state, _ in missing).items())
+    said = [
+        f"{len(findings.jobs) - len(missing)} of {jobs} finished; {counts}." if missing else f"{jobs}, all finished."
+    ]
+    if findings.missing:
+        said.append(f"{plural(len(findings.missing), 'published value has', 'published values have')} no finished job.")
+    return " ".join(said)

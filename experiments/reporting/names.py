@@ -1,0 +1,88 @@
+"""How tables, figures and pages call retrievers, labels, settings and jobs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from experiments.analysis.findings import Findings
+from experiments.analysis.settings import Block, Cell, seed_of
+from experiments.common.text import value_or_dash
+from experiments.config.negatives import sources_of
+from experiments.evaluation.measure_names import WHOLE_COLLECTION
+from experiments.job_files.records import Job
+
+PROPER_NAMES = {"bm25": "BM25", "colbert": "ColBERT", "tct_colbert": "TCT-ColBERT", "run_file": "run file"}
+POOLINGS = {
+    "mean": "mean",
+    "mean_first": "mean, 1st copy",
+    "mean_second": "mean, 2nd copy",
+    "mean_all": "mean of all",
+    "cls": "[CLS]",
+}
+RETRIEVED = frozenset({"first_stage", "source"})  # labels whose values are names of retrievers
+HEADINGS = {"negatives": "n", "first_stage": "first stage"}
+
+
+def proper_name(retriever: str) -> str:
+    """Return a retriever's name as prose has it: ``BM25`` for ``bm25``; unknown names stay."""
+    return PROPER_NAMES.get(retriever, retriever)
+
+
+def source_name(source: str) -> str:
+    """Return a source of negatives as prose has it: ``BM25 + ColBERT`` for ``bm25+colbert``."""
+    return " + ".join(proper_name(name) for name in sources_of(source))
+
+
+def label_heading(label: str) -> str:
+    """Return a label as the head of a column: ``n`` for ``negatives``."""
+    return HEADINGS.get(label, label)
+
+
+def value_name(label: str, value: object) -> str:
+    """Return a label's value for a cell of its column: ``BM25`` for the source ``bm25``."""
+    return source_name(str(value)) if label in RETRIEVED and value is not None else value_or_dash(value)
+
+
+def phrase(label: str, value: Any) -> str:
+    """Return a label and its value where no column names the label: ``lce``, ``n = 7``, ``source BM25``."""
+    if value is None:
+        return ""
+    if label == "loss":
+        return str(value)
+    if label == "negatives":
+        return f"n = {value:g}" if isinstance(value, int | float) else f"n = {value}"
+    if label == "pooling":
+        return POOLINGS.get(str(value), str(value))
+    if label == "first_stage":
+        return candidates_name(str(value))
+    return f"{label.rpartition('.')[2].replace('_', ' ')} {value_name(label, value)}".strip()
+
+
+def candidates_name(candidates: str) -> str:
+    """Return what was ranked: ``BM25 re-ranked``, or that the whole collection was searched."""
+    return "whole collection searched" if candidates == WHOLE_COLLECTION else f"{proper_name(candidates)} re-ranked"
+
+
+def group_heading(group: Block) -> str:
+    """Return the title of settings measured on one first stage: ``BM25 re-ranked, apidocs``."""
+    what = candidates_name(group.first_stage)
+    return f"{what[0].upper() if group.first_stage == WHOLE_COLLECTION else what[0]}{what[1:]}, {group.data}"
+
+
+def setting_name(labels: Mapping[str, Any], axes: Sequence[str]) -> str:
+    """Return a setting by its loss, number of negatives and the labels in which its group differs."""
+    return ", ".join(filter(None, (phrase(label, labels.get(label)) for label in ("loss", "negatives", *axes))))
+
+
+def job_name(setting: Cell, job: Job, axes: Sequence[str]) -> str:
+    """Return a job by its setting and seed: ``lce, n = 3, seed 1``."""
+    return f"{setting_name(setting.labels, axes)}, seed {value_or_dash(seed_of(job))}"
+
+
+def axes_of(groups: Iterable[Block]) -> list[str]:
+    """Return the labels besides loss and number of negatives in which settings differ, in order of appearance."""
+    return list(dict.fromkeys(axis for group in groups for axis in group.axes))
+
+
+def reference_name(findings: Findings, group: Block) -> str:
+    """Return what the settings of a group are compared with, in words."""
+    return proper_name(findings.reference[group.data, group.first_stage])
