@@ -7,8 +7,6 @@ from helpers.jobs import ROOT
 
 NAMES = ("training", "compute", "probe", "audit", "experiment")
 FILES = [ROOT / "experiments" / "config" / f"{name}.py" for name in NAMES]
-    ROOT / "experiments" / "config" / f"{name}.py" for name in ("training", "compute", "probe", "audit", "experiment")
-]
 FIELDS = [
     (node.name, field.target.id, below)
     for path in FILES
