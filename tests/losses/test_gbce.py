@@ -69,7 +69,7 @@ def test_scores_far_out_stay_finite():
 
 
 @pytest.mark.parametrize(
-    ("change", "message"), [({"t": 1.5}, r"loss\.t is 1\.5"), ({"candidates": 0}, r"loss\.candidates is 0")]
+    ("change", "message"), [({"t": 1.5}, r"loss\.fn\.t is 1\.5"), ({"candidates": 0}, r"loss\.fn\.candidates is 0")]
 )
 def test_settings_out_of_range_are_named(change: dict[str, float], message: str):
     with pytest.raises(ExperimentError, match=message):

@@ -110,7 +110,7 @@ def test_no_gradient_passes_through_the_ranks():
 
 
 def test_an_unknown_scheme_is_named_with_those_there_are():
-    with pytest.raises(ExperimentError, match=r"loss\.scheme is 'ndcg': it must be one of ndcg_loss2, lambda_rank"):
+    with pytest.raises(ExperimentError, match=r"loss\.fn\.scheme is 'ndcg': it must be one of ndcg_loss2, lambda_rank"):
         lambda_loss(torch.zeros(1, 2), scheme="ndcg")
 
 

@@ -190,7 +190,7 @@ def test_a_decoder_a_subclass_and_a_checkpointed_model_cannot():
 
 
 def test_what_cannot_be_packed_is_refused_with_the_way_out():
-    with pytest.raises(ExperimentError, match=r"DebertaV2ForSequenceClassification .* set trainer\.layout=padded"):
+    with pytest.raises(ExperimentError, match=r"DebertaV2ForSequenceClassification .* set compute\.layout=padded"):
         packed_logits(network_of("deberta-v2"), pairs_of(5, 6))
     checkpointed = network_of("bert")
     checkpointed.gradient_checkpointing_enable()
