@@ -1,8 +1,24 @@
-"""Rerank Ablations: declarative experiments on losses and negatives for re-rankers."""
+"""Rerank Ablations: declarative experiments on losses and negatives for re-rankers.
+
+In Python: ``study = experiments.load("outputs/quickstart")``; see ``experiments.reporting.notebook``.
+"""
 
 import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from experiments.reporting.notebook import load as load
 
 # OpenMP's threads spin while they wait for each other. On a machine that does anything else beside (another job, a
 # browser), a spinning thread keeps the one it waits for off the core: training was measured 15 times slower there.
 # Read when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def __getattr__(name: str) -> Any:
+    """Import ``load`` when it is first used: importing the package imports nothing else."""
+    if name != "load":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from experiments.reporting.notebook import load
+
+    return load

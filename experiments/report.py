@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from experiments.analysis.findings import Findings, findings_of
+from experiments.analysis.load import JobResult
 from experiments.common.cache import write_atomic
 from experiments.common.errors import ExperimentError
-from experiments.job_files.records import Job
 from experiments.reporting.summary import latex, markdown, print_findings
 from experiments.reporting.tables.render import to_csv
 from experiments.reporting.tables.results import left_out, result_rows
@@ -37,7 +37,7 @@ def summarise(folder: Path, measure: str | None = None, track: bool = True) -> l
         ExperimentError: the folder is missing or holds no finished job, or its jobs do not fit into one table.
     """
     findings = findings_of(Path(folder), measure)
-    if not findings.blocks:
+    if not findings.groups:
         raise ExperimentError(_nothing_finished(findings.folder, findings.jobs))
     console = Console(highlight=False)
     print_findings(findings, console)
@@ -71,7 +71,7 @@ def _track(findings: Findings, paths: Sequence[Path]) -> None:
     log_report(findings, paths)
 
 
-def _nothing_finished(folder: Path, jobs: Sequence[Job]) -> str:
+def _nothing_finished(folder: Path, jobs: Sequence[JobResult]) -> str:
     states = Counter(job.state for job in jobs)
     counts = ", ".join(f"{count} {state}" for state, count in states.items())
     message = f"none of the jobs in {folder} has finished ({counts})"

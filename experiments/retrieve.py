@@ -28,6 +28,7 @@ from experiments.data.splits import Split
 from experiments.evaluation.measure_names import mean_name
 from experiments.evaluation.measures import evaluate
 from experiments.job_files.job_folder import JobFolder
+from experiments.job_files.per_query import PerQuery, per_query_path, write_per_query
 from experiments.jobs import hydra_app
 from experiments.jobs.inputs import first_stage_inputs_of
 from experiments.jobs.prepare import Parts, relevance_of, splits_of
@@ -80,7 +81,7 @@ def retrieve(experiment: Experiment, config: Mapping[str, Any], parts: Parts) ->
         ExperimentError: the data set has no such split, or a retriever cannot be used.
     """
     split, store, config = experiment.retrieve.split, Store(experiment.cache), located(config)
-    job = JobFolder(Path(experiment.outputs) / experiment.study / folder_of(config))
+    job = JobFolder(Path(experiment.outputs) / experiment.study / folder_of(config), job_hash(settings_of(config)))
     with job.locked():
         collection = open_collection(parts.source, store, experiment.data.ignore_identical_ids)
         inputs = first_stage_inputs_of(parts, collection.fingerprint)
@@ -116,8 +117,8 @@ def _measured(
     """Measure a run and write it into a folder, in the form of a job whose model changed nothing."""
     found = evaluate(run, relevance_of(collection, split), measures)
     write_trec(run, collection, job.folder / f"run.{name}.trec.gz")
-    columns = {f"{prefix}{one}": found.per_query[one].tolist() for prefix in ("", "first_stage:") for one in measures}
-    job.write_per_query(name, collection.queries.ids(found.queries), columns)
+    table = PerQuery(tuple(collection.queries.ids(found.queries)), found.per_query, found.per_query)
+    write_per_query(per_query_path(job.folder, name), table)
     return {
         **found.mean,
         "first_stage": found.mean,

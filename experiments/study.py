@@ -112,7 +112,7 @@ def run(overrides: Sequence[str], grid: Grid, fail_fast: bool, report: bool, con
     jobs = jobs_of(grid)
     code = _after(code, jobs, console)
     if code < 128 and report:
-        studies = {job.folder.parent for job in jobs if job.state.word == DONE and job.number is not None}
+        studies = {job.folder.parent for job in jobs if job.status.state == DONE and job.number is not None}
         for study in sorted(studies):
             from experiments import report as reports
 
@@ -123,13 +123,13 @@ def run(overrides: Sequence[str], grid: Grid, fail_fast: bool, report: bool, con
 
 def status(jobs: Sequence[ListedJob], console: Console) -> int:
     """Print where jobs stand; returns 0."""
-    print_status([(job.folder, job.state) for job in jobs], [job.budget for job in jobs], console)
+    print_status([(job.folder, job.status) for job in jobs], [job.budget for job in jobs], console)
     return 0
 
 
 def rerun(overrides: Sequence[str], jobs: Sequence[ListedJob], fail_fast: bool, console: Console) -> int:
     """Launch those jobs of a grid that failed or were interrupted; returns the exit code."""
-    wanted = [job.folder for job in jobs if job.state.to_mend and job.number is not None]
+    wanted = [job.folder for job in jobs if job.status.needs_rerun and job.number is not None]
     if not wanted:
         console.print("nothing to rerun: no job has failed or was interrupted")
         return 0
@@ -140,7 +140,7 @@ def rerun(overrides: Sequence[str], jobs: Sequence[ListedJob], fail_fast: bool, 
 def rerun_folder(study: Path, fail_fast: bool, console: Console) -> int:
     """Launch the jobs of a folder that failed or were interrupted, by their own overrides; returns the exit code."""
     jobs = jobs_in(study)
-    wanted = [job.folder for job in jobs if job.state.to_mend]
+    wanted = [job.folder for job in jobs if job.status.needs_rerun]
     if not wanted:
         console.print("nothing to rerun: no job has failed or was interrupted")
         return 0
@@ -154,15 +154,15 @@ def rerun_folder(study: Path, fail_fast: bool, console: Console) -> int:
 
 def verify(jobs: Sequence[ListedJob], console: Console) -> int:
     """Verify what is done; returns 1 if anything differs."""
-    from experiments.studies.current_inputs import Opener
+    from experiments.studies.current_inputs import InputLoader
     from experiments.studies.verify import summary, verify_job
 
-    done = [job for job in jobs if job.state.word == DONE]
+    done = [job for job in jobs if job.status.state == DONE]
     if len(done) < len(jobs):
         console.print(f"{len(jobs) - len(done)} of {len(jobs)} jobs are not done, and not verified", markup=False)
     if not done:
         raise ExperimentError("there is nothing to verify: no job is done")
-    opener, found = Opener(), []
+    opener, found = InputLoader(), []
     for job in done:
         found.append(verify_job(job.folder, opener))
         for line in found[-1].differences:
@@ -217,7 +217,7 @@ def _after(code: int, jobs: Sequence[ListedJob], console: Console) -> int:
     """Say where jobs stand after a launch that ended with a code; returns the exit code."""
     console.print()
     status(jobs, console)
-    failed = any(job.state.word == FAILED for job in jobs)
+    failed = any(job.status.state == FAILED for job in jobs)
     return 1 if failed and code < 128 else code
 
 

@@ -16,11 +16,11 @@ from helpers.tiny import write_beir_folder
 from rich.console import Console
 
 from experiments import compare
+from experiments.analysis.load import read_study
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
-from experiments.job_files.records import read_study
 from experiments.reporting.tables.terminal import parts_of, print_tables
-from experiments.studies.current_inputs import Opener
+from experiments.studies.current_inputs import InputLoader
 from experiments.studies.verify import verify_job
 
 TWO = ["+retriever@retrievers.other=bm25", "retrievers.other.b=0.0", "first_stage=[bm25,other]"]
@@ -109,7 +109,7 @@ def test_another_split_is_another_folder_and_both_verify(measured: tuple[Path, d
     assert other != folder
     assert metrics["test"]["bm25"]["queries"] == 8
     for place, values in ((folder, 48), (other, 32)):
-        verified = verify_job(place, Opener())
+        verified = verify_job(place, InputLoader())
         assert (verified.runs, verified.values, verified.differences) == (2, values, ())
 
 
@@ -163,7 +163,7 @@ def test_queries_without_a_relevant_passage_count_as_0_on_demand_as_ir_measures_
     ranked = list(ir_measures.read_trec_run(str(place / "run.bm25.trec.gz")))
     theirs = ir_measures.calc_aggregate([ir_measures.RR @ 10], judged, ranked)[ir_measures.RR @ 10]
     assert counted["test"]["bm25"]["RR@10"] == pytest.approx(theirs)
-    assert verify_job(place, Opener()).differences == ()
+    assert verify_job(place, InputLoader()).differences == ()
 
 
 def test_a_run_of_nothing_scores_0(tmp_path: Path):
@@ -172,4 +172,4 @@ def test_a_run_of_nothing_scores_0(tmp_path: Path):
     (folder / "queries.jsonl").write_text("".join(json.dumps({**one, "text": "zzz"}) + "\n" for one in lines))
     metrics, place = retrieve(tmp_path)
     assert metrics["test"]["bm25"]["RR@10"] == 0.0
-    assert verify_job(place, Opener()).differences == ()
+    assert verify_job(place, InputLoader()).differences == ()

@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from experiments.analysis.contrasts import LAYER, Contrast, Found, find, worded
-from experiments.analysis.samples import Sample
+from experiments.analysis.contrasts import LAYER, ClaimContrasts, Contrast, find, worded
+from experiments.analysis.settings import SettingResult
 from experiments.common.text import interval, p_value, plural, signed
 from experiments.config.paper_table import Claim
 from experiments.evaluation.comparison import LEVEL, QUERIES, Comparison, beyond, equivalence, needed
@@ -59,30 +59,30 @@ class Verdict:
 
 def judge(
     claims: Sequence[Claim],
-    samples: Sequence[Sample],
-    layer_samples: Sequence[Sample],
+    settings: Sequence[SettingResult],
+    layers: Sequence[SettingResult],
     stand_ins: Mapping[str, str],
 ) -> list[Verdict]:
-    """A verdict on each claim, in order; ``stand_ins`` as in ``experiments.analysis.samples.matches``.
+    """A verdict on each claim, in order; ``stand_ins`` as in ``label_matching.matches``.
 
     Raises:
         ExperimentError: a claim speaks of cells that were measured on different queries, or of a trend over numbers
             that have no logarithm; the message names the claim.
     """
-    found = [find(claim, layer_samples if claim.of == "layers" else samples, stand_ins) for claim in claims]
-    corrected = iter(holm([_p(claim, one.average) for claim, one in zip(claims, found, strict=True) if one.average]))
-    tested = sum(one.average is not None for one in found)
+    contrasts = [find(claim, layers if claim.of == "layers" else settings, stand_ins) for claim in claims]
+    raw = [_p(claim, each.average) for claim, each in zip(claims, contrasts, strict=True) if each.average]
+    corrected = iter(holm(raw))
     return [
-        _verdict(claim, one, one.average, float(next(corrected)), tested)
-        if one.average is not None
-        else Verdict(claim, MISSING, None, (), one.lacking)
-        for claim, one in zip(claims, found, strict=True)
+        _verdict(claim, each, each.average, float(next(corrected)), len(raw))
+        if each.average is not None
+        else Verdict(claim, MISSING, None, (), each.lacking)
+        for claim, each in zip(claims, contrasts, strict=True)
     ]
 
 
-def _verdict(claim: Claim, found: Found, average: Contrast, p_holm: float, tested: int) -> Verdict:
+def _verdict(claim: Claim, found: ClaimContrasts, average: Contrast, p_holm: float, tested: int) -> Verdict:
     pairs = _pairs(claim, found.pairs)
-    against = [pair for pair, one in zip(pairs, found.pairs, strict=True) if _against(claim, one, pair.p_holm)]
+    against = [pair for pair, raw in zip(pairs, found.pairs, strict=True) if _against(claim, raw, pair.p_holm)]
     if against or _against(claim, average, _p_against(claim, average) if claim.kind == "within" else p_holm):
         state = CONTRADICTED
     elif p_holm <= LEVEL and (claim.kind == "within" or _towards(claim, average.comparison) > 0):
@@ -108,8 +108,8 @@ def _one_seed(state: str) -> str:
 
 
 def _pairs(claim: Claim, contrasts: Sequence[Contrast]) -> tuple[Pair, ...]:
-    corrected = holm([_p_against(claim, one) for one in contrasts])
-    return tuple(Pair(one.labels, one.comparison, float(p)) for one, p in zip(contrasts, corrected, strict=True))
+    corrected = holm([_p_against(claim, pair) for pair in contrasts])
+    return tuple(Pair(pair.labels, pair.comparison, float(p)) for pair, p in zip(contrasts, corrected, strict=True))
 
 
 def _p(claim: Claim, contrast: Contrast) -> float:
@@ -127,13 +127,13 @@ def _against(claim: Claim, contrast: Contrast, p: float) -> bool:
 
 
 def _towards(claim: Claim, comparison: Comparison) -> float:
-    """The estimate, positive in the direction claimed."""
+    """Return the estimate, positive in the direction claimed."""
     return -comparison.mean if claim.kind == "falls" else comparison.mean
 
 
 def _estimated(claim: Claim, average: Contrast, state: str, p_holm: float, tested: int) -> str:
     """The estimate in words, with the p value that its state rests on."""
-    one = average.comparison
+    estimate = average.comparison
     unit = margin = ""
     if claim.over is not None:
         unit = " a layer" if claim.over == LAYER else f" per doubling of {worded(claim.over)}"
@@ -141,30 +141,31 @@ def _estimated(claim: Claim, average: Contrast, state: str, p_holm: float, teste
     if claim.kind == "within":
         margin = f" within {average.margin:.3f}"
         shown = f"p {p_value(_p_against(claim, average))} (beyond the margin)" if state == CONTRADICTED else shown
-    seeds = f" and {plural(one.seeds, 'seed')}" if one.over != QUERIES else ""
+    seeds = f" and {plural(estimate.seeds, 'seed')}" if estimate.over != QUERIES else ""
     return (
-        f"{signed(one.mean).strip()} {interval(one.low, one.high)}{unit}{margin}, {shown}, "
-        f"over {plural(one.queries, 'query', 'queries')}{seeds}."
+        f"{signed(estimate.mean).strip()} {interval(estimate.low, estimate.high)}{unit}{margin}, {shown}, "
+        f"over {plural(estimate.queries, 'query', 'queries')}{seeds}."
     )
 
 
 def _of(pair: Pair) -> str:
     """A pair's labels and difference in words."""
-    one = pair.comparison
+    difference = pair.comparison
     labels = ", ".join(f"{worded(name)} {value}" for name, value in pair.labels.items())
-    return f"{labels}: {signed(one.mean).strip()} {interval(one.low, one.high)}"
+    return f"{labels}: {signed(difference.mean).strip()} {interval(difference.low, difference.high)}"
 
 
 def _would_decide(claim: Claim, average: Contrast, tested: int) -> str:
     """What it would take to find a difference of the size observed with 80 % power."""
-    one, level, difference = average.comparison, LEVEL / tested, average.comparison.mean
+    estimate, level = average.comparison, LEVEL / tested
+    difference = estimate.mean
     if claim.kind == "within":
-        difference = average.margin - abs(one.mean)
+        difference = average.margin - abs(estimate.mean)
         level *= 2 if difference > 0 else 1  # equivalence is tested on one side
-    take = needed(one, difference, level)
+    take = needed(estimate, difference, level)
     seeds = f"{take.seeds} seeds" if take.seeds is not None else None
     queries = f"{_round_up(take.queries):,} queries" if take.queries is not None else None
-    wrong = "It points the other way. " if claim.kind != "within" and _towards(claim, one) < 0 else ""
+    wrong = "It points the other way. " if claim.kind != "within" and _towards(claim, estimate) < 0 else ""
     if seeds or queries:
         return f"{wrong}About {' or '.join(filter(None, (seeds, queries)))} would decide it, were this its true size."
     return f"{wrong}No number of seeds or queries within reach would decide it: it is too small for its spread."

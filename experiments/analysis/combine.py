@@ -1,33 +1,119 @@
-"""The jobs of several studies in one table, where the study is one more label."""
+"""Several studies in one table, where the study is one more label: from folders, from W&B's offline runs and server."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from experiments.analysis.findings import Findings, findings_from, read_table
 from experiments.analysis.folds import pool
-from experiments.job_files.records import Job
+from experiments.analysis.load import JobResult, read_study
+from experiments.analysis.load_wandb import jobs_of
+from experiments.common.errors import ExperimentError
+from experiments.common.text import plural
+from experiments.job_files.files import TABLE
+from experiments.tracking.connection import resolve_mode
+from experiments.tracking.wandb_records import is_offline_folder, offline_runs, server_runs
 
 STUDY = "study"
-HASH = re.compile(r"-([0-9a-f]{8})$")  # the end of a job's name: of its scientific config
+OUTPUTS = Path("outputs")
+PROJECT = "rerank-ablations"
 
 
 @dataclass(frozen=True)
-class Study:
-    """The jobs of a study, and what it is called by. ``folder``: where they were read; None if from W&B's server."""
+class LoadedStudy:
+    """The jobs of a study, and what it is called by. ``place``: where they were read, in words; ``folder``: the folder
+    of the jobs, None if they were read from W&B's server.
+    """
 
     name: str
-    jobs: tuple[Job, ...]
+    jobs: tuple[JobResult, ...]
     folder: Path | None = None
+    place: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where the jobs were read, and how many: ``outputs/a: 4 jobs, 3 finished``."""
+        finished = sum(job.finished for job in self.jobs)
+        return f"{self.place or self.folder}: {plural(len(self.jobs), 'job')}, {finished:,} finished"
 
 
-def side_by_side(studies: Sequence[Study]) -> tuple[list[Job], list[str]]:
-    """The jobs of all studies, and what has to be said of them.
+@dataclass(frozen=True)
+class Combined:
+    """What studies say together. ``remarks``: on jobs that several of them share. ``sources``: where they were read."""
+
+    findings: Findings
+    remarks: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+def combine(
+    places: Sequence[str],
+    measure: str | None = None,
+    project: str = PROJECT,
+    entity: str | None = None,
+    offline: bool = False,
+) -> Combined:
+    """Read studies and work out what they say together.
+
+    Args:
+        places: folders of studies, folders ``wandb`` with offline runs, or groups in W&B.
+        measure: None for that of a single study's table, or the first that all jobs have.
+        project: W&B's project.
+        entity: W&B's user or team; None for the account's default.
+        offline: do not ask W&B's server.
+
+    Raises:
+        ExperimentError: a study is not found or W&B does not answer, none of the jobs has finished, or they cannot
+            stand in one table.
+    """
+    studies = [_read(place, project, entity, offline) for place in dict.fromkeys(places)]
+    names = [study.name for study in studies]
+    if len(set(names)) < len(names):
+        raise ExperimentError(f"two of the studies have one name ({', '.join(names)}): rename the folder of one")
+    jobs, remarks = side_by_side(studies)
+    if not any(job.finished for job in jobs):
+        first = f"{jobs[0].name} {jobs[0].state}: {jobs[0].reason}" if jobs else "there are none"
+        raise ExperimentError(f"none of the jobs of {', '.join(names)} has finished; {first}")
+    table = None
+    if len(studies) == 1:  # published cells and claims are those of one study
+        folder = studies[0].folder or OUTPUTS / names[0]
+        # Claims on layers are judged by files that only the jobs' folders hold.
+        if all(part.folder.is_dir() for job in jobs if job.finished for part in job.parts):
+            table = read_table(folder / TABLE)
+    else:
+        folder = OUTPUTS / f"{{{','.join(names)}}}"
+    findings = findings_from(jobs, folder, table, measure)
+    return Combined(findings, tuple(remarks), tuple(study.source for study in studies))
+
+
+def _read(place: str, project: str, entity: str | None, offline: bool) -> LoadedStudy:
+    folder = Path(place)
+    if folder.is_dir():
+        return _from_disk(folder)
+    if not offline and resolve_mode("auto") == "online":
+        jobs = tuple(jobs_of(server_runs(place, project, entity)))
+        return LoadedStudy(place, jobs, place=f"the group {place} in W&B")
+    if (OUTPUTS / place).is_dir():
+        return _from_disk(OUTPUTS / place)
+    why = "--offline is set" if offline else "W&B is offline or nobody is logged in"
+    raise ExperimentError(f"there is no folder {place} or {OUTPUTS / place}, and no group is asked of W&B: {why}")
+
+
+def _from_disk(folder: Path) -> LoadedStudy:
+    if is_offline_folder(folder):
+        records = offline_runs(folder)
+        jobs = tuple(jobs_of(records))
+        return LoadedStudy(records[0].group, jobs, folder.resolve().parent, place=f"offline runs in {folder}")
+    return LoadedStudy(folder.resolve().name, tuple(read_study(folder)), folder)
+
+
+def side_by_side(studies: Sequence[LoadedStudy]) -> tuple[list[JobResult], list[str]]:
+    """Return the jobs of all studies, and what has to be said of them.
 
     Of one study they stay as they are. Of several, each finished job has the label ``study``, so that no table averages
-    over studies; jobs that are the same in several, by the hash in their name, stand there once, under all their names.
-    The folds of a cross-validation are pooled within their study.
+    over studies; jobs that are the same in several, by their hash, are there once, under all their names. The folds of
+    a cross-validation are pooled within their study.
     """
     studies = [replace(study, jobs=tuple(pool(study.jobs))) for study in studies]
     if len(studies) == 1:
@@ -46,29 +132,24 @@ def side_by_side(studies: Sequence[Study]) -> tuple[list[Job], list[str]]:
             elif (identity := _identity(study, job)) not in seen:
                 seen.add(identity)
                 jobs.append(_labelled(job, ", ".join(holders[identity])))
-    return jobs, _remarks(jobs)
+    shared = [job for job in jobs if ", " in str(job.labels.get(STUDY, ""))]
+    return jobs, [f"{job.name}: the same job in {job.labels[STUDY]}, shown once" for job in shared]
 
 
-def _identity(study: Study, job: Job) -> str:
-    """The same for the same job in two studies; of a name without a hash nothing is known."""
-    found = HASH.search(job.name)
-    return found.group(1) if found else f"{study.name}/{job.name}"
+def _identity(study: LoadedStudy, job: JobResult) -> str:
+    """Return what is the same for the same job in two studies; without a hash nothing is known."""
+    return job.hash or f"{study.name}/{job.name}"
 
 
-def _labelled(job: Job, study: str) -> Job:
+def _labelled(job: JobResult, study: str) -> JobResult:
     labels = {STUDY: study, **{name: _number(value) for name, value in job.labels.items()}}
     return replace(job, labels=labels, config=_number(job.config))
 
 
 def _number(value: Any) -> Any:
-    """Whole floats as integers, all the way down: W&B keeps no difference between 1 and 1.0, a job's folder does."""
+    """Write whole floats as integers, all the way down: W&B keeps no difference between 1 and 1.0, a folder does."""
     if isinstance(value, dict):
-        return {key: _number(one) for key, one in value.items()}
+        return {key: _number(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_number(one) for one in value]
+        return [_number(inner) for inner in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _remarks(jobs: Sequence[Job]) -> list[str]:
-    shared = [job for job in jobs if ", " in str(job.labels.get(STUDY, ""))]
-    return [f"{job.name}: the same job in {job.labels[STUDY]}, shown once" for job in shared]

@@ -1,7 +1,7 @@
 """The jobs of a cross-validation put together: all folds of one setting and seed are one result, pooled by query.
 
 Each judged query is tested in one fold, so the pooled result has one value for each, as if a single job had tested
-them all. Whatever reads jobs (tables, claims, pictures, the page) sees the pooled job; ``Job.parts`` are its folds.
+them all. Whatever reads jobs (tables, claims, plots, the page) sees the pooled job; ``JobResult.parts`` are its folds.
 First stages measured on train or dev (``retrieve.split=train``) are not pooled, since the folds share these queries.
 """
 
@@ -12,17 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from experiments.analysis.load import INCOMPLETE, JobResult
 from experiments.common.cache import fingerprint
 from experiments.common.errors import ExperimentError
 from experiments.config.identity import scientific
-from experiments.job_files.records import CONFIG, FINISHED, INCOMPLETE, Job, PerQuery
+from experiments.job_files.files import CONFIG
+from experiments.job_files.per_query import PerQuery, concatenate
+from experiments.job_files.status import FINISHED
 
 COUNTS = ("queries", "without_relevant", "pairs", "ties")  # of a first stage in a job's metrics: added up
 KEPT = ("threads",)  # numbers of a job's ``compute`` that are no amounts
 WASTE = "padding_waste"  # a share of the computed tokens
 
 
-def pool(jobs: Iterable[Job]) -> list[Job]:
+def pool(jobs: Iterable[JobResult]) -> list[JobResult]:
     """The jobs, those of one setting and seed over all folds as one job each; jobs without folds as they are, and
     those that were measured on train or dev each by itself.
 
@@ -33,7 +36,7 @@ def pool(jobs: Iterable[Job]) -> list[Job]:
         ExperimentError: two finished jobs are the same fold of one setting, or a job's config cannot be read.
     """
     jobs = list(jobs)
-    groups: dict[str, list[Job]] = {}
+    groups: dict[str, list[JobResult]] = {}
     others = []
     for job in jobs:
         if not job.finished or _folds(job) is None:
@@ -46,20 +49,20 @@ def pool(jobs: Iterable[Job]) -> list[Job]:
     return sorted(found, key=lambda job: job.name) if groups else others
 
 
-def _apart(job: Job) -> Job:
+def _apart(job: JobResult) -> JobResult:
     """A job measured on train or dev, its fold in the name of its data: a table holds the same queries in each row."""
     labels = dict(job.labels)
     fold = labels.pop("fold", None)
     return job if fold is None else replace(job, labels=labels | {"data": f"{labels['data']}/fold{fold}"})
 
 
-def _folds(job: Job) -> int | None:
+def _folds(job: JobResult) -> int | None:
     """The number of folds of a job that is one of them; None for others, and for a pooled one."""
     data = job.config.get("data") or {}
     return None if data.get("folds") is None or data.get("fold") is None else int(data["folds"])
 
 
-def _setting(job: Job) -> str:
+def _setting(job: JobResult) -> str:
     """What the folds of one setting and seed share: all that decides the outcome but the fold, and their labels."""
     try:
         config = scientific(job.config)
@@ -70,10 +73,10 @@ def _setting(job: Job) -> str:
     return fingerprint(json.loads(json.dumps({"config": config, "labels": labels}, default=str)))
 
 
-def _pooled(setting: str, members: Sequence[Job]) -> Job:
+def _pooled(setting: str, members: Sequence[JobResult]) -> JobResult:
     folds = _folds(members[0])
     assert folds is not None
-    by_fold: dict[int, Job] = {}
+    by_fold: dict[int, JobResult] = {}
     for job in members:
         number = int(job.config["data"]["fold"])
         if number in by_fold:
@@ -86,14 +89,15 @@ def _pooled(setting: str, members: Sequence[Job]) -> Job:
     first = parts[0]
     pooled = replace(
         first,
-        folder=first.folder.parent / f"{first.name.rpartition('-')[0] or first.name}-folds{folds}-{setting[:8]}",
+        folder=first.folder.parent / f"{first.name.removesuffix(f'-{first.hash}')}-folds{folds}-{setting[:8]}",
+        hash=setting[:8],
         config={**first.config, "data": {**first.config["data"], "fold": None}},
         labels={name: value for name, value in first.labels.items() if name != "fold"} | {"folds": folds},
         folds=parts,
     )
     if why := _why_incomplete(parts, folds):
         return replace(pooled, state=INCOMPLETE, error=why, test={}, compute={}, per_query={}, probe=None)
-    per_query = {name: together([job.per_query[name] for job in parts]) for name in _shared(parts)}
+    per_query = {name: concatenate([job.per_query[name] for job in parts]) for name in _shared(parts)}
     return replace(
         pooled,
         state=FINISHED,
@@ -104,14 +108,14 @@ def _pooled(setting: str, members: Sequence[Job]) -> Job:
     )
 
 
-def _why_incomplete(parts: Sequence[Job], folds: int) -> str | None:
+def _why_incomplete(parts: Sequence[JobResult], folds: int) -> str | None:
     """Why the folds are no whole; None if they are."""
     have = [int(job.config["data"]["fold"]) for job in parts]
     if missing := [number for number in range(folds) if number not in have]:
         named = ",".join(map(str, missing))
         return f"only {len(have)} of {folds} folds have finished: run the study again with data.fold={named}"
     for name in _shared(parts):
-        owner: dict[str, Job] = {}
+        owner: dict[str, JobResult] = {}
         for job in parts:
             for query_id in job.per_query[name].query_ids:
                 if query_id in owner:
@@ -123,22 +127,9 @@ def _why_incomplete(parts: Sequence[Job], folds: int) -> str | None:
     return None
 
 
-def _shared(parts: Sequence[Job]) -> list[str]:
+def _shared(parts: Sequence[JobResult]) -> list[str]:
     """The first stages that all folds were measured on."""
     return [name for name in parts[0].test if all(name in job.test for job in parts)]
-
-
-def together(tables: Sequence[PerQuery]) -> PerQuery:
-    """The rows of several tables, one table after another, of the measures that all have."""
-    reranked, own = (
-        {
-            measure: np.concatenate([getattr(table, kind)[measure] for table in tables])
-            for measure in getattr(tables[0], kind)
-            if all(measure in getattr(table, kind) for table in tables)
-        }
-        for kind in ("reranked", "first_stage")
-    )
-    return PerQuery(tuple(query_id for table in tables for query_id in table.query_ids), reranked, own)
 
 
 def _tested(parts: Sequence[Mapping[str, Any]], table: PerQuery) -> dict[str, Any]:

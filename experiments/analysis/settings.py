@@ -1,8 +1,8 @@
-"""The finished jobs of a study as the rows of its tables: one cell for all jobs that are equal up to their seed.
+"""The results of a study by setting: one for all jobs that are equal up to their seed, re-ranking one first stage.
 
-Cells that were measured on the same queries and first stage stand in one block: one table, one picture.
+Results that were measured on the same queries and first stage form one group: one table, one plot.
 
-Shapes: Q queries, S seeds (jobs of a cell).
+Shapes: Q queries, S seeds (jobs of a setting).
 """
 
 import json
@@ -13,44 +13,60 @@ from typing import Any
 
 import numpy as np
 
-from experiments.analysis.measures import check_grade, first_measure, measure_of
+from experiments.analysis.load import JobResult
+from experiments.analysis.measure_choice import check_grade, first_measure, measure_of
 from experiments.common.errors import ExperimentError
 from experiments.config.identity import scientific, with_their_candidates
 from experiments.config.negatives import sources_of
-from experiments.job_files.records import CONFIG, FloatArray, Job, PerQuery
+from experiments.job_files.files import CONFIG
+from experiments.job_files.per_query import FloatArray, PerQuery
 
-# Labels that have a place of their own: the heading of a block, its first columns, the seeds averaged over.
+# Labels that have a place of their own: the heading of a group, its first columns, the seeds averaged over.
 PLACED = frozenset({"data", "loss", "negatives", "seed"})
+FIRST_STAGE = "first_stage"
 # Values that jobs read from the same run and the same qrels may differ by rounding only.
 ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
-class Cell:
-    """All jobs of one setting, re-ranking one first stage.
+class SettingResult:
+    """One measure of one setting, by seed and query.
 
-    ``labels`` are the jobs' own without the seed, and any config key in which jobs of the same labels differ.
-    ``reranked_SQ`` holds the measure of each job and query.
+    ``labels``: those of the jobs without the seed, every config key (dotted) in which jobs of equal labels differ, and
+    ``first_stage``; of a probed layer ``layer``, ``pooling`` and ``candidates`` instead. ``jobs`` stand in the order of
+    the rows, ``query_ids`` in that of the columns.
     """
 
     labels: Mapping[str, Any]
-    jobs: tuple[Job, ...]
-    reranked_SQ: FloatArray
+    jobs: tuple[JobResult, ...]
+    values_SQ: FloatArray
+    query_ids: tuple[str, ...]
+    measure: str
 
     @property
     def mean(self) -> float:
         """The measure, averaged over seeds and queries."""
-        return float(self.reranked_SQ.mean())
+        return float(self.values_SQ.mean())
 
     @property
     def sd(self) -> float | None:
         """The sample standard deviation over seeds of the mean over queries; None for one seed."""
-        return float(self.reranked_SQ.mean(axis=1).std(ddof=1)) if len(self.jobs) > 1 else None
+        return float(self.values_SQ.mean(axis=1).std(ddof=1)) if len(self.jobs) > 1 else None
 
     @property
     def seeds(self) -> tuple[Any, ...]:
         """The seeds of the jobs, in order."""
-        return tuple(seed_of(job) for job in self.jobs)
+        return tuple(job.seed for job in self.jobs)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """What tells the models of the rows apart: the names of the jobs."""
+        return tuple(job.name for job in self.jobs)
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The labels of what was trained, whatever it re-ranks."""
+        return {name: value for name, value in self.labels.items() if name != FIRST_STAGE}
 
     @property
     def negatives(self) -> int | None:
@@ -59,19 +75,19 @@ class Cell:
         return int(count) if isinstance(count, int | float) else None
 
     def compute(self, key: str) -> float | None:
-        """A figure of the jobs' ``compute``, averaged over the jobs; None if one of them does not have it."""
+        """Return a figure of the jobs' ``compute``, averaged over them; None if one of them does not have it."""
         if any(job.compute.get(key) is None for job in self.jobs):
             return None
         return float(np.mean([float(job.compute[key]) for job in self.jobs]))
 
 
 @dataclass(frozen=True)
-class Block:
-    """The cells that re-rank one first stage on the queries of one data set, by loss and number of negatives.
+class ResultGroup:
+    """The settings that re-rank one first stage on the queries of one data set, by loss and number of negatives.
 
-    ``reference`` is what the cells are compared with: the first stage itself, or for a search of the whole collection
-    another retriever. ``axes`` names the further labels in which the cells differ, ``constants`` those that all share.
-    ``ties`` is the number of tied scores in all jobs. ``first_stage_Q`` is the first stage's own measure.
+    ``reference`` is what they are compared with: the first stage itself, or for a search of the whole collection
+    another retriever. ``axes`` names the further labels in which the settings differ, ``constants`` those that all
+    share. ``ties`` is the number of tied scores in all jobs. ``first_stage_Q`` is the first stage's own measure.
     """
 
     data: str
@@ -80,7 +96,7 @@ class Block:
     measure: str
     query_ids: tuple[str, ...]
     first_stage_Q: FloatArray
-    cells: tuple[Cell, ...]
+    settings: tuple[SettingResult, ...]
     axes: tuple[str, ...]
     constants: Mapping[str, Any]
     ties: int
@@ -92,25 +108,22 @@ class Block:
 
     @property
     def seed_counts(self) -> tuple[int, ...]:
-        """The different numbers of seeds that the cells have, ascending."""
-        return tuple(sorted({len(cell.jobs) for cell in self.cells}))
+        """The different numbers of seeds that the settings have, ascending."""
+        return tuple(sorted({len(setting.jobs) for setting in self.settings}))
 
 
-def seed_of(job: Job) -> Any:
-    """The seed of a job, from its labels or else from its config."""
-    return job.labels.get("seed", job.config.get("seed"))
+def group_results(jobs: Iterable[JobResult], measure: str | None = None) -> list[ResultGroup]:
+    """Group the results of finished jobs by data set and first stage, in order of appearance.
 
+    ``measure``: as a config writes it, for all groups; None for the first that all jobs have.
 
-def blocks_of(jobs: Iterable[Job], measure: str | None = None) -> list[Block]:
-    """The blocks of a study, by data set and first stage in order of appearance, of the jobs that have finished.
-    ``measure``: as a config writes it, for all blocks; None for the first that all jobs have.
-
-    Raises ExperimentError, naming the jobs, if one lacks the measure, if two were measured on different queries, from
-    different grades on or on first-stage runs under the same name, or if two are the same cell with the same seed.
+    Raises:
+        ExperimentError: a job lacks the measure, two were measured on different queries, from different grades on or on
+            first-stage runs under the same name, or two are the same setting with the same seed; it names the jobs.
     """
     finished = [job for job in jobs if job.finished]
     extra_axes = _unlabelled_axes(finished)
-    members: dict[tuple[str, str], list[Job]] = {}
+    members: dict[tuple[str, str], list[JobResult]] = {}
     for job in finished:
         for first_stage in job.test:
             members.setdefault((str(job.labels["data"]), first_stage), []).append(job)
@@ -120,50 +133,52 @@ def blocks_of(jobs: Iterable[Job], measure: str | None = None) -> list[Block]:
     if wanted is None:
         return []
     return [
-        _block(data, first_stage, measure_of(jobs_there, first_stage, wanted), jobs_there, extra_axes)
+        _group(data, first_stage, measure_of(jobs_there, first_stage, wanted), jobs_there, extra_axes)
         for (data, first_stage), jobs_there in members.items()
     ]
 
 
-def _block(data: str, first_stage: str, measure: str, jobs: list[Job], extra_axes: Sequence[str]) -> Block:
+def _group(data: str, first_stage: str, measure: str, jobs: list[JobResult], extra_axes: Sequence[str]) -> ResultGroup:
     per_query = _aligned(jobs, first_stage, measure)
-    first_stage_Q = per_query[0].first_stage[measure]
-    labels_of = [_cell_labels(job, extra_axes) for job in jobs]
-    members: dict[str, list[tuple[Job, FloatArray]]] = {}
+    query_ids = per_query[0].query_ids
+    labels_of = [_labels(job, extra_axes) for job in jobs]
+    members: dict[str, list[tuple[JobResult, FloatArray]]] = {}
     for job, labels, table in zip(jobs, labels_of, per_query, strict=True):
         members.setdefault(_frozen(labels), []).append((job, table.reranked[measure]))
-    cells = [_cell(_cell_labels(group[0][0], extra_axes), group) for group in members.values()]
+    settings = []
+    for rows in members.values():
+        rows = sorted(rows, key=lambda row: _rank(row[0].seed))
+        labels = {**_labels(rows[0][0], extra_axes), FIRST_STAGE: first_stage}
+        alike = tuple(job for job, _ in rows)
+        _check_seeds(alike)
+        settings.append(SettingResult(labels, alike, np.stack([values_Q for _, values_Q in rows]), query_ids, measure))
     names = dict.fromkeys(name for labels in labels_of for name in labels if name not in PLACED)
     axes = tuple(name for name in names if len({_frozen(labels.get(name)) for labels in labels_of}) > 1)
-    cells.sort(key=lambda cell: [_rank(cell.labels.get(name)) for name in ("loss", "negatives", *axes)])
-    return Block(
+    settings.sort(key=lambda setting: [_rank(setting.labels.get(name)) for name in ("loss", "negatives", *axes)])
+    return ResultGroup(
         data=data,
         first_stage=first_stage,
         reference=str(jobs[0].test[first_stage].get("compared_to", first_stage)),
         measure=measure,
-        query_ids=per_query[0].query_ids,
-        first_stage_Q=first_stage_Q,
-        cells=tuple(cells),
+        query_ids=query_ids,
+        first_stage_Q=per_query[0].first_stage[measure],
+        settings=tuple(settings),
         axes=axes,
         constants={name: labels_of[0].get(name) for name in names if name not in axes},
         ties=sum(int(job.test[first_stage].get("ties", 0)) for job in jobs),
     )
 
 
-def _cell(labels: Mapping[str, Any], group: list[tuple[Job, FloatArray]]) -> Cell:
-    group = sorted(group, key=lambda member: _rank(seed_of(member[0])))
-    jobs = tuple(job for job, _ in group)
+def _check_seeds(jobs: Sequence[JobResult]) -> None:
     for one, other in pairwise(jobs):
-        if seed_of(one) == seed_of(other):
+        if one.seed == other.seed:
             raise ExperimentError(
-                f"the jobs {one.name} and {other.name} are the same setting with the same seed ({seed_of(one)}): "
+                f"the jobs {one.name} and {other.name} are the same setting with the same seed ({one.seed}): "
                 f"move one of them out of {one.folder.parent}"
             )
-    reranked_SQ = np.stack([reranked_Q for _, reranked_Q in group])
-    return Cell(labels, jobs, reranked_SQ)
 
 
-def _aligned(jobs: list[Job], first_stage: str, measure: str) -> list[PerQuery]:
+def _aligned(jobs: list[JobResult], first_stage: str, measure: str) -> list[PerQuery]:
     """The per-query tables of the jobs in the query order of the first one, checked to speak about the same thing."""
     reference = jobs[0].per_query[first_stage]
     tables = []
@@ -180,7 +195,7 @@ def _aligned(jobs: list[Job], first_stage: str, measure: str) -> list[PerQuery]:
                 "they cannot stand in one table, move one of them to another study"
             )
         table = table.ordered(reference.query_ids)
-        digests = {one.test[first_stage].get("first_stage_digest") for one in (jobs[0], job)} - {None}
+        digests = {measured.test[first_stage].get("first_stage_digest") for measured in (jobs[0], job)} - {None}
         same = np.allclose(table.first_stage[measure], reference.first_stage[measure], rtol=0, atol=ROUNDING)
         if len(digests) > 1 or not same:
             raise ExperimentError(
@@ -191,7 +206,7 @@ def _aligned(jobs: list[Job], first_stage: str, measure: str) -> list[PerQuery]:
     return tables
 
 
-def _cell_labels(job: Job, extra_axes: Sequence[str]) -> dict[str, Any]:
+def _labels(job: JobResult, extra_axes: Sequence[str]) -> dict[str, Any]:
     labels = {name: value for name, value in job.labels.items() if name != "seed"}
     if extra_axes:
         config = _trained_by(job)
@@ -204,11 +219,11 @@ def _as_label(value: Any) -> Any:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def _unlabelled_axes(jobs: Sequence[Job]) -> list[str]:
+def _unlabelled_axes(jobs: Sequence[JobResult]) -> list[str]:
     """The config keys (dotted) in which jobs of the same labels, seed apart, differ: never to be averaged over."""
     alike: dict[str, list[dict[str, Any]]] = {}
     for job in jobs:
-        alike.setdefault(_frozen(_cell_labels(job, ())), []).append(_trained_by(job))
+        alike.setdefault(_frozen(_labels(job, ())), []).append(_trained_by(job))
     return sorted(
         {
             key
@@ -219,7 +234,7 @@ def _unlabelled_axes(jobs: Sequence[Job]) -> list[str]:
     )
 
 
-def _trained_by(job: Job) -> dict[str, Any]:
+def _trained_by(job: JobResult) -> dict[str, Any]:
     """What decides a job's training, its seed apart, by dotted key; what it re-ranks afterwards does not."""
     try:
         config = scientific(job.config)

@@ -9,11 +9,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from experiments.job_files.history import COUNTS, write_history
-from experiments.losses import diagnostics
+from experiments.job_files.history import DIAGNOSTICS, write_history
 from experiments.models.ranker import Ranker
 
-HISTORY_COLUMNS = (*COUNTS, "seconds", "lr", "loss", *diagnostics.NAMES, "dev")
 HISTORY_SECONDS = 5.0  # the whole file is written each time, so rows that come faster wait for the next time
 
 
@@ -49,7 +47,7 @@ class HistoryCallback(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, Ranker)
-        for name in ("loss", *diagnostics.NAMES):
+        for name in ("loss", *DIAGNOSTICS):
             value = torch.as_tensor(pl_module.observed[name])
             self._sums[name] = self._sums[name].to(value.device) + value if self._steps else value
         self._steps += 1
@@ -91,5 +89,5 @@ class HistoryCallback(pl.Callback):
 
     def _write(self, trainer: pl.Trainer) -> None:
         if trainer.is_global_zero:
-            write_history(self.path, HISTORY_COLUMNS, self.rows)
+            write_history(self.path, self.rows)
             self._written = time.monotonic()

@@ -98,9 +98,14 @@ def job_hash(config: Mapping[str, Any]) -> str:
 
 def job_name(config: Mapping[str, Any]) -> str:
     """The name of a job's folder and of its W&B run, such as ``lce-n7-bm25-s1-1a2b3c4d``."""
+    return f"{short_name(config)}-{job_hash(config)}"
+
+
+def short_name(config: Mapping[str, Any]) -> str:
+    """The name of a job where its hash would only be in the way, such as ``lce-n7-bm25-s1``."""
     loss, negatives, kind = config["loss"]["name"], config["negatives"], config["model"]["kind"]
     prefix = "" if kind == "cross_encoder" else f"{kind}-"
-    return f"{prefix}{loss}-n{negatives['count']}-{negatives['source']}-s{config['seed']}-{job_hash(config)}"
+    return f"{prefix}{loss}-n{negatives['count']}-{negatives['source']}-s{config['seed']}"
 
 
 def folder_name(what: str, config: Mapping[str, Any]) -> str:

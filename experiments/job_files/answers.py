@@ -113,7 +113,7 @@ def _answer(value: Mapping[str, Any]) -> Answer:
     return Answer(
         value["query"],
         value["text"],
-        tuple(Passage(**one) for one in value["top"]),
+        tuple(Passage(**passage) for passage in value["top"]),
         None if relevant is None else Passage(**relevant),
     )
 

@@ -6,7 +6,6 @@ own and the record is replaced in one step: a process that is killed in between 
 files. A file that does not match the record is named in the log, and the checkpoint before it is taken.
 """
 
-import json
 import logging
 import os
 import shutil
@@ -18,7 +17,7 @@ from typing import Any
 from experiments.common.cache import file_digest, fingerprint, write_json
 from experiments.common.errors import ExperimentError
 from experiments.common.locations import changes
-from experiments.common.text import first_line
+from experiments.job_files.files import read_mapping
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +106,7 @@ class CheckpointFolder:
 
     def next_serial(self) -> int:
         """The number of the next checkpoint, so that no file of the record is written over."""
-        return 1 + max((_serial(saved.file) for one in self._generations() for saved in one.files), default=0)
+        return 1 + max((_serial(saved.file) for each in self._generations() for saved in each.files), default=0)
 
     def described(self, name: str, step: int) -> Saved:
         """A file that was just written, as the record has it."""
@@ -117,9 +116,9 @@ class CheckpointFolder:
     def record(self, generation: Generation, before: Generation | None) -> None:
         """Make a generation the newest one, in one step; then delete the files that the record no longer names."""
         kept = [generation, *([before] if before is not None else [])]
-        value = {"version": VERSION, "inputs": self.inputs, "generations": [asdict(one) for one in kept]}
+        value = {"version": VERSION, "inputs": self.inputs, "generations": [asdict(each) for each in kept]}
         write_json(self.folder / RECORD, {**value, "digest": fingerprint(value)}, durable=True)
-        named = {RECORD, *(saved.file for one in kept for saved in one.files)}
+        named = {RECORD, *(saved.file for each in kept for saved in each.files)}
         for path in self.folder.iterdir():
             if path.name not in named and path.is_file():
                 path.unlink()
@@ -138,31 +137,28 @@ class CheckpointFolder:
         shutil.rmtree(self.folder, ignore_errors=True)  # what stays is in nobody's way
 
     def _generations(self) -> Sequence[Generation]:
-        return [_generation(one) for one in self._read().get("generations", ())]
+        return [_generation(recorded) for recorded in self._read().get("generations", ())]
 
     def _read(self) -> Mapping[str, Any]:
         path = self.folder / RECORD
+        if not path.is_file():
+            return {}
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            record = dict(read_mapping(path))
+        except ExperimentError as error:
+            log.warning("%s: the training begins anew", error)
             return {}
-        except ValueError as error:
-            log.warning("%s cannot be read (%s): the training begins anew", path, first_line(error))
-            return {}
-        if (
-            not isinstance(found, dict)
-            or found.get("version") != VERSION
-            or found.pop("digest", None) != fingerprint(found)
-        ):
+        if record.get("version") != VERSION or record.pop("digest", None) != fingerprint(record):
             log.warning("%s is damaged or of another version: the training begins anew", path)
             return {}
-        return found
+        return record
 
 
-def _generation(found: Mapping[str, Any]) -> Generation:
-    best = Saved(**found["best"]) if found["best"] is not None else None
-    value = float(found["value"]) if found["value"] is not None else None
-    return Generation(Saved(**found["last"]), best, value)
+def _generation(recorded: Mapping[str, Any]) -> Generation:
+    best, value = recorded["best"], recorded["value"]
+    return Generation(
+        Saved(**recorded["last"]), None if best is None else Saved(**best), None if value is None else float(value)
+    )
 
 
 def _serial(name: str) -> int:

@@ -2,7 +2,7 @@
 
 ``step``, ``groups``, ``pairs``, ``tokens``, ``seconds`` and ``lr`` (learning rate) are those at the row; ``loss`` and
 the diagnostics (``experiments.losses.diagnostics``) are means over the steps since the row before; ``dev`` is the first
-of the measures at a validation. A field is empty where nothing is known. Reading needs neither torch nor Lightning.
+of the measures at a validation. A field is empty where nothing is known.
 """
 
 import math
@@ -11,12 +11,23 @@ from pathlib import Path
 
 from experiments.common.cache import write_atomic
 from experiments.common.errors import ExperimentError
+from experiments.job_files.files import read_text
 
 FILE = "history.tsv"
 COUNTS = ("step", "groups", "pairs", "tokens")  # whole numbers, written as such
+DIAGNOSTICS = (  # of the scores of groups
+    "margin",
+    "hardest_margin",
+    "positive_on_top",
+    "effective_negatives",
+    "hardest_share",
+    "saturated_bce",
+    "score_spread",
+)
+COLUMNS = (*COUNTS, "seconds", "lr", "loss", *DIAGNOSTICS, "dev")
 
 
-def write_history(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, float]]) -> None:
+def write_history(path: Path, rows: Sequence[Mapping[str, float]], columns: Sequence[str] = COLUMNS) -> None:
     """Write rows, atomically; a column that a row lacks, or that is NaN there, is left empty."""
     lines = [
         "\t".join(columns),
@@ -32,15 +43,12 @@ def _field(name: str, value: float) -> str:
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
-    """Column -> its values, one a row; NaN where the file has none.
+    """Return each column's values, one a row; NaN where the file has none.
 
     Raises:
         ExperimentError: the file is not there, or a line of it is no row of such a table.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"{path}: the history of a training cannot be read ({error})") from error
+    lines = read_text(path).splitlines()
     names = lines[0].split("\t") if lines else []
     if names[:1] != ["step"] or len(set(names)) != len(names):
         raise ExperimentError(f"{path}, line 1: no history of a training: it must name columns, step first, each once")

@@ -3,13 +3,11 @@ resumable.
 """
 
 import importlib.metadata
-import json
 import logging
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +17,18 @@ from filelock import FileLock, Timeout
 from experiments.common.cache import write_atomic, write_json
 from experiments.common.errors import ExperimentError, why
 from experiments.common.locations import changes
-from experiments.common.text import first_line
 from experiments.job_files.checkpoint_files import CheckpointFolder
+from experiments.job_files.files import CONFIG, METRICS, STATUS, read_mapping
+from experiments.job_files.status import FAILED, FINISHED, RUNNING, now, write_status
 
 log = logging.getLogger(__name__)
 
 
 class JobFolder:
-    """``outputs/<study>/<job>/`` and what lies in it."""
+    """Writes ``outputs/<study>/<job>/``. ``hash``: of the job's config, noted in its status."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, hash: str) -> None:
+        self.folder, self.hash = folder, hash
         self.checkpoints = folder / "checkpoints"
         self.model = folder / "model"
         self._began = time.monotonic()
@@ -52,8 +51,8 @@ class JobFolder:
 
     @property
     def status(self) -> dict[str, Any]:
-        """The status file, or an empty dictionary if the job never began or the file is damaged."""
-        return self._read("status.json") or {}
+        """What the status file says; nothing if the job never began or the file is damaged."""
+        return self._read(STATUS) or {}
 
     @property
     def checkpoint_files(self) -> CheckpointFolder:
@@ -65,56 +64,52 @@ class JobFolder:
         the collection, of weights, of run files, of code. Says in the log why a finished job has to run again.
         """
         status = self.status
-        if status.get("state") != "finished":
+        if status.get("state") != FINISHED:
             return None
         if changed := changes(status.get("inputs"), inputs):
             log.info("%s: %s changed since this job was finished: it runs again", self.folder.name, ", ".join(changed))
             return None
         self.checkpoint_files.clear()  # what a kill at the very end has left
-        return self._read("metrics.json")
+        return self._read(METRICS)
 
     def _read(self, name: str) -> dict[str, Any] | None:
-        """A file of the job; None if it is not there, or damaged, which is said in the log."""
-        path = self.folder / name
+        """Read a file of the job; None if it is not there, or damaged, which is said in the log."""
+        if not (self.folder / name).is_file():
+            return None
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(found, dict):
-                raise ValueError("it should hold named values")
-        except FileNotFoundError:
+            return dict(read_mapping(self.folder / name))
+        except ExperimentError as error:
+            log.warning("%s: the job runs again", error)
             return None
-        except ValueError as error:
-            log.warning("%s cannot be read (%s): the job runs again", path, first_line(error))
-            return None
-        return found
 
     def start(self, config: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
         """Note that the job begins or goes on; checkpoints of other inputs are thrown away."""
         before = self.status
-        if before.get("state") == "finished":
+        if before.get("state") == FINISHED:
             self.checkpoint_files.clear()
         CheckpointFolder(self.checkpoints, inputs).clear_unless_of_these_inputs()
         self.checkpoints.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-        attempts = int(before.get("attempts", 0)) + 1 if before.get("state") != "finished" else 1
+        write_atomic(self.folder / CONFIG, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        attempts = int(before.get("attempts", 0)) + 1 if before.get("state") != FINISHED else 1
         self._seconds_before = float(before.get("seconds", 0.0)) if attempts > 1 else 0.0
         self._note = {
             "attempts": attempts,
             "inputs": dict(inputs),
-            "started": _now(),
+            "started": now(),
             "git": git_revision(),
             "version": _version(),
         }
-        self._write("running", None)
+        self._write(RUNNING, None)
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Write the metrics, then the status, and drop the checkpoints: the exported model is what stays."""
-        write_json(self.folder / "metrics.json", metrics)
-        self._write("finished", None)
+        write_json(self.folder / METRICS, metrics)
+        self._write(FINISHED, None)
         self.checkpoint_files.clear()
 
     def fail(self, error: BaseException) -> None:
         """Note why the job stopped; its checkpoints stay, so that it can go on."""
-        self._write("failed", why(error))
+        self._write(FAILED, why(error))
 
     @property
     def seconds(self) -> float:
@@ -122,21 +117,7 @@ class JobFolder:
         return self._seconds_before + time.monotonic() - self._began
 
     def _write(self, state: str, error: str | None) -> None:
-        write_json(
-            self.folder / "status.json",
-            {"state": state, "error": error, "seconds": round(self.seconds, 2), "updated": _now(), **self._note},
-        )
-
-    def write_per_query(
-        self, first_stage: str, query_ids: Sequence[str], columns: Mapping[str, Sequence[float]]
-    ) -> None:
-        """Write ``per_query.<first stage>.tsv``: a row a query, a column a measure, each value in full."""
-        rows = ["\t".join(["query", *columns])]
-        rows += [
-            "\t".join([one, *(repr(float(value)) for value in values)])
-            for one, *values in zip(query_ids, *columns.values(), strict=True)
-        ]
-        write_atomic(self.folder / f"per_query.{first_stage}.tsv", "\n".join(rows) + "\n")
+        write_status(self.folder, state, error, self.seconds, self._note, self.hash)
 
 
 def git_revision() -> str | None:
@@ -159,7 +140,3 @@ def _version() -> str | None:
         return importlib.metadata.version("rerank-ablations")
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,7 +1,11 @@
-"""Where the jobs of a study stand, read off their folders in no time: nothing that computes is imported."""
+"""``status.json``, what a job says of itself: written as it goes, read back into where it stands.
+
+A job also counts as running only while a process holds its lock, and says how far it is in the last line of its
+history. Nothing that computes is imported.
+"""
 
 import csv
-import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,23 +18,27 @@ from filelock import FileLock, Timeout
 from experiments.common.cache import write_json
 from experiments.common.errors import ExperimentError, why
 from experiments.common.text import first_line
+from experiments.job_files.files import GRID, STATUS, read_json, read_mapping
 from experiments.job_files.history import FILE
-from experiments.job_files.records import FINISHED, MISSING, STATUS, UNREADABLE, last_launch
 
+FINISHED = "finished"  # in the file
 DONE, RUNNING, INTERRUPTED, FAILED = "done", "running", "interrupted", "failed"
 CHANGED = "changed"  # done, but made from other inputs: it runs again
+MISSING = "missing"  # of the last launch, and never began
+UNREADABLE = "unreadable"
 STATES = (DONE, CHANGED, RUNNING, INTERRUPTED, FAILED, MISSING, UNREADABLE)
+HASH_IN_NAME = re.compile(r".*-([0-9a-f]{8})")
 
 
 @dataclass(frozen=True)
-class State:
+class JobStatus:
     """Where a job stands.
 
-    ``word``: one of ``STATES``. ``why``: the first line of why it failed. ``since``: when its last attempt began,
+    ``state``: one of ``STATES``. ``why``: the first line of why it failed. ``since``: when its last attempt began,
     ``attempts``: how many there were. ``step``, ``groups``: how far its training was when it last said so.
     """
 
-    word: str
+    state: str
     why: str | None = None
     since: datetime | None = None
     attempts: int = 0
@@ -38,69 +46,94 @@ class State:
     groups: int | None = None
 
     @property
-    def to_mend(self) -> bool:
+    def needs_rerun(self) -> bool:
         """Whether it began and came to nothing."""
-        return self.word in (FAILED, INTERRUPTED)
+        return self.state in (FAILED, INTERRUPTED)
 
 
-def state_of(folder: Path) -> State:
-    """Where the job of a folder stands; ``missing`` if there is no status in it."""
+def write_status(
+    folder: Path, state: str, error: str | None, seconds: float, noted: Mapping[str, Any], hash: str
+) -> None:
+    """Write what a job says of itself. ``noted``: what it was made from and when. ``hash``: of its config."""
+    said = {"state": state, "error": error, "seconds": round(seconds, 2), "updated": now(), "hash": hash}
+    write_json(folder / STATUS, {**said, **noted})
+
+
+def now() -> str:
+    """Return the time as files have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def note_failure(folder: Path, error: BaseException, hash: str) -> None:
+    """Write why a job could not begin, if it did not come as far as saying so itself: what it needs failed before."""
+    before = status_of(folder)
+    if before.state == MISSING or (before.state, before.attempts) == (FAILED, 0):
+        write_status(folder, FAILED, why(error), 0.0, {"attempts": 0, "started": now()}, hash)
+
+
+def read_status(folder: Path) -> Mapping[str, Any]:
+    """Read what a job says of itself. Raises ExperimentError if that is missing or malformed."""
+    return read_mapping(folder / STATUS)
+
+
+def hash_of(noted: Mapping[str, Any], name: str) -> str | None:
+    """Return the hash that a job noted of its config; of earlier versions, which did not, the one in its name."""
+    found = HASH_IN_NAME.fullmatch(name)
+    return noted.get("hash") or (found.group(1) if found else None)
+
+
+def status_of(folder: Path) -> JobStatus:
+    """Return where the job of a folder stands; ``missing`` if there is no status in it."""
+    if not (folder / STATUS).is_file():
+        return JobStatus(MISSING)
     try:
-        status = json.loads((folder / STATUS).read_text(encoding="utf-8"))
-        if not isinstance(status, Mapping):
-            raise ValueError("it should hold named values")
-    except FileNotFoundError:
-        return State(MISSING)
-    except ValueError as error:
-        return State(UNREADABLE, f"{STATUS} cannot be read: {first_line(error)}")
-    word, why = status.get("state"), first_line(status.get("error")) or None
-    if word == FINISHED:
-        return State(DONE, attempts=int(status.get("attempts") or 1))
-    if word == "running":
-        word = RUNNING if _is_held(folder) else INTERRUPTED
-    elif word == "failed":
-        word, why = (INTERRUPTED, None) if why == "interrupted" else (FAILED, why)
+        noted = read_status(folder)
+    except ExperimentError as error:
+        return JobStatus(UNREADABLE, first_line(str(error).removeprefix(f"{folder}/")))
+    state, reason = noted.get("state"), first_line(noted.get("error")) or None
+    if state == FINISHED:
+        return JobStatus(DONE, attempts=int(noted.get("attempts") or 1))
+    if state == RUNNING:
+        state = RUNNING if _is_held(folder) else INTERRUPTED
+    elif state == FAILED:
+        state, reason = (INTERRUPTED, None) if reason == "interrupted" else (FAILED, reason)
     else:
-        return State(UNREADABLE, f"{STATUS} has the state {word!r}")
+        return JobStatus(UNREADABLE, f"{STATUS} has the state {state!r}")
     step, groups = _progress(folder / FILE)
-    return State(word, why, _time(status.get("started")), int(status.get("attempts", 1)), step, groups)
+    return JobStatus(state, reason, _time(noted.get("started")), int(noted.get("attempts", 1)), step, groups)
 
 
 def noted_inputs(folder: Path) -> Mapping[str, str]:
-    """The digests of what a job was made from, as it noted them; empty where it noted none."""
-    path = folder / STATUS
-    inputs = json.loads(path.read_text(encoding="utf-8")).get("inputs") if path.is_file() else None
+    """Return the digests of what a job was made from, as it noted them; empty where it noted none."""
+    inputs = read_status(folder).get("inputs") if (folder / STATUS).is_file() else None
     return inputs if isinstance(inputs, Mapping) else {}
 
 
+def last_launch(study: Path) -> list[str]:
+    """Return the names of the jobs of a study's last launch, begun or not; none if it was not a multirun."""
+    path = study / GRID
+    return [str(name) for name in read_json(path)] if path.is_file() else []
+
+
 def job_folders(study: Path) -> list[Path]:
-    """The folders of the jobs of a study, by name: those that ever began and those of its last launch.
+    """Return the folders of the jobs of a study, by name: those that ever began and those of its last launch.
 
     Raises:
         ExperimentError: there is no such study, or no job in it.
     """
     if not study.is_dir():
         raise ExperimentError(f"there is no folder {study}: name the folder of a study, such as outputs/quickstart")
-    found = sorted({*(path.parent for path in study.glob(f"*/{STATUS}")), *(study / one for one in last_launch(study))})
-    if not found:
+    begun = {path.parent for path in study.glob(f"*/{STATUS}")}
+    folders = sorted({*begun, *(study / name for name in last_launch(study))})
+    if not folders:
         raise ExperimentError(f"no job has begun in {study}: name the folder of a study, such as outputs/quickstart")
-    return found
+    return folders
 
 
-def totals(states: Iterable[State]) -> str:
-    """How many jobs are in which state, such as ``4 done, 1 failed``."""
-    counts = Counter(state.word for state in states)
-    return ", ".join(f"{counts[word]} {word}" for word in STATES if counts[word]) or "no jobs"
-
-
-def note_failure(folder: Path, error: BaseException) -> None:
-    """Write why a job could not begin, if it did not come as far as saying so itself: what it needs failed before."""
-    before = state_of(folder)
-    if before.word != MISSING and (before.word, before.attempts) != (FAILED, 0):
-        return
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    status = {"state": "failed", "error": why(error), "seconds": 0.0}
-    write_json(folder / STATUS, {**status, "updated": now, "attempts": 0, "started": now})
+def totals(statuses: Iterable[JobStatus]) -> str:
+    """Return how many jobs are in which state, such as ``4 done, 1 failed``."""
+    counts = Counter(status.state for status in statuses)
+    return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]) or "no jobs"
 
 
 def _is_held(folder: Path) -> bool:
@@ -116,7 +149,7 @@ def _is_held(folder: Path) -> bool:
 
 
 def _progress(history: Path) -> tuple[int | None, int | None]:
-    """Step and groups in the last whole line of a job's history; None where there is none."""
+    """Return step and groups in the last whole line of a job's history; None where there is none."""
     if not history.is_file():
         return None, None
     rows = list(csv.DictReader(history.read_text(encoding="utf-8").splitlines(), delimiter="\t"))

@@ -15,12 +15,14 @@ from experiments.evaluation.measure_names import WHOLE_COLLECTION
 from experiments.evaluation.measures import evaluate, rerank
 from experiments.job_files.answers import answers_path, write_answers
 from experiments.job_files.job_folder import JobFolder
+from experiments.job_files.per_query import PerQuery, per_query_path, write_per_query
 from experiments.jobs.build import Training
 from experiments.jobs.prepare import Prepared, relevance_of
 from experiments.jobs.timed_pipeline import pipeline
 from experiments.retrieval.colbert import ColBERT
 from experiments.retrieval.dense import Dense
 from experiments.retrieval.retriever import run_for
+from experiments.tracking.summary import PER_QUERY
 from experiments.tracking.wandb_job import NoTracking, WandbJob
 
 log = logging.getLogger(__name__)
@@ -79,16 +81,13 @@ class Testing:
         write_trec(made, collection, path)
         answers, min_grade = answers_path(self.job.folder, name), self.experiment.data.min_grade
         write_answers(made, first_stage, relevance, collection, answers, min_grade)
-        query_ids = collection.queries.ids(after.queries)
-        columns = {one: after.per_query[one].tolist() for one in measures}
-        columns |= {f"first_stage:{one}": before.per_query[one].tolist() for one in measures}
-        self.job.write_per_query(name, query_ids, columns)
+        query_ids = tuple(collection.queries.ids(after.queries))
+        table = PerQuery(query_ids, after.per_query, before.per_query)
+        write_per_query(per_query_path(self.job.folder, name), table)
         texts = collection.queries.texts(after.queries)
-        self.tracking.log_table(
-            f"per_query/{name}",
-            ["query", "text", *columns],
-            ([one, text, *values] for one, text, *values in zip(query_ids, texts, *columns.values(), strict=True)),
-        )
+        columns = {measure: values_Q.tolist() for measure, values_Q in table.columns.items()}
+        rows = map(list, zip(query_ids, texts, *columns.values(), strict=True))
+        self.tracking.log_table(f"{PER_QUERY}/{name}", ["query", "text", *columns], rows)
         self.tracking.log_run_file(name, path)
         return {
             **after.mean,

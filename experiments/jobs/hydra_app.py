@@ -22,11 +22,11 @@ from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.config.compose import check, explain, job_before, jobs_before, make_parts, plain, roles_of
 from experiments.config.grid import rows_of
-from experiments.config.identity import job_name
+from experiments.config.identity import job_hash, job_name, short_name
 from experiments.config.measures import check_selection
 from experiments.config.overrides import readable
-from experiments.job_files.records import GRID, TABLE
-from experiments.job_files.status import DONE, note_failure, state_of
+from experiments.job_files.files import GRID, TABLE
+from experiments.job_files.status import DONE, note_failure, status_of
 from experiments.jobs.gpu_lock import gpu_of_its_own
 from experiments.jobs.launch_control import Gate
 from experiments.jobs.prerequisites import needs_of
@@ -89,13 +89,13 @@ def run(config: DictConfig) -> float:
     label = ""
     if hydra.mode is not None and hydra.mode.name == "MULTIRUN":
         progress.side_by_side = not str(hydra.launcher._target_).endswith("BasicLauncher")
-        label = f"[{hydra.job.num + 1}/{os.environ.get(JOBS, '?')}] {name.rpartition('-')[0]}"
+        label = f"[{hydra.job.num + 1}/{os.environ.get(JOBS, '?')}] {short_name(settings)}"
     try:
         with gpu_of_its_own(experiment.trainer, progress.side_by_side):
             experiment, parts = with_prerequisites(experiment)
             metrics = run_job(experiment, settings, parts, label)
     except Exception as error:
-        note_failure(Path(experiment.outputs) / experiment.study / name, error)
+        note_failure(Path(experiment.outputs) / experiment.study / name, error, job_hash(settings))
         if gate is not None:
             gate.note_failure(name)
         raise
@@ -122,7 +122,7 @@ def train_before(parent: Experiment, key: str, job: str, chain: tuple[str, ...] 
     folder = Path(experiment.outputs) / experiment.study / job_name(config)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        if state_of(folder).word != DONE:
+        if status_of(folder).state != DONE:
             log.info("%s: %s is trained first: %s", key, experiment.model.kind, folder)
         experiment, parts = with_prerequisites(experiment, (*chain, job))
         run_job(experiment, config, parts, experiment.model.kind)

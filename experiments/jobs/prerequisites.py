@@ -8,7 +8,7 @@ from typing import Any
 from experiments.common.locations import changes
 from experiments.config import Experiment, compose
 from experiments.config.identity import job_name
-from experiments.job_files.status import CHANGED, DONE, State, noted_inputs, state_of
+from experiments.job_files.status import CHANGED, DONE, JobStatus, noted_inputs, status_of
 
 TRAINED = {"loss.job": "loss.teacher", "model.dual_encoder.job": "model.dual_encoder.cross_encoder"}
 
@@ -84,17 +84,17 @@ class Standing:
 
     def __init__(self, files: bool = False) -> None:
         self._files = files
-        self._known: dict[Path, State] = {}
+        self._known: dict[Path, JobStatus] = {}
 
-    def of(self, folder: Path, experiment: Experiment, needs: Sequence[Need]) -> State:
+    def of(self, folder: Path, experiment: Experiment, needs: Sequence[Need]) -> JobStatus:
         """Where a job stands: ``changed`` if it is done, but backbone, loss or another of its inputs is another one by
         now, or a job that it needs is not done with the inputs of today; it then says which. The collection is looked
         at when it runs.
         """
         if folder not in self._known:
-            state = state_of(folder)
-            changed = self._changed(folder, experiment, needs) if state.word == DONE else None
-            self._known[folder] = state if changed is None else State(CHANGED, changed)
+            state = status_of(folder)
+            changed = self._changed(folder, experiment, needs) if state.state == DONE else None
+            self._known[folder] = state if changed is None else JobStatus(CHANGED, changed)
         return self._known[folder]
 
     def lines(self, needs: Sequence[Need]) -> list[str]:
@@ -104,9 +104,9 @@ class Standing:
 
     def _word(self, need: Need) -> str | None:
         state = self.of(need.folder, need.experiment, need.needs)
-        if state.word == CHANGED:
+        if state.state == CHANGED:
             return f"has changed inputs: {state.why}"
-        return None if state.word == DONE else f"is {state.word}"
+        return None if state.state == DONE else f"is {state.state}"
 
     def _changed(self, folder: Path, experiment: Experiment, needs: Sequence[Need]) -> str | None:
         """The inputs of a finished job that are others by now; None if there is none."""

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.common.cache import Store, write_atomic
+import numpy as np
+
+from experiments.common.cache import Store
 from experiments.config import Experiment
 from experiments.data.collection import Collection
 from experiments.data.run import Run
+from experiments.job_files.per_query import PROBE, PerQuery, per_query_path, write_per_query
 from experiments.models.backbone import locate
 from experiments.probing.encoder import LayerEncoder
 from experiments.probing.evaluate_layers import ProbeResult, ProbeSettings, probe
@@ -74,21 +77,12 @@ def probe_stage(
     if experiment.probe.control:
         backbone = load_model(locate(experiment.backbone), experiment.backbone.revision, experiment.backbone.name)
         control = probe(backbone, settings, collection, relevance, first_stages, store)
-    _write_per_query(result, collection, folder / "per_query.probe.tsv")
+    columns = {name: np.array(values_Q) for name, values_Q in result.columns().items()}
+    table = PerQuery(tuple(collection.queries.ids(list(result.queries))), columns, {})
+    write_per_query(per_query_path(folder, PROBE), table)
     tracking.log_table("probe", *result.table())
     tracking.log_curve("probe/layer", _curve(result))
     return {"model": result.as_dict(), "control": control.as_dict() if control is not None else None}
-
-
-def _write_per_query(result: ProbeResult, collection: Collection, path: Path) -> None:
-    columns = result.columns()
-    ids = collection.queries.ids(list(result.queries))
-    rows = ["\t".join(["query", *columns])]
-    rows += [
-        "\t".join([one, *(repr(float(value)) for value in values)])
-        for one, *values in zip(ids, *columns.values(), strict=True)
-    ]
-    write_atomic(path, "\n".join(rows) + "\n")
 
 
 def _curve(result: ProbeResult) -> list[dict[str, float]]:

@@ -6,7 +6,6 @@ query, the weights. What was computed is in the cache or in the job's folder, so
 there.
 """
 
-import json
 import logging
 import os
 import platform
@@ -19,10 +18,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
-from experiments.analysis.load_wandb import PROBE, flat
 from experiments.common.cache import Store, fingerprint, write_json
 from experiments.config import Experiment
-from experiments.config.identity import job_name, located
+from experiments.config.identity import job_hash, job_name, located, short_name
 from experiments.data.collection import Collection, open_collection
 from experiments.job_files.job_folder import JobFolder
 from experiments.jobs.build import Training, build
@@ -35,6 +33,7 @@ from experiments.models.cross_encoder.lightning_module import CrossEncoder
 from experiments.models.ranker import Ranker
 from experiments.negatives.draw_log import write_audit
 from experiments.probing.model import ProbedModel, model_in_memory
+from experiments.tracking.summary import HASH, LABELS, summary_of
 from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
 
 log = logging.getLogger(__name__)
@@ -51,8 +50,8 @@ def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, lab
     """
     config, store = located(config), Store(experiment.cache)
     study = Path(experiment.outputs) / experiment.study
-    job = JobFolder(study / job_name(config))
-    label = label or job.folder.name.rpartition("-")[0]
+    job = JobFolder(study / job_name(config), job_hash(config))
+    label = label or short_name(config)
     first = getattr(rank_zero_only, "rank", 0) == 0  # of one training on several devices, this one keeps the folder
     with job.locked() if first else nullcontext():
         collection = open_collection(parts.source, store, experiment.data.ignore_identical_ids)
@@ -91,7 +90,7 @@ def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, lab
                 if first:
                     metrics |= _probe_results(experiment, prepared, training.module, job, tracking, store)
                     metrics |= _written_costs(prepared, training, job, store)
-                    tracking.log_summary(_headline(metrics, experiment.measures))
+                    tracking.log_summary(summary_of(metrics, experiment.measures))
         if first:
             job.finish(metrics)
     return metrics
@@ -148,7 +147,7 @@ def _wandb_identity(experiment: Experiment, config: Mapping[str, Any], collectio
         name=name,
         id=fingerprint({"study": experiment.study, "job": name}),
         tags=tuple(f"{axis}={value}" for axis, value in labels.items()),
-        config={**config, "labels": labels},
+        config={**config, LABELS: labels, HASH: job_hash(config)},
     )
 
 
@@ -209,20 +208,3 @@ def _machine(module: Ranker) -> str:
     """What a job ran on, such as ``Linux x86_64, 2 cores``, or the name of the GPU."""
     here = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     return f"{here}, {torch.cuda.get_device_name(module.device)}" if module.device.type == "cuda" else here
-
-
-def _headline(metrics: Mapping[str, Any], measures: list[str]) -> dict[str, float | int | str | None]:
-    """W&B's summary: each measure per first stage, the first of each also alone under the measure's name, the costs,
-    and all else that ``experiments.analysis.load_wandb`` reads a job back from.
-    """
-    summary: dict[str, Any] = {}
-    for name, values in metrics["test"].items():
-        for measure in measures:
-            summary.setdefault(measure, values[measure])
-        summary |= flat(values, name)
-    for split, found in metrics.get("retrieval", {}).items():
-        for name, values in found.items():
-            summary |= {f"retrieval/{split}/{name}/{measure}": values[measure] for measure in measures}
-    if "probe" in metrics:
-        summary[PROBE] = json.dumps(metrics["probe"])  # one text: its many keys would be a column each
-    return summary | flat(metrics["compute"], "compute")

@@ -8,20 +8,11 @@ import torch
 from torch import Tensor
 
 SATURATED = 0.01  # a pair whose gradient in BCE is smaller than this teaches next to nothing
-NAMES = (
-    "margin",
-    "hardest_margin",
-    "positive_on_top",
-    "effective_negatives",
-    "hardest_share",
-    "saturated_bce",
-    "score_spread",
-)
 
 
 @torch.no_grad()
 def diagnostics(scores_QN: Tensor) -> dict[str, Tensor]:
-    """0-dimensional fp32 tensors, without gradient and on the scores' device, by ``NAMES``.
+    """0-dimensional fp32 tensors, without gradient and on the scores' device, by name.
 
     ``margin``: the positive less the mean of its negatives, mean over queries. ``hardest_margin``: the positive less
     its highest negative, mean over queries. ``positive_on_top``: share of the queries whose positive is above all

@@ -46,15 +46,15 @@ def _best(findings: Findings) -> list[str]:
     """Return a sentence for each data set on the setting with the highest mean."""
     by_data: dict[str, list[Result]] = {}
     for result in findings.results:
-        by_data.setdefault(result.block.data, []).append(result)
+        by_data.setdefault(result.group.data, []).append(result)
     return [_best_on(findings, data, results) for data, results in by_data.items()]
 
 
 def _best_on(findings: Findings, data: str, results: Sequence[Result]) -> str:
     best = max(results, key=lambda result: result.mean)
-    group, gain = best.block, best.comparison
+    group, gain = best.group, best.comparison
     measure, reference = mean_name(group.measure), reference_name(findings, group)
-    setting = f"{setting_name(best.cell.labels, group.axes)} ({candidates_name(group.first_stage)})"
+    setting = f"{setting_name(best.setting.labels, group.axes)} ({candidates_name(group.first_stage)})"
     reached = f"the highest {measure} on {data}, {decimals(best.mean)}"
     if gain is None:
         return f"No setting is better than the reference: {setting} has {reached}."

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from experiments.analysis.findings import Findings
-from experiments.analysis.settings import Block, Cell, seed_of
+from experiments.analysis.load import JobResult
+from experiments.analysis.settings import ResultGroup, SettingResult
 from experiments.common.text import value_or_dash
 from experiments.config.negatives import sources_of
 from experiments.evaluation.measure_names import WHOLE_COLLECTION
-from experiments.job_files.records import Job
 
 PROPER_NAMES = {"bm25": "BM25", "colbert": "ColBERT", "tct_colbert": "TCT-ColBERT", "run_file": "run file"}
 POOLINGS = {
@@ -62,7 +62,7 @@ def candidates_name(candidates: str) -> str:
     return "whole collection searched" if candidates == WHOLE_COLLECTION else f"{proper_name(candidates)} re-ranked"
 
 
-def group_heading(group: Block) -> str:
+def group_heading(group: ResultGroup) -> str:
     """Return the title of settings measured on one first stage: ``BM25 re-ranked, apidocs``."""
     what = candidates_name(group.first_stage)
     return f"{what[0].upper() if group.first_stage == WHOLE_COLLECTION else what[0]}{what[1:]}, {group.data}"
@@ -73,16 +73,16 @@ def setting_name(labels: Mapping[str, Any], axes: Sequence[str]) -> str:
     return ", ".join(filter(None, (phrase(label, labels.get(label)) for label in ("loss", "negatives", *axes))))
 
 
-def job_name(setting: Cell, job: Job, axes: Sequence[str]) -> str:
+def job_name(setting: SettingResult, job: JobResult, axes: Sequence[str]) -> str:
     """Return a job by its setting and seed: ``lce, n = 3, seed 1``."""
-    return f"{setting_name(setting.labels, axes)}, seed {value_or_dash(seed_of(job))}"
+    return f"{setting_name(setting.labels, axes)}, seed {value_or_dash(job.seed)}"
 
 
-def axes_of(groups: Iterable[Block]) -> list[str]:
+def axes_of(groups: Iterable[ResultGroup]) -> list[str]:
     """Return the labels besides loss and number of negatives in which settings differ, in order of appearance."""
     return list(dict.fromkeys(axis for group in groups for axis in group.axes))
 
 
-def reference_name(findings: Findings, group: Block) -> str:
+def reference_name(findings: Findings, group: ResultGroup) -> str:
     """Return what the settings of a group are compared with, in words."""
     return proper_name(findings.reference[group.data, group.first_stage])

@@ -4,8 +4,9 @@ from rich.console import Console
 from rich.text import Text
 
 from experiments.analysis.findings import Findings
+from experiments.analysis.load import mixed_code
 from experiments.common.text import plural
-from experiments.job_files.records import UNREADABLE, mixed_code
+from experiments.job_files.status import UNREADABLE
 from experiments.reporting.headline import details, headline
 from experiments.reporting.tables.by_first_stage import first_stage_tables
 from experiments.reporting.tables.layers import layer_tables
@@ -18,8 +19,8 @@ from experiments.reporting.tables.terminal import listing_of, print_tables
 
 def measured_tables(findings: Findings) -> list[Table]:
     """Return the tables of what was measured."""
-    results = [result_table(findings, group) for group in findings.blocks]
-    return [*results, *first_stage_tables(findings.blocks), *layer_tables(findings.jobs)]
+    results = [result_table(findings, group) for group in findings.groups]
+    return [*results, *first_stage_tables(findings.groups), *layer_tables(findings.jobs)]
 
 
 def tables_of(findings: Findings) -> list[Table]:

@@ -20,7 +20,7 @@ from experiments.tracking.wandb_run import RunIdentity, WandbRun
 
 if TYPE_CHECKING:
     from experiments.analysis.findings import Findings
-    from experiments.job_files.records import Job
+    from experiments.analysis.load import JobResult
 
 RESULT_FIGURES = ("mean", "sd", "seeds", "difference", "low", "high", "p_holm", "published", "status")
 CLAIM_COLUMNS = ("claim", "verdict", "published", "difference", "low", "high", "in words")
@@ -73,7 +73,7 @@ def log_report(
     return identity.id
 
 
-def destination_of(jobs: Iterable[Job]) -> Destination:
+def destination_of(jobs: Iterable[JobResult]) -> Destination:
     """Where the jobs of a study were logged to, by the first that was."""
     settings = [job.config.get("logger") or {} for job in jobs]
     for one in settings:
@@ -98,7 +98,7 @@ def identity_of(findings: Findings) -> RunIdentity:
 
 def varying(findings: Findings) -> list[str]:
     """The labels in which results differ, in order of appearance."""
-    rows = [result.sample.labels for result in findings.results]
+    rows = [result.setting.labels for result in findings.results]
     return [name for name in _names(rows) if len({str(labels.get(name)) for labels in rows}) > 1]
 
 
@@ -106,14 +106,14 @@ def results_table(findings: Findings) -> tuple[list[str], list[list[Any]]]:
     """Column names, and a row a result: all its labels, then ``RESULT_FIGURES``, the interval as ``low`` and ``high``;
     what a reference is compared with and what is not published is None.
     """
-    labels = _names(result.sample.labels for result in findings.results)
+    labels = _names(result.setting.labels for result in findings.results)
     rows = []
     for result in findings.results:
         versus = result.comparison
         compared = [None] * 3 if versus is None else [versus.mean, versus.low, versus.high]
         published = None if result.published is None else result.published.value
-        named = [_scalar(result.sample.labels.get(name)) for name in labels]
-        measured = [result.mean, result.cell.sd, len(result.cell.jobs)]
+        named = [_scalar(result.setting.labels.get(name)) for name in labels]
+        measured = [result.mean, result.setting.sd, len(result.setting.jobs)]
         rows.append([*named, *measured, *compared, result.p_holm, published, result.status])
     return [*labels, *RESULT_FIGURES], rows
 
@@ -151,7 +151,7 @@ def headline(findings: Findings) -> dict[str, float | int | str | None]:
         best = max(findings.results, key=lambda result: result.mean)
         names = varying(findings)
         summary[f"best/{findings.measure}"] = best.mean
-        summary["best/cell"] = ", ".join(f"{name} {best.sample.labels.get(name)}" for name in names) or "the only one"
+        summary["best/cell"] = ", ".join(f"{name} {best.setting.labels.get(name)}" for name in names) or "the only one"
     return summary
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from experiments.analysis.measures import dev_measure
+from experiments.analysis.measure_choice import dev_measure
 from experiments.common.errors import ExperimentError
 from experiments.reporting.names import proper_name
 
@@ -26,10 +26,10 @@ COLUMNS = 3  # panels side by side
 
 def spec_of(findings: Findings) -> dict[str, Any]:
     """The workspace of a study that has been read. See ``workspace_spec``."""
-    labels = [result.cell.labels for result in findings.results]
+    labels = [result.setting.training for result in findings.results]
     names = dict.fromkeys(name for one in labels for name in one)
     axes = [name for name in names if len({str(one.get(name)) for one in labels}) > 1]
-    first_stages = list(dict.fromkeys(block.first_stage for block in findings.blocks))
+    first_stages = list(dict.fromkeys(block.first_stage for block in findings.groups))
     dev = dev_measure(findings.jobs) or findings.measure
     return workspace_spec(findings.folder.name, findings.measure, first_stages, axes, dev)
 

@@ -16,7 +16,8 @@ from typing import Any
 from experiments.common.cache import Store, fingerprint
 from experiments.config import Experiment
 from experiments.data.source import Source
-from experiments.job_files.records import CONFIG, FINISHED, METRICS, STATUS
+from experiments.job_files.files import CONFIG, METRICS, STATUS
+from experiments.job_files.status import FINISHED
 
 log = logging.getLogger(__name__)
 

@@ -1,50 +1,65 @@
-"""What the saved results of a job are held against today: its collection, judgements and inputs, opened anew."""
+"""What the saved results of a job are checked against: its collection, judgements and inputs, opened anew."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from experiments.common.cache import thorough
+from experiments.common.cache import Store, thorough
 from experiments.config import Experiment, compose
+from experiments.data.collection import Collection, open_collection
 from experiments.jobs.prerequisites import Need, Standing, needs_of, shared_by, with_models
-from experiments.studies.verify import Today
+
+Relevance = Mapping[int, Mapping[int, int]]
 
 
-class Opener:
-    """Opens what jobs are held against; jobs that share their data share it."""
+@dataclass(frozen=True)
+class CurrentInputs:
+    """The inputs of a job as they are now.
+
+    ``relevance``: query row -> passage row -> grade of the test queries. ``digest``: returns the digest of an input by
+    its name; it raises ExperimentError if there is none. ``prerequisites``: returns what is wrong with the jobs that
+    the job needs, a line each.
+    """
+
+    collection: Collection
+    relevance: Relevance
+    digest: Callable[[str], str]
+    prerequisites: Callable[[], Sequence[str]] = tuple
+
+
+class InputLoader:
+    """Loads the current inputs of jobs; jobs that share their data share it."""
 
     def __init__(self) -> None:
-        self._opened: dict[str, tuple[Any, Any]] = {}
-        self._composed: dict[str, tuple[Need, ...]] = {}
+        self._data: dict[str, tuple[Collection, Relevance]] = {}
+        self._needs: dict[str, tuple[Need, ...]] = {}
         self._standing = Standing(files=True)
 
-    def __call__(self, config: Mapping[str, Any]) -> Today:
-        """What the job of a config is held against.
+    def __call__(self, config: Mapping[str, Any]) -> CurrentInputs:
+        """Load the current inputs of the job of a config.
 
         Raises:
             ExperimentError: the config is of another version, or its data cannot be opened.
         """
         experiment = compose.restored(config)
         key = repr((experiment.data, experiment.retrieve.split, experiment.cache))
-        if key not in self._opened:
-            self._opened[key] = _open(experiment)
-        needs = self._needs(experiment)
-        return Today(*self._opened[key], partial(content_of, experiment, needs), partial(self._changed_before, needs))
-
-    def _needs(self, experiment: Experiment) -> tuple[Need, ...]:
+        if key not in self._data:
+            self._data[key] = _open(experiment)
         shared = shared_by(experiment)
-        if shared not in self._composed:
-            self._composed[shared] = needs_of(experiment)
-        return self._composed[shared]
+        if shared not in self._needs:
+            self._needs[shared] = needs_of(experiment)
+        needs = self._needs[shared]
+        return CurrentInputs(
+            *self._data[key], partial(content_of, experiment, needs), partial(self._changed_prerequisites, needs)
+        )
 
-    def _changed_before(self, needs: Sequence[Need]) -> list[str]:
+    def _changed_prerequisites(self, needs: Sequence[Need]) -> list[str]:
         with thorough():
             return self._standing.lines(needs)
 
 
-def _open(experiment: Experiment) -> tuple[Any, Any]:
-    from experiments.common.cache import Store
-    from experiments.data.collection import open_collection
+def _open(experiment: Experiment) -> tuple[Collection, Relevance]:
     from experiments.jobs.prepare import relevance_of, splits_of
 
     collection = open_collection(
@@ -55,8 +70,10 @@ def _open(experiment: Experiment) -> tuple[Any, Any]:
 
 
 def content_of(experiment: Experiment, needs: Sequence[Need], name: str) -> str:
-    """The digest of one of an experiment's inputs as it is now; ``name``: as its status has it, such as
-    ``retrievers.colbert`` or ``loss.teacher``. ``needs``: the jobs that train what it needs.
+    """Return the digest of one of an experiment's inputs as it is now.
+
+    ``name``: as the job's status has it, such as ``retrievers.colbert`` or ``loss.teacher``. ``needs``: the jobs that
+    train what it needs.
 
     Raises:
         ExperimentError: it is not there.

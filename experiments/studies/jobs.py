@@ -10,8 +10,8 @@ from typing import Any
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment, compose
 from experiments.config.grid import Grid, compose_grid
-from experiments.job_files.records import CONFIG
-from experiments.job_files.status import State, job_folders, state_of
+from experiments.job_files.files import CONFIG
+from experiments.job_files.status import JobStatus, job_folders, status_of
 from experiments.jobs import hydra_app
 from experiments.jobs.launch_control import GATE, Gate
 from experiments.jobs.prerequisites import Need, Standing, folder_of, needs_of, shared_by
@@ -28,19 +28,19 @@ class ListedJob:
     number: int | None
     folder: Path
     what: str
-    state: State
+    status: JobStatus
     budget: int | None
 
     def looked_at_again(self) -> "ListedJob":
         """The same job as it stands now."""
-        return replace(self, state=state_of(self.folder))
+        return replace(self, status=status_of(self.folder))
 
 
 def jobs_of(grid: Grid) -> list[ListedJob]:
     """The jobs of a grid as they stand on disk, those that others need trained first before them."""
     experiments = [compose.check(row.config, parts=False) for row in grid.rows]
     return [
-        ListedJob(one.number, one.folder, one.what, state_of(one.folder), cost_estimate.groups_of(one.experiment))
+        ListedJob(one.number, one.folder, one.what, status_of(one.folder), cost_estimate.groups_of(one.experiment))
         for one in _entries(grid, experiments)
     ]
 
@@ -52,7 +52,7 @@ def jobs_in(study: Path) -> list[ListedJob]:
         ExperimentError: there are none.
     """
     return [
-        ListedJob(number, folder, "", state_of(folder), _budget(folder))
+        ListedJob(number, folder, "", status_of(folder), _budget(folder))
         for number, folder in enumerate(job_folders(study), 1)
     ]
 
@@ -80,8 +80,8 @@ def plan_of(grid: Grid) -> Plan:
         cost = cost_estimate.cost_of(one.experiment, queries[cost_estimate.data_key(one.config["data"])])
         rate = rates.get(setting)
         seconds, flops = (rate.seconds(cost), rate.flops * rate.pairs(cost)) if rate is not None else (None, None)
-        state = standing.of(one.folder, one.experiment, one.needs)
-        jobs.append(PlannedJob(one.number, one.folder, one.what, state, cost, seconds, flops))
+        status = standing.of(one.folder, one.experiment, one.needs)
+        jobs.append(PlannedJob(one.number, one.folder, one.what, status, cost, seconds, flops))
     launcher = grid.config.hydra.launcher
     places = places_of(str(launcher._target_), launcher.get("n_jobs"))
     return Plan(tuple(jobs), places, sum(rate.jobs for rate in rates.values()))

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.common.text import duration, plural
-from experiments.job_files.status import DONE, FAILED, RUNNING, State, totals
+from experiments.job_files.status import DONE, FAILED, RUNNING, JobStatus, totals
 from experiments.studies.cost_estimate import Cost
 
 
@@ -26,7 +26,7 @@ class PlannedJob:
     number: int | None
     folder: Path
     what: str
-    state: State
+    status: JobStatus
     cost: Cost
     seconds: float | None
     flops: float | None = None
@@ -45,7 +45,7 @@ class Plan:
     @property
     def left(self) -> tuple[PlannedJob, ...]:
         """The jobs that are not done."""
-        return tuple(job for job in self.jobs if job.state.word != DONE)
+        return tuple(job for job in self.jobs if job.status.state != DONE)
 
     @property
     def seconds(self) -> float | None:
@@ -95,7 +95,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     for job in plan.jobs:
         number = "first" if job.number is None else str(job.number)
         counts = [_count(one) for one in (job.cost.groups, job.cost.pairs, job.cost.scored)]
-        cells = (number, job.folder.name, job.what, job.state.word, *counts, duration(job.seconds))
+        cells = (number, job.folder.name, job.what, job.status.state, *counts, duration(job.seconds))
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
     console.print()
@@ -106,8 +106,8 @@ def print_plan(plan: Plan, console: Console) -> None:
 def totals_of(plan: Plan) -> list[str]:
     """What is done and skipped, what is left and its cost, and how long it takes."""
     left = plan.left
-    running = sum(job.state.word == RUNNING for job in plan.jobs)
-    lines = [f"{plural(len(plan.jobs), 'job')}: {totals(job.state for job in plan.jobs)}"]
+    running = sum(job.status.state == RUNNING for job in plan.jobs)
+    lines = [f"{plural(len(plan.jobs), 'job')}: {totals(job.status for job in plan.jobs)}"]
     if len(left) < len(plan.jobs):
         lines[0] += "; what is done is skipped"
     if running:
@@ -139,30 +139,30 @@ def _time(plan: Plan) -> str:
     )
 
 
-def print_status(jobs: Sequence[tuple[Path, State]], budgets: Sequence[int | None], console: Console) -> None:
+def print_status(jobs: Sequence[tuple[Path, JobStatus]], budgets: Sequence[int | None], console: Console) -> None:
     """A row a job with where it stands, and the totals. ``budgets``: groups of each job's training, where known."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in ("job", "state", ""):
         table.add_column(column, overflow="fold")
-    for (folder, state), budget in zip(jobs, budgets, strict=True):
-        table.add_row(*(Text(cell) for cell in (folder.name, state.word, detail(state, budget))))
+    for (folder, status), budget in zip(jobs, budgets, strict=True):
+        table.add_row(*(Text(cell) for cell in (folder.name, status.state, detail(status, budget))))
     console.print(table)
     console.print()
-    console.print(Text(f"{plural(len(jobs), 'job')}: {totals(state for _, state in jobs)}"), soft_wrap=True)
+    console.print(Text(f"{plural(len(jobs), 'job')}: {totals(status for _, status in jobs)}"), soft_wrap=True)
 
 
-def detail(state: State, budget: int | None = None) -> str:
-    """What there is to say of a state: since when, how far, why. ``budget``: groups of the training."""
+def detail(status: JobStatus, budget: int | None = None) -> str:
+    """What there is to say of a job: since when, how far, why. ``budget``: groups of the training."""
     said = []
-    if state.word == RUNNING and state.since is not None:
-        said.append(f"since {state.since.astimezone():%Y-%m-%d %H:%M:%S}")
-    if state.attempts > 1 and state.word != DONE:
-        said.append(f"attempt {state.attempts}")
-    if state.step is not None and state.word not in (DONE, FAILED):
-        said.append(f"step {state.step:,}")
-    if state.groups is not None and state.word not in (DONE, FAILED):
-        said.append(f"{state.groups:,}{f' of {budget:,}' if budget else ''} groups")
-    return ", ".join([*said, *([state.why] if state.why else [])])
+    if status.state == RUNNING and status.since is not None:
+        said.append(f"since {status.since.astimezone():%Y-%m-%d %H:%M:%S}")
+    if status.attempts > 1 and status.state != DONE:
+        said.append(f"attempt {status.attempts}")
+    if status.step is not None and status.state not in (DONE, FAILED):
+        said.append(f"step {status.step:,}")
+    if status.groups is not None and status.state not in (DONE, FAILED):
+        said.append(f"{status.groups:,}{f' of {budget:,}' if budget else ''} groups")
+    return ", ".join([*said, *([status.why] if status.why else [])])
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

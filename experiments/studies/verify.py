@@ -1,11 +1,10 @@
 """Do the saved results of finished jobs still say what their saved runs say?
 
-Each run that a job left is scored again with today's measures and qrels, query by query. A difference is one line.
+Each run that a job left is scored again with the current measures and qrels, query by query. A difference is one line.
 
 Shapes: Q queries.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,27 +13,16 @@ from typing import Any
 from experiments.common.errors import ExperimentError
 from experiments.common.text import plural
 from experiments.config.identity import job_hash
-from experiments.data.collection import Collection
 from experiments.data.run import read_trec
 from experiments.evaluation.measure_names import min_grade_in, resolve
 from experiments.evaluation.measures import evaluate
-from experiments.job_files.records import CONFIG, METRICS, STATUS, PerQuery, read_per_query
+from experiments.job_files.files import CONFIG, METRICS, STATUS, read_mapping
+from experiments.job_files.per_query import PerQuery, per_query_path, read_per_query
+from experiments.job_files.status import hash_of, read_status
+from experiments.studies.current_inputs import CurrentInputs
 
 TOLERANCE = 1e-6
 DIGITS = 6  # significant ones of a value in a per-query file of earlier versions; now all
-
-
-@dataclass(frozen=True)
-class Today:
-    """What a job is held against. ``relevance``: query row -> passage row -> grade of the test queries. ``input``: of
-    the name of one of a job's inputs, the digest of its content now; it raises ExperimentError if there is none.
-    ``before``: what is wrong with the jobs that the job needs, a line each.
-    """
-
-    collection: Collection
-    relevance: Mapping[int, Mapping[int, int]]
-    input: Callable[[str], str]
-    before: Callable[[], Sequence[str]] = tuple
 
 
 @dataclass(frozen=True)
@@ -48,7 +36,7 @@ class Verified:
 
 
 @dataclass
-class _Findings:
+class _Differences:
     """Differences of one job, as they are found."""
 
     job: str
@@ -56,115 +44,124 @@ class _Findings:
     values: int = 0
     lines: list[str] = field(default_factory=list)
 
-    def add(self, where: str, expected: object, found: object) -> None:
-        self.lines.append(f"{self.job}: {where}: expected {_said(expected)}, found {_said(found)}")
+    def add(self, where: str, expected: object, saved: object) -> None:
+        self.say(f"{where}: expected {_shown(expected)}, found {_shown(saved)}")
 
     def cannot(self, where: str, error: Exception) -> None:
-        self.lines.append(f"{self.job}: {where}: {' '.join(str(error).split())}")
+        self.say(f"{where}: {' '.join(str(error).split())}")
+
+    def say(self, line: str) -> None:
+        self.lines.append(f"{self.job}: {line}")
 
 
-def verify_job(folder: Path, today: Callable[[Mapping[str, Any]], Today]) -> Verified:
-    """Hold a finished job against its config, its inputs and its runs.
+def verify_job(folder: Path, load: Callable[[Mapping[str, Any]], CurrentInputs]) -> Verified:
+    """Check a finished job against its config, its inputs and its runs.
 
-    ``today``: of a job's config, what it is held against; it raises ExperimentError if that cannot be had. Nothing that
-    is wrong with the job raises: it is a difference.
+    ``load``: returns the current inputs of a job by its config; it raises ExperimentError if they cannot be had.
+    Nothing that is wrong with the job raises: it is a difference.
     """
-    findings = _Findings(folder.name)
+    differences = _Differences(folder.name)
     try:
-        config, status, metrics = _yaml(folder / CONFIG), _json(folder / STATUS), _json(folder / METRICS)
-        _verify_name(folder, config, findings)
+        config, status, metrics = read_mapping(folder / CONFIG), read_status(folder), read_mapping(folder / METRICS)
+        _verify_hash(folder, config, status, differences)
         # First stages measured alone say whose queries these were; a training is tested on test, whatever its config.
-        now = today({**config, "retrieve": {"split": str(metrics.get("split", "test"))}})
+        current = load({**config, "retrieve": {"split": str(metrics.get("split", "test"))}})
+        same_collection = _verify_inputs(status, current, differences)
     except ExperimentError as error:
-        findings.cannot("it cannot be verified", error)
-        return _verified(findings)
-    if _verify_inputs(status, now, findings):
-        for first_stage in metrics.get("test") or {}:
-            try:
-                _verify_run(folder, str(first_stage), config, metrics["test"][first_stage], now, findings)
-            except ExperimentError as error:
-                findings.cannot(f"first stage {first_stage}", error)
-    return _verified(findings)
+        differences.cannot("it cannot be verified", error)
+        same_collection = False
+    for first_stage in (metrics.get("test") or {}) if same_collection else ():
+        try:
+            _verify_run(folder, str(first_stage), config, metrics["test"][first_stage], current, differences)
+        except ExperimentError as error:
+            differences.cannot(f"first stage {first_stage}", error)
+    return Verified(folder.name, differences.runs, differences.values, tuple(differences.lines))
 
 
-def summary(found: Sequence[Verified]) -> str:
-    """All in one line: how much was compared, and how much of it differs."""
-    runs, values, drift = (
-        sum(counts) for counts in zip(*((one.runs, one.values, len(one.differences)) for one in found), strict=True)
+def summary(jobs: Sequence[Verified]) -> str:
+    """Say in one line how much was compared, and how much of it differs."""
+    runs, values, differences = (
+        sum(counts) for counts in zip(*((job.runs, job.values, len(job.differences)) for job in jobs), strict=True)
     )
-    said = "no drift" if not drift else plural(drift, "difference")
-    jobs = f"{plural(len(found), 'job')} verified"
-    return f"{jobs}: {plural(runs, 'run')}, {plural(values, 'value')}, {said}"
+    compared = f"{plural(runs, 'run')}, {plural(values, 'value')}"
+    drift = plural(differences, "difference") if differences else "no drift"
+    return f"{plural(len(jobs), 'job')} verified: {compared}, {drift}"
 
 
-def _verify_name(folder: Path, config: Mapping[str, Any], findings: _Findings) -> None:
+def _verify_hash(folder: Path, config: Mapping[str, Any], status: Mapping[str, Any], differences: _Differences) -> None:
     try:
         expected = job_hash(config)
     except (KeyError, TypeError) as error:
         raise ExperimentError(f"{CONFIG} is not the config of a job of this version: {error!r}") from error
-    named = folder.name.rpartition("-")[2]
-    if named != expected:
-        findings.add(f"{CONFIG} is not what the folder is named after, or is of another version: hash", named, expected)
+    noted = hash_of(status, folder.name)
+    if noted != expected:
+        differences.add(f"{CONFIG} is not what the job ran with, or is of another version: hash", noted, expected)
 
 
-def _verify_inputs(status: Mapping[str, Any], now: Today, findings: _Findings) -> bool:
-    """Compare the inputs that a job noted; whether its runs are about the collection as it is now."""
+def _verify_inputs(status: Mapping[str, Any], current: CurrentInputs, differences: _Differences) -> bool:
+    """Compare the inputs that a job noted; return whether its runs are about the collection as it is now."""
     inputs = status.get("inputs")
     if not isinstance(inputs, Mapping) or "collection" not in inputs:
-        findings.lines.append(f"{findings.job}: {STATUS} names no inputs: it was written by another version")
+        differences.say(f"{STATUS} names no inputs: it was written by another version")
         return False
-    same = bool(inputs["collection"] == now.collection.fingerprint)
+    same = bool(inputs["collection"] == current.collection.fingerprint)
     if not same:
-        findings.add(
-            f"{STATUS}, fingerprint of the collection {now.collection.name} (its files have changed, or the packages "
-            "that it is made of have other versions here; the runs are not scored again)",
-            inputs["collection"], now.collection.fingerprint,
+        differences.add(
+            f"{STATUS}, fingerprint of the collection {current.collection.name} (its files have changed, or the "
+            "packages that it is made of have other versions here; the runs are not scored again)",
+            inputs["collection"], current.collection.fingerprint,
         )  # fmt: skip
     for name, noted in inputs.items():
         if name == "collection":
             continue
         try:
-            digest = now.input(name)
+            digest = current.digest(name)
         except ExperimentError as error:
-            findings.cannot(f"{STATUS}, input {name}", error)
+            differences.cannot(f"{STATUS}, input {name}", error)
             continue
         if digest != noted:
-            findings.add(f"{STATUS}, digest of the input {name}", noted, digest)
+            differences.add(f"{STATUS}, digest of the input {name}", noted, digest)
     try:
-        findings.lines += [f"{findings.job}: {line}" for line in now.before()]
+        for line in current.prerequisites():
+            differences.say(line)
     except ExperimentError as error:
-        findings.cannot("a job that it needs", error)
+        differences.cannot("a job that it needs", error)
     return same
 
 
 def _verify_run(
-    folder: Path, first_stage: str, config: Mapping[str, Any], saved: Mapping[str, Any], now: Today, findings: _Findings
+    folder: Path,
+    first_stage: str,
+    config: Mapping[str, Any],
+    saved: Mapping[str, Any],
+    current: CurrentInputs,
+    differences: _Differences,
 ) -> None:
     """Score one run again and compare it with the per-query file, and both with the metrics."""
     measures = resolve(config["measures"], min_grade_in(config))
-    run_name, table_name = f"run.{first_stage}.trec.gz", f"per_query.{first_stage}.tsv"
-    if not (folder / run_name).is_file():
-        raise ExperimentError(f"{run_name} is missing")
-    run = read_trec(folder / run_name, now.collection, first_stage, may_be_empty=saved.get("pairs") == 0)
-    scored = evaluate(run, now.relevance, measures)
-    table = read_per_query(folder / table_name)
-    findings.runs += 1
-    query_ids = now.collection.queries.ids(scored.queries)
+    run_path, table_path = folder / f"run.{first_stage}.trec.gz", per_query_path(folder, first_stage)
+    if not run_path.is_file():
+        raise ExperimentError(f"{run_path.name} is missing")
+    run = read_trec(run_path, current.collection, first_stage, may_be_empty=saved.get("pairs") == 0)
+    scored = evaluate(run, current.relevance, measures)
+    table = read_per_query(table_path)
+    differences.runs += 1
+    query_ids = current.collection.queries.ids(scored.queries)
     rows = {query_id: row for row, query_id in enumerate(table.query_ids)}
     for query_id in rows.keys() - set(query_ids):
-        findings.lines.append(f"{findings.job}: {table_name}, query {query_id}: it is none of the test queries")
+        differences.say(f"{table_path.name}, query {query_id}: it is none of the test queries")
     for measure in measures:
         if measure not in table.reranked:
-            findings.lines.append(f"{findings.job}: {table_name}: it has no column {measure}")
+            differences.say(f"{table_path.name}: it has no column {measure}")
             continue
         for query_id, expected in zip(query_ids, scored.per_query[measure], strict=True):
-            found = table.reranked[measure][rows[query_id]] if query_id in rows else None
-            findings.values += 1
-            if found is None or abs(found - expected) > _rounding(expected):
-                findings.add(f"{table_name}, query {query_id}, {measure}", expected, found)
-    for where, expected, found in _means(scored.mean, table, saved, measures):
-        if not isinstance(found, int | float) or abs(found - expected) > max(TOLERANCE, _rounding(expected)):
-            findings.add(f"{METRICS}, test.{first_stage}.{where}", expected, found)
+            value = table.reranked[measure][rows[query_id]] if query_id in rows else None
+            differences.values += 1
+            if value is None or abs(value - expected) > _rounding(expected):
+                differences.add(f"{table_path.name}, query {query_id}, {measure}", expected, value)
+    for where, expected, mean in _means(scored.mean, table, saved, measures):
+        if not isinstance(mean, int | float) or abs(mean - expected) > max(TOLERANCE, _rounding(expected)):
+            differences.add(f"{METRICS}, test.{first_stage}.{where}", expected, mean)
 
 
 def _means(
@@ -187,31 +184,5 @@ def _rounding(value: float) -> float:
     return TOLERANCE if abs(value) < 1 else abs(value) * 10.0 ** (1 - DIGITS)
 
 
-def _verified(findings: _Findings) -> Verified:
-    return Verified(findings.job, findings.runs, findings.values, tuple(findings.lines))
-
-
-def _said(value: object) -> str:
+def _shown(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else "nothing" if value is None else str(value)
-
-
-def _json(path: Path) -> Mapping[str, Any]:
-    try:
-        return _mapping(json.loads(path.read_text(encoding="utf-8")), path)
-    except (OSError, ValueError) as error:
-        raise ExperimentError(f"{path.name} cannot be read ({error})") from error
-
-
-def _yaml(path: Path) -> Mapping[str, Any]:
-    import yaml
-
-    try:
-        return _mapping(yaml.safe_load(path.read_text(encoding="utf-8")), path)
-    except (OSError, yaml.YAMLError) as error:
-        raise ExperimentError(f"{path.name} cannot be read ({error})") from error
-
-
-def _mapping(value: Any, path: Path) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ExperimentError(f"{path.name} should hold named values, not {type(value).__name__}")
-    return value

@@ -1,13 +1,15 @@
 """When a claim is supported, contradicted, undecided or missing, and what a verdict says would decide it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers.settings import setting_of
 
 from experiments.analysis.claims import CONTRADICTED, MISSING, SUPPORTED, UNDECIDED, Verdict, judge
-from experiments.analysis.samples import Sample
+from experiments.analysis.settings import SettingResult
 from experiments.common.errors import ExperimentError
 from experiments.config.paper_table import Claim
 
@@ -18,20 +20,20 @@ LEVEL_Q = np.tile([0.5, 0.0, 0.5, 1.0, 0.5, 0.5], 10)
 WOBBLE_Q = np.tile([0.05, -0.05, 0.02, -0.02], 15)
 
 
-def cell(gain: float, seeds: int = 3, query_ids: Sequence[str] = QUERIES, **labels: Any) -> Sample:
+def cell(gain: float, seeds: int = 3, query_ids: Sequence[str] = QUERIES, **labels: Any) -> SettingResult:
     """A cell whose mean is 0.5 plus ``gain``; its seeds differ query by query but not on average."""
     setting = {"loss": "lce", "negatives": 7, "source": "bm25", "data": "apidocs"} | labels
     rows = [LEVEL_Q + gain + np.roll(WOBBLE_Q, seed) for seed in range(seeds)]
     name = "-".join(map(str, setting.values()))
     jobs = tuple(f"{name}-{seed}" for seed in range(seeds))
-    return Sample(setting, tuple(range(1, seeds + 1)), np.array(rows), tuple(query_ids), "RR@10", jobs)
+    return setting_of(setting, rows, query_ids, jobs)
 
 
-def noisy(gain: float, seed: int, seeds: int = 3, **labels: Any) -> Sample:
+def noisy(gain: float, seed: int, seeds: int = 3, **labels: Any) -> SettingResult:
     """A cell whose queries scatter by 0.3."""
     one = cell(0.0, seeds, **labels)
     values_SQ = gain + np.random.default_rng(seed).normal(0.5, 0.3, one.values_SQ.shape)
-    return Sample(one.labels, one.seeds, values_SQ, one.query_ids, one.measure, one.jobs)
+    return replace(one, values_SQ=values_SQ)
 
 
 def claim(kind: str = "beats", **keys: Any) -> Claim:
@@ -40,7 +42,7 @@ def claim(kind: str = "beats", **keys: Any) -> Claim:
     return Claim(says="LCE is better", kind=kind, **keys)
 
 
-def verdict(one: Claim, *samples: Sample, stand_ins: Mapping[str, str] | None = None) -> Verdict:
+def verdict(one: Claim, *samples: SettingResult, stand_ins: Mapping[str, str] | None = None) -> Verdict:
     (found,) = judge([one], samples, [], stand_ins or {})
     return found
 
@@ -119,8 +121,7 @@ class TestBeats:
     def test_layers_of_one_model_are_paired_by_seed(self):
         shift_S = np.array([[0.0], [0.2], [0.4]])
         layers = [
-            Sample({"layer": layer}, (1, 2, 3), LEVEL_Q + shift_S + 0.01 * layer, QUERIES, "RR@10", ("a", "b", "c"))
-            for layer in (2, 6)
+            setting_of({"layer": layer}, LEVEL_Q + shift_S + 0.01 * layer, QUERIES, ("a", "b", "c")) for layer in (2, 6)
         ]
         one = claim(better={"layer": 6}, worse={"layer": 2}, of="layers")
         (found,) = judge([one], [cell(0.0)], layers, {})
@@ -131,7 +132,7 @@ class TestBeats:
 
     def test_seeds_that_disagree_leave_a_difference_undecided(self):
         apart = cell(0.1)
-        apart = Sample(apart.labels, apart.seeds, apart.values_SQ + np.array([[-0.2], [0.0], [0.2]]), *_rest(apart))
+        apart = replace(apart, values_SQ=apart.values_SQ + np.array([[-0.2], [0.0], [0.2]]))
         found = verdict(claim(), apart, cell(0.0, loss="bce"))
         assert found.state == UNDECIDED
         assert "seeds would decide it" in found.needs
@@ -148,12 +149,8 @@ class TestBeats:
 
     def test_queries_in_another_order_are_the_same_queries(self):
         one, other = cell(0.1), cell(0.0, loss="bce")
-        turned = Sample(other.labels, other.seeds, other.values_SQ[:, ::-1], other.query_ids[::-1], "RR@10", other.jobs)
+        turned = replace(other, values_SQ=other.values_SQ[:, ::-1], query_ids=other.query_ids[::-1])
         assert verdict(claim(), one, turned).estimate == verdict(claim(), one, other).estimate
-
-
-def _rest(one: Sample) -> tuple[tuple[str, ...], str, tuple[str, ...]]:
-    return one.query_ids, one.measure, one.jobs
 
 
 class TestTrends:

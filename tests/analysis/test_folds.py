@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from helpers.study_folder import write_job, write_unfinished_job
 
-from experiments.analysis.combine import Study, side_by_side
+from experiments.analysis.combine import LoadedStudy, side_by_side
 from experiments.analysis.findings import findings_of
 from experiments.analysis.folds import pool
-from experiments.analysis.samples import layer_samples, samples_of
+from experiments.analysis.layers import layer_results
+from experiments.analysis.load import JobResult, read_study
 from experiments.common.errors import ExperimentError
-from experiments.job_files.records import Job, read_study
 from experiments.reporting.page.provenance import provenance_of
 from experiments.reporting.tables.results import left_out
 
@@ -35,7 +35,7 @@ def write_fold(study: Path, fold: int, *, loss: str = "lce", seed: int = 1, **mo
     )
 
 
-def pooled(study: Path) -> list[Job]:
+def pooled(study: Path) -> list[JobResult]:
     return pool(read_study(study))
 
 
@@ -72,15 +72,15 @@ def test_seeds_stay_an_axis_and_settings_stay_apart(tmp_path: Path):
             for fold in (0, 1):
                 write_fold(tmp_path, fold, loss=loss, seed=seed)
     findings = findings_of(tmp_path)
-    (block,) = findings.blocks
-    assert [(cell.labels["loss"], cell.seeds, cell.mean) for cell in block.cells] == [
+    (block,) = findings.groups
+    assert [(cell.labels["loss"], cell.seeds, cell.mean) for cell in block.settings] == [
         ("bce", (1, 2), 0.4375),
         ("lce", (1, 2), 0.4375),
     ]
     assert block.first_stage_mean == 0.5
     assert block.constants["folds"] == 2
     assert "fold" not in block.axes
-    assert [len(sample.query_ids) for sample in samples_of(findings.blocks)] == [4, 4]
+    assert [len(setting.query_ids) for setting in block.settings] == [4, 4]
 
 
 def test_a_setting_without_one_of_its_folds_is_incomplete_and_in_no_table(tmp_path: Path):
@@ -89,7 +89,7 @@ def test_a_setting_without_one_of_its_folds_is_incomplete_and_in_no_table(tmp_pa
     write_fold(tmp_path, 0)
     write_unfinished_job(tmp_path, "lce-n7-bm25-s1-lcef1s1", "failed", "out of memory")
     findings = findings_of(tmp_path)
-    assert [cell.labels["loss"] for block in findings.blocks for cell in block.cells] == ["bce"]
+    assert [cell.labels["loss"] for block in findings.groups for cell in block.settings] == ["bce"]
     why = {state: reason for _, state, reason in left_out(findings.jobs)}
     assert why == {
         "incomplete": "only 1 of 2 folds have finished: run the study again with data.fold=1",
@@ -132,7 +132,7 @@ def test_studies_side_by_side_are_pooled_each_on_its_own(tmp_path: Path):
     for name in ("one", "two"):
         for fold in (0, 1):
             write_fold(tmp_path / name, fold, loss="lce" if name == "one" else "bce")
-    studies = [Study(name, tuple(read_study(tmp_path / name)), tmp_path / name) for name in ("one", "two")]
+    studies = [LoadedStudy(name, tuple(read_study(tmp_path / name)), tmp_path / name) for name in ("one", "two")]
     jobs, _ = side_by_side(studies)
     assert [(job.labels["study"], job.test["bm25"]["queries"]) for job in jobs] == [("one", 4), ("two", 4)]
 
@@ -157,7 +157,7 @@ def test_probed_layers_are_pooled_by_query_too(tmp_path: Path):
     model = job.probe["model"]
     assert (model["queries"], model["cells"][0]["mean"], model["cells"][0]["pairs"]) == (4, {"RR@10": 0.4375}, 20)
     assert model["cells"][0]["differences"] == {}, "intervals of folds do not add up"
-    (sample,) = layer_samples(findings.blocks)
+    (sample,) = layer_results(findings.groups)
     assert sample.values_SQ.tolist() == [[1.0, 0.5, 0.0, 0.25]]
 
 
@@ -181,7 +181,7 @@ def test_first_stages_on_train_or_dev_are_shown_by_fold(tmp_path: Path, split: s
     jobs = pooled(tmp_path)
     assert [(job.name, job.state) for job in jobs] == [(f"retrieve-{split}-{i}", "finished") for i in (0, 1)]
     assert pool(jobs) == jobs
-    blocks = findings_of(tmp_path).blocks
+    blocks = findings_of(tmp_path).groups
     assert [(block.data, block.first_stage_mean) for block in blocks] == [
         (f"apidocs/{split}/fold0", 0.75),
         (f"apidocs/{split}/fold1", 0.25),

@@ -13,9 +13,10 @@ from helpers.wandb_records import isolated_wandb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.analysis.load_wandb import flat, job_of, jobs_of, nested
+from experiments.analysis.load import JobResult, read_study
+from experiments.analysis.load_wandb import job_of, jobs_of
 from experiments.common.errors import ExperimentError
-from experiments.job_files.records import Job, read_study
+from experiments.tracking.summary import flat, nested
 from experiments.tracking.wandb_records import RunRecord, offline_runs, server_runs
 
 TABLE = {"columns": ["query", "text", "RR@10", "first_stage:RR@10"], "data": [["q1", "why ?", 1, 0.5]]}
@@ -36,41 +37,43 @@ def study(data: Path, backbone: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def on_disk(study: Path) -> list[Job]:
+def on_disk(study: Path) -> list[JobResult]:
     return read_study(study)
 
 
 @pytest.fixture(scope="module")
-def offline(study: Path) -> list[Job]:
+def offline(study: Path) -> list[JobResult]:
     return jobs_of(offline_runs(study / "wandb"))
 
 
 @pytest.fixture(scope="module")
-def from_server(study: Path) -> list[Job]:
+def from_server(study: Path) -> list[JobResult]:
     return jobs_of(server_runs("shapes", "rerank-ablations", api=server_of(uploaded(study))))
 
 
 @pytest.fixture(params=["offline", "from_server"])
-def read_back(request: pytest.FixtureRequest) -> list[Job]:
-    jobs: list[Job] = request.getfixturevalue(request.param)
+def read_back(request: pytest.FixtureRequest) -> list[JobResult]:
+    jobs: list[JobResult] = request.getfixturevalue(request.param)
     return jobs
 
 
 class TestRealStudy:
-    def test_has_the_same_jobs_in_the_same_states_and_folders(self, on_disk: list[Job], read_back: list[Job]) -> None:
+    def test_has_the_same_jobs_in_the_same_states_and_folders(
+        self, on_disk: list[JobResult], read_back: list[JobResult]
+    ) -> None:
         assert [(job.name, job.state, job.folder) for job in read_back] == [
             (job.name, job.state, job.folder) for job in on_disk
         ]
 
-    @pytest.mark.parametrize("part", ["labels", "test", "compute", "probe", "config"])
+    @pytest.mark.parametrize("part", ["labels", "test", "compute", "probe", "config", "hash"])
     def test_every_part_of_a_finished_job_is_as_in_its_folder(
-        self, on_disk: list[Job], read_back: list[Job], part: str
+        self, on_disk: list[JobResult], read_back: list[JobResult], part: str
     ) -> None:
         assert getattr(read_back[0], part) == getattr(on_disk[0], part)
         assert getattr(read_back[0], part)
 
     def test_values_per_query_differ_from_the_folders_six_digits_by_rounding_only(
-        self, on_disk: list[Job], read_back: list[Job]
+        self, on_disk: list[JobResult], read_back: list[JobResult]
     ) -> None:
         expected, found = on_disk[0].per_query["bm25"], read_back[0].per_query["bm25"]
         assert (found.query_ids, found.measures) == (expected.query_ids, expected.measures)
@@ -78,7 +81,9 @@ class TestRealStudy:
             np.testing.assert_allclose(found.reranked[measure], expected.reranked[measure], atol=1e-6)
             np.testing.assert_allclose(found.first_stage[measure], expected.first_stage[measure], atol=1e-6)
 
-    def test_a_job_that_crashed_says_why_as_its_folder_does(self, on_disk: list[Job], read_back: list[Job]) -> None:
+    def test_a_job_that_crashed_says_why_as_its_folder_does(
+        self, on_disk: list[JobResult], read_back: list[JobResult]
+    ) -> None:
         assert read_back[1].state == "failed"
         assert read_back[1].error == on_disk[1].error
         assert "no finite score" in str(read_back[1].error)
@@ -117,6 +122,15 @@ def test_summary_keys_become_the_nested_values_of_a_job() -> None:
 
 def test_labels_are_no_part_of_the_config_that_identifies_a_job() -> None:
     assert job_of(record()).config == {"first_stage": ["bm25"], "seed": 1}
+
+
+def test_the_hash_is_noted_in_the_config_or_else_in_the_name() -> None:
+    noted = {**record().config, "hash": "5e6f7a8b"}
+    assert (job_of(record(config=noted)).hash, job_of(record(config=noted)).config) == (
+        "5e6f7a8b",
+        job_of(record()).config,
+    )
+    assert job_of(record()).hash == "1a2b3c4d"
 
 
 def test_a_table_per_query_becomes_the_measures_before_and_after() -> None:

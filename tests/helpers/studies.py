@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from experiments.config.files import CONF
-from experiments.job_files.status import state_of
+from experiments.job_files.status import status_of
 
 BOTH = ["loss=bce,lce", "study=both"]  # what most tests run: two jobs
 
@@ -47,7 +47,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, loss: str, error: BaseException) -> 
 
 def states(folder: Path) -> dict[str, str]:
     """The loss of each job that Hydra made a folder of -> where the job stands."""
-    return {path.name.partition("-")[0]: state_of(path).word for path in sorted(folder.iterdir()) if path.is_dir()}
+    return {path.name.partition("-")[0]: status_of(path).state for path in sorted(folder.iterdir()) if path.is_dir()}
 
 
 def job(folder: Path, loss: str) -> Path:

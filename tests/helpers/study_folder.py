@@ -24,13 +24,15 @@ def write_job(
     config: Mapping[str, Any] | None = None,
     compute: Mapping[str, Any] | None = None,
     ties: int = 0,
+    hash: str | None = None,
 ) -> Path:
     """Write a finished job whose re-ranked runs all have the given measure per query; its folder."""
     words = {"loss": "lce", "negatives": 7, "source": "bm25", "seed": 1, "data": "apidocs", "backbone": "bert-tiny"}
     words |= labels or {}
     folder = study / name
     folder.mkdir(parents=True)
-    _write_json(folder / "status.json", {"state": "finished", "error": None, "seconds": 12.3})
+    noted = {} if hash is None else {"hash": hash}
+    _write_json(folder / "status.json", {"state": "finished", "error": None, "seconds": 12.3, **noted})
     settings = {
         "loss": {"name": words["loss"]},
         "model": {"kind": "cross_encoder"},

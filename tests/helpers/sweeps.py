@@ -6,10 +6,10 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
 
-import numpy as np
 from helpers.jobs import ROOT
+from helpers.settings import setting_of
 
-from experiments.analysis.samples import Sample
+from experiments.analysis.settings import SettingResult
 from experiments.config import Experiment, compose
 from experiments.config.grid import compose_grid
 from experiments.config.identity import job_name
@@ -55,12 +55,12 @@ def table(sweep: str, scale: str) -> PaperTable:
     return table_of(cast(dict[str, Any], settings))
 
 
-def cells_of(sweep: str, scale: str) -> list[Sample]:
+def cells_of(sweep: str, scale: str) -> list[SettingResult]:
     """The cells that the grid will make: their labels, with one seed, one query and no values."""
     return [_sample(labels, job) for job in jobs_of(sweep, scale) for labels in job.labels]
 
 
-def layer_cells_of(sweep: str, scale: str) -> list[Sample]:
+def layer_cells_of(sweep: str, scale: str) -> list[SettingResult]:
     """The probed layers that the grid will make, in the same way."""
     found = []
     for job in jobs_of(sweep, scale):
@@ -88,5 +88,5 @@ def _job(config: Any) -> SweepJob:
     )
 
 
-def _sample(labels: Mapping[str, Any], job: SweepJob) -> Sample:
-    return Sample(labels, (1,), np.zeros((1, 2)), ("q1", "q2"), job.experiment.measures[0], (job.name,))
+def _sample(labels: Mapping[str, Any], job: SweepJob) -> SettingResult:
+    return setting_of(labels, jobs=[job.name], measure=job.experiment.measures[0])

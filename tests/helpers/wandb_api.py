@@ -11,8 +11,8 @@ from unittest.mock import create_autospec
 import wandb
 from helpers.wandb_records import read_offline_runs
 
-from experiments.analysis.load_wandb import flat
 from experiments.common.cache import fingerprint
+from experiments.tracking.summary import flat
 from experiments.tracking.wandb_run import RunIdentity, WandbRun
 
 

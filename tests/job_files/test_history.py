@@ -8,11 +8,9 @@ import pytest
 from helpers.jobs import run, tiny_overrides
 
 from experiments.common.errors import ExperimentError
-from experiments.job_files.history import FILE, read_history, write_history
-from experiments.losses.diagnostics import NAMES
+from experiments.job_files.history import COLUMNS, DIAGNOSTICS, FILE, read_history, write_history
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 
-COLUMNS = ["step", "groups", "pairs", "tokens", "seconds", "lr", "loss", *NAMES, "dev"]
 Job = tuple[dict[str, Any], Path]
 
 
@@ -29,7 +27,7 @@ def finished(overrides: list[str]) -> Job:
 
 def test_a_row_every_so_many_steps_and_one_at_each_validation(finished: Job):
     history = read_history(finished[1] / FILE)
-    assert list(history) == COLUMNS
+    assert list(history) == ["step", "groups", "pairs", "tokens", "seconds", "lr", "loss", *DIAGNOSTICS, "dev"]
     assert history["step"] == [3, 4, 6, 8]
     assert history["groups"] == [12, 16, 24, 32]
     assert history["pairs"] == [48, 64, 96, 128]
@@ -54,7 +52,7 @@ def test_the_rate_is_that_of_the_step_and_the_rest_are_means_since_the_row_befor
     each = read_history(run([*overrides, "trainer.log_every_n_steps=1", "study=each_step"])[1] / FILE)
     rows = read_history(finished[1] / FILE)
     assert rows["lr"] == [each["lr"][step - 1] for step in (3, 4, 6, 8)]
-    for name in ("loss", *NAMES):
+    for name in ("loss", *DIAGNOSTICS):
         steps = each[name]
         means = [sum(steps[0:3]) / 3, steps[3], sum(steps[4:6]) / 2, sum(steps[6:8]) / 2]
         assert rows[name] == pytest.approx(means, rel=1e-4, abs=1e-6), name
@@ -85,11 +83,12 @@ def test_a_training_that_stopped_and_went_on_has_the_rows_of_one_that_did_not(
 
 
 def test_what_is_written_is_read_and_what_is_unknown_stays_empty(tmp_path: Path):
-    write_history(tmp_path / FILE, ["step", "loss", "dev"], [{"step": 10, "loss": 0.25}, {"step": 20, "dev": 0.5}])
+    rows = [{"step": 10, "loss": 0.25}, {"step": 20, "dev": 0.5}]
+    write_history(tmp_path / FILE, rows, ["step", "loss", "dev"])
     assert (tmp_path / FILE).read_text() == "step\tloss\tdev\n10\t0.25\t\n20\t\t0.5\n"
     found = read_history(tmp_path / FILE)
     assert found["step"] == [10, 20]
-    write_history(tmp_path / FILE, ["step", "loss"], [{"step": 1, "loss": 1 / 3}])
+    write_history(tmp_path / FILE, [{"step": 1, "loss": 1 / 3}], ["step", "loss"])
     assert read_history(tmp_path / FILE)["loss"] == [1 / 3], "in full precision"
     assert found["loss"] == pytest.approx([0.25, math.nan], nan_ok=True)
     assert found["dev"] == pytest.approx([math.nan, 0.5], nan_ok=True)
@@ -112,5 +111,5 @@ def test_a_malformed_line_is_named(tmp_path: Path, text: str, message: str):
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path):
-    with pytest.raises(ExperimentError, match=r"history\.tsv: the history of a training cannot be read"):
+    with pytest.raises(ExperimentError, match=r"history\.tsv is missing"):
         read_history(tmp_path / FILE)

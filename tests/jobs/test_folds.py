@@ -10,8 +10,8 @@ import pytest
 from helpers.jobs import run, tiny_overrides
 
 from experiments.analysis.findings import findings_of
-from experiments.job_files.records import read_study
-from experiments.studies.current_inputs import Opener
+from experiments.analysis.load import read_study
+from experiments.studies.current_inputs import InputLoader
 from experiments.studies.verify import verify_job
 
 
@@ -37,16 +37,16 @@ def test_each_query_is_tested_in_one_fold_by_a_model_that_did_not_see_it(folds: 
 def test_the_study_shows_one_result_over_all_queries(folds: list[tuple[dict[str, Any], Path]]):
     study = folds[0][1].parent
     findings = findings_of(study, "RR@10")
-    (block,) = findings.blocks
-    (cell,) = block.cells
-    assert (len(block.query_ids), cell.reranked_SQ.shape, block.constants["folds"]) == (12, (1, 12), 3)
+    (block,) = findings.groups
+    (cell,) = block.settings
+    assert (len(block.query_ids), cell.values_SQ.shape, block.constants["folds"]) == (12, (1, 12), 3)
     values = np.concatenate([job.per_query["bm25"].reranked["RR@10"] for job in read_study(study)])
     assert cell.mean == pytest.approx(values.mean())
     assert cell.compute("groups") == 24
 
 
 def test_every_fold_verifies(folds: list[tuple[dict[str, Any], Path]]):
-    opener = Opener()
+    opener = InputLoader()
     for _, folder in folds:
         verified = verify_job(folder, opener)
         assert (verified.differences, verified.runs) == ((), 1)

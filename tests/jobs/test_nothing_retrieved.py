@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from helpers.jobs import run, tiny_overrides
 
+from experiments.analysis.load import read_job
 from experiments.common.errors import ExperimentError
 from experiments.job_files.answers import answers_path, read_answers
-from experiments.job_files.records import read_job
-from experiments.studies.current_inputs import Opener
+from experiments.studies.current_inputs import InputLoader
 from experiments.studies.verify import verify_job
 
 COLBERT = ["model=colbert", "model.late_interaction.dimension=16"]
@@ -47,7 +47,7 @@ def test_nothing_for_any_test_query_scores_0(tmp_path: Path, data: Path, backbon
     answers = list(read_answers(answers_path(job, "bm25")))
     assert [(answer.top, answer.relevant is not None) for answer in answers] == [((), True)] * 12
     assert gzip.decompress((job / "run.bm25.trec.gz").read_bytes()) == b""
-    assert verify_job(job, Opener()).differences == ()
+    assert verify_job(job, InputLoader()).differences == ()
 
 
 def test_queries_for_which_nothing_is_found_count_as_0_and_are_said(

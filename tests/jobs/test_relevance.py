@@ -17,8 +17,8 @@ from helpers.tiny import write_beir_folder
 from experiments.analysis.findings import findings_of
 from experiments.common.errors import ExperimentError
 from experiments.job_files.history import FILE, read_history
-from experiments.job_files.records import read_per_query
-from experiments.studies.current_inputs import Opener
+from experiments.job_files.per_query import read_per_query
+from experiments.studies.current_inputs import InputLoader
 from experiments.studies.verify import verify_job
 
 RR = "RR(rel=2)@10"
@@ -89,12 +89,12 @@ def test_the_jobs_first_measure_heads_the_report_and_a_tables_name_means_it(job:
     assert findings_of(study, "nDCG@10").measure == "nDCG@10"
     for measure in ({}, {"measure": "RR@10"}):
         (study / "table.yaml").write_text(yaml.safe_dump({"title": "t", "source": "s", **measure}))
-        assert [block.measure for block in findings_of(study).blocks] == [RR]
+        assert [block.measure for block in findings_of(study).groups] == [RR]
     with pytest.raises(ExperimentError, match=r"has no RR\(rel=1\)@10 for bm25: choose one of RR\(rel=2\)@10, nDCG@10"):
         findings_of(study, "RR(rel=1)@10")
 
 
 def test_it_verifies(job: tuple[dict[str, Any], Path]):
-    verified = verify_job(job[1], Opener())
+    verified = verify_job(job[1], InputLoader())
     assert verified.differences == ()
     assert verified.values == 12 * 4

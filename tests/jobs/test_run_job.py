@@ -35,7 +35,8 @@ def test_a_job_leaves_all_that_its_folder_promises(finished):
         "config.yaml", "status.json", "metrics.json", "compute.json", "audit.json", "negatives.tsv.gz",
         "per_query.bm25.tsv", "run.bm25.trec.gz", "model",
     }  # fmt: skip
-    assert json.loads((folder / "status.json").read_text())["state"] == "finished"
+    status = json.loads((folder / "status.json").read_text())
+    assert (status["state"], status["hash"]) == ("finished", folder.name.rpartition("-")[2])
     assert not (folder / "checkpoints").exists()
 
 

@@ -17,7 +17,7 @@ from experiments.config.identity import job_name
 from experiments.jobs import hydra_app
 from experiments.jobs.prerequisites import Standing, needs_of
 from experiments.jobs.run_job import run_job
-from experiments.studies.current_inputs import Opener
+from experiments.studies.current_inputs import InputLoader
 
 COLBERT = ["model=colbert", "model.max_length=48", "model.max_query_tokens=16", "model.late_interaction.dimension=16"]
 SIZES = ["batch.size=8", "budget.size=32", "validation.times=2", "validation.depth=10", "first_stage_depth=10"]
@@ -129,15 +129,17 @@ def test_a_retrained_retriever_makes_a_finished_job_run_again(mixed):
     config = yaml.safe_load((folder / "config.yaml").read_text())
     experiment = compose.restored(config)
     needs = needs_of(experiment)
-    assert Standing().of(folder, experiment, needs).word == "done"
-    assert Opener()(config).before() == []
+    assert Standing().of(folder, experiment, needs).state == "done"
+    assert InputLoader()(config).prerequisites() == []
     note = needs[0].folder / "status.json"
     before = note.read_text()
     note.write_text(before.replace(json.loads(before)["inputs"]["backbone"], "0" * 32))
     try:
         changed = Standing().of(folder, experiment, needs)
-        assert (changed.word, changed.why) == ("changed", "retrievers.colbert (its job has changed inputs: backbone)")
-        assert Opener()(config).before() == ["the job that trains retrievers.colbert has changed inputs: backbone"]
+        assert (changed.state, changed.why) == ("changed", "retrievers.colbert (its job has changed inputs: backbone)")
+        assert InputLoader()(config).prerequisites() == [
+            "the job that trains retrievers.colbert has changed inputs: backbone"
+        ]
     finally:
         note.write_text(before)
 

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.losses.diagnostics import NAMES, diagnostics
+from experiments.job_files.history import DIAGNOSTICS
+from experiments.losses.diagnostics import diagnostics
 from experiments.losses.lce import lce
 
 # softmax over the negatives: 1/4, 3/4 and 1/2, 1/2
@@ -74,7 +75,7 @@ def test_a_negative_far_below_the_others_weighs_nothing():
 
 def test_they_are_named_fp32_and_without_gradient():
     found = diagnostics(torch.randn(2, 4, dtype=torch.bfloat16, requires_grad=True))
-    assert tuple(found) == NAMES
+    assert tuple(found) == DIAGNOSTICS
     assert all(one.dtype == torch.float32 and one.ndim == 0 and not one.requires_grad for one in found.values())
 
 
@@ -86,5 +87,5 @@ def test_bounds_and_the_order_of_negatives(scores: list[float], random):
     assert 1 - 1e-4 <= found["effective_negatives"] <= (len(scores) - 1) * (1 + 1e-4)
     assert 1 / found["effective_negatives"] <= found["hardest_share"] * (1 + 1e-4) <= 1 + 2e-4
     assert found["hardest_margin"] <= found["margin"] + 1e-4
-    for name in NAMES:
+    for name in DIAGNOSTICS:
         torch.testing.assert_close(found[name], other[name], atol=1e-4, rtol=1e-4)

@@ -12,9 +12,9 @@ from pytorch_lightning.loggers.logger import Logger
 from experiments.common.cache import Store
 from experiments.config import compose
 from experiments.data.collection import open_collection
+from experiments.job_files.history import DIAGNOSTICS
 from experiments.jobs.build import build
 from experiments.jobs.prepare import prepare
-from experiments.losses.diagnostics import NAMES
 
 
 class Kept(Logger):
@@ -62,7 +62,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, floa
 
 def test_a_step_in_log_every_is_logged_with_all_of_its_values(logged: dict[int, dict[str, float]]):
     assert sorted(logged) == [3, 6]
-    values = {"loss", "lr", "gradient_norm", "groups", "pairs", "tokens_per_second", *NAMES}
+    values = {"loss", "lr", "gradient_norm", "groups", "pairs", "tokens_per_second", *DIAGNOSTICS}
     assert all(row.keys() >= {f"train/{name}" for name in values} for row in logged.values())
 
 

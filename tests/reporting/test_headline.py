@@ -8,7 +8,7 @@ from helpers.findings import TABLE, small_findings
 from helpers.study_folder import FIRST_STAGE, write_job, write_unfinished_job
 
 from experiments.analysis.findings import findings_from, findings_of
-from experiments.job_files.records import read_study
+from experiments.analysis.load import read_study
 from experiments.reporting.headline import details, headline
 
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from experiments.common.errors import ExperimentError
-from experiments.losses.diagnostics import NAMES
+from experiments.job_files import history
 from experiments.reporting.wandb_workspace import DIAGNOSTICS, build_workspace, workspace_spec
 
 SPEC = workspace_spec("pradeep", "RR@10", ["bm25"], ["loss", "negatives", "seed"])
@@ -68,7 +68,7 @@ def test_cost_is_on_a_logarithmic_axis() -> None:
 
 
 def test_diagnostics_are_among_those_that_jobs_log() -> None:
-    assert set(DIAGNOSTICS) <= set(NAMES)
+    assert set(DIAGNOSTICS) <= set(history.DIAGNOSTICS)
 
 
 def test_a_study_without_varied_negatives_has_no_panel_over_them() -> None:

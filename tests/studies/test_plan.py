@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from experiments.common.text import duration
-from experiments.job_files.status import State
+from experiments.job_files.status import JobStatus
 from experiments.studies.cost_estimate import Cost
 from experiments.studies.plan import Plan, PlannedJob, detail, places_of, print_status, totals_of, wall
 
@@ -19,7 +19,7 @@ JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 
 
 def planned(number: int | None, word: str = "missing", seconds: float | None = None) -> PlannedJob:
-    return PlannedJob(number, Path(f"lce-{number}"), f"seed={number}", State(word), Cost(10, 20, 300), seconds)
+    return PlannedJob(number, Path(f"lce-{number}"), f"seed={number}", JobStatus(word), Cost(10, 20, 300), seconds)
 
 
 def test_jobs_take_the_first_place_that_is_free():
@@ -75,7 +75,7 @@ def test_jobs_of_which_nothing_was_measured_are_not_hidden_in_the_time_of_others
 
 
 def test_an_unknown_number_makes_an_unknown_total():
-    unknown = PlannedJob(2, Path("lce-2"), "", State("missing"), Cost(None, None, None), None)
+    unknown = PlannedJob(2, Path("lce-2"), "", JobStatus("missing"), Cost(None, None, None), None)
     assert totals_of(Plan((planned(1), unknown), 1, 0))[1] == "to do: ? groups, ? pairs trained on, ? scored"
 
 
@@ -102,20 +102,23 @@ def test_a_duration_is_said_as_one_would_say_it(seconds: float | None, said: str
 
 
 def test_a_running_job_says_since_when_in_which_attempt_and_how_far():
-    state = State("running", None, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), 2, step=1500, groups=6000)
+    state = JobStatus("running", None, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), 2, step=1500, groups=6000)
     local = state.since.astimezone() if state.since else None
     assert detail(state, 8000) == f"since {local:%Y-%m-%d %H:%M:%S}, attempt 2, step 1,500, 6,000 of 8,000 groups"
 
 
 def test_a_failed_job_says_why():
-    assert detail(State("failed", "RuntimeError: out of memory", attempts=1, step=3, groups=12)) == (
+    assert detail(JobStatus("failed", "RuntimeError: out of memory", attempts=1, step=3, groups=12)) == (
         "RuntimeError: out of memory"
     )
 
 
 def test_the_status_has_a_row_a_job_and_the_totals():
     out = StringIO()
-    jobs = [(Path("outputs/a/lce-1"), State("done")), (Path("outputs/a/lce-2"), State("failed", "[red] herring"))]
+    jobs = [
+        (Path("outputs/a/lce-1"), JobStatus("done")),
+        (Path("outputs/a/lce-2"), JobStatus("failed", "[red] herring")),
+    ]
     print_status(jobs, [100, 100], Console(file=out, width=80))
     rows = [line.rstrip() for line in out.getvalue().splitlines()]
     assert "lce-1   done" in rows

@@ -15,7 +15,8 @@ from experiments.common.errors import ExperimentError
 from experiments.config import compose
 from experiments.config.identity import job_name
 from experiments.data.collection import Collection, open_collection
-from experiments.studies.verify import Today, Verified, summary, verify_job
+from experiments.studies.current_inputs import CurrentInputs
+from experiments.studies.verify import Verified, summary, verify_job
 
 RUN = "q0 Q0 p1 1 3 x\nq0 Q0 p0 2 2 x\nq1 Q0 p1 1 3 x\nq2 Q0 p5 1 1 x\n"  # the answer of q<i> is p<i>: 1/2, 1, 0
 
@@ -45,7 +46,7 @@ def job(tmp_path: Path, collection: Collection) -> Path:
 
 def verified(job: Path, collection: Collection, content: str = "abc") -> Verified:
     relevance = {row: {row: 1} for row in range(3)}
-    return verify_job(job, lambda config: Today(collection, relevance, lambda name: content))
+    return verify_job(job, lambda config: CurrentInputs(collection, relevance, lambda name: content))
 
 
 def differences(job: Path, collection: Collection, content: str = "abc") -> list[str]:
@@ -110,7 +111,7 @@ def test_an_input_that_is_gone_is_said_to_be_so_and_the_runs_are_scored_all_the_
     def gone(name: str) -> str:
         raise ExperimentError("there is no folder outputs/for_colbert")
 
-    found = verify_job(job, lambda config: Today(collection, {row: {row: 1} for row in range(3)}, gone))
+    found = verify_job(job, lambda config: CurrentInputs(collection, {row: {row: 1} for row in range(3)}, gone))
     assert found.runs == 1
     (line,) = found.differences
     assert line.endswith("status.json, input retrievers.colbert: there is no folder outputs/for_colbert")
@@ -122,7 +123,7 @@ def test_a_job_of_before_inputs_were_noted_is_said_to_be_one(job: Path, collecti
 
 
 def test_data_that_cannot_be_opened_is_a_difference_and_no_crash(job: Path):
-    def nowhere(config: Any) -> Today:
+    def nowhere(config: Any) -> CurrentInputs:
         raise ExperimentError("there is no folder data: set data.path")
 
     (line,) = verify_job(job, nowhere).differences

@@ -13,7 +13,7 @@ import pytest
 from helpers.jobs import ROOT
 
 from experiments import study
-from experiments.job_files.status import state_of
+from experiments.job_files.status import status_of
 
 
 def started(command: str, overrides: Sequence[str]) -> "subprocess.Popen[bytes]":
@@ -60,7 +60,7 @@ def test_a_job_killed_half_way_is_interrupted_and_a_second_run_takes_it_up(
     assert started("run", long).wait(120) == 0
     (job_folder,) = (path.parent for path in folder.glob("*/status.json"))
     assert json.loads((job_folder / "status.json").read_text())["attempts"] == 2
-    assert state_of(job_folder).word == "done"
+    assert status_of(job_folder).state == "done"
 
 
 @pytest.mark.slow
@@ -76,6 +76,6 @@ def test_a_study_told_to_stop_leaves_no_worker_behind(overrides: list[str], tmp_
     assert process.wait(60) == 143
     alive = subprocess.run(["ps", "-o", "pid=,stat=", "-g", str(group)], capture_output=True, text=True, check=False)
     assert [line for line in alive.stdout.splitlines() if not line.split()[1].startswith("Z")] == []
-    words = {state_of(path.parent).word for path in folder.glob("*/status.json")}
+    words = {status_of(path.parent).state for path in folder.glob("*/status.json")}
     assert words == {"interrupted"}
     assert len(list(folder.glob("*/status.json"))) <= 2, "what had not begun did not begin"

@@ -93,7 +93,7 @@ def test_a_config_that_is_not_the_jobs_is_found(copied: Path, capsys: pytest.Cap
     path = folder / "config.yaml"
     path.write_text(path.read_text().replace("lr: 0.001", "lr: 0.002"))
     (found,) = drift(copied, capsys)
-    assert found.startswith("config.yaml is not what the folder is named after")
+    assert found.startswith("config.yaml is not what the job ran with")
     assert f"hash: expected {folder.name.rpartition('-')[2]}, found " in found
 
 
@@ -118,4 +118,4 @@ def test_a_job_that_cannot_be_verified_does_not_keep_the_others_from_it(
     (job(copied, "lce") / "config.yaml").write_text("{")
     missing, unreadable = drift(copied, capsys)
     assert missing == "first stage bm25: run.bm25.trec.gz is missing"
-    assert unreadable.startswith("it cannot be verified: config.yaml cannot be read")
+    assert unreadable.startswith(f"it cannot be verified: {job(copied, 'lce')}/config.yaml is not readable YAML")

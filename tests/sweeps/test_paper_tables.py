@@ -6,7 +6,7 @@ import pytest
 from helpers.sweeps import SCALES, SWEEPS, cells_of, jobs_of, layer_cells_of, table
 
 from experiments.analysis.contrasts import find
-from experiments.analysis.samples import matching
+from experiments.analysis.label_matching import matching
 from experiments.config import Experiment
 from experiments.config.paper_table import Published
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from experiments.analysis.findings import Findings
-from experiments.analysis.settings import seed_of
 from experiments.common.text import value_or_dash
 from experiments.evaluation.measure_names import mean_name
 from experiments.reporting.names import candidates_name
@@ -15,18 +14,18 @@ def facts_of(findings: Findings, jobs: list[Provenance]) -> Iterable[tuple[str, 
     table = findings.table
     if table is not None and table.published:
         yield "Published table", table.source
-    data = ", ".join(dict.fromkeys(group.data for group in findings.blocks))
+    data = ", ".join(dict.fromkeys(group.data for group in findings.groups))
     published_on = table.data if table is not None and table.published else None
     elsewhere = f"; published values: {published_on}" if published_on not in (None, data) else ""
     yield "Data", f"{data or 'none measured yet'}{elsewhere}"
     yield "Measure", mean_name(findings.measure)
     finished = [job for job in findings.jobs if job.finished]
     yield "Jobs", f"{len(finished):,} finished of {len(findings.jobs):,}"
-    seeds = sorted({value_or_dash(seed_of(job)) for job in finished}, key=lambda seed: (len(seed), seed))
+    seeds = sorted({value_or_dash(job.seed) for job in finished}, key=lambda seed: (len(seed), seed))
     yield "Seeds", f"{len(seeds)} ({', '.join(seeds)})" if seeds else "-"
     queries = [
         f"{len(group.query_ids):,} ({candidates_name(group.first_stage)}{f', {group.data}' if ',' in data else ''})"
-        for group in findings.blocks
+        for group in findings.groups
     ]
     yield "Test queries", ", ".join(queries) or "-"
     if made := span_of(jobs):

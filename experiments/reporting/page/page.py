@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.analysis.findings import Findings
+from experiments.analysis.load import mixed_code
 from experiments.common.cache import write_atomic
-from experiments.job_files.records import mixed_code
 from experiments.reporting.headline import details, headline
 from experiments.reporting.page.overview import facts_of
 from experiments.reporting.page.provenance import commands_of, provenance_of
@@ -151,7 +151,7 @@ def page_of(findings: Findings, figures: Sequence["ReportFigure"]) -> str:
         mixed_code=mixed_code(findings.jobs),
         evidence=[_html(pair_table(verdict)) for verdict in findings.verdicts if verdict.pairs],
         figures=_placed(figures),
-        stages=findings.blocks,
+        stages=findings.groups,
         queries=QUERIES,
         data=Markup(as_json(queries_payload(findings))),
         jobs=jobs,

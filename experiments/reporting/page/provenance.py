@@ -1,7 +1,5 @@
 """Where each job's results come from: revision, inputs, machine, cost; and how to make and check them again."""
 
-import json
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +9,13 @@ from typing import Any
 import yaml
 
 from experiments.analysis.findings import Findings
+from experiments.analysis.load import JobResult
 from experiments.common.cache import fingerprint
 from experiments.common.errors import ExperimentError
 from experiments.common.text import count, value_or_dash
-from experiments.job_files.records import MISSING, STATUS, UNREADABLE, Job
+from experiments.job_files.status import MISSING, UNREADABLE, read_status
 from experiments.reporting.tables.results import left_out
 
-HASH = re.compile(r"-([0-9a-f]{8})$")  # at the end of a job's name: of its scientific config
 MULTIRUN = "multirun.yaml"  # left by Hydra: the last launch of the study
 UNRECORDED = "-"
 
@@ -49,9 +47,8 @@ def provenance_of(findings: Findings) -> list[Provenance]:
     return [_row(part, findings.folder.name, why.get(job.name, "")) for job in findings.jobs for part in job.parts]
 
 
-def _row(job: Job, study: str, why: str) -> Provenance:
+def _row(job: JobResult, study: str, why: str) -> Provenance:
     status = _status(job)
-    config = HASH.search(job.name)
     logged = (job.config.get("logger") or {}).get("mode", "none") != "none"
     seconds = status.get("seconds")
     return Provenance(
@@ -60,7 +57,7 @@ def _row(job: Job, study: str, why: str) -> Provenance:
         why=why,
         wandb=fingerprint({"study": job.config.get("study", study), "job": job.name}) if logged else UNRECORDED,
         revision=value_or_dash(status.get("git")),
-        config=config.group(1) if config else UNRECORDED,
+        config=job.hash or UNRECORDED,
         inputs=tuple((str(name), str(digest)) for name, digest in (status.get("inputs") or {}).items()),
         device=", ".join(str(job.compute[key]) for key in ("machine", "device") if job.compute.get(key)) or "-",
         threads=value_or_dash(job.compute.get("threads")),
@@ -71,12 +68,11 @@ def _row(job: Job, study: str, why: str) -> Provenance:
     )
 
 
-def _status(job: Job) -> Mapping[str, Any]:
+def _status(job: JobResult) -> Mapping[str, Any]:
     """The status file; empty for a job that never began or cannot be read, which says so itself."""
     if job.state in (UNREADABLE, MISSING):
         return {}
-    status: Mapping[str, Any] = json.loads((job.folder / STATUS).read_text(encoding="utf-8"))
-    return status
+    return read_status(job.folder)
 
 
 def _cache(compute: Mapping[str, Any]) -> str:

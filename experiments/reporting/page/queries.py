@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from experiments.analysis.findings import Findings
-from experiments.analysis.settings import Block
+from experiments.analysis.load import JobResult
+from experiments.analysis.settings import ResultGroup
 from experiments.evaluation.measure_names import min_grade_in
 from experiments.job_files.answers import Answer, Passage, answers_path, read_answers
-from experiments.job_files.records import FloatArray, Job
+from experiments.job_files.per_query import FloatArray
 from experiments.reporting.names import group_heading, job_name, proper_name
 
 QUERIES = 400  # with texts, a first stage
@@ -52,8 +53,8 @@ def queries_payload(findings: Findings) -> dict[str, Any]:
         ExperimentError: a job's file of answers is malformed; the message names the line.
     """
     passages = Passages()
-    share = TEXT_BYTES // max(1, len(findings.blocks))
-    stages = [_stage(findings, block, passages, share) for block in findings.blocks]
+    share = TEXT_BYTES // max(1, len(findings.groups))
+    stages = [_stage(findings, block, passages, share) for block in findings.groups]
     return {"measure": findings.measure, "stages": stages, "passages": passages.rows}
 
 
@@ -72,13 +73,13 @@ def cut(text: str) -> str:
     return text if len(text) <= CHARACTERS else text[: CHARACTERS - 1].rstrip() + "…"
 
 
-def _stage(findings: Findings, block: Block, passages: Passages, share: int) -> dict[str, Any]:
+def _stage(findings: Findings, block: ResultGroup, passages: Passages, share: int) -> dict[str, Any]:
     """``jobs``: name and label, the first stage itself first. ``values[j][q]``: a place in ``levels``. ``start``: the
     two jobs shown first. ``first``: what the first stage is called. ``texts``: for some queries their place, text and
     what each job ranked, see ``_ranked``.
     """
-    jobs = [(job, job_name(cell, job, block.axes)) for cell in block.cells for job in cell.jobs]
-    values_JQ = np.vstack([block.first_stage_Q, *(cell.reranked_SQ for cell in block.cells)])
+    jobs = [(job, job_name(cell, job, block.axes)) for cell in block.settings for job in cell.jobs]
+    values_JQ = np.vstack([block.first_stage_Q, *(cell.values_SQ for cell in block.settings)])
     levels, places = np.unique(values_JQ.round(DIGITS), return_inverse=True)
     own = f"{proper_name(block.reference)} itself"
     return {
@@ -100,17 +101,19 @@ def by_spread(values_JQ: FloatArray) -> list[int]:
     return [int(query) for query in np.lexsort((-sd_Q.round(9), -range_Q.round(9)))]
 
 
-def _start(findings: Findings, block: Block, jobs: list[Job]) -> list[int]:
+def _start(findings: Findings, block: ResultGroup, jobs: list[JobResult]) -> list[int]:
     """The reference, or the first stage where that is none of the cells, and the best cell; by their first jobs."""
-    results = [result for result in findings.results if result.block is block]
+    results = [result for result in findings.results if result.group is block]
     best = max(results, key=lambda result: result.mean)
     places = {job.name: place for place, job in enumerate(jobs, start=1)}
-    own = [places[result.cell.jobs[0].name] for result in results if result.comparison is None]
-    reference = own[0] if own and own[0] != places[best.cell.jobs[0].name] else 0
-    return [reference, places[best.cell.jobs[0].name]]
+    own = [places[result.setting.jobs[0].name] for result in results if result.comparison is None]
+    reference = own[0] if own and own[0] != places[best.setting.jobs[0].name] else 0
+    return [reference, places[best.setting.jobs[0].name]]
 
 
-def _texts(block: Block, jobs: list[Job], order: list[int], passages: Passages, share: int) -> list[list[Any]]:
+def _texts(
+    block: ResultGroup, jobs: list[JobResult], order: list[int], passages: Passages, share: int
+) -> list[list[Any]]:
     """The texts of the first queries in an order, as far as they fit. A job without answers has null for them."""
     wanted = {block.query_ids[query]: query for query in order[:QUERIES]}
     answers = [_answers(job, block.first_stage, wanted) for job in jobs]
@@ -131,7 +134,7 @@ def _texts(block: Block, jobs: list[Job], order: list[int], passages: Passages, 
     return kept
 
 
-def _answers(job: Job, first_stage: str, wanted: Mapping[str, int]) -> dict[str, Answer]:
+def _answers(job: JobResult, first_stage: str, wanted: Mapping[str, int]) -> dict[str, Answer]:
     paths = [answers_path(part.folder, first_stage) for part in job.parts]
     return {
         answer.query: answer

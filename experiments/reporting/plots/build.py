@@ -19,7 +19,7 @@ def figures_of(findings: Findings) -> list[ReportFigure]:
     from experiments.reporting.plots.layers import over_layers
     from experiments.reporting.plots.training_curves import over_steps
 
-    losses = sorted({str(setting.labels["loss"]) for group in findings.blocks for setting in group.cells})
+    losses = sorted({str(setting.labels["loss"]) for group in findings.groups for setting in group.settings})
     return [
         *by_negatives(findings, losses),
         *by_pairs(findings, losses),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from experiments.analysis.settings import Block, Cell
+from experiments.analysis.settings import ResultGroup, SettingResult
 from experiments.evaluation.measure_names import mean_name
 from experiments.reporting.names import group_heading, proper_name, reference_name
 from experiments.reporting.plots.figure import ReportFigure, report_figure
@@ -30,7 +30,7 @@ def by_negatives(findings: "Findings", losses: Sequence[str]) -> list[ReportFigu
     """The measure over the number of negatives, of each first stage whose models have several."""
     return [
         _by_negatives(findings, block, losses)
-        for block in findings.blocks
+        for block in findings.groups
         if _is_curve(_lines_by_negatives(findings, block))
     ]
 
@@ -38,61 +38,63 @@ def by_negatives(findings: "Findings", losses: Sequence[str]) -> list[ReportFigu
 def by_pairs(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
     """The measure over the pairs that each training saw, of each first stage whose models saw different numbers."""
     figures = []
-    for block in findings.blocks:
-        results = [result for result in results_of(findings, block) if result.cell.compute("pairs")]
-        pairs = [result.cell.compute("pairs") or 0.0 for result in results]
+    for block in findings.groups:
+        results = [result for result in results_of(findings, block) if result.setting.compute("pairs")]
+        pairs = [result.setting.compute("pairs") or 0.0 for result in results]
         lines = lines_of(block, results, lambda cell: cell.compute("pairs") or 0.0)
         if _is_curve(lines) and max(pairs) > APART * min(pairs):
             figures.append(_by_pairs(findings, block, lines, losses))
     return figures
 
 
-def figure_name(findings: "Findings", block: Block, what: str = "negatives") -> str:
+def figure_name(findings: "Findings", block: ResultGroup, what: str = "negatives") -> str:
     """Return the stem of a figure's files: ``rr10_by_negatives.bm25``, with the data's name where there are several."""
     measure = re.sub(r"[^a-z0-9]", "", findings.measure.lower())
-    several = len({group.data for group in findings.blocks}) > 1
+    several = len({group.data for group in findings.groups}) > 1
     return ".".join([f"{measure}_by_{what}", *([block.data] if several else []), block.first_stage])
 
 
-def lines_of(block: Block, results: Sequence["Result"], x_of: Callable[[Cell], float]) -> list[Line]:
+def lines_of(block: ResultGroup, results: Sequence["Result"], x_of: Callable[[SettingResult], float]) -> list[Line]:
     """The lines of a block, by loss. An axis splits lines only if cells of the same loss and n differ in it.
 
     ``x_of``: the place of a setting on the x axis.
     """
-    cells = [result.cell for result in results]
+    cells = [result.setting for result in results]
     axes = [axis for axis in block.axes if _splits(axis, cells)]
     groups: dict[tuple[Any, ...], list[Result]] = {}
     for result in results:
-        labels = result.cell.labels
+        labels = result.setting.labels
         groups.setdefault((str(labels["loss"]), *(labels.get(axis) for axis in axes)), []).append(result)
     return [
-        _line(dict(zip(("loss", *axes), key, strict=True)), sorted(members, key=lambda result: x_of(result.cell)), x_of)
+        _line(
+            dict(zip(("loss", *axes), key, strict=True)), sorted(members, key=lambda result: x_of(result.setting)), x_of
+        )
         for key, members in sorted(groups.items(), key=lambda group: tuple(map(str, group[0])))
     ]
 
 
-def _splits(axis: str, cells: Sequence[Cell]) -> bool:
+def _splits(axis: str, cells: Sequence[SettingResult]) -> bool:
     seen: dict[tuple[object, object], set[str]] = {}
     for cell in cells:
         seen.setdefault((cell.labels.get("loss"), cell.negatives), set()).add(str(cell.labels.get(axis)))
     return any(len(values) > 1 for values in seen.values())
 
 
-def _line(axes: dict[str, Any], results: Sequence["Result"], x_of: Callable[[Cell], float]) -> Line:
+def _line(axes: dict[str, Any], results: Sequence["Result"], x_of: Callable[[SettingResult], float]) -> Line:
     ends = [ends_of(result) for result in results]
     published = [
-        (x_of(result.cell), result.published.value)
+        (x_of(result.setting), result.published.value)
         for result in results
         if result.published is not None and result.published.value is not None and result.status != "other data"
     ]
     return Line(
         axes,
-        [x_of(result.cell) for result in results],
+        [x_of(result.setting) for result in results],
         [result.mean for result in results],
         [low for low, _ in ends],
         [high for _, high in ends],
         published=published,
-        names=[f"{result.cell.negatives}" if result.cell.negatives else "" for result in results],
+        names=[f"{result.setting.negatives}" if result.setting.negatives else "" for result in results],
     )
 
 
@@ -106,8 +108,8 @@ def ends_of(result: "Result") -> tuple[float, float]:
     return result.mean - versus.mean + versus.low, result.mean - versus.mean + versus.high
 
 
-def _lines_by_negatives(findings: "Findings", block: Block) -> list[Line]:
-    results = [result for result in results_of(findings, block) if result.cell.negatives]
+def _lines_by_negatives(findings: "Findings", block: ResultGroup) -> list[Line]:
+    results = [result for result in results_of(findings, block) if result.setting.negatives]
     return lines_of(block, results, lambda cell: float(cell.negatives or 0))
 
 
@@ -116,7 +118,7 @@ def _is_curve(lines: Sequence[Line]) -> bool:
     return any(len(set(line.x)) > 1 for line in lines)
 
 
-def _by_negatives(findings: "Findings", block: Block, losses: Sequence[str]) -> ReportFigure:
+def _by_negatives(findings: "Findings", block: ResultGroup, losses: Sequence[str]) -> ReportFigure:
     lines = _lines_by_negatives(findings, block)
     counts = sorted({int(count) for line in lines for count in line.x})
 
@@ -129,7 +131,7 @@ def _by_negatives(findings: "Findings", block: Block, losses: Sequence[str]) -> 
     return report_figure(draw_chart(chart, lines, losses, draw), figure_name(findings, block), "negatives")
 
 
-def _by_pairs(findings: "Findings", block: Block, lines: Sequence[Line], losses: Sequence[str]) -> ReportFigure:
+def _by_pairs(findings: "Findings", block: ResultGroup, lines: Sequence[Line], losses: Sequence[str]) -> ReportFigure:
     places = [x for line in lines for x in line.x]
     span = max(places) / min(places)
 
@@ -161,7 +163,7 @@ def _named(lines: Sequence[Line]) -> tuple[list[tuple[float, float]], list[str]]
     return points, [name if index in highest.values() else "" for index, name in enumerate(names)]
 
 
-def _levels(findings: "Findings", block: Block) -> tuple[Level, ...]:
+def _levels(findings: "Findings", block: ResultGroup) -> tuple[Level, ...]:
     """The first stage itself, and the reference where that is another."""
     own = [result.mean for result in results_of(findings, block) if result.comparison is None]
     first = Level(proper_name(block.reference), block.first_stage_mean)
@@ -175,7 +177,7 @@ def dodge(counts: Sequence[int], lines: int) -> float:
     return min(DODGE * (doublings[-1] - doublings[0] + 2 * MARGIN), 0.6 * nearest / lines)
 
 
-def explained(findings: "Findings", block: Block, lines: Sequence[Line]) -> str:
+def explained(findings: "Findings", block: ResultGroup, lines: Sequence[Line]) -> str:
     """What points, bars and levels are, in sentences."""
     fewest, most = block.seed_counts[0], block.seed_counts[-1]
     seeds = f"{fewest} to {most} seeds" if fewest < most else f"{most} seeds"

@@ -5,7 +5,7 @@ beats in both.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from experiments.analysis.settings import Block
+from experiments.analysis.settings import ResultGroup
 from experiments.evaluation.measure_names import mean_name
 from experiments.reporting.names import group_heading, phrase, proper_name, reference_name
 from experiments.reporting.plots.by_negatives import ends_of, figure_name
@@ -27,10 +27,10 @@ COSTS = {"flops": "floating-point operations of the training", "train_seconds": 
 def cost_against_quality(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
     """Return one figure for each first stage with at least two settings of known training cost."""
     figures = []
-    for block in findings.blocks:
+    for block in findings.groups:
         results = results_of(findings, block)
         for key in COSTS:
-            costs = [result.cell.compute(key) for result in results]
+            costs = [result.setting.compute(key) for result in results]
             known = [(cost, result) for cost, result in zip(costs, results, strict=True) if cost]
             if len(known) == len(results) and len({cost for cost, _ in known}) > 1:
                 figures.append(_figure(findings, block, key, sorted(known, key=lambda pair: pair[0]), losses))
@@ -51,7 +51,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def _figure(
-    findings: "Findings", block: Block, key: str, known: Sequence[tuple[float, "Result"]], losses: Sequence[str]
+    findings: "Findings", block: ResultGroup, key: str, known: Sequence[tuple[float, "Result"]], losses: Sequence[str]
 ) -> ReportFigure:
     results = [result for _, result in known]
     points = [(cost, result.mean) for cost, result in known]
@@ -60,7 +60,7 @@ def _figure(
     explanation = _explained(findings, block, key, len(points))
     explanation += cut(heights, [end for result in results for end in ends_of(result)])
     lines = [
-        Line({"loss": str(result.cell.labels["loss"])}, [x], [y])
+        Line({"loss": str(result.setting.labels["loss"])}, [x], [y])
         for (x, y), result in zip(points, results, strict=True)
     ]
     styles = styles_of(lines, losses)
@@ -86,12 +86,12 @@ def _figure(
 
 def _name(result: "Result") -> str:
     """All that tells a point from others of its loss."""
-    words = [phrase("negatives", result.cell.negatives)]
-    words += [phrase(axis, result.cell.labels.get(axis)) for axis in result.block.axes]
+    words = [phrase("negatives", result.setting.negatives)]
+    words += [phrase(axis, result.setting.labels.get(axis)) for axis in result.group.axes]
     return ", ".join(word for word in words if word)
 
 
-def _explained(findings: "Findings", block: Block, key: str, points: int) -> str:
+def _explained(findings: "Findings", block: ResultGroup, key: str, points: int) -> str:
     over = "queries and seeds" if block.seed_counts[-1] > 1 else "queries"
     named = " Only points of the front are named." if points > NAMED else ""
     estimated = " as the algorithm has them" if key == "flops" else ""

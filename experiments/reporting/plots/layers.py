@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.analysis.samples import Sample, layer_samples
-from experiments.analysis.settings import PLACED
+from experiments.analysis.layers import layer_results
+from experiments.analysis.load import JobResult
+from experiments.analysis.settings import PLACED, SettingResult
 from experiments.common.text import plural
 from experiments.evaluation.measure_names import WHOLE_COLLECTION, mean_name
-from experiments.job_files.records import FloatArray, Job
+from experiments.job_files.per_query import FloatArray
 from experiments.reporting.names import POOLINGS, candidates_name, proper_name
 from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.line_chart import Chart, Level, draw_chart
@@ -44,24 +45,21 @@ Cell = Mapping[str, Any]  # a probed layer and pooling, as metrics.json has it
 
 def over_layers(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
     """Return a figure for each data set and candidates on which two layers or more were measured."""
-    jobs = {job.name: job for job in findings.jobs}
-    places: dict[Place, list[Sample]] = {}
-    for sample in layer_samples(findings.blocks):
-        data = str(jobs[sample.jobs[0]].labels["data"])
+    places: dict[Place, list[SettingResult]] = {}
+    for sample in layer_results(findings.groups):
+        data = str(sample.jobs[0].labels["data"])
         places.setdefault((data, str(sample.labels["candidates"]), sample.measure), []).append(sample)
     several = len({data for data, *_ in places}) > 1
     return [
-        _of_study(place, samples, jobs, losses, several)
+        _of_study(place, samples, losses, several)
         for place, samples in places.items()
         if len({sample.labels["layer"] for sample in samples}) > 1
     ]
 
 
-def _of_study(
-    place: Place, samples: Sequence[Sample], jobs: Mapping[str, Job], losses: Sequence[str], several: bool
-) -> ReportFigure:
+def _of_study(place: Place, samples: Sequence[SettingResult], losses: Sequence[str], several: bool) -> ReportFigure:
     data, candidates, measure = place
-    members = [jobs[name] for sample in samples for name in sample.jobs]
+    members = [job for sample in samples for job in sample.jobs]
     first_stage = candidates if candidates != WHOLE_COLLECTION else next(iter(members[0].test))
     level_Q = _first_stage(members[0], first_stage, measure, samples[0].query_ids)
     cells = [cell for job in members for model, _, cell in probed_cells(job.probe) if model == "model"]
@@ -127,7 +125,7 @@ def _figure(
     return report_figure(draw_chart(chart, lines, losses, _draw), f"{stem}.{name}", "layers")
 
 
-def _trained(samples: Sequence[Sample], level_Q: FloatArray | None) -> list[Line]:
+def _trained(samples: Sequence[SettingResult], level_Q: FloatArray | None) -> list[Line]:
     """Return a line for each training and pooling, with the interval of its difference to the first stage."""
     names = dict.fromkeys(name for sample in samples for name in sample.labels if name not in OWN_AXES)
     axes = [
@@ -135,7 +133,7 @@ def _trained(samples: Sequence[Sample], level_Q: FloatArray | None) -> list[Line
         for name in ("loss", "negatives", *names, "pooling")
         if name == "loss" or len({str(sample.labels.get(name)) for sample in samples}) > 1
     ]
-    groups: dict[tuple[Any, ...], list[Sample]] = {}
+    groups: dict[tuple[Any, ...], list[SettingResult]] = {}
     for sample in sorted(samples, key=lambda sample: int(sample.labels["layer"])):
         groups.setdefault(tuple(sample.labels.get(name) for name in axes), []).append(sample)
     lines = []
@@ -157,7 +155,7 @@ def _rank(value: Any) -> tuple[bool, float, str]:
     return (True, float(value), "") if isinstance(value, int | float) else (False, 0.0, str(value))
 
 
-def _ends(sample: Sample, level_Q: FloatArray) -> tuple[float, float]:
+def _ends(sample: SettingResult, level_Q: FloatArray) -> tuple[float, float]:
     """Return the ends of a point's bar."""
     from experiments.evaluation.comparison import compare
 
@@ -165,7 +163,7 @@ def _ends(sample: Sample, level_Q: FloatArray) -> tuple[float, float]:
     return float(level_Q.mean()) + gain.low, float(level_Q.mean()) + gain.high
 
 
-def _first_stage(job: Job, first_stage: str, measure: str, query_ids: tuple[str, ...]) -> FloatArray | None:
+def _first_stage(job: JobResult, first_stage: str, measure: str, query_ids: tuple[str, ...]) -> FloatArray | None:
     """Return the first stage's own values of the probed queries; None where the job did not measure them."""
     table = job.per_query.get(first_stage)
     if table is None or measure not in table.first_stage or set(table.query_ids) != set(query_ids):
@@ -173,7 +171,7 @@ def _first_stage(job: Job, first_stage: str, measure: str, query_ids: tuple[str,
     return table.ordered(query_ids).first_stage[measure]
 
 
-def _controls(jobs: Sequence[Job], candidates: str, measure: str) -> list[Line]:
+def _controls(jobs: Sequence[JobResult], candidates: str, measure: str) -> list[Line]:
     """Return the lines of the untrained backbones, each once, though every job of a backbone probes it."""
     by_backbone: dict[str, list[Cell]] = {}
     for job in jobs:

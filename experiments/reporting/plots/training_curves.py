@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.analysis.measures import dev_measure
-from experiments.analysis.settings import Cell
+from experiments.analysis.load import JobResult
+from experiments.analysis.measure_choice import dev_measure
+from experiments.analysis.settings import SettingResult
 from experiments.common.text import amount
 from experiments.evaluation.measure_names import mean_name
 from experiments.job_files.history import FILE, read_history
-from experiments.job_files.records import FloatArray, Job
+from experiments.job_files.per_query import FloatArray
 from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.line_chart import Chart, draw_chart
 from experiments.reporting.plots.line_styles import FEW, Line, LineStyle, draw_course
@@ -44,9 +45,9 @@ def trainings_of(findings: "Findings") -> dict[str, list[Training]]:
         ExperimentError: a history cannot be read; the message names file and line.
     """
     by_data: dict[str, list[Training]] = {}
-    for data in dict.fromkeys(block.data for block in findings.blocks):
-        blocks = [block for block in findings.blocks if block.data == data]
-        cells = {frozenset(job.name for job in cell.jobs): cell for block in blocks for cell in block.cells}
+    for data in dict.fromkeys(block.data for block in findings.groups):
+        blocks = [block for block in findings.groups if block.data == data]
+        cells = {frozenset(job.name for job in cell.jobs): cell for block in blocks for cell in block.settings}
         axes = list(dict.fromkeys(axis for block in blocks for axis in block.axes))
         named = [(_named(cell, axes), _histories(cell.jobs)) for cell in cells.values()]
         trainings = [Training(data, labels, histories) for labels, histories in named if histories]
@@ -55,7 +56,7 @@ def trainings_of(findings: "Findings") -> dict[str, list[Training]]:
     return by_data
 
 
-def _named(cell: Cell, axes: Sequence[str]) -> dict[str, Any]:
+def _named(cell: SettingResult, axes: Sequence[str]) -> dict[str, Any]:
     labels: dict[str, Any] = {"loss": str(cell.labels["loss"]), "negatives": cell.negatives}
     return labels | {axis: cell.labels.get(axis) for axis in axes}
 
@@ -64,7 +65,7 @@ def _rank(value: Any) -> tuple[bool, float, str]:
     return (True, float(value), "") if isinstance(value, int | float) else (False, 0.0, str(value))
 
 
-def _histories(jobs: Sequence[Job]) -> tuple[Mapping[str, FloatArray], ...]:
+def _histories(jobs: Sequence[JobResult]) -> tuple[Mapping[str, FloatArray], ...]:
     paths = [part.folder / FILE for job in jobs for part in job.parts]
     return tuple(
         {name: np.array(values) for name, values in read_history(path).items()} for path in paths if path.is_file()
@@ -79,7 +80,7 @@ def over_steps(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure
         suffix = f".{data}" if len(by_data) > 1 else ""
         seeds = seeds_of(trainings)
         if lines := courses(trainings, "dev", "step"):
-            cells = (cell for block in findings.blocks if block.data == data for cell in block.cells)
+            cells = (cell for block in findings.groups if block.data == data for cell in block.settings)
             measure = mean_name(dev_measure(job for cell in cells for job in cell.jobs) or "measure")
             title = f"{measure} on dev queries in training, {data}"
             chart = Chart(title, seeds, f"{measure}, dev", limit=FEW, marked=False)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.analysis.settings import Block, Cell
+from experiments.analysis.settings import ResultGroup, SettingResult
 from experiments.common.text import decimals, interval, signed
 from experiments.evaluation.comparison import Comparison, compare
 from experiments.evaluation.measure_names import mean_name
@@ -21,19 +21,19 @@ NOTE = (
 )
 
 
-def first_stage_tables(groups: Sequence[Block]) -> list[Table]:
+def first_stage_tables(groups: Sequence[ResultGroup]) -> list[Table]:
     """Return a table for each data set whose models re-ranked several first stages."""
-    by_data: dict[str, list[Block]] = {}
+    by_data: dict[str, list[ResultGroup]] = {}
     for group in groups:
         if group.reference == group.first_stage:  # else the whole collection was searched, and nothing re-ranked
             by_data.setdefault(group.data, []).append(group)
     return [_table(members) for members in by_data.values() if len(members) > 1]
 
 
-def _table(groups: list[Block]) -> Table:
+def _table(groups: list[ResultGroup]) -> Table:
     labels = ("loss", "negatives", *axes_of(groups))
-    names = dict.fromkeys(_names(setting, labels) for group in groups for setting in group.cells)
-    columns = [{_names(setting, labels): setting for setting in group.cells} for group in groups]
+    names = dict.fromkeys(_names(setting, labels) for group in groups for setting in group.settings)
+    columns = [{_names(setting, labels): setting for setting in group.settings} for group in groups]
     blank = [""] * (len(labels) - 1)
     rows = [("first stage itself", *blank, *(decimals(group.first_stage_mean) for group in groups))]
     for row in names:
@@ -55,7 +55,7 @@ def _table(groups: list[Block]) -> Table:
     )
 
 
-def _names(setting: Cell, labels: Sequence[str]) -> tuple[str, ...]:
+def _names(setting: SettingResult, labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(value_name(label, setting.labels.get(label)) for label in labels)
 
 
@@ -64,17 +64,17 @@ def _minus(second: Sequence[str], first: Sequence[str]) -> str:
     return ", ".join(f"{b} minus {a}" for a, b in zip(first, second, strict=True) if a != b)
 
 
-def _value(setting: Cell | None, group: Block) -> str:
+def _value(setting: SettingResult | None, group: ResultGroup) -> str:
     if setting is None:
         return "-"
-    gain = compare(setting.reranked_SQ, group.first_stage_Q[np.newaxis], setting.seeds, None)
+    gain = compare(setting.values_SQ, group.first_stage_Q[np.newaxis], setting.seeds, None)
     return f"{setting.mean:.3f} {_interval(gain)}"
 
 
-def _difference(first: Cell | None, second: Cell | None) -> str:
+def _difference(first: SettingResult | None, second: SettingResult | None) -> str:
     if first is None or second is None:
         return "-"
-    gain = compare(second.reranked_SQ, first.reranked_SQ, second.seeds, first.seeds)
+    gain = compare(second.values_SQ, first.values_SQ, second.seeds, first.seeds)
     return f"{signed(gain.mean)} {_interval(gain)}"
 
 

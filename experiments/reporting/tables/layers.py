@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from experiments.analysis.load import JobResult
 from experiments.common.text import decimals, value_or_dash
 from experiments.evaluation.measure_names import mean_name
-from experiments.job_files.records import Job
 from experiments.reporting.names import POOLINGS, candidates_name, proper_name
 from experiments.reporting.tables.table import Table
 
@@ -30,7 +30,7 @@ def probed_cells(probe: Mapping[str, Any] | None) -> Iterator[tuple[str, str, Ma
             yield from ((model, probed["settings"]["measures"][0], cell) for cell in probed["cells"])
 
 
-def layer_tables(jobs: Sequence[Job]) -> list[Table]:
+def layer_tables(jobs: Sequence[JobResult]) -> list[Table]:
     """Return a table for each data set and candidates on which layers were measured."""
     places: dict[Place, dict[Row, dict[int, list[float]]]] = {}
     for job in jobs:
@@ -41,7 +41,7 @@ def layer_tables(jobs: Sequence[Job]) -> list[Table]:
     return [_table(place, rows) for place, rows in places.items()]
 
 
-def _row(job: Job, model: str, pooling: str) -> Row:
+def _row(job: JobResult, model: str, pooling: str) -> Row:
     """Name the training, or the backbone before it, which all jobs share, and the pooling."""
     pooling = POOLINGS.get(pooling, pooling)
     if model == "control":

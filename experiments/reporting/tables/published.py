@@ -27,7 +27,7 @@ def published_table(findings: Findings) -> Table | None:
         return None
     labels = list(dict.fromkeys((*table.rows, *table.columns)))
     measured = [result for result in findings.results if result.published is not None]
-    places = [(result.block.data, result.block.first_stage) for result in measured]
+    places = [(result.group.data, result.group.first_stage) for result in measured]
     labels += [name for i, name in enumerate(PLACES) if name not in labels and len({place[i] for place in places}) > 1]
     rows = []
     for published in table.published:
@@ -49,10 +49,10 @@ def _row(published: Published, result: Result | None, labels: Sequence[str], tab
     if result is None:
         names = [value_name(label, published.where.get(label)) for label in labels]
         return (*names, value, "-", "-", "-", "not measured")
-    names = [_name(label, result.sample.labels.get(label), published.where.get(label), table) for label in labels]
+    names = [_name(label, result.setting.labels.get(label), published.where.get(label), table) for label in labels]
     comparable = result.status != "other data" and published.value is not None
     difference = signed(result.mean - published.value).strip() if comparable and published.value is not None else "-"
-    return (*names, value, decimals(result.mean), decimals(result.cell.sd), difference, result.status)
+    return (*names, value, decimals(result.mean), decimals(result.setting.sd), difference, result.status)
 
 
 def _name(label: str, measured: object, published: object, table: PaperTable) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.analysis.findings import Findings, Result
-from experiments.analysis.settings import PLACED, Block
+from experiments.analysis.load import JobResult
+from experiments.analysis.settings import PLACED, ResultGroup
 from experiments.common.text import count, decimals, interval, p_value, plural, signed
 from experiments.evaluation.measure_names import mean_name
-from experiments.job_files.records import MISSING, Job
 from experiments.reporting.names import (
     axes_of,
     group_heading,
@@ -28,24 +28,20 @@ FIGURES = (
     "queries", "seeds", "value", "sd", "reference", "difference", "low", "high", "excludes_zero", "p", "p_holm", "p_t",
     "p_permutation", "wins", "ties", "losses", "detectable", *PUBLISHED, "pairs", "seconds", "jobs",
 )  # fmt: skip
-WHY = {
-    "running": "not finished, or interrupted: run the study again to resume it",
-    MISSING: "never began: run the study again",
-}
 
 
-def results_of(findings: Findings, group: Block) -> list[Result]:
+def results_of(findings: Findings, group: ResultGroup) -> list[Result]:
     """Return the results of a group, in the order of its settings."""
-    return [result for result in findings.results if result.block is group]
+    return [result for result in findings.results if result.group is group]
 
 
-def versus(findings: Findings, group: Block) -> str:
+def versus(findings: Findings, group: ResultGroup) -> str:
     """Return the head of the differences: ``vs BM25``, or ``vs reference`` where a setting is the reference."""
     reference = findings.reference[group.data, group.first_stage]
     return f"vs {proper_name(reference)}" if reference == group.reference else "vs reference"
 
 
-def result_table(findings: Findings, group: Block) -> Table:
+def result_table(findings: Findings, group: ResultGroup) -> Table:
     """Return the table of a group."""
     results = results_of(findings, group)
     labels = ["loss", "negatives", *group.axes]
@@ -55,7 +51,7 @@ def result_table(findings: Findings, group: Block) -> Table:
     columns = [*map(label_heading, labels), *figures, "win/tie/loss", "pairs", "seconds"]
     own = {"loss": f"{proper_name(group.reference)} alone", mean_name(group.measure): decimals(group.first_stage_mean)}
     rows = [own, *(_texts(findings, group, result) for result in results)]
-    losses = [result.cell.labels.get("loss") for result in results]
+    losses = [result.setting.labels.get("loss") for result in results]
     return Table(
         title=group_heading(group),
         columns=tuple(columns),
@@ -68,9 +64,9 @@ def result_table(findings: Findings, group: Block) -> Table:
     )
 
 
-def _texts(findings: Findings, group: Block, result: Result) -> dict[str, str]:
+def _texts(findings: Findings, group: ResultGroup, result: Result) -> dict[str, str]:
     """Return the text of each column."""
-    setting, difference = result.cell, result.comparison
+    setting, difference = result.setting, result.comparison
     texts = {
         **{label_heading(name): value_name(name, setting.labels.get(name)) for name in ("loss", "negatives")},
         **{label_heading(name): value_name(name, setting.labels.get(name)) for name in group.axes},
@@ -90,7 +86,7 @@ def _texts(findings: Findings, group: Block, result: Result) -> dict[str, str]:
     }
 
 
-def _notes(findings: Findings, group: Block, results: Sequence[Result]) -> list[str]:
+def _notes(findings: Findings, group: ResultGroup, results: Sequence[Result]) -> list[str]:
     """Say what a group was measured on, what its rows share, what it can tell apart, and its ties."""
     notes = [f"{group.data}: {plural(len(group.query_ids), 'test query', 'test queries')}, {_seeds(group)}."]
     if group.constants:
@@ -106,20 +102,20 @@ def _notes(findings: Findings, group: Block, results: Sequence[Result]) -> list[
     return [*notes, tied if group.ties else "No tied scores in any job."]
 
 
-def _seeds(group: Block) -> str:
+def _seeds(group: ResultGroup) -> str:
     if len(group.seed_counts) > 1:
         return f"{group.seed_counts[0]} to {group.seed_counts[-1]} seeds a row"
-    different = {setting.seeds for setting in group.cells}
+    different = {setting.seeds for setting in group.settings}
     text = plural(group.seed_counts[0], "seed")
     return f"{text} ({', '.join(map(str, different.pop()))})" if len(different) == 1 else f"{text} a row"
 
 
 def legend(findings: Findings) -> list[tuple[str, str]]:
     """Return each column with its meaning, and where the files are."""
-    several = any(group.seed_counts[-1] > 1 for group in findings.blocks)
-    single = any(group.seed_counts[0] == 1 for group in findings.blocks)
+    several = any(group.seed_counts[-1] > 1 for group in findings.groups)
+    single = any(group.seed_counts[0] == 1 for group in findings.groups)
     spread = [("sd", "standard deviation over seeds of the mean over queries")] if several else []
-    against = dict.fromkeys(versus(findings, group) for group in findings.blocks)
+    against = dict.fromkeys(versus(findings, group) for group in findings.groups)
     over = "queries and seeds" if several else "queries"
     alone = "; with one seed over queries alone, which says nothing of other seeds" if single else ""
     return [
@@ -135,13 +131,9 @@ def legend(findings: Findings) -> list[tuple[str, str]]:
     ]
 
 
-def left_out(jobs: Sequence[Job]) -> list[tuple[str, str, str]]:
+def left_out(jobs: Sequence[JobResult]) -> list[tuple[str, str, str]]:
     """Return name, state and the first line of why of each job that has no results to show."""
-    return [
-        (job.name, job.state, job.error or WHY.get(job.state, "no reason was recorded"))
-        for job in jobs
-        if not job.finished
-    ]
+    return [(job.name, job.state, job.reason) for job in jobs if not job.finished]
 
 
 def result_rows(findings: Findings) -> tuple[list[str], list[list[Any]]]:
@@ -149,7 +141,7 @@ def result_rows(findings: Findings) -> tuple[list[str], list[list[Any]]]:
 
     A first stage's own row has no loss. Measures have the names of ir-measures.
     """
-    groups = findings.blocks
+    groups = findings.groups
     labels = [*axes_of(groups), *(name for group in groups for name in group.constants)]
     declared = findings.table is not None and findings.table.published
     figures = [name for name in FIGURES if declared or name not in PUBLISHED]
@@ -162,12 +154,12 @@ def result_rows(findings: Findings) -> tuple[list[str], list[list[Any]]]:
         rows.append({**shared, "value": group.first_stage_mean})
         reference = {"reference": reference_name(findings, group)}
         results = results_of(findings, group)
-        rows += [{**result.cell.labels, **shared, **reference, **_figures(result)} for result in results]
+        rows += [{**result.setting.labels, **shared, **reference, **_figures(result)} for result in results]
     return columns, [[row.get(column) for column in columns] for row in rows]
 
 
 def _figures(result: Result) -> dict[str, Any]:
-    setting, difference, published = result.cell, result.comparison, result.published
+    setting, difference, published = result.setting, result.comparison, result.published
     figures: dict[str, Any] = {
         "seeds": len(setting.jobs),
         "value": setting.mean,

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.analysis.findings import findings_from, findings_of
+from experiments.analysis.load import read_study
 from experiments.common.cache import fingerprint
 from experiments.common.errors import ExperimentError
-from experiments.job_files.records import read_study
 from experiments.reporting.page import write_page
 from experiments.reporting.page.overview import facts_of
 from experiments.reporting.page.page import PUBLISHED, SECTIONS, page_of

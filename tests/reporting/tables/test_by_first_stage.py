@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from helpers.study_folder import write_job
 
-from experiments.analysis.settings import blocks_of
-from experiments.job_files.records import read_study
+from experiments.analysis.load import read_study
+from experiments.analysis.settings import group_results
 from experiments.reporting.tables.by_first_stage import first_stage_tables
 from experiments.reporting.tables.render import to_markdown
 from experiments.reporting.tables.table import Table
@@ -16,7 +16,7 @@ BETTER = {"q1": 1.0, "q2": 1.0, "q3": 1.0, "q4": 1.0}
 
 
 def matrix_of(study: Path) -> Table:
-    (one,) = first_stage_tables(blocks_of(read_study(study), "RR@10"))
+    (one,) = first_stage_tables(group_results(read_study(study), "RR@10"))
     return one
 
 
@@ -62,7 +62,7 @@ def test_more_than_two_trainings_are_not_contrasted(study: Path):
 
 def test_one_first_stage_makes_no_matrix(tmp_path: Path):
     write_job(tmp_path / "study", "lce", BETTER, first_stage_values=BM25)
-    assert first_stage_tables(blocks_of(read_study(tmp_path / "study"), "RR@10")) == []
+    assert first_stage_tables(group_results(read_study(tmp_path / "study"), "RR@10")) == []
 
 
 def test_markdown_has_a_row_a_line(study: Path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from helpers.study_folder import write_job
 
-from experiments.job_files.records import read_study
+from experiments.analysis.load import read_study
 from experiments.report import summarise
 from experiments.reporting.tables.layers import layer_tables
 

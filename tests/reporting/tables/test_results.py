@@ -9,7 +9,7 @@ from helpers.study_folder import FIRST_STAGE, write_job, write_unfinished_job
 from rich.console import Console
 
 from experiments.analysis.findings import findings_of
-from experiments.job_files.records import read_study
+from experiments.analysis.load import read_study
 from experiments.reporting.summary import latex, markdown, print_findings
 from experiments.reporting.tables.render import to_csv
 from experiments.reporting.tables.results import left_out, legend, result_rows, result_table
@@ -22,7 +22,7 @@ WORSE = {"q1": 0.25, "q2": 0.0, "q3": 0.75, "q4": 0.0}  # the first stage minus 
 
 def table_of(study: Path) -> Table:
     findings = findings_of(study)
-    return result_table(findings, findings.blocks[0])
+    return result_table(findings, findings.groups[0])
 
 
 def printed(study: Path, width: int = 80, terminal: bool = False) -> str:

@@ -6,18 +6,18 @@ A job names its measures after the grade from which a passage is relevant (``dat
 
 from collections.abc import Iterable, Sequence
 
+from experiments.analysis.load import JobResult
 from experiments.common.errors import ExperimentError
 from experiments.evaluation.measure_names import min_grade_in, resolve, unresolved
-from experiments.job_files.records import Job
 
 
-def first_measure(jobs: Iterable[Job]) -> str | None:
+def first_measure(jobs: Iterable[JobResult]) -> str | None:
     """Return the first of the first job's measures that all jobs have, as their configs may write it; None of no job.
 
     Raises:
         ExperimentError: there is none; the message names two jobs.
     """
-    named: list[tuple[Job, list[str]]] = [
+    named: list[tuple[JobResult, list[str]]] = [
         (job, [unresolved(measure, min_grade_in(job.config)) for measure in table.measures])
         for job in jobs
         for table in job.per_query.values()
@@ -36,7 +36,7 @@ def first_measure(jobs: Iterable[Job]) -> str | None:
     return shared[0]
 
 
-def measure_of(jobs: Sequence[Job], first_stage: str, wanted: str) -> str:
+def measure_of(jobs: Sequence[JobResult], first_stage: str, wanted: str) -> str:
     """Return the name that a measure has in the files of jobs that stand in one table.
 
     Jobs of earlier versions have it as their config wrote it; it then means what that name says.
@@ -47,13 +47,13 @@ def measure_of(jobs: Sequence[Job], first_stage: str, wanted: str) -> str:
     return wanted if as_written else resolved
 
 
-def check_grade(jobs: Sequence[Job], data: str) -> None:
+def check_grade(jobs: Sequence[JobResult], data: str) -> None:
     """Refuse jobs on one data set whose passages are relevant from different grades on, whatever measure is asked for.
 
     Raises:
         ExperimentError: the message names a job of each grade.
     """
-    by_grade: dict[int, Job] = {}
+    by_grade: dict[int, JobResult] = {}
     for job in jobs:
         by_grade.setdefault(min_grade_in(job.config), job)
     if len(by_grade) > 1:
@@ -65,7 +65,7 @@ def check_grade(jobs: Sequence[Job], data: str) -> None:
         )
 
 
-def dev_measure(jobs: Iterable[Job]) -> str | None:
+def dev_measure(jobs: Iterable[JobResult]) -> str | None:
     """Return the measure that the first of some jobs chose its checkpoint by; None of no job."""
     firsts = (table.measures[0] for job in jobs for table in job.per_query.values() if table.measures)
     return next(firsts, None)

@@ -8,17 +8,18 @@ import pytest
 from helpers.study_folder import FIRST_STAGE, write_job
 
 from experiments.analysis.findings import findings_of
-from experiments.analysis.measures import first_measure, measure_of
+from experiments.analysis.load import JobResult
+from experiments.analysis.measure_choice import first_measure, measure_of
 from experiments.common.errors import ExperimentError
-from experiments.job_files.records import Job, PerQuery
+from experiments.job_files.per_query import PerQuery
 
 BETTER = {"q1": 1.0, "q2": 0.75, "q3": 1.0, "q4": 0.5}
 
 
-def job(*measures: str, min_grade: int | None = None, name: str = "a") -> Job:
+def job(*measures: str, min_grade: int | None = None, name: str = "a") -> JobResult:
     config: dict[str, Any] = {} if min_grade is None else {"data": {"min_grade": min_grade}}
     values = dict.fromkeys(measures, np.array([0.5]))
-    return Job(Path(name), "finished", config=config, per_query={"bm25": PerQuery(("q1",), values, values)})
+    return JobResult(Path(name), "finished", config=config, per_query={"bm25": PerQuery(("q1",), values, values)})
 
 
 def test_the_first_that_all_jobs_have():
@@ -49,7 +50,7 @@ def test_data_sets_with_grades_of_their_own_stand_in_one_study(tmp_path: Path):
         config = {"data": {"min_grade": grade}, "measures": ["RR@10"]}
         write_job(tmp_path / "s", name, BETTER, measure=measure, labels={"data": name}, config=config)
     found = findings_of(tmp_path / "s")
-    assert [(block.data, block.measure) for block in found.blocks] == [("graded", "RR(rel=2)@10"), ("plain", "RR@10")]
+    assert [(block.data, block.measure) for block in found.groups] == [("graded", "RR(rel=2)@10"), ("plain", "RR@10")]
     assert found.measure == "RR(rel=2)@10 and RR@10"
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.study_folder import write_job, write_per_query, write_unfinished_job
+from helpers.study_folder import write_job, write_unfinished_job
 
+from experiments.analysis.load import read_job, read_study
 from experiments.common.errors import ExperimentError
-from experiments.job_files.records import read_job, read_per_query, read_study
 
 RERANKED = {"q1": 1.0, "q2": 0.25, "q3": 1.0, "q4": 0.5}
 
@@ -71,38 +71,6 @@ def test_a_malformed_file_makes_a_job_unreadable(tmp_path: Path, name: str, cont
     assert complaint in str(job.error)
 
 
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        ("", "line 1: a header"),
-        ("qid\tRR@10\nq1\t1\n", "line 1: a header"),
-        ("query\tRR@10\nq1\t1\nq2\n", "line 3: 2 columns are expected, there are 1"),
-        ("query\tRR@10\nq1\t1\nq1\t0\n", "line 3: query 'q1' stands in the file twice"),
-        ("query\tRR@10\nq1\tone\n", "line 2: could not convert"),
-        ("query\tRR@10\nq1\tnan\n", "line 2: a value is not finite"),
-    ],
-)
-def test_a_malformed_per_query_table_is_refused_with_its_line(tmp_path: Path, content: str, complaint: str) -> None:
-    path = tmp_path / "per_query.bm25.tsv"
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(ExperimentError, match=complaint):
-        read_per_query(path)
-
-
-def test_a_per_query_table_can_be_put_into_another_order_of_its_queries(tmp_path: Path) -> None:
-    write_per_query(tmp_path / "t.tsv", {"a": 0.1, "b": 0.2, "c": 0.3}, {"a": 1.0, "b": 2.0, "c": 3.0})
-    ordered = read_per_query(tmp_path / "t.tsv").ordered(("c", "a", "b"))
-    assert ordered.query_ids == ("c", "a", "b")
-    np.testing.assert_array_equal(ordered.reranked["RR@10"], [0.3, 0.1, 0.2])
-    np.testing.assert_array_equal(ordered.first_stage["RR@10"], [3.0, 1.0, 2.0])
-
-
-def test_only_measures_of_both_rankings_can_be_compared(tmp_path: Path) -> None:
-    path = tmp_path / "t.tsv"
-    path.write_text("query\tRR@10\tnDCG@10\tfirst_stage:RR@10\nq1\t1\t0.9\t0.5\n", encoding="utf-8")
-    assert read_per_query(path).measures == ("RR@10",)
-
-
 def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match="nowhere is not a folder"):
         read_study(tmp_path / "nowhere")
@@ -124,3 +92,16 @@ def test_jobs_of_the_last_launch_that_never_began_are_missing(tmp_path: Path) ->
     write_job(tmp_path, "b", RERANKED)
     (tmp_path / "grid.json").write_text('["a", "b"]')
     assert [(job.name, job.state) for job in read_study(tmp_path)] == [("a", "missing"), ("b", "finished")]
+
+
+def test_the_hash_is_what_the_job_noted_and_not_what_it_is_called(tmp_path: Path) -> None:
+    noted = write_job(tmp_path, "renamed", RERANKED, hash="1a2b3c4d")
+    assert read_job(noted).hash == "1a2b3c4d"
+
+
+@pytest.mark.parametrize(("name", "expected"), [("lce-n7-bm25-s1-1a2b3c4d", "1a2b3c4d"), ("lce-n7", None)])
+def test_a_job_of_before_hashes_were_noted_has_the_one_in_its_name(
+    tmp_path: Path, name: str, expected: str | None
+) -> None:
+    assert read_job(write_job(tmp_path, name, RERANKED)).hash == expected
+    assert read_job(write_unfinished_job(tmp_path / "failed", name, "failed")).hash == expected

@@ -1,0 +1,152 @@
+"""The jobs of a study as its folder has them.
+
+A study's folder holds one folder a job; what marks a job is its ``status.json``. A finished job also has
+
+- ``config.yaml``: its resolved config,
+- ``metrics.json``: ``labels`` (the words that name it in a table), ``test`` (measures per first stage), ``compute``,
+- ``per_query.<first_stage>.tsv``: one row a query, the re-ranked value and the first stage's own value of each measure.
+
+Reading a study never fails because of one job: a finished job whose files cannot be read comes back as
+``unreadable``, with why.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from experiments.common.errors import ExperimentError
+from experiments.common.text import first_line, plural
+from experiments.job_files.files import CONFIG, METRICS, STATUS, as_mapping, read_mapping
+from experiments.job_files.per_query import PerQuery, per_query_path, read_per_query
+from experiments.job_files.status import FINISHED, MISSING, RUNNING, UNREADABLE, hash_of, last_launch, read_status
+
+INCOMPLETE = "incomplete"  # folds of one setting, some of which have not finished
+REASONS = {
+    RUNNING: "not finished, or interrupted: run the study again to resume it",
+    MISSING: "never began: run the study again",
+}
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What one job of a study has to say.
+
+    ``state`` is what ``status.json`` says (``running``, ``finished``, ``failed``), ``unreadable``, or ``missing`` for a
+    job of the last launch that never began, or ``incomplete`` for folds of which some are missing (see
+    ``experiments.analysis.folds``); ``error`` the first line of why. ``hash``: of its scientific config; None where
+    neither its files nor its name say. ``config`` is nested as in the file. ``labels``, ``test``, ``compute`` and
+    ``per_query`` are empty unless the job has finished; ``test`` and ``per_query`` are keyed by first stage. ``folds``:
+    of a job that was pooled from the folds of a cross-validation, those jobs; its own folder does not exist. ``code``:
+    the revision that it ran from, or the package's version; None where neither was noted. ``split``: whose queries it
+    was measured on; another than test only for first stages alone.
+    """
+
+    folder: Path
+    state: str
+    error: str | None = None
+    hash: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    test: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    compute: Mapping[str, Any] = field(default_factory=dict)
+    per_query: Mapping[str, PerQuery] = field(default_factory=dict)
+    probe: Mapping[str, Any] | None = None
+    folds: tuple["JobResult", ...] = ()
+    code: str | None = None
+    split: str = "test"
+
+    @property
+    def parts(self) -> tuple["JobResult", ...]:
+        """The jobs that left files: the folds of a pooled job, or the job itself."""
+        return self.folds or (self,)
+
+    @property
+    def name(self) -> str:
+        """The name of the job's folder."""
+        return self.folder.name
+
+    @property
+    def seed(self) -> Any:
+        """The seed, from the job's labels or else from its config."""
+        return self.labels.get("seed", self.config.get("seed"))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has results that can be read."""
+        return self.state == FINISHED
+
+    @property
+    def reason(self) -> str:
+        """Why an unfinished job has no results, in one line."""
+        return self.error or REASONS.get(self.state, "no reason was recorded")
+
+
+def read_study(folder: Path) -> list[JobResult]:
+    """Read all jobs of a study, by name: those on disk, and those of its last launch that never began.
+
+    Raises:
+        ExperimentError: the folder is missing or holds no job.
+    """
+    if not folder.is_dir():
+        raise ExperimentError(f"{folder} is not a folder: give the folder of a study, for example outputs/quickstart")
+    if (folder / STATUS).is_file():
+        raise ExperimentError(f"{folder} is the folder of one job: give the study's folder, {folder.parent}")
+    jobs = [read_job(path.parent) for path in sorted(folder.glob(f"*/{STATUS}"))]
+    if not jobs:
+        raise ExperimentError(f"{folder} holds no job (no folder in it has a {STATUS}): run the study first")
+    began = {job.name for job in jobs}
+    missing = [
+        JobResult(folder / name, MISSING, hash=hash_of({}, name)) for name in last_launch(folder) if name not in began
+    ]
+    return sorted([*jobs, *missing], key=lambda job: job.name)
+
+
+def read_job(folder: Path) -> JobResult:
+    """Read one job; in the state ``unreadable``, with why, if a file that it should have is missing or malformed."""
+    try:
+        status = read_status(folder)
+        state = str(status.get("state", "unknown"))
+        if state == FINISHED:
+            return _finished_job(folder, status)
+        config = read_mapping(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+        return JobResult(folder, state, first_line(status.get("error")) or None, hash_of(status, folder.name), config)
+    except ExperimentError as error:
+        return JobResult(folder, UNREADABLE, first_line(error), hash_of({}, folder.name))
+
+
+def mixed_code(jobs: Iterable[JobResult]) -> str | None:
+    """Say that jobs come from several revisions of the code, with how many from each; None if they do not."""
+    counts = Counter(part.code or "not noted" for job in jobs if job.finished for part in job.parts)
+    if len(counts) < 2:
+        return None
+    each = ", ".join(f"{code} ({plural(count, 'job')})" for code, count in counts.most_common())
+    return f"These jobs were run by {len(counts)} revisions of the code: {each}."
+
+
+def _code(status: Mapping[str, Any]) -> str | None:
+    git, version = status.get("git"), status.get("version")
+    return str(git) if git else f"version {version}" if version else None
+
+
+def _finished_job(folder: Path, status: Mapping[str, Any]) -> JobResult:
+    path = folder / METRICS
+    metrics = read_mapping(path)
+    labels, test, compute = (as_mapping(path, metrics.get(key), key) for key in ("labels", "test", "compute"))
+    for key in ("loss", "data"):
+        if key not in labels:
+            raise ExperimentError(f"{path}: the labels lack {key!r}")
+    return JobResult(
+        folder,
+        FINISHED,
+        hash=hash_of(status, folder.name),
+        config=read_mapping(folder / CONFIG),
+        labels=labels,
+        test={first_stage: as_mapping(path, values, f"test.{first_stage}") for first_stage, values in test.items()},
+        compute=compute,
+        per_query={first_stage: read_per_query(per_query_path(folder, first_stage)) for first_stage in test},
+        probe=as_mapping(path, metrics["probe"], "probe") if "probe" in metrics else None,
+        code=_code(status),
+        split=str(metrics.get("split", "test")),
+    )

@@ -1,0 +1,57 @@
+"""Names of the files in the folders of studies and jobs; read JSON and YAML with errors that name the file."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.common.errors import ExperimentError
+
+# in the folder of a job
+STATUS = "status.json"
+CONFIG = "config.yaml"
+METRICS = "metrics.json"
+# in the folder of a study
+TABLE = "table.yaml"
+GRID = "grid.json"
+
+
+def read_text(path: Path) -> str:
+    """Read a file of a job. Raises ExperimentError if it is missing or is no text."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ExperimentError(f"{path} is missing: delete the job's folder and run the study again") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{path} cannot be read ({error}): run the job again") from error
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises ExperimentError if it is missing or malformed."""
+    try:
+        return json.loads(read_text(path))
+    except ValueError as error:
+        raise ExperimentError(f"{path} is not readable JSON ({error})") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML file. Raises ExperimentError if it is missing or malformed."""
+    import yaml
+
+    try:
+        return yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise ExperimentError(f"{path} is not readable YAML ({' '.join(str(error).split())})") from error
+
+
+def read_mapping(path: Path) -> Mapping[str, Any]:
+    """Read a JSON or YAML file that holds named values. Raises ExperimentError if it does not."""
+    return as_mapping(path, read_yaml(path) if path.suffix == ".yaml" else read_json(path))
+
+
+def as_mapping(path: Path, value: Any, key: str | None = None) -> Mapping[str, Any]:
+    """Return ``value``, the content of a file or of its ``key``. Raises ExperimentError if it is no mapping."""
+    if not isinstance(value, Mapping):
+        what = "it" if key is None else f"its key {key!r}"
+        raise ExperimentError(f"{path}: {what} should hold named values, not {type(value).__name__}")
+    return value

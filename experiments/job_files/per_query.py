@@ -1,0 +1,120 @@
+"""Values of each measure by query, ``per_query.<first stage>.tsv``: a row a query, a column a measure.
+
+Columns ``first_stage:<measure>`` hold the first stage's own values. ``per_query.probe.tsv`` has a column for each
+probed layer instead.
+
+Shapes: Q queries.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiments.common.cache import write_atomic
+from experiments.common.errors import ExperimentError
+from experiments.job_files.files import read_text
+
+FloatArray = NDArray[np.float64]
+
+FIRST_STAGE_PREFIX = "first_stage:"
+PROBE = "probe"  # in the place of a first stage: the probed layers
+
+
+@dataclass(frozen=True)
+class PerQuery:
+    """Measures of one job on one first stage, query by query.
+
+    ``reranked[measure]`` and ``first_stage[measure]`` are vectors of shape Q in the order of ``query_ids``.
+    """
+
+    query_ids: tuple[str, ...]
+    reranked: Mapping[str, FloatArray]
+    first_stage: Mapping[str, FloatArray]
+
+    @classmethod
+    def of_columns(cls, query_ids: Sequence[str], columns: Mapping[str, FloatArray]) -> "PerQuery":
+        """Build the table from its columns as a file has them."""
+        own = {name for name in columns if name.startswith(FIRST_STAGE_PREFIX)}
+        return cls(
+            tuple(query_ids),
+            {name: values_Q for name, values_Q in columns.items() if name not in own},
+            {name.removeprefix(FIRST_STAGE_PREFIX): values_Q for name, values_Q in columns.items() if name in own},
+        )
+
+    @property
+    def columns(self) -> dict[str, FloatArray]:
+        """All values by the names of their columns in a file."""
+        own = {f"{FIRST_STAGE_PREFIX}{measure}": values_Q for measure, values_Q in self.first_stage.items()}
+        return {**self.reranked, **own}
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The measures known for the re-ranked run and for the first stage, in the order of the file."""
+        return tuple(measure for measure in self.reranked if measure in self.first_stage)
+
+    def ordered(self, query_ids: tuple[str, ...]) -> "PerQuery":
+        """Return the values in another order of the same queries. Raises KeyError for a query that is not here."""
+        if query_ids == self.query_ids:
+            return self
+        position = {query_id: index for index, query_id in enumerate(self.query_ids)}
+        order_Q = np.array([position[query_id] for query_id in query_ids], dtype=np.intp)
+        return PerQuery.of_columns(query_ids, {name: values_Q[order_Q] for name, values_Q in self.columns.items()})
+
+
+def concatenate(tables: Sequence[PerQuery]) -> PerQuery:
+    """Append the rows of several tables, keeping the columns that all have."""
+    columns = [table.columns for table in tables]
+    shared = [name for name in columns[0] if all(name in others for others in columns)]
+    return PerQuery.of_columns(
+        [query_id for table in tables for query_id in table.query_ids],
+        {name: np.concatenate([values[name] for values in columns]) for name in shared},
+    )
+
+
+def per_query_path(folder: Path, first_stage: str) -> Path:
+    """Return where a job keeps its values by query on a first stage."""
+    return folder / f"per_query.{first_stage}.tsv"
+
+
+def write_per_query(path: Path, table: PerQuery) -> None:
+    """Write a table atomically, each value in full."""
+    columns = table.columns
+    lines = ["\t".join(["query", *columns])]
+    lines += [
+        "\t".join([query_id, *(repr(float(value)) for value in values)])
+        for query_id, *values in zip(table.query_ids, *columns.values(), strict=True)
+    ]
+    write_atomic(path, "\n".join(lines) + "\n")
+
+
+def read_per_query(path: Path) -> PerQuery:
+    """Read a table. Raises ExperimentError naming the line that is malformed, doubled or not finite."""
+    lines = read_text(path).rstrip("\n").split("\n")
+    header = lines[0].split("\t")
+    if len(header) < 2 or header[0] != "query":
+        raise ExperimentError(f"{path}, line 1: a header of 'query' and the measures, separated by tabs, is expected")
+    rows: dict[str, list[float]] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        query_id, *fields = line.split("\t")
+        if len(fields) != len(header) - 1:
+            count = len(fields) + 1
+            raise ExperimentError(f"{path}, line {number}: {len(header)} columns are expected, there are {count}")
+        if query_id in rows:
+            raise ExperimentError(f"{path}, line {number}: query {query_id!r} stands in the file twice")
+        rows[query_id] = _numbers(fields, path, number)
+    columns = np.array(list(rows.values()), dtype=np.float64).reshape(len(rows), len(header) - 1).T
+    return PerQuery.of_columns(list(rows), dict(zip(header[1:], columns, strict=True)))
+
+
+def _numbers(fields: list[str], path: Path, line: int) -> list[float]:
+    try:
+        numbers = [float(field) for field in fields]
+    except ValueError as error:
+        raise ExperimentError(f"{path}, line {line}: {error}") from error
+    if not all(map(math.isfinite, numbers)):
+        raise ExperimentError(f"{path}, line {line}: a value is not finite")
+    return numbers

@@ -1,0 +1,220 @@
+"""A study in a notebook: results as pandas DataFrames, comparisons with their intervals, and the report's figures.
+
+>>> import experiments
+>>> study = experiments.load("outputs/quickstart")
+>>> study.results[["loss", "negatives", "seed", "first_stage", "RR@10", "train_seconds"]]
+>>> study.settings.sort_values("mean")[["loss", "negatives", "mean", "low", "high", "p_holm"]]
+>>> study.per_query.pivot_table("value", "query_id", ["loss", "negatives", "seed"])
+>>> study.compare({"loss": "lce"}, {"loss": "bce"})  # at equal numbers of negatives, a row each
+>>> study.compare({"loss": "lce"}, {"loss": "bce"}, average=True).loc[0, ["difference", "low", "high", "p"]]
+>>> study.compare({"loss": "lce", "negatives": 7}, measure="nDCG@10")  # with the first stage
+>>> list(study.figures())
+>>> study.figure("rr10_by_negatives.bm25").savefig("figure.pdf")
+
+DataFrames need pandas, the extra ``notebook``. Shapes: Q queries, S seeds.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments.analysis.combine import PROJECT, Combined, combine
+from experiments.analysis.contrasts import find
+from experiments.analysis.findings import Findings
+from experiments.analysis.label_matching import matching
+from experiments.analysis.load import JobResult
+from experiments.analysis.settings import ResultGroup, group_results
+from experiments.common.errors import ExperimentError
+from experiments.config.paper_table import Claim
+from experiments.evaluation.comparison import Comparison, compare, contrast
+from experiments.evaluation.variance import Term
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+RESAMPLES = 100  # of a permutation test that is not shown
+SHOWN = ("low", "high", "p", "over", "wins", "ties", "losses", "queries", "seeds", "detectable")  # of a comparison
+
+Labels = Mapping[str, Any]
+
+
+def load(
+    *places: str | Path,
+    measure: str | None = None,
+    project: str = PROJECT,
+    entity: str | None = None,
+    offline: bool = False,
+) -> "Study":
+    """Read studies. The arguments are those of ``experiments.analysis.combine.combine``.
+
+    Raises:
+        ExperimentError: a study is not found, none of its jobs has finished, or they cannot stand in one table.
+    """
+    if not places:
+        raise ExperimentError('load what? Name the folder of a study: experiments.load("outputs/quickstart")')
+    return Study(combine([str(place) for place in places], measure, project, entity, offline))
+
+
+class Study:
+    """What the finished jobs of one study, or of several, say. Jobs that have not finished are left out of all tables.
+
+    ``findings``: all that the report says, as objects. ``sources``: where the jobs were read, and how many have
+    finished. ``remarks``: on jobs that several studies share.
+    """
+
+    def __init__(self, combined: Combined) -> None:
+        self.findings: Findings = combined.findings
+        self.sources, self.remarks = combined.sources, combined.remarks
+
+    def __repr__(self) -> str:
+        return f"<Study {self.findings.title!r} by {self.findings.measure}: {'; '.join(self.sources)}>"
+
+    @cached_property
+    def results(self) -> "pd.DataFrame":
+        """A row a job and first stage: labels, mean measures, the first stage's own (``first_stage:RR@10``), costs."""
+        rows = []
+        for group, job, labels in self._jobs():
+            table = job.per_query[group.first_stage]
+            means = {name: float(values_Q.mean()) for name, values_Q in table.columns.items()}
+            costs = {name: value for name, value in job.compute.items() if not isinstance(value, Mapping)}
+            rows.append({**labels, **means, **costs, "job": job.name, "hash": job.hash})
+        return _frame(rows)
+
+    @cached_property
+    def per_query(self) -> "pd.DataFrame":
+        """A row a job, first stage, query and measure: labels, ``query_id``, ``measure``, ``value`` and the first
+        stage's own value, ``first_stage_value``.
+        """
+        frames = []
+        for group, job, labels in self._jobs():
+            table = job.per_query[group.first_stage]
+            for measure, values_Q in table.reranked.items():
+                own_Q = table.first_stage.get(measure, np.full(len(values_Q), np.nan))
+                query_ids = np.array(table.query_ids, dtype=object)
+                columns = {"query_id": query_ids, "measure": measure, "value": values_Q, "first_stage_value": own_Q}
+                frames.append(_frame({**labels, "job": job.name, **columns}))
+        return _pandas().concat(frames, ignore_index=True)
+
+    @cached_property
+    def settings(self) -> "pd.DataFrame":
+        """A row a setting and first stage, seeds averaged.
+
+        ``mean`` has its 95 % interval ``low`` to ``high`` over what ``over`` says; ``sd`` is over seeds. ``difference``
+        is to ``reference``, with its interval and ``p``, corrected for all rows in ``p_holm``, as the report has it.
+        """
+        rows = []
+        for result in self.findings.results:
+            setting, group, versus = result.setting, result.group, result.comparison
+            own = contrast([Term(1.0, setting.values_SQ, setting.models)], RESAMPLES)
+            measured: dict[str, Any] = {"measure": setting.measure, "mean": own.mean, "low": own.low, "high": own.high}
+            measured |= {"over": own.over, "sd": setting.sd, "seeds": len(setting.jobs), "queries": own.queries}
+            compared: dict[str, Any] = {"reference": self.findings.reference[group.data, group.first_stage]}
+            if versus is not None:
+                compared |= {"difference": versus.mean, "difference_low": versus.low, "difference_high": versus.high}
+                compared |= {"p": versus.p, "p_holm": result.p_holm}
+            rows.append({**setting.labels, **measured, **compared})
+        return _frame(rows)
+
+    def compare(
+        self,
+        a: Labels,
+        b: Labels | None = None,
+        measure: str | None = None,
+        where: Labels | None = None,
+        average: bool = False,
+    ) -> "pd.DataFrame":
+        """Compare settings: a row for each pair of one with the labels ``a`` and one with ``b``, equal in all others.
+
+        ``difference`` is the mean of ``a`` minus that of ``b``, query by query; interval and p value are over queries
+        and seeds (``experiments.evaluation.comparison``), not corrected for the number of rows.
+
+        Args:
+            a: labels, such as ``{"loss": "lce"}``; a list names several values that will do.
+            b: the same labels with other values; None for the first stage that ``a`` re-ranks.
+            measure: None for that of the study.
+            where: labels that both sides have, such as ``{"first_stage": "bm25"}``.
+            average: one row instead, the average over the pairs.
+
+        Raises:
+            ExperimentError: there is no such label or pair, or no such measure.
+        """
+        groups = self.findings.groups if measure is None else group_results(self.findings.jobs, measure)
+        where = dict(where or {})
+        if b is None:
+            if average:
+                raise ExperimentError("compare: an average is over pairs of settings: name the other one as well")
+            return _frame(list(_with_first_stage(groups, {**where, **a})))
+        if set(a) != set(b):
+            raise ExperimentError(
+                f"compare: both sides have to name the same labels, not {', '.join(a)} and {', '.join(b)}"
+            )
+        claim = Claim(says=f"{dict(a)} against {dict(b)}", kind="beats", where=where, better=a, worse=b)
+        settings = [setting for group in groups for setting in group.settings]
+        contrasts = find(claim, settings, {})
+        if contrasts.average is None:
+            raise ExperimentError(f"compare: {contrasts.lacking}")
+        if contrasts.lacking:
+            warnings.warn(contrasts.lacking, stacklevel=2)
+        shown = [contrasts.average] if average else contrasts.pairs
+        by = " and ".join(dict.fromkeys(group.measure for group in groups))
+        return _frame([{**pair.labels, "measure": by, **_columns(pair.comparison)} for pair in shown])
+
+    def figures(self) -> "dict[str, Figure]":
+        """Return the figures of the report, matplotlib's own, by the names of their files.
+
+        Raises:
+            ExperimentError: a job's history or its table of probed layers cannot be read.
+        """
+        return dict(self._figures)
+
+    def figure(self, name: str) -> "Figure":
+        """Return one figure. Raises ExperimentError if there is none of this name; it names those that there are."""
+        if name not in self._figures:
+            raise ExperimentError(f"there is no figure {name!r}: there are {', '.join(self._figures)}")
+        return self._figures[name]
+
+    @cached_property
+    def _figures(self) -> "dict[str, Figure]":
+        from experiments.reporting.plots.build import figures_of
+
+        return {drawn.name: drawn.figure for drawn in figures_of(self.findings)}
+
+    def _jobs(self) -> Iterator[tuple[ResultGroup, JobResult, dict[str, Any]]]:
+        """Yield every job of every group, with its labels and seed."""
+        for group in self.findings.groups:
+            for setting in group.settings:
+                for job in setting.jobs:
+                    yield group, job, {**setting.training, "seed": job.seed, "first_stage": group.first_stage}
+
+
+def _with_first_stage(groups: Sequence[ResultGroup], labels: Labels) -> Iterator[dict[str, Any]]:
+    """Yield a row for each setting with the given labels, compared with the first stage it re-ranks."""
+    wanted = matching([setting for group in groups for setting in group.settings], labels, {})
+    if not wanted:
+        raise ExperimentError(f"compare: no finished setting has {dict(labels)}")
+    for group in groups:
+        for setting in group.settings:
+            if any(setting is one for one in wanted):
+                versus = compare(setting.values_SQ, group.first_stage_Q[np.newaxis], setting.seeds, None)
+                yield {**setting.labels, "measure": setting.measure, **_columns(versus)}
+
+
+def _columns(comparison: Comparison) -> dict[str, Any]:
+    return {"difference": comparison.mean, **{name: getattr(comparison, name) for name in SHOWN}}
+
+
+def _frame(rows: Any) -> "pd.DataFrame":
+    return _pandas().DataFrame(rows)
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError as error:
+        raise ExperimentError("DataFrames need pandas: pip install 'rerank-ablations[notebook]'") from error
+    return pandas

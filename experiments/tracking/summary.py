@@ -1,0 +1,56 @@
+"""What a job's W&B run holds of its results, so that tables can be made from W&B alone.
+
+- its config: the job's, with ``labels`` and ``hash`` among them;
+- its summary: ``FIRST_STAGE/...`` as ``test`` of the job's ``metrics.json``, nested names joined by slashes,
+  ``compute/...`` likewise, and the probed layers as one text, ``probe_json``;
+- the tables ``per_query/FIRST_STAGE``.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+LABELS = "labels"
+HASH = "hash"
+COMPUTE = "compute"
+PROBE = "probe_json"
+PER_QUERY = "per_query"
+
+
+def summary_of(metrics: Mapping[str, Any], measures: Sequence[str]) -> dict[str, float | int | str | None]:
+    """Return the summary of a job's run from its metrics: each measure per first stage, the first of each also alone
+    under the measure's name, the costs, and all else that the job is read back from.
+    """
+    summary: dict[str, Any] = {}
+    for name, values in metrics["test"].items():
+        for measure in measures:
+            summary.setdefault(measure, values[measure])
+        summary |= flat(values, name)
+    for split, by_run in metrics.get("retrieval", {}).items():
+        for name, values in by_run.items():
+            summary |= {f"retrieval/{split}/{name}/{measure}": values[measure] for measure in measures}
+    if "probe" in metrics:
+        summary[PROBE] = json.dumps(metrics["probe"])  # one text: its many keys would be a column each
+    return summary | flat(metrics["compute"], COMPUTE)
+
+
+def flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Join nested names by slashes: ``{"first_stage": {"AP": 1}}`` becomes ``{"bm25/first_stage/AP": 1}``."""
+    joined: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}/{key}"
+        joined |= flat(value, name) if isinstance(value, Mapping) else {name: value}
+    return joined
+
+
+def nested(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return what ``flat`` was given, from among other values."""
+    unfolded: dict[str, Any] = {}
+    for key, value in values.items():
+        if key.startswith(f"{prefix}/"):
+            *above, name = key.removeprefix(f"{prefix}/").split("/")
+            place = unfolded
+            for part in above:
+                place = place.setdefault(part, {})
+            place[name] = value
+    return unfolded
