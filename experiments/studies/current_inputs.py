@@ -6,7 +6,8 @@ from typing import Any
 
 from experiments.common.cache import thorough
 from experiments.config import Experiment, compose
-from experiments.jobs.prerequisites import Need, Standing, needs_of, shared_by, with_models
+from experiments.jobs.job_states import JobStates, with_trained
+from experiments.jobs.prerequisites import Prerequisite, prerequisites_of, shared_by
 from experiments.studies.verify import Today
 
 
@@ -15,8 +16,8 @@ class Opener:
 
     def __init__(self) -> None:
         self._opened: dict[str, tuple[Any, Any]] = {}
-        self._composed: dict[str, tuple[Need, ...]] = {}
-        self._standing = Standing(files=True)
+        self._composed: dict[str, tuple[Prerequisite, ...]] = {}
+        self._states = JobStates(files=True)
 
     def __call__(self, config: Mapping[str, Any]) -> Today:
         """What the job of a config is held against.
@@ -28,18 +29,22 @@ class Opener:
         key = repr((experiment.data, experiment.retrieve.split, experiment.cache))
         if key not in self._opened:
             self._opened[key] = _open(experiment)
-        needs = self._needs(experiment)
-        return Today(*self._opened[key], partial(content_of, experiment, needs), partial(self._changed_before, needs))
+        prerequisites = self._prerequisites(experiment)
+        return Today(
+            *self._opened[key],
+            partial(content_of, experiment, prerequisites),
+            partial(self._changed_before, prerequisites),
+        )
 
-    def _needs(self, experiment: Experiment) -> tuple[Need, ...]:
+    def _prerequisites(self, experiment: Experiment) -> tuple[Prerequisite, ...]:
         shared = shared_by(experiment)
         if shared not in self._composed:
-            self._composed[shared] = needs_of(experiment)
+            self._composed[shared] = prerequisites_of(experiment)
         return self._composed[shared]
 
-    def _changed_before(self, needs: Sequence[Need]) -> list[str]:
+    def _changed_before(self, prerequisites: Sequence[Prerequisite]) -> list[str]:
         with thorough():
-            return self._standing.lines(needs)
+            return self._states.lines(prerequisites)
 
 
 def _open(experiment: Experiment) -> tuple[Any, Any]:
@@ -54,9 +59,9 @@ def _open(experiment: Experiment) -> tuple[Any, Any]:
     return collection, relevance_of(collection, splits_of(experiment, collection, needed=(name,))[name])
 
 
-def content_of(experiment: Experiment, needs: Sequence[Need], name: str) -> str:
+def content_of(experiment: Experiment, prerequisites: Sequence[Prerequisite], name: str) -> str:
     """The digest of one of an experiment's inputs as it is now; ``name``: as its status has it, such as
-    ``retrievers.colbert`` or ``loss.teacher``. ``needs``: the jobs that train what it needs.
+    ``retrievers.colbert`` or ``loss.teacher``. ``prerequisites``: the jobs that train what it needs.
 
     Raises:
         ExperimentError: it is not there.
@@ -64,4 +69,4 @@ def content_of(experiment: Experiment, needs: Sequence[Need], name: str) -> str:
     from experiments.jobs.inputs import digest_of
 
     with thorough():
-        return digest_of(name, *with_models(experiment, needs))
+        return digest_of(name, *with_trained(experiment, prerequisites))
