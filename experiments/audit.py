@@ -28,8 +28,10 @@ from experiments.data.collection import Collection, open_collection
 from experiments.data.run import Run
 from experiments.data.splits import Split, by_hash
 from experiments.jobs import hydra_app
+from experiments.jobs.components import Components
 from experiments.jobs.filters import make_filters
-from experiments.jobs.prepare import Parts, excluded_of, relevance_of, splits_of
+from experiments.jobs.prepare import excluded_of, relevance_of, splits_of
+from experiments.jobs.prerequisites import components_of
 from experiments.jobs.trainer import make_logger, tracking_of
 from experiments.models.pair_scorer import load_scorer
 from experiments.negatives.false_negative_audit import AuditInput, FalseNegativeAudit, audit_negatives
@@ -51,7 +53,7 @@ def main(config: DictConfig) -> None:
     # Those that are audited are made, whatever a training of this config would draw from or re-rank.
     names = sorted({name for source in sources for name in sources_of(source)})
     experiment = replace(experiment, first_stage=names, negatives=replace(experiment.negatives, source=names[0]))
-    parts = hydra_app.parts_of(experiment)
+    parts = components_of(experiment)
     found = audit(experiment, sources, parts)
     print_audit(found, Console(highlight=False))
     settings = compose.plain(config)
@@ -63,7 +65,7 @@ def main(config: DictConfig) -> None:
     _track(experiment, found, settings, folder, parts)
 
 
-def audit(experiment: Experiment, sources: Sequence[str], parts: Any) -> FalseNegativeAudit:
+def audit(experiment: Experiment, sources: Sequence[str], parts: Components) -> FalseNegativeAudit:
     """The audit of an experiment's rule over some sources, as ``experiment.audit`` has it."""
     wanted, store = experiment.audit, Store(experiment.cache)
     collection = open_collection(parts.source, store, experiment.data.ignore_identical_ids)
@@ -124,7 +126,7 @@ def _sample(split: Split, queries: int | None, collection: Collection) -> Split:
 
 
 def _track(
-    experiment: Experiment, found: FalseNegativeAudit, settings: dict[str, Any], folder: Path, parts: Parts
+    experiment: Experiment, found: FalseNegativeAudit, settings: dict[str, Any], folder: Path, parts: Components
 ) -> None:
     """Log the audit's tables to the logger's run."""
     name = folder.name

@@ -22,6 +22,7 @@ from experiments.config.identity import folder_name
 from experiments.data.collection import open_collection
 from experiments.jobs import hydra_app
 from experiments.jobs.prepare import relevance_of, splits_of
+from experiments.jobs.prerequisites import components_of
 from experiments.jobs.probe_layers import probe_stage
 from experiments.jobs.trainer import make_logger, tracking_of
 from experiments.probing.model import load_model
@@ -43,7 +44,7 @@ def main(config: DictConfig) -> None:
     if experiment.checkpoint is None:
         raise ExperimentError("checkpoint must be given: add checkpoint=... (a folder or hub id) to the command")
     negatives = replace(experiment.negatives, source=experiment.first_stage[0])
-    parts, store = hydra_app.parts_of(replace(experiment, negatives=negatives)), Store(experiment.cache)
+    parts, store = components_of(replace(experiment, negatives=negatives)), Store(experiment.cache)
     model = load_model(experiment.checkpoint)
     collection = open_collection(parts.source, store, experiment.data.ignore_identical_ids)
     test = splits_of(experiment, collection, needed=("test",))["test"]

@@ -30,8 +30,10 @@ from experiments.evaluation.measures import evaluate
 from experiments.job_files.job_folder import JobFolder
 from experiments.job_files.per_query import PerQuery, per_query_path, write_per_query
 from experiments.jobs import hydra_app
+from experiments.jobs.components import Components
 from experiments.jobs.inputs import first_stage_inputs_of
-from experiments.jobs.prepare import Parts, relevance_of, splits_of
+from experiments.jobs.prepare import relevance_of, splits_of
+from experiments.jobs.prerequisites import components_of
 from experiments.reporting.names import proper_name
 from experiments.reporting.tables.table import Table
 from experiments.reporting.tables.terminal import print_tables
@@ -65,7 +67,7 @@ def main(config: DictConfig) -> None:
     settings = settings_of(compose.plain(config))
     negatives = replace(experiment.negatives, source=experiment.first_stage[0])
     experiment = replace(experiment, negatives=negatives)
-    metrics, folder = retrieve(experiment, settings, hydra_app.parts_of(experiment))
+    metrics, folder = retrieve(experiment, settings, components_of(experiment))
     found, data = metrics["test"], metrics["labels"]["data"].removesuffix(f"/{metrics['split']}")
     console = Console(highlight=False)
     queries = next(iter(found.values()))["queries"]
@@ -74,7 +76,7 @@ def main(config: DictConfig) -> None:
     console.print(str(folder), soft_wrap=True)
 
 
-def retrieve(experiment: Experiment, config: Mapping[str, Any], parts: Parts) -> tuple[dict[str, Any], Path]:
+def retrieve(experiment: Experiment, config: Mapping[str, Any], parts: Components) -> tuple[dict[str, Any], Path]:
     """Measure the first stages of an experiment, or read what was measured before; the metrics and their folder.
 
     Raises:

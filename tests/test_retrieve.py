@@ -19,6 +19,7 @@ from experiments import compare
 from experiments.analysis.load import read_study
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
+from experiments.jobs.components import make_components
 from experiments.reporting.tables.terminal import parts_of, print_tables
 from experiments.studies.current_inputs import InputLoader
 from experiments.studies.verify import verify_job
@@ -46,7 +47,7 @@ def retrieve(tmp_path: Path, *more: str) -> tuple[dict[str, Any], Path]:
     module, config = retrieving(), composed(*overrides_of(tmp_path, *more))
     experiment = compose.check(config)
     settings = module.settings_of(compose.plain(config))
-    return module.retrieve(experiment, settings, compose.make_parts(experiment))
+    return module.retrieve(experiment, settings, make_components(experiment))
 
 
 @pytest.fixture(scope="module")

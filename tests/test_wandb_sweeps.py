@@ -119,5 +119,5 @@ def test_the_first_run_at_paper_scale_composes_to_the_first_job_of_the_grid(swee
 
 def test_values_that_hold_commas_are_kept_whole():
     axes, _ = axes_of("ananthakrishnan2025_infused", "mini")
-    assert axes["model.dual_encoder"][1] == "{layers:2,infused:[1,2]}"
+    assert axes["model"][1] == "{layers:2,infused:[1,2]}"
     assert axes["backbone"] == ["minilm"]

@@ -9,7 +9,7 @@ so that no edit goes by without that decision.
 import ast
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,6 @@ VERSIONS = {  # of the modules of this package
     "evaluation.measure_names": 1,
     "evaluation.measures": 1,
     "models.backbone": 1,
-    "models.colbert.lightning_module": 1,
-    "models.colbert.network": 1,
-    "models.cross_encoder.lightning_module": 1,
-    "models.dual_encoder.lightning_module": 1,
-    "models.dual_encoder.network": 1,
     "models.heads": 1,
     "models.in_batch_negatives": 1,
     "models.packed_forward": 1,
@@ -86,26 +81,11 @@ TEXTS = (
     "pretrained.encoder",
 )
 OF_PROBES = (*(name for name in VERSIONS if name.startswith("probing.")), "probing.evaluate_layers")
-OF_KIND = {
-    "cross_encoder": (
-        "data.batches.pair_batches",
-        "data.batches.pairs",
-        "models.backbone",
-        "models.cross_encoder.lightning_module",
-        "models.heads",
-        "models.packed_forward",
-    ),
-    "colbert": (*TEXTS, "models.colbert.lightning_module", "models.colbert.network"),
-    "dual_encoder": (
-        *TEXTS,
-        *TEACHER,
-        "models.dual_encoder.lightning_module",
-        "models.dual_encoder.network",
-        "models.packed_forward",
-    ),
-}
+# What some models share: each names what it uses in its ``code``.
+PAIRS = ("data.batches.pair_batches", "data.batches.pairs", "models.backbone", "models.heads")
+PACKED = ("models.packed_forward",)
 OF_FIRST_STAGES = ("data.assignment", "data.splits", "evaluation.measures", "common.random_keys", "retrieval.identical")
-OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, OF_PROBES, *OF_KIND.values())
+OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, OF_PROBES, PAIRS, PACKED, TEXTS)
 RETRIEVERS = tuple(f"retrieval.{name}" for name in ("bm25", "colbert", "dense", "judged", "run_file", "tct_colbert"))
 # What several retrievers share: an edit raises the number of each that computes something else by it.
 OF_RETRIEVERS = (
@@ -151,7 +131,12 @@ def loss_digest(loss: Callable[..., Any]) -> str:
     module = inspect.getmodule(function if inspect.isroutine(function) else type(function))
     if module is None or not (module.__file__ or "").endswith(".py"):
         return f"{function!r} has no source"
-    folder, seen, waiting = Path(str(module.__file__)).parent, {}, [Path(str(module.__file__))]
+    return source_digest_of(Path(str(module.__file__)))
+
+
+def source_digest_of(file: Path) -> str:
+    """Return the digest of a module, and of the modules beside it that it imports."""
+    folder, seen, waiting = file.parent, {}, [file]
     while waiting:
         path = waiting.pop()
         if path.name not in seen:
@@ -171,25 +156,38 @@ def _imports(source: str) -> Iterator[str]:
             yield from (alias.name.rpartition(".")[2] for alias in node.names)
 
 
-def versions(kind: str, *, filters: bool, teacher: bool, probes: bool, retrievers: Mapping[str, Any]) -> str:
-    """The versions of what decides a job's numbers, such as ``bm25 1, data.groups 1, hashing 1``. ``kind``: of its
-    model. ``retrievers``: those of its roles.
+def versions_of(*names: str) -> dict[str, int]:
+    """Return the versions of some modules of this package."""
+    return {name: VERSIONS[name] for name in names}
+
+
+def model_code(model: type[Any]) -> dict[str, int | str]:
+    """Return the versions of a model's modules (its ``code``), or the digest of its own where ``code`` names none."""
+    code, folder = dict(model.code), model.__module__.rpartition(".")[0]
+    if any(f"experiments.{name}".startswith(f"{folder}.") for name in code):
+        return code
+    return {**code, folder: source_digest_of(Path(inspect.getfile(model)))}
+
+
+def versions(model: type[Any], *, filters: bool, teacher: bool, probes: bool, retrievers: Mapping[str, Any]) -> str:
+    """The versions of what decides a job's numbers, such as ``bm25 1, data.groups 1, hashing 1``. ``model``: the class
+    of its config. ``retrievers``: those of its roles.
     """
     chosen = ((filters, FILTERS), (teacher, TEACHER), (probes, OF_PROBES))
-    names = {*OF_ALL, *OF_KIND[kind], *(name for used, group in chosen if used for name in group)}
-    return _said(names, retrievers)
+    names = {*OF_ALL, *(name for used, group in chosen if used for name in group)}
+    return _said({**versions_of(*names), **model_code(model)}, retrievers)
 
 
 def first_stage_versions(retrievers: Mapping[str, Any]) -> str:
     """The same of what decides the numbers of first stages that are measured alone."""
-    return _said(OF_FIRST_STAGES, retrievers)
+    return _said(versions_of(*OF_FIRST_STAGES), retrievers)
 
 
 def probe_versions() -> str:
     """The same of what decides the numbers of probed layers, for what is kept of them in the store."""
-    return _said(OF_PROBES, {})
+    return _said(versions_of(*OF_PROBES), {})
 
 
-def _said(names: Iterable[str], retrievers: Mapping[str, Any]) -> str:
+def _said(modules: Mapping[str, int | str], retrievers: Mapping[str, Any]) -> str:
     own = {str(one.fingerprint().get("retriever", name)) for name, one in retrievers.items()}
-    return ", ".join(sorted({*own, *(f"{name} {VERSIONS[name]}" for name in names)}))
+    return ", ".join(sorted({*own, *(f"{name} {version}" for name, version in modules.items())}))

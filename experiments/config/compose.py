@@ -3,8 +3,12 @@
 Which modules know Hydra stands in CONTRIBUTING.md.
 """
 
+import importlib.util
+import inspect
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,24 +31,26 @@ from experiments.common.locations import resolved
 from experiments.common.text import first_line
 from experiments.config import Experiment
 from experiments.config.files import CONF
-from experiments.config.identity import job_name, with_their_candidates
+from experiments.config.identity import job_name
 from experiments.config.keys import declared, no_such_key, undeclared
-from experiments.config.measures import check_measures, check_selection
-from experiments.config.negatives import sources_of
+from experiments.config.measures import check_measures
+from experiments.config.model import Model, class_of
 from experiments.config.overrides import readable
 from experiments.config.part_checks import check_parts, no_key_of_loss, settings_of_part
 from experiments.config.retriever_roles import check_first_stages, check_positives
 from experiments.config.sweeps_group import register_sweeps
-from experiments.jobs.inherited import check_inherited, inherited_by, overrides_in
 
 
 def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
-    """Make the sweeps, the schema and the resolvers known to Hydra; in every process that imports an entry point.
+    """Make the sweeps, the types of all keys and the resolvers known to Hydra, in every process that imports an entry
+    point.
 
     ``name_of``: of a resolved config, the name of the folder that the entry point writes into.
     """
     register_sweeps()
     ConfigStore.instance().store(name="experiment_schema", node=schema())
+    for name, model in models().items():  # a file of conf/model names it in its defaults
+        ConfigStore.instance().store(name=f"{name}_config", node=model)
     OmegaConf.register_new_resolver("job_name", lambda *, _root_: name_of(plain(_root_)), replace=True)
     OmegaConf.register_new_resolver("by_scale", _by_scale, replace=True)
     OmegaConf.register_new_resolver("last_part", lambda path: Path(resolved(str(path))).name, replace=True)
@@ -58,6 +64,19 @@ def schema() -> DictConfig:
     return node
 
 
+def models() -> dict[str, type[Model]]:
+    """Return the config class of each model of ``experiments/models``, by the name of its folder."""
+    package = importlib.import_module("experiments.models")
+    found = {}
+    for folder in pkgutil.iter_modules(package.__path__):
+        name = f"{package.__name__}.{folder.name}.config"
+        if folder.ispkg and importlib.util.find_spec(name) is not None:
+            module = importlib.import_module(name)
+            classes = (value for value in vars(module).values() if inspect.isclass(value))
+            found[folder.name] = next(one for one in classes if issubclass(one, Model) and one.__module__ == name)
+    return found
+
+
 def _by_scale(values: Mapping[str, Any], *, _root_: DictConfig) -> Any:
     """``${by_scale:{mini:...,paper:...}}``: the value for the scale in force."""
     if _root_.scale not in values:
@@ -66,10 +85,20 @@ def _by_scale(values: Mapping[str, Any], *, _root_: DictConfig) -> Any:
 
 
 def settings_of(config: DictConfig) -> DictConfig:
-    """The experiment's part of a composed config, without Hydra's own."""
+    """Return the experiment's part of a composed config, without Hydra's own, its model typed.
+
+    Raises:
+        ExperimentError: its model is none, or has a key that the model does not know.
+    """
     settings = config.copy()
     OmegaConf.set_struct(settings, False)
     settings.pop("hydra", None)
+    given = _unresolved(settings).get("model")
+    chosen = given if isinstance(given, Mapping) else {}
+    model = class_of(chosen.get("_target_"))
+    for key in undeclared(chosen, model, "model."):
+        raise ExperimentError(no_such_key(key, [field.name for field in fields(model)], declared(Experiment)))
+    settings["model"] = OmegaConf.merge(OmegaConf.structured(model), chosen)
     return settings
 
 
@@ -123,25 +152,48 @@ def _no_such_key(settings: DictConfig, key: str) -> str:
 
 
 def restored(config: Mapping[str, Any]) -> Experiment:
-    """The experiment of a resolved config that a job has kept (``config.yaml``), its parts unseen.
+    """Return the experiment of a resolved config, such as a job's ``config.yaml``; what it names is not looked at.
 
     Raises:
         ExperimentError: it is not a config of this version.
     """
+    with explained():
+        return check(typed(config), parts=False)
+
+
+def typed(config: Mapping[str, Any]) -> DictConfig:
+    """Return a resolved config with the types of all keys."""
+    settings = OmegaConf.merge(schema(), dict(config))
+    assert isinstance(settings, DictConfig)
+    return settings
+
+
+def composed_alone(overrides: Sequence[str]) -> DictConfig:
+    """Compose another config while Hydra is at work: there can be only one Hydra at a time."""
+    at_work, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
     try:
-        settings = OmegaConf.merge(schema(), dict(config))
-        assert isinstance(settings, DictConfig)
-        return check(settings, parts=False)
-    except OmegaConfBaseException as error:
-        raise ExperimentError(explain(error)) from error
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose("config", overrides=[readable(override) for override in overrides])
+    finally:
+        GlobalHydra.instance().hydra = at_work
 
 
 def source_of(experiment: Experiment) -> Any:
-    """The data source of an experiment alone."""
+    """Return the data source of an experiment alone."""
+    with explained():
+        return make(settings_of_part("data.source", experiment.data.source))
+
+
+@contextmanager
+def explained(where: str = "", within: str = "the command") -> Iterator[None]:
+    """Raise what Hydra and OmegaConf refuse as an ExperimentError.
+
+    ``where``: what the message begins with. ``within``: where a missing key is to be added.
+    """
     try:
-        return instantiate(settings_of_part("data.source", experiment.data.source))
-    except HydraException as error:
-        raise ExperimentError(explain(error)) from error
+        yield
+    except (ExperimentError, HydraException, OmegaConfBaseException) as error:
+        raise ExperimentError(where + explain(error).replace(" to the command", f" to {within}")) from error
 
 
 def explain(error: BaseException) -> str:
@@ -155,6 +207,8 @@ def explain(error: BaseException) -> str:
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
         parent = cause.parent_node
         siblings = sorted(str(key) for key in parent) if isinstance(parent, DictConfig) else []
+        if ".job." in cause.full_key:
+            return f"{cause.full_key} is not among the overrides of the job: add it with +{cause.full_key}=..."
         if cause.full_key.startswith("loss.") and isinstance(parent, DictConfig) and "fn" in parent:
             return no_key_of_loss(cause.full_key.removeprefix("loss."), parent)
         return no_such_key(cause.full_key, siblings, declared(Experiment))
@@ -164,99 +218,12 @@ def explain(error: BaseException) -> str:
     return said.removeprefix("In 'config': ").replace("\n\t", " ").replace("\n\n", ". ")
 
 
-def roles_of(experiment: Experiment) -> set[str]:
-    """The retrievers that negatives are drawn from or whose runs are re-ranked."""
-    return {*sources_of(experiment.negatives.source), *experiment.first_stage}
+def make(settings: Mapping[str, Any], **given: Any) -> Any:
+    """Call the ``_target_`` of a part with its settings and with what is given besides."""
+    return instantiate(dict(settings), **given)
 
 
-def make_parts(experiment: Experiment, trained: Callable[[str, str], Path] | None = None) -> Any:
-    """The data source, the retrievers that a role names and those whose candidates they take, and the loss.
-
-    ``trained``: trains what a retriever without a checkpoint names as its ``job`` (the key of the job, the job) and
-    returns the folder of the model; None leaves such a retriever without one, which is enough to check it.
-    """
-    from experiments.jobs.prepare import Parts
-
-    made: dict[str, Any] = {}
-
-    def retriever(name: str, waiting: tuple[str, ...] = ()) -> Any:
-        if name in waiting:
-            circle = " -> ".join((*waiting, name))
-            raise ExperimentError(f"retrievers.{name}.candidates_from goes round in a circle: {circle}")
-        if name not in made:
-            settings = settings_of_part(f"retrievers.{name}", experiment.retrievers[name])
-            if settings.get("candidates_from"):
-                settings["candidates_from"] = retriever(settings["candidates_from"], (*waiting, name))
-            job = settings.pop("job", None)
-            if job and trained is not None and settings.get("checkpoint") is None:
-                settings["checkpoint"] = str(trained(f"retrievers.{name}.job", job))
-            made[name] = instantiate(settings, name=name)
-        return made[name]
-
-    for name in sorted(roles_of(experiment)):
-        retriever(name)
-    return Parts(
-        source=instantiate(settings_of_part("data.source", experiment.data.source)),
-        retrievers=made,
-        loss=instantiate(settings_of_part("loss.fn", experiment.loss["fn"])),
-        make=partial(instantiate, _partial_=True, _convert_="all"),
-    )
-
-
-@contextmanager
-def _hydra_of_its_own() -> Iterator[None]:
-    """A Hydra for composing another config while one is at work: there can be only one at a time."""
-    at_work, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            yield
-    finally:
-        GlobalHydra.instance().hydra = at_work
-
-
-def jobs_before(experiment: Experiment) -> dict[str, str]:
-    """The jobs that train models which an experiment needs and has no checkpoint of: the key that names it -> the job,
-    as the overrides of ``python -m experiments.train``.
-    """
-    found = {}
-    for name in sorted(with_their_candidates(roles_of(experiment), experiment.retrievers)):
-        retriever = experiment.retrievers[name]
-        if retriever.get("job") and retriever.get("checkpoint") is None:
-            found[f"retrievers.{name}.job"] = str(retriever["job"])
-    dual = experiment.model.dual_encoder
-    wanted = dual.infuses or dual.learns_from_teacher
-    if experiment.model.kind == "dual_encoder" and wanted and dual.job and dual.cross_encoder is None:
-        found["model.dual_encoder.job"] = dual.job
-    if experiment.learns_from_teacher and experiment.loss["teacher"] is None:
-        found["loss.job"] = str(experiment.loss["job"])
-    return found
-
-
-def job_before(key: str, job: str, parent: Experiment, chain: Sequence[str] = ()) -> tuple[Experiment, dict[str, Any]]:
-    """The experiment that a job is which another one needs done first, on that one's data, run where and as that one
-    is. ``key``: what names the job in the config; ``chain``: the jobs that wait for it.
-
-    Raises:
-        ExperimentError: the job does not compose, needs itself, or trains another kind of model than is needed.
-    """
-    if job in chain:
-        raise ExperimentError(f"{key}: this job would need itself done first")
-    try:
-        with _hydra_of_its_own():
-            config = compose("config", overrides=[f"scale={parent.scale}", *map(readable, overrides_in(job))])
-        inherited = inherited_by(key, job, parent)
-        check_inherited(job, config, inherited)
-        own = settings_of(config)
-        for part in inherited:  # what it says of these may be incomplete
-            own.pop(part)
-        settings = OmegaConf.merge(schema(), plain(own) | inherited)
-        assert isinstance(settings, DictConfig)
-        experiment = check(settings)
-        check_selection(experiment)
-    except (ExperimentError, HydraException, OmegaConfBaseException) as error:
-        # What is missing is missing in the job, which is one of the command's overrides.
-        raise ExperimentError(f"{key}: {explain(error).replace(' to the command', ' to this job')}") from error
-    kind = experiment.model.kind
-    if not key.startswith("retrievers.") and kind != "cross_encoder":
-        raise ExperimentError(f"{key}: it must train a cross-encoder, but this job has model={kind}")
-    return experiment, plain(settings)
+def partly_made(settings: Mapping[str, Any]) -> "partial[Any]":
+    """Return the ``_target_`` of a part with its settings filled in."""
+    made: partial[Any] = instantiate(dict(settings), _partial_=True, _convert_="all")
+    return made

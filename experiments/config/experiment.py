@@ -4,15 +4,22 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
 from experiments.common.errors import ExperimentError
 from experiments.config.audit import Audit, Retrieve
 from experiments.config.checks import at_least, at_most, one_of
-from experiments.config.compute import Compute, Trainer, check_callbacks
+from experiments.config.compute import (
+    INCIDENTAL_CALLBACKS,
+    INCIDENTAL_TRAINER_ARGUMENTS,
+    Compute,
+    Trainer,
+    check_callbacks,
+)
 from experiments.config.data import Backbone, Data, Negatives
+from experiments.config.job_overrides import check_job
 from experiments.config.model import Model
 from experiments.config.negatives import sources_of
 from experiments.config.paper_table import table_of
@@ -28,20 +35,30 @@ from experiments.config.training import (
 )
 from experiments.evaluation.measure_names import resolve
 
+if TYPE_CHECKING:
+    AnyModel = Model
+else:
+    AnyModel = Any  # to OmegaConf, whose fields of a dataclass take no other one; config.compose makes it a Model
+
 RETRIEVER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 MAX_SEED = 2**32 - 1  # NumPy's generators take no larger one
 
 
 @dataclass
 class Experiment:
-    """One job. The keys read like the sentence that describes it."""
+    """One job. The keys read like the sentence that describes it.
+
+    Metadata of a field says what is no part of a job's identity (``experiments.config.identity``): the whole field
+    (``identity=False``), the keys of its value that are ``incidental``, or what other entry points read and a training
+    does not (``training=False``).
+    """
 
     data: Data = field(default_factory=Data)
     """The collection, its queries and judgements."""
     backbone: Backbone = MISSING
     """The pretrained weights that training starts from."""
-    model: Model = field(default_factory=Model)
-    """The kind of model that is trained, and its sizes."""
+    model: AnyModel = MISSING
+    """The model that is trained: its class by ``_target_``, and the keys of that class."""
     loss: Any = None
     """The loss over a group: ``name`` and ``logits`` (1, or 2 classes), the function ``fn`` by ``_target_`` with its
     settings, and for a loss that learns from a cross-encoder ``teacher`` and ``job``."""
@@ -71,31 +88,31 @@ class Experiment:
     is given."""
     probe: Probe = field(default_factory=Probe)
     """Layers whose embeddings are measured."""
-    checkpoint: str | None = None
+    checkpoint: str | None = field(default=None, metadata={"training": False})
     """Folder or hub id of the model that ``experiments.probe`` probes; a training does not read it."""
-    audit: Audit = field(default_factory=Audit)
+    audit: Audit = field(default_factory=Audit, metadata={"training": False})
     """What ``experiments.audit`` looks at."""
-    retrieve: Retrieve = field(default_factory=Retrieve)
+    retrieve: Retrieve = field(default_factory=Retrieve, metadata={"training": False})
     """What ``experiments.retrieve`` looks at."""
-    table: Any = None
+    table: Any = field(default=None, metadata={"identity": False})
     """What a report compares the study's results with (``experiments.config.paper_table``)."""
     seed: int = 1
     """Seed of the head's first weights, the order of the queries, the negatives and dropout; 0 to 4294967295."""
-    scale: str = "mini"
+    scale: str = field(default="mini", metadata={"training": False})
     """Sizes of the whole setting: ``mini`` (a CPU, minutes) or ``paper`` (GPUs)."""
-    study: str = "adhoc"
+    study: str = field(default="adhoc", metadata={"identity": False})
     """The study that the job belongs to: results go to ``outputs/<study>/<job>``."""
-    outputs: str = "outputs"
+    outputs: str = field(default="outputs", metadata={"identity": False})
     """Folder of all studies."""
-    cache: str = ".cache"
+    cache: str = field(default=".cache", metadata={"identity": False})
     """Folder of collections, tokens, indexes and runs, each made once."""
-    trainer: Trainer = field(default_factory=Trainer)
+    trainer: Trainer = field(default_factory=Trainer, metadata={"incidental": INCIDENTAL_TRAINER_ARGUMENTS})
     """Arguments of Lightning's Trainer."""
-    compute: Compute = field(default_factory=Compute)
+    compute: Compute = field(default_factory=Compute, metadata={"identity": False})
     """Threads, workers, and the sizes of forward passes."""
-    callbacks: dict[str, Any] = field(default_factory=dict)
+    callbacks: dict[str, Any] = field(default_factory=dict, metadata={"incidental": INCIDENTAL_CALLBACKS})
     """Lightning callbacks: name -> class (``_target_``) and its settings, or null for none."""
-    logger: Any = None
+    logger: Any = field(default=None, metadata={"identity": False})
     """A Lightning logger by ``_target_``, or null: the job's folder has everything all the same."""
 
     def __post_init__(self) -> None:
@@ -137,13 +154,13 @@ class Experiment:
         check_scheduler(self.scheduler)
         check_callbacks(self.callbacks)
         self._check_logger()
+        for name, part in self.retrievers.items():
+            check_job(f"retrievers.{name}.job", part.get("job"))
+        self.model.check(self)
         self._check_teacher()
-        self._check_of_cross_encoders()
         self.measures = resolve(self.measures, self.data.min_grade)
         probed = resolve(self.probe.measures, self.data.min_grade, "probe.measures")
         self.probe = replace(self.probe, measures=probed)
-        if self.probe.layers is not None and self.model.kind != "cross_encoder":
-            raise ExperimentError(f"probe.layers is {self.probe.layers!r}: only a cross-encoder's layers are probed")
         if self.table is not None:
             table_of(self.table)
         self.batch.queries(self.negatives.count)
@@ -152,6 +169,11 @@ class Experiment:
     def learns_from_teacher(self) -> bool:
         """Whether the loss compares with the scores of a trained cross-encoder, its ``teacher``."""
         return isinstance(self.loss, Mapping) and "teacher" in self.loss
+
+    @property
+    def roles(self) -> set[str]:
+        """The retrievers that negatives are drawn from or whose runs are re-ranked."""
+        return {*sources_of(self.negatives.source), *self.first_stage}
 
     @property
     def optimization(self) -> Optimization:
@@ -165,37 +187,16 @@ class Experiment:
             raise ExperimentError("logger has no _target_, the class of the logger: choose a file of conf/logger")
         one_of("logger.mode", self.logger.get("mode", "auto"), ("auto", "online", "offline", "disabled"))
 
-    def _check_of_cross_encoders(self) -> None:
-        """Refuse settings that another kind of model would accept, record and ignore."""
-        kind = self.model.kind
-        if kind == "cross_encoder":
-            return
-        if self.batch.checkpoint:
-            raise ExperimentError(
-                f"batch.checkpoint=true recomputes the activations of a cross-encoder; model={kind} keeps them: set "
-                f"batch.checkpoint=false"
-            )
-        if self.model.fresh_pooler != "identity":
-            raise ExperimentError(f"model.fresh_pooler is of a cross-encoder's head, and model={kind} has none")
-        if kind == "colbert" and self.compute.layout == "packed":
-            raise ExperimentError("compute.layout=packed: model=colbert is computed with padding; set it to auto")
-
     def _check_teacher(self) -> None:
         if not self.learns_from_teacher:
             if isinstance(self.loss, Mapping) and "job" in self.loss:
                 raise ExperimentError(f"loss.job does not exist: loss={self.loss.get('name')} learns from no teacher")
             return
-        name, kind = self.loss.get("name"), self.model.kind
-        if kind != "cross_encoder":
-            distil = " and model.dual_encoder.distil=margin_mse or kl" if kind == "dual_encoder" else ""
-            raise ExperimentError(
-                f"loss={name} learns from a teacher, which only model=cross_encoder does: with model={kind} choose a "
-                f"loss without one, such as loss=lce{distil}"
-            )
+        check_job("loss.job", self.loss.get("job"))
         if self.loss["teacher"] is None and self.loss.get("job") is None:
             raise ExperimentError(
-                f"loss.teacher is null, but loss={name} learns from it: set it to the folder model of a finished "
-                f"cross-encoder job, or loss.job to the overrides of one to be trained first"
+                f"loss.teacher is null, but loss={self.loss.get('name')} learns from it: set it to the folder model of "
+                f"a finished cross-encoder job, or loss.job to the overrides of one to be trained first"
             )
 
     def steps(self) -> int | None:

@@ -16,18 +16,14 @@ from experiments.evaluation.measures import evaluate, rerank
 from experiments.job_files.answers import answers_path, write_answers
 from experiments.job_files.job_folder import JobFolder
 from experiments.job_files.per_query import PerQuery, per_query_path, write_per_query
-from experiments.jobs.build import Training
-from experiments.jobs.prepare import Prepared, relevance_of
+from experiments.jobs.prepare import relevance_of
 from experiments.jobs.timed_pipeline import pipeline
-from experiments.retrieval.colbert import ColBERT
-from experiments.retrieval.dense import Dense
+from experiments.models.training_setup import TrainingInputs, TrainingSetup
 from experiments.retrieval.retriever import run_for
 from experiments.tracking.summary import PER_QUERY
 from experiments.tracking.wandb_job import NoTracking, WandbJob
 
 log = logging.getLogger(__name__)
-
-RETRIEVERS: dict[str, type[ColBERT] | type[Dense]] = {"colbert": ColBERT, "dual_encoder": Dense}
 
 
 class Testing:
@@ -36,27 +32,26 @@ class Testing:
     def __init__(
         self,
         experiment: Experiment,
-        prepared: Prepared,
-        training: Training,
+        inputs: TrainingInputs,
+        setup: TrainingSetup,
         trainer: pl.Trainer,
         job: JobFolder,
         tracking: WandbJob | NoTracking,
         store: Store,
     ) -> None:
-        self.experiment, self.prepared, self.training = experiment, prepared, training
+        self.experiment, self.inputs, self.setup = experiment, inputs, setup
         self.trainer, self.job, self.tracking, self.store = trainer, job, tracking, store
-        self.collection, self.measures = prepared.collection, experiment.measures
-        made = RETRIEVERS.get(experiment.model.kind)
-        self.retriever = made(checkpoint=str(job.model), name=experiment.model.kind) if made else None
+        self.collection, self.measures = inputs.collection, experiment.measures
+        self.retriever = experiment.model.as_retriever(job.model)
 
     def first_stages(self) -> dict[str, Any]:
         """Measures of every first stage, re-ranked and as it was; empty in all but the first process."""
         found = {}
-        for name, candidates in self.prepared.candidates.items():
+        for name, candidates in self.inputs.candidates.items():
             scores = self._scores(name, candidates)
             if self.trainer.is_global_zero:
                 reranked, ties = rerank(candidates, scores, self.job.folder.name)
-                found[name] = {**self._report(name, self.prepared.test[name], reranked), "ties": ties}
+                found[name] = {**self._report(name, self.inputs.test[name], reranked), "ties": ties}
         return found
 
     def _scores(self, name: str, run: Run) -> NDArray[np.float32]:
@@ -67,15 +62,15 @@ class Testing:
             return self.retriever.pair_scores(self.collection, run, self.store, whole=True)
         announce_scoring(self.trainer, f"re-ranking {name}")
         place = (self.trainer.global_rank, self.trainer.world_size)
-        loader = self.training.data.run_loader(run, place)
-        self.trainer.predict(self.training.module, dataloaders=loader, return_predictions=False)
-        scores: NDArray[np.float32] = self.training.module.gathered_scores().numpy()
+        loader = self.setup.data.run_loader(run, place)
+        self.trainer.predict(self.setup.module, dataloaders=loader, return_predictions=False)
+        scores: NDArray[np.float32] = self.setup.module.gathered_scores().numpy()
         return scores
 
     def _report(self, name: str, first_stage: Run, made: Run) -> dict[str, Any]:
         """Measure the run that the model made and the first stage, and write both into the job's folder."""
         collection, measures = self.collection, self.measures
-        relevance = relevance_of(collection, self.prepared.splits["test"])
+        relevance = relevance_of(collection, self.inputs.splits["test"])
         after, before = evaluate(made, relevance, measures), evaluate(first_stage, relevance, measures)
         path = self.job.folder / f"run.{name}.trec.gz"
         write_trec(made, collection, path)
@@ -94,7 +89,7 @@ class Testing:
             "first_stage": before.mean,
             "first_stage_digest": digest_of(first_stage),
             "queries": len(query_ids),
-            "without_relevant": self.prepared.splits["test"].without_relevant,
+            "without_relevant": self.inputs.splits["test"].without_relevant,
             "pairs": len(made.passages.values),
         }
 
@@ -108,23 +103,22 @@ class Testing:
             return {}
         found: dict[str, Any] = {}
         searched: dict[str, Any] = {}
-        beside = {"dev": {self.prepared.dev.name: self.prepared.dev}, "test": self.prepared.test}
+        beside = {"dev": {self.inputs.dev.run.name: self.inputs.dev.run}, "test": self.inputs.test}
         for split, others in beside.items():
-            queries, depth = self.prepared.splits[split].queries, self.experiment.first_stage_depth
+            queries, depth = self.inputs.splits[split].queries, self.experiment.first_stage_depth
             run = run_for(self.retriever, self.collection, queries, depth, self.store)
-            relevance = relevance_of(self.collection, self.prepared.splits[split])
+            relevance = relevance_of(self.collection, self.inputs.splits[split])
             found[split] = {one.name: evaluate(one, relevance, self.measures).mean for one in (run, *others.values())}
             said = ", ".join(f"{name} {values[self.measures[0]]:.3f}" for name, values in found[split].items())
             log.info("%s of the whole collection on %s: %s", self.measures[0], split, said)
             if split == "test":
                 compared = next(iter(others.values()))
                 searched = {**self._report(WHOLE_COLLECTION, compared, run), "compared_to": compared.name, "ties": 0}
-        cross_encoder = self.experiment.model.dual_encoder.cross_encoder
-        if self.experiment.model.kind != "dual_encoder" or cross_encoder is None:
+        cross_encoder = self.experiment.model.second_stage
+        if cross_encoder is None:
             return {"retrieval": found, "test": {WHOLE_COLLECTION: searched}}
-        assert isinstance(self.retriever, Dense)
-        queries = self.prepared.splits["test"].queries
-        relevance = relevance_of(self.collection, self.prepared.splits["test"])
+        queries = self.inputs.splits["test"].queries
+        relevance = relevance_of(self.collection, self.inputs.splits["test"])
         rows = pipeline(
             self.retriever, cross_encoder, self.collection, queries, relevance, self.measures,
             self.experiment.first_stage_depth, self.store,

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,16 +19,17 @@ from experiments.common import progress
 from experiments.common.cache import write_atomic, write_json
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
-from experiments.config.compose import check, explain, job_before, jobs_before, make_parts, plain, roles_of
+from experiments.config.compose import check, explain, explained, plain
 from experiments.config.grid import rows_of
 from experiments.config.identity import job_hash, job_name, short_name
 from experiments.config.measures import check_selection
 from experiments.config.overrides import readable
 from experiments.job_files.files import GRID, TABLE
-from experiments.job_files.status import DONE, note_failure, status_of
+from experiments.job_files.status import note_failure
+from experiments.jobs.components import make_components
 from experiments.jobs.gpu_lock import gpu_of_its_own
 from experiments.jobs.launch_control import Gate
-from experiments.jobs.prerequisites import needs_of
+from experiments.jobs.prerequisites import jobs_before, prerequisites_of, train_prerequisites
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +92,8 @@ def run(config: DictConfig) -> float:
         label = f"[{hydra.job.num + 1}/{os.environ.get(JOBS, '?')}] {short_name(settings)}"
     try:
         with gpu_of_its_own(experiment.trainer, progress.side_by_side):
-            experiment, parts = with_prerequisites(experiment)
-            metrics = run_job(experiment, settings, parts, label)
+            experiment, components = train_prerequisites(experiment)
+            metrics = run_job(experiment, settings, components, label)
     except Exception as error:
         note_failure(Path(experiment.outputs) / experiment.study / name, error, job_hash(settings))
         if gate is not None:
@@ -101,48 +101,6 @@ def run(config: DictConfig) -> float:
         raise
     found = metrics["test"].get(experiment.first_stage[0])  # empty in all but the first process of a DDP training
     return float(found[experiment.measures[0]]) if found else float("nan")
-
-
-def parts_of(experiment: Experiment, chain: tuple[str, ...] = ()) -> Any:
-    """The parts of an experiment; a retriever that needs a model of its own gets it trained first. ``chain``: the jobs
-    that wait for this one.
-    """
-    return make_parts(experiment, partial(train_before, experiment, chain=chain))
-
-
-def train_before(parent: Experiment, key: str, job: str, chain: tuple[str, ...] = ()) -> Path:
-    """Run the job that an experiment needs done first, unless it is done, and return the folder of its model; of
-    several processes that ask for it one runs it and the others wait.
-    """
-    from filelock import FileLock
-
-    from experiments.jobs.run_job import run_job
-
-    experiment, config = job_before(key, job, parent, chain)
-    folder = Path(experiment.outputs) / experiment.study / job_name(config)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if status_of(folder).state != DONE:
-            log.info("%s: %s is trained first: %s", key, experiment.model.kind, folder)
-        experiment, parts = with_prerequisites(experiment, (*chain, job))
-        run_job(experiment, config, parts, experiment.model.kind)
-    return folder / "model"
-
-
-def with_prerequisites(experiment: Experiment, chain: tuple[str, ...] = ()) -> tuple[Experiment, Any]:
-    """Train what an experiment needs first, unless it is there; returns it with those models, and its parts.
-
-    ``chain``: the jobs that wait for this one.
-    """
-    dual = experiment.model.dual_encoder
-    if "model.dual_encoder.job" in jobs_before(experiment):
-        folder = train_before(experiment, "model.dual_encoder.job", str(dual.job), chain)
-        trained = replace(dual, cross_encoder=str(folder), job=None)
-        experiment = replace(experiment, model=replace(experiment.model, dual_encoder=trained))
-    if "loss.job" in jobs_before(experiment):
-        folder = train_before(experiment, "loss.job", str(experiment.loss["job"]), chain)
-        experiment = replace(experiment, loss={**experiment.loss, "teacher": str(folder), "job": None})
-    return experiment, parts_of(experiment, chain)
 
 
 class Checks(Callback):
@@ -189,30 +147,28 @@ def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True, *, networks
     seen: set[str] = set()
     experiments = []
     for where, config in jobs.items():
-        try:
+        with explained(where):
             experiment = check(config)
             if trained:
                 check_selection(experiment)
             for make, what in (
-                (make_parts, (experiment.data, experiment.retrievers, roles_of(experiment))),
-                (partial(_check_jobs_before, networks=networks), (experiment.data, jobs_before(experiment))),
+                (make_components, (experiment.data, experiment.retrievers, experiment.roles)),
+                (partial(_check_prerequisites, networks=networks), (experiment.data, jobs_before(experiment))),
                 (_check_networks if networks else _locate_package, _networks_of(experiment)),
                 (_check_places, (experiment.outputs, experiment.study, experiment.cache)),
             ):
                 if repr(what) not in seen:  # a grid repeats its parts: each is looked at once
                     seen.add(repr(what))
                     make(experiment)
-        except (ExperimentError, HydraException, OmegaConfBaseException) as error:
-            raise ExperimentError(where + explain(error)) from error
         experiments.append(experiment)
     return experiments
 
 
-def _check_jobs_before(experiment: Experiment, networks: bool = False) -> None:
-    for direct in needs_of(experiment):
-        for need in direct.deepest_first():
-            make_parts(need.experiment)
-            (_check_networks if networks else _locate_package)(need.experiment)
+def _check_prerequisites(experiment: Experiment, networks: bool = False) -> None:
+    for direct in prerequisites_of(experiment):
+        for prerequisite in direct.deepest_first():
+            make_components(prerequisite.experiment)
+            (_check_networks if networks else _locate_package)(prerequisite.experiment)
 
 
 def _networks_of(experiment: Experiment) -> tuple[Any, ...]:

@@ -9,14 +9,14 @@ from experiments.common.code_versions import first_stage_versions, loss_digest, 
 from experiments.common.errors import ExperimentError
 from experiments.common.locations import model_digest
 from experiments.config import Backbone, Experiment
-from experiments.jobs.prepare import Parts
+from experiments.jobs.components import Components
 from experiments.retrieval.retriever import FromFiles, contents_of
 
 COLLECTION, BACKBONE, LOSS, CODE, CODE_ALONE = "collection", "backbone", "loss", "code", "code of first stages"
-SCORER, TEACHER, CROSS_ENCODER = "negatives.filter.scorer", "loss.teacher", "model.dual_encoder.cross_encoder"
+SCORER, TEACHER = "negatives.filter.scorer", "loss.teacher"
 
 
-def inputs_of(experiment: Experiment, parts: Parts, collection: str) -> dict[str, str]:
+def inputs_of(experiment: Experiment, components: Components, collection: str) -> dict[str, str]:
     """The digests of all inputs. ``collection``: the collection's fingerprint.
 
     Raises:
@@ -24,23 +24,27 @@ def inputs_of(experiment: Experiment, parts: Parts, collection: str) -> dict[str
     """
     return {
         COLLECTION: collection,
-        **{name: digest_of(name, experiment, parts) for name in names_of(experiment, parts)},
+        **{name: digest_of(name, experiment, components) for name in names_of(experiment, components)},
     }
 
 
-def names_of(experiment: Experiment, parts: Parts) -> Iterator[str]:
+def names_of(experiment: Experiment, components: Components) -> Iterator[str]:
     """The names of all inputs but the collection."""
     yield from (BACKBONE, LOSS, CODE)
-    yield from (f"retrievers.{name}" for name, one in parts.retrievers.items() if isinstance(one, FromFiles))
-    yield from (name for name in (SCORER, TEACHER, CROSS_ENCODER) if _place(name, experiment) is not None)
+    yield from (f"retrievers.{name}" for name, one in components.retrievers.items() if isinstance(one, FromFiles))
+    yield from _trained_models(experiment)
 
 
-def first_stage_inputs_of(parts: Parts, collection: str) -> dict[str, str]:
+def first_stage_inputs_of(components: Components, collection: str) -> dict[str, str]:
     """The digests of all inputs of first stages that are measured alone."""
-    return {COLLECTION: collection, CODE_ALONE: first_stage_versions(parts.retrievers), **contents_of(parts.retrievers)}
+    return {
+        COLLECTION: collection,
+        CODE_ALONE: first_stage_versions(components.retrievers),
+        **contents_of(components.retrievers),
+    }
 
 
-def digest_of(name: str, experiment: Experiment, parts: Parts) -> str:
+def digest_of(name: str, experiment: Experiment, components: Components) -> str:
     """The digest of one input as it is now.
 
     Raises:
@@ -49,30 +53,31 @@ def digest_of(name: str, experiment: Experiment, parts: Parts) -> str:
     if name == BACKBONE:
         return _backbone(experiment.backbone)
     if name == LOSS:
-        return loss_digest(parts.loss)
+        return loss_digest(components.loss)
     if name == CODE_ALONE:
-        return first_stage_versions(parts.retrievers)
+        return first_stage_versions(components.retrievers)
     if name == CODE:
-        rule, kind = experiment.negatives.filter, experiment.model.kind
+        rule, model = experiment.negatives.filter, type(experiment.model)
         filters = any(one is not None for one in (rule.near_duplicate, rule.twin_query, rule.model))
         teacher = experiment.learns_from_teacher
         probes = experiment.probe.layers is not None
-        return versions(kind, filters=filters, teacher=teacher, probes=probes, retrievers=parts.retrievers)
-    if name in (SCORER, TEACHER, CROSS_ENCODER) and (place := _place(name, experiment)) is not None:
+        return versions(model, filters=filters, teacher=teacher, probes=probes, retrievers=components.retrievers)
+    if (place := _trained_models(experiment).get(name)) is not None:
         return model_digest(place, None, name)
-    retriever: object = parts.retrievers.get(name.removeprefix("retrievers."))
+    retriever: object = components.retrievers.get(name.removeprefix("retrievers."))
     if not isinstance(retriever, FromFiles):
         raise ExperimentError(f"{name} is no input of this job today")
     return retriever.content()
 
 
-def _place(name: str, experiment: Experiment) -> str | None:
-    """Where a trained model is that the job reads; None if it reads none."""
-    if name == SCORER:
-        return experiment.negatives.filter.model
-    if name == TEACHER:
-        return experiment.loss["teacher"] if experiment.learns_from_teacher else None
-    return experiment.model.dual_encoder.cross_encoder if experiment.model.kind == "dual_encoder" else None
+def _trained_models(experiment: Experiment) -> dict[str, str]:
+    """Return where the trained models are that a job reads."""
+    places = {
+        SCORER: experiment.negatives.filter.model,
+        TEACHER: experiment.loss["teacher"] if experiment.learns_from_teacher else None,
+        **{f"model.{key}": place for key, place in experiment.model.reads().items()},
+    }
+    return {name: place for name, place in places.items() if place is not None}
 
 
 def _backbone(backbone: Backbone) -> str:

@@ -1,14 +1,10 @@
 """Everything that a training needs and that bad input can spoil, made and checked before any weights move."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from experiments.common.cache import Store
 from experiments.common.errors import ExperimentError
@@ -16,50 +12,28 @@ from experiments.config import Experiment
 from experiments.config.negatives import sources_of
 from experiments.data.collection import Collection
 from experiments.data.run import Run
-from experiments.data.source import Source
 from experiments.data.splits import Split, make_splits
+from experiments.jobs.components import Components, check_loss
 from experiments.jobs.filters import make_filters
+from experiments.models.ranker import DevSet
+from experiments.models.training_setup import TrainingInputs
+from experiments.negatives.copies import passage_hashes
 from experiments.negatives.sampler import NegativeSampler
 from experiments.retrieval.gold import with_gold
-from experiments.retrieval.retriever import Retriever, run_for
+from experiments.retrieval.retriever import run_for
+
+Rows = NDArray[np.int64]
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The exchangeable parts of a job, made from the config at the entry point. ``retrievers`` are those that a role
-    names. ``make``: turns the settings of a Trainer, callback or logger into its class with those arguments filled in.
-    """
-
-    source: Source
-    retrievers: Mapping[str, Retriever]
-    loss: Callable[[Tensor], Tensor]
-    make: Callable[[Mapping[str, Any]], "partial[Any]"]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """All that a training needs, checked.
-
-    ``dev``: the first of the first stages over the dev queries, cut to the validation depth. ``test``: each first stage
-    over the test queries; ``candidates``: what of them is re-ranked, the same unless gold is injected.
-    """
-
-    collection: Collection
-    splits: Mapping[str, Split]
-    sampler: NegativeSampler
-    dev: Run
-    test: Mapping[str, Run]
-    candidates: Mapping[str, Run]
-
-
-def prepare(experiment: Experiment, collection: Collection, parts: Parts, store: Store) -> Prepared:
-    """The runs and the sampler of a job: everything that bad input can spoil, before any weights move.
+def prepare(experiment: Experiment, collection: Collection, components: Components, store: Store) -> TrainingInputs:
+    """Make the runs and the sampler of a job: everything that bad input can spoil, before any weights move.
 
     Raises:
-        ExperimentError: see ``make_splits``, ``NegativeSampler`` and the retrievers.
+        ExperimentError: see ``check_loss``, ``make_splits``, ``NegativeSampler`` and the retrievers.
     """
+    check_loss(experiment, components.loss)
     splits = splits_of(experiment, collection)
     if "dev" not in splits:
         raise ExperimentError(
@@ -67,14 +41,14 @@ def prepare(experiment: Experiment, collection: Collection, parts: Parts, store:
         )
     train, negatives = splits["train"], experiment.negatives
     source_runs = tuple(
-        run_for(parts.retrievers[name], collection, train.queries, negatives.depth, store)
+        run_for(components.retrievers[name], collection, train.queries, negatives.depth, store)
         for name in sources_of(negatives.source)
     )
     excluded = excluded_of(experiment, train)
     filters = make_filters(negatives, source_runs, train.relevant, collection, store, excluded=excluded)
     sampler = NegativeSampler(negatives, source_runs, train.relevant, collection, experiment.seed, filters, excluded)
     _warn_of_exceptions(sampler)
-    first_stages = {name: parts.retrievers[name] for name in experiment.first_stage}
+    first_stages = {name: components.retrievers[name] for name in experiment.first_stage}
     test = {
         name: run_for(one, collection, splits["test"].queries, experiment.first_stage_depth, store)
         for name, one in first_stages.items()
@@ -86,7 +60,29 @@ def prepare(experiment: Experiment, collection: Collection, parts: Parts, store:
     _check_dev(dev, collection, splits["dev"])
     for run in test.values():
         _warn_of_unmatched(run, splits["test"])
-    return Prepared(collection, splits, sampler, dev, test, candidates)
+    return TrainingInputs(
+        experiment=experiment,
+        collection=collection,
+        splits=splits,
+        sampler=sampler,
+        never_negative=never_negative(excluded, collection),
+        passage_hashes=passage_hashes(collection, store) if negatives.filter.copies else None,
+        dev=DevSet(dev, relevance_of(collection, splits["dev"]), experiment.measures[0]),
+        test=test,
+        candidates=candidates,
+        loss=components.loss,
+        store=store,
+    )
+
+
+def never_negative(excluded: Mapping[int, Rows], collection: Collection) -> Mapping[int, Rows]:
+    """Return the passages that are no negatives of a training query where groups share negatives: those judged
+    ``negatives.exclude_grade`` or better and, where runs leave it out, the passage of the query's own id.
+    """
+    if not collection.ignore_identical_ids:
+        return excluded
+    own = {query: collection.own_passages[[query]] for query in excluded}
+    return {query: np.concatenate([passages, own[query][own[query] >= 0]]) for query, passages in excluded.items()}
 
 
 def _check_dev(run: Run, collection: Collection, dev: Split) -> None:

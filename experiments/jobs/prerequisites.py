@@ -1,131 +1,170 @@
-"""The jobs that a job needs done first, and whether a finished job and those still stand as they did."""
+"""The jobs that a job needs done first: found, composed, and trained."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.common.locations import changes
+from experiments.common.errors import ExperimentError
 from experiments.config import Experiment, compose
-from experiments.config.identity import job_name
-from experiments.job_files.status import CHANGED, DONE, JobStatus, noted_inputs, status_of
+from experiments.config.identity import job_name, with_their_candidates
+from experiments.config.job_overrides import overrides_of
+from experiments.config.measures import check_selection
+from experiments.job_files.status import DONE, status_of
+from experiments.jobs.components import Components, Trained, make_components
+from experiments.jobs.inherited import check_inherited, inherited_by
 
-TRAINED = {"loss.job": "loss.teacher", "model.dual_encoder.job": "model.dual_encoder.cross_encoder"}
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Need:
-    """A job that another one needs done first. ``key``: what names it in the other one's config; ``needs``: what it
-    needs itself; ``config``: as the dictionary that identifies it.
+class Prerequisite:
+    """A job that another one needs done first.
+
+    ``key``: what names it in the other one's config. ``trains``: the input of the other one that it trains, such as
+    ``loss.teacher``. ``config``: as the dictionary that identifies it. ``prerequisites``: what it needs itself.
     """
 
     key: str
+    trains: str
     experiment: Experiment
     config: Mapping[str, Any]
-    needs: tuple["Need", ...]
+    prerequisites: tuple["Prerequisite", ...]
 
     @property
     def folder(self) -> Path:
-        """Where its results are."""
+        """The folder of its results."""
         return folder_of(self.experiment, self.config)
 
-    @property
-    def trains(self) -> str:
-        """The input of the other job that it trains, such as ``loss.teacher`` or ``retrievers.colbert``."""
-        return TRAINED.get(self.key, self.key.removesuffix(".job"))
-
-    def deepest_first(self) -> Iterator["Need"]:
-        """What it needs, and then itself."""
-        for need in self.needs:
-            yield from need.deepest_first()
+    def deepest_first(self) -> Iterator["Prerequisite"]:
+        """Yield what it needs, and then itself."""
+        for prerequisite in self.prerequisites:
+            yield from prerequisite.deepest_first()
         yield self
 
 
 def folder_of(experiment: Experiment, config: Mapping[str, Any]) -> Path:
-    """The folder of a job."""
+    """Return the folder of a job."""
     return Path(experiment.outputs) / experiment.study / job_name(config)
 
 
-def needs_of(experiment: Experiment, chain: tuple[str, ...] = ()) -> tuple[Need, ...]:
-    """The jobs that train what an experiment needs. ``chain``: the jobs that wait for this one.
+def jobs_before(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
+    """Return the jobs that train models which an experiment needs and has no checkpoint of: key -> overrides."""
+    jobs = {}
+    for name in sorted(with_their_candidates(experiment.roles, experiment.retrievers)):
+        retriever = experiment.retrievers[name]
+        if retriever.get("job") and retriever.get("checkpoint") is None:
+            jobs[f"retrievers.{name}.job"] = retriever["job"]
+    jobs |= {f"model.{key}": job for key, job in experiment.model.prerequisites().items()}
+    if experiment.learns_from_teacher and experiment.loss["teacher"] is None:
+        jobs["loss.job"] = experiment.loss["job"]
+    return jobs
+
+
+def _trains(key: str, experiment: Experiment) -> str:
+    group, _, name = key.rpartition(".")
+    return {"loss": "loss.teacher", "model": f"model.{experiment.model.trained_by.get(name)}"}.get(group, group)
+
+
+def compose_prerequisite(
+    key: str, job: Mapping[str, Any], parent: Experiment, chain: tuple[str, ...] = ()
+) -> tuple[Experiment, dict[str, Any]]:
+    """Compose the prerequisite job of ``parent``, with the parent's data, trainer, logger and output folder.
+
+    ``key``: what names the job in the parent's config. ``chain``: the jobs that wait for it.
+
+    Raises:
+        ExperimentError: the job does not compose, needs itself, or trains another kind of model than is needed.
+    """
+    overrides = overrides_of(key, job)
+    if " ".join(overrides) in chain:
+        raise ExperimentError(f"{key}: this job would need itself done first")
+    with compose.explained(f"{key}: ", "this job"):  # what is missing is missing in the job, not in the command
+        config = compose.composed_alone([f"scale={parent.scale}", *overrides])
+        inherited = inherited_by(key, job, parent)
+        check_inherited(overrides, config, inherited)
+        own = compose.settings_of(config)
+        for part in inherited:  # what it says of these may be incomplete
+            own.pop(part)
+        settings = compose.typed(compose.plain(own) | inherited)
+        experiment = compose.check(settings)
+        check_selection(experiment)
+        if not key.startswith("retrievers.") and not experiment.model.teaches:
+            raise ExperimentError(f"it must train a cross-encoder, but this job has model={experiment.model.name}")
+    return experiment, compose.plain(settings)
+
+
+def prerequisites_of(experiment: Experiment, chain: tuple[str, ...] = ()) -> tuple[Prerequisite, ...]:
+    """Compose the jobs that train what an experiment needs. ``chain``: the jobs that wait for this one.
 
     Raises:
         ExperimentError: one does not compose, or needs itself.
     """
-    needs = []
-    for key, job in compose.jobs_before(experiment).items():
-        before, config = compose.job_before(key, job, experiment, chain)
-        needs.append(Need(key, before, config, needs_of(before, (*chain, job))))
-    return tuple(needs)
+    prerequisites = []
+    for key, job in jobs_before(experiment).items():
+        before, config = compose_prerequisite(key, job, experiment, chain)
+        deeper = prerequisites_of(before, (*chain, _known_as(key, job)))
+        prerequisites.append(Prerequisite(key, _trains(key, experiment), before, config, deeper))
+    return tuple(prerequisites)
+
+
+def _known_as(key: str, job: Mapping[str, Any]) -> str:
+    return " ".join(overrides_of(key, job))
 
 
 def shared_by(experiment: Experiment) -> str:
-    """All that decides what an experiment needs done first: as composing it takes a while, alike ones share it."""
-    keys = compose.jobs_before(experiment)
+    """Return all that decides an experiment's prerequisites: as composing them takes a while, alike ones share them."""
+    keys = jobs_before(experiment)
     return repr((keys, experiment.data, experiment.backbone, experiment.trainer, experiment.outputs, experiment.scale))
 
 
-def with_models(experiment: Experiment, needs: Sequence[Need]) -> tuple[Experiment, Any]:
-    """An experiment and its parts with the models that other jobs have trained for it."""
-    made = {need.key: need.folder / "model" for need in needs}
-    if "loss.job" in made:
-        experiment = replace(experiment, loss={**experiment.loss, "teacher": str(made["loss.job"])})
-    if "model.dual_encoder.job" in made:
-        dual = replace(experiment.model.dual_encoder, cross_encoder=str(made["model.dual_encoder.job"]))
-        experiment = replace(experiment, model=replace(experiment.model, dual_encoder=dual))
-    return experiment, compose.make_parts(experiment, lambda key, job: made[key])
-
-
-class Standing:
-    """Where jobs stand today; each is looked at once.
-
-    ``files``: look at the files of retrievers too, which may be large.
+def with_models(experiment: Experiment, trained: Trained) -> tuple[Experiment, Components]:
+    """Return an experiment that reads the models of its prerequisites, and its parts. ``trained``: returns the folder
+    of a prerequisite's model.
     """
+    jobs, model = jobs_before(experiment), experiment.model
+    for key, name in model.trained_by.items():
+        if f"model.{key}" in jobs:
+            folder = trained(f"model.{key}", jobs[f"model.{key}"])
+            changes: dict[str, Any] = {name: str(folder), key: None}
+            model = replace(model, **changes)
+    loss = experiment.loss
+    if "loss.job" in jobs:
+        loss = {**loss, "teacher": str(trained("loss.job", jobs["loss.job"])), "job": None}
+    experiment = replace(experiment, model=model, loss=loss)
+    return experiment, make_components(experiment, trained)
 
-    def __init__(self, files: bool = False) -> None:
-        self._files = files
-        self._known: dict[Path, JobStatus] = {}
 
-    def of(self, folder: Path, experiment: Experiment, needs: Sequence[Need]) -> JobStatus:
-        """Where a job stands: ``changed`` if it is done, but backbone, loss or another of its inputs is another one by
-        now, or a job that it needs is not done with the inputs of today; it then says which. The collection is looked
-        at when it runs.
-        """
-        if folder not in self._known:
-            state = status_of(folder)
-            changed = self._changed(folder, experiment, needs) if state.state == DONE else None
-            self._known[folder] = state if changed is None else JobStatus(CHANGED, changed)
-        return self._known[folder]
+def train_prerequisites(experiment: Experiment, chain: tuple[str, ...] = ()) -> tuple[Experiment, Components]:
+    """Train what an experiment needs first; returns the experiment with those models, and its parts. ``chain``: the
+    jobs that wait for this one.
+    """
+    return with_models(experiment, partial(train, experiment, chain=chain))
 
-    def lines(self, needs: Sequence[Need]) -> list[str]:
-        """One line for each of some jobs that is not done with the inputs of today."""
-        words = ((need, self._word(need)) for need in needs)
-        return [f"the job that trains {need.trains} {word}" for need, word in words if word is not None]
 
-    def _word(self, need: Need) -> str | None:
-        state = self.of(need.folder, need.experiment, need.needs)
-        if state.state == CHANGED:
-            return f"has changed inputs: {state.why}"
-        return None if state.state == DONE else f"is {state.state}"
+def components_of(experiment: Experiment) -> Components:
+    """Make the parts of an experiment that trains nothing itself; a retriever that needs a model of its own gets it
+    trained first.
+    """
+    return make_components(experiment, partial(train, experiment))
 
-    def _changed(self, folder: Path, experiment: Experiment, needs: Sequence[Need]) -> str | None:
-        """The inputs of a finished job that are others by now; None if there is none."""
-        from experiments.jobs.inputs import CODE, digest_of, names_of
 
-        words = ((need, self._word(need)) for need in needs)
-        not_done = [f"{need.trains} (its job {word})" for need, word in words if word is not None]
-        trained = {need.trains for need in needs}
-        if not_done:  # what they train is not yet there, or will be another
-            parts = compose.make_parts(experiment)
-            later = {CODE, *trained}
-        else:
-            experiment, parts = with_models(experiment, needs)
-            later = set()
-        names = [
-            name
-            for name in names_of(experiment, parts)
-            if name not in later and (self._files or name in trained or not name.startswith("retrievers."))
-        ]
-        noted = noted_inputs(folder)
-        changed = changes(noted, {**noted, **{name: digest_of(name, experiment, parts) for name in names}})
-        return ", ".join([*changed, *not_done]) or None
+def train(parent: Experiment, key: str, job: Mapping[str, Any], chain: tuple[str, ...] = ()) -> Path:
+    """Run a prerequisite job of an experiment, unless it is done, and return the folder of its model; of several
+    processes that ask for it one runs it and the others wait.
+    """
+    from filelock import FileLock
+
+    from experiments.jobs.run_job import run_job
+
+    experiment, config = compose_prerequisite(key, job, parent, chain)
+    folder, name = folder_of(experiment, config), experiment.model.name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if status_of(folder).state != DONE:
+            log.info("%s: %s is trained first: %s", key, name, folder)
+        experiment, components = train_prerequisites(experiment, (*chain, _known_as(key, job)))
+        run_job(experiment, config, components, name)
+    return folder / "model"

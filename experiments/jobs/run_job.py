@@ -23,14 +23,15 @@ from experiments.config import Experiment
 from experiments.config.identity import job_hash, job_name, located, short_name
 from experiments.data.collection import Collection, open_collection
 from experiments.job_files.job_folder import JobFolder
-from experiments.jobs.build import Training, build
+from experiments.jobs.components import Components
 from experiments.jobs.evaluate import Testing
 from experiments.jobs.inputs import inputs_of
-from experiments.jobs.prepare import Parts, Prepared, prepare, relevance_of
+from experiments.jobs.prepare import prepare, relevance_of
 from experiments.jobs.probe_layers import check_probe, probe_stage
 from experiments.jobs.trainer import make_logger, make_trainer, quiet_lightning, select, tracking_of
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 from experiments.models.ranker import Ranker
+from experiments.models.training_setup import TrainingInputs, TrainingSetup
 from experiments.negatives.draw_log import write_audit
 from experiments.probing.model import ProbedModel, model_in_memory
 from experiments.tracking.summary import HASH, LABELS, summary_of
@@ -39,7 +40,9 @@ from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
 log = logging.getLogger(__name__)
 
 
-def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, label: str = "") -> dict[str, Any]:
+def run_job(
+    experiment: Experiment, config: Mapping[str, Any], components: Components, label: str = ""
+) -> dict[str, Any]:
     """Run a job, resume it where it stopped, or read its results if it is finished; returns its metrics.
 
     ``experiment`` and ``config`` are the same: as objects, and as the resolved plain dictionary that identifies the
@@ -54,42 +57,42 @@ def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, lab
     label = label or short_name(config)
     first = getattr(rank_zero_only, "rank", 0) == 0  # of one training on several devices, this one keeps the folder
     with job.locked() if first else nullcontext():
-        collection = open_collection(parts.source, store, experiment.data.ignore_identical_ids)
-        inputs = inputs_of(experiment, parts, collection.fingerprint) if first else {}
-        finished = job.finished_with(inputs) if first else None
+        collection = open_collection(components.source, store, experiment.data.ignore_identical_ids)
+        digests = inputs_of(experiment, components, collection.fingerprint) if first else {}
+        finished = job.finished_with(digests) if first else None
         if finished is not None:
             log.info("%s is finished already: %s", label, job.folder)
             return finished
 
-        with _failure_noted(job, config, inputs) if first else nullcontext():
+        with _failure_noted(job, config, digests) if first else nullcontext():
             identity = _wandb_identity(experiment, config, collection)
-            logger = make_logger(experiment.logger, parts.make, identity, study, job.folder)
+            logger = make_logger(experiment.logger, components.make, identity, study, job.folder)
             with tracking_of(logger) as tracking, quiet_lightning():
                 if experiment.compute.threads is not None:
                     torch.set_num_threads(experiment.compute.threads)
                 pl.seed_everything(experiment.seed, workers=True, verbose=False)
-                prepared = prepare(experiment, collection, parts, store)
-                training = build(experiment, prepared, parts.loss, store)
+                inputs = prepare(experiment, collection, components, store)
+                setup = experiment.model.build(inputs)
                 if experiment.probe.layers is not None:
-                    check_probe(experiment, _probed(training.module, job))
-                trainer, checkpoints = make_trainer(experiment, parts.make, logger, job, training, label)
+                    check_probe(experiment, _probed(setup.module, job))
+                trainer, checkpoints = make_trainer(experiment, components.make, logger, job, setup, label)
                 trainer.fit(
-                    training.module,
-                    datamodule=training.data,
+                    setup.module,
+                    datamodule=setup.data,
                     ckpt_path=checkpoints.resumed_from,
                     weights_only=True,
                 )
                 metrics: dict[str, Any] = {
                     "labels": labels_of(experiment, config, collection),
-                    "dev": select(experiment, training.module, checkpoints),
+                    "dev": select(experiment, setup.module, checkpoints),
                 }
                 if first:
-                    training.module.export(job.model)
-                testing = Testing(experiment, prepared, training, trainer, job, tracking, store)
+                    setup.module.export(job.model)
+                testing = Testing(experiment, inputs, setup, trainer, job, tracking, store)
                 metrics |= _tested(testing)
                 if first:
-                    metrics |= _probe_results(experiment, prepared, training.module, job, tracking, store)
-                    metrics |= _written_costs(prepared, training, job, store)
+                    metrics |= _probe_results(experiment, inputs, setup.module, job, tracking, store)
+                    metrics |= _written_costs(inputs, setup, job, store)
                     tracking.log_summary(summary_of(metrics, experiment.measures))
         if first:
             job.finish(metrics)
@@ -119,23 +122,8 @@ def labels_of(experiment: Experiment, config: Mapping[str, Any], collection: Col
         **({"folds": experiment.data.folds, "fold": experiment.data.fold} if experiment.data.folds else {}),
         "backbone": experiment.backbone.name,
         "budget": f"{experiment.budget.size:,} {experiment.budget.unit}",
-        **({"model": experiment.model.kind} if experiment.model.kind != "cross_encoder" else {}),
-        **(_dual_labels(experiment) if experiment.model.kind == "dual_encoder" else {}),
+        **experiment.model.labels(),
         **({"gold": "injected"} if experiment.first_stage_inject_gold else {}),
-    }
-
-
-def _dual_labels(experiment: Experiment) -> dict[str, Any]:
-    """What a dual encoder starts from, and what it learns from."""
-    dual = experiment.model.dual_encoder
-    copied = [*(["embeddings"] if dual.infuse_embeddings else []), *map(str, dual.infused)]
-    learnt = [*([dual.distil] if dual.distil != "none" else [])]
-    learnt += [f"layer {dual.align_layer}"] if dual.align_layer is not None else []
-    return {
-        "layers": dual.layers if dual.layers is not None else "all",
-        "infused": "+".join(copied) or "none",
-        "rest": dual.rest,
-        "distilled": "+".join(learnt) or "none",
     }
 
 
@@ -160,7 +148,7 @@ def _tested(testing: Testing) -> dict[str, Any]:
 
 def _probe_results(
     experiment: Experiment,
-    prepared: Prepared,
+    inputs: TrainingInputs,
     module: Ranker,
     job: JobFolder,
     tracking: WandbJob | NoTracking,
@@ -169,23 +157,23 @@ def _probe_results(
     """Measure the layers that ``probe.layers`` names and write them into the job's folder; empty for none."""
     if experiment.probe.layers is None:
         return {}
-    model, collection = _probed(module, job), prepared.collection
-    relevance = relevance_of(collection, prepared.splits["test"])
-    return {"probe": probe_stage(experiment, model, collection, relevance, prepared.test, job.folder, tracking, store)}
+    model, collection = _probed(module, job), inputs.collection
+    relevance = relevance_of(collection, inputs.splits["test"])
+    return {"probe": probe_stage(experiment, model, collection, relevance, inputs.test, job.folder, tracking, store)}
 
 
-def _written_costs(prepared: Prepared, training: Training, job: JobFolder, store: Store) -> dict[str, Any]:
+def _written_costs(inputs: TrainingInputs, setup: TrainingSetup, job: JobFolder, store: Store) -> dict[str, Any]:
     """Write the groups that were drawn and what the job cost; returns the cost."""
-    steps, draws = training.module.spent.steps, job.folder / "negatives.tsv.gz"
-    audit = write_audit(training.data.groups, prepared.sampler, steps, prepared.collection, draws)
+    steps, draws = setup.module.spent.steps, job.folder / "negatives.tsv.gz"
+    audit = write_audit(setup.data.groups, inputs.sampler, steps, inputs.collection, draws)
     write_json(job.folder / "audit.json", audit)
-    compute = _compute(training.module, job, store)
+    compute = _compute(setup.module, job, store)
     write_json(job.folder / "compute.json", compute)
     return {"compute": compute}
 
 
 def _probed(module: Ranker, job: JobFolder) -> ProbedModel:
-    assert isinstance(module, CrossEncoder)  # the schema lets no other kind be probed
+    assert isinstance(module, CrossEncoder)  # no other model may be probed (Model.check)
     return model_in_memory(module.network, module.tokenizer, job.folder.name)
 
 

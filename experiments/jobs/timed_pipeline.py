@@ -11,14 +11,13 @@ from experiments.common.cache import Store
 from experiments.data.collection import Collection
 from experiments.evaluation.measures import evaluate, rerank
 from experiments.models.pair_scorer import load_scorer
-from experiments.retrieval.dense import Dense
-from experiments.retrieval.retriever import run_for
+from experiments.retrieval.retriever import Retriever, run_for
 
 TIMED = 50  # queries that the time is taken of
 
 
 def pipeline(
-    first: Dense,
+    first: Retriever,
     cross_encoder: str,
     collection: Collection,
     queries: NDArray[np.int64],
@@ -35,7 +34,7 @@ def pipeline(
     of at most ``TIMED`` queries.
     """
     run = run_for(first, collection, queries, depth, store)
-    scorer = load_scorer(cross_encoder, "model.dual_encoder.cross_encoder")
+    scorer = load_scorer(cross_encoder, "model.cross_encoder")
     owners = np.repeat(run.queries, run.passages.lengths)
     scores = scorer.score(collection, owners, np.asarray(run.passages.values), store)
     reranked, ties = rerank(run, scores, f"{first.name}+cross_encoder")

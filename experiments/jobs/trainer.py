@@ -20,13 +20,13 @@ from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.job_files.history import FILE
 from experiments.job_files.job_folder import JobFolder
-from experiments.jobs.build import Training, uses_gpu
 from experiments.models.ranker import Ranker
+from experiments.models.training_setup import TrainingSetup, uses_gpu
 from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
 
 log = logging.getLogger(__name__)
 
-Make = Callable[[Mapping[str, Any]], "partial[Any]"]  # see ``experiments.jobs.prepare.Parts``
+Make = Callable[[Mapping[str, Any]], "partial[Any]"]  # see ``experiments.jobs.components.Components``
 UNSUITABLE_HINTS = (
     ".*does not have many workers.*",
     ".*exists and is not empty.*",
@@ -39,14 +39,19 @@ UNSUITABLE_HINTS = (
 
 
 def make_trainer(
-    experiment: Experiment, make: Make, logger: Logger | Literal[False], job: JobFolder, training: Training, label: str
+    experiment: Experiment,
+    make: Make,
+    logger: Logger | Literal[False],
+    job: JobFolder,
+    setup: TrainingSetup,
+    label: str,
 ) -> tuple[pl.Trainer, KeepCheckpoints]:
     """Return the trainer of a job, and its keeper of checkpoints, which knows the one to go on from.
 
     Raises:
         ExperimentError: Lightning or a callback refuses an argument.
     """
-    callbacks, checkpoints = make_callbacks(experiment, make, job, training, label)
+    callbacks, checkpoints = make_callbacks(experiment, make, job, setup, label)
     arguments = experiment.trainer.settings()
     if arguments.get("limit_val_batches") is not None:
         limit = arguments["limit_val_batches"]
@@ -58,9 +63,9 @@ def make_trainer(
         make({"enable_model_summary": False, **arguments}),
         logger=logger,
         callbacks=callbacks,
-        max_steps=training.steps,
+        max_steps=setup.steps,
         max_epochs=-1,
-        val_check_interval=training.steps // experiment.validation.times,
+        val_check_interval=setup.steps // experiment.validation.times,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
@@ -73,7 +78,7 @@ def make_trainer(
 
 
 def make_callbacks(
-    experiment: Experiment, make: Make, job: JobFolder, training: Training, label: str
+    experiment: Experiment, make: Make, job: JobFolder, setup: TrainingSetup, label: str
 ) -> tuple[list[pl.Callback], KeepCheckpoints]:
     """Return the callbacks of a job, the keeper of its checkpoints last: it keeps the state of the others.
 
@@ -83,12 +88,12 @@ def make_callbacks(
     monitor, files = f"dev/{experiment.measures[0]}", job.checkpoint_files
     own = {
         "monitor": monitor,
-        "interval": training.steps // experiment.validation.times,
+        "interval": setup.steps // experiment.validation.times,
         "files": files,
         "resumed": files.usable(),
         "path": job.folder / FILE,
         "label": label,
-        "groups": training.steps * training.data.groups.queries_per_step,
+        "groups": setup.steps * setup.data.groups.queries_per_step,
     }
     callbacks: list[pl.Callback] = []
     for name, settings in experiment.callbacks.items():

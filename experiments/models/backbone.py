@@ -1,22 +1,15 @@
-"""Pretrained weights: found in an installed registry package, in a local folder or on a model hub, checked, and given a
-fresh head.
-"""
+"""Find pretrained weights in an installed registry package, in a local folder or on a model hub, and check them."""
 
 import hashlib
 import importlib.metadata
 from pathlib import Path
-from typing import Any
 
-import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from experiments.common.errors import ExperimentError
-from experiments.config import Backbone, Model
-from experiments.models.heads import check_foldable
-from experiments.pretrained.limits import check_length
+from experiments.config import Backbone
 from experiments.pretrained.source import Source
 from experiments.pretrained.tokenizer import tokenizer_of
-from experiments.pretrained.weights import is_head, load_weights
 
 FIX = (
     "without a model hub, set backbone.path to a local folder in Hugging Face format, or choose a backbone that a "
@@ -74,48 +67,3 @@ def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerBase:
         ExperimentError: it cannot be found; the message says how to get it.
     """
     return tokenizer_of(source_of(backbone))
-
-
-def load_cross_encoder(backbone: Backbone, model: Model, seed: int) -> PreTrainedModel:
-    """The backbone with a classification head of ``model.logits`` outputs, in fp32; a head that the weights lack, or
-    have with other outputs, is drawn from ``seed``.
-
-    Raises:
-        ExperimentError: it cannot be found, lacks weights of its encoder, does not reach ``model.max_length``, or has a
-        head that cannot be exported.
-    """
-    source = source_of(backbone)
-    with source.reading():
-        config = AutoConfig.from_pretrained(source.place, revision=source.revision, num_labels=model.logits)
-    if model.dropout is not None:
-        set_dropout(config, model.dropout)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network, report = load_weights(
-            AutoModelForSequenceClassification, source, config=config, may_start_anew=is_head
-        )
-    check_length(network, "model.max_length", model.max_length, source.said)
-    check_foldable(network, source.said)
-    if model.fresh_pooler == "identity" and f"{network.base_model_prefix}.pooler.dense.weight" in report.missing:
-        _start_pooler_as_identity(network)
-    return network
-
-
-def _start_pooler_as_identity(network: Any) -> None:
-    """Let the head read the tanh of the [CLS] state itself. A pooler of small random weights, which is what
-    transformers makes where a checkpoint has none, hides that state from the classifier for the first hundreds of
-    steps.
-    """
-    dense = network.base_model.pooler.dense
-    with torch.no_grad():
-        dense.weight.copy_(torch.eye(dense.out_features, dense.in_features))
-        dense.bias.zero_()
-
-
-def set_dropout(config: Any, rate: float) -> None:
-    """Set every dropout rate of a model's config."""
-    names = [
-        name for name in vars(config) if "dropout" in name and isinstance(getattr(config, name), float | int | None)
-    ]
-    for name in names:
-        setattr(config, name, rate)

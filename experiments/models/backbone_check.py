@@ -13,14 +13,12 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedModel
 
 from experiments.common.errors import ExperimentError
-from experiments.config import Experiment, Model
+from experiments.config import Experiment
 from experiments.models.backbone import source_of
-from experiments.models.dual_encoder.network import may_start_anew
 from experiments.models.pair_scorer import GIVE as SCORER
-from experiments.models.teacher import GIVE, KEY
-from experiments.models.text_encoder import check_reach
+from experiments.models.teacher import GIVE
 from experiments.pretrained.encoder import network_source
-from experiments.pretrained.limits import check_length, check_vocabulary
+from experiments.pretrained.limits import check_vocabulary
 from experiments.pretrained.source import Source
 from experiments.pretrained.tokenizer import tokenizer_of
 from experiments.pretrained.weights import (
@@ -46,11 +44,11 @@ def check_backbone(experiment: Experiment) -> None:
         backbone's tokenizer has tokens that its embeddings lack.
     """
     model, source = experiment.model, source_of(experiment.backbone)
-    _once(source, repr(model), lambda: _check_backbone(source, model))
-    dual, loss = model.dual_encoder, experiment.loss
-    if model.kind == "dual_encoder" and dual.cross_encoder is not None:
-        trained = Source(dual.cross_encoder, KEY, GIVE)
-        _once(trained, "cross-encoder", lambda: _check_trained(trained, dual.learns_from_teacher))
+    loss, whole = experiment.loss, model.learns_from_teacher
+    _once(source, repr(model), lambda: model.check_backbone(source))
+    for key, place in model.reads().items():
+        trained = Source(place, f"model.{key}", GIVE)
+        _once(trained, f"read whole: {whole}", partial(_check_trained, trained, whole))
     if experiment.learns_from_teacher and loss["teacher"] is not None:
         teacher = Source(str(loss["teacher"]), "loss.teacher", GIVE)
         _once(teacher, "teacher", lambda: _check_trained(teacher, True))
@@ -66,27 +64,20 @@ def _once(source: Source, settings: str, check: Callable[[], None]) -> None:
         _passed.add(seen)
 
 
-def _check_backbone(source: Source, model: Model) -> None:
-    dual = model.dual_encoder
-    auto: Any = AutoModel
-    settings: dict[str, Any] = {}
-    if model.kind == "cross_encoder":
-        auto, settings = AutoModelForSequenceClassification, {"num_labels": model.logits}
-    elif model.kind == "dual_encoder" and dual.layers is not None:
-        settings = {"num_hidden_layers": dual.layers}
+def check_fit(source: Source, auto: Any, settings: dict[str, Any], may_start_anew: MayStartAnew) -> PreTrainedModel:
+    """Return a backbone's network without its weights.
+
+    ``auto``: transformers' class that makes it; ``settings``: of its config. ``may_start_anew``: which weights may be
+    missing.
+
+    Raises:
+        ExperimentError: other weights are missing, or its tokenizer has tokens that its embeddings lack.
+    """
     network, report = _skeleton(source, auto, settings)
-    allowed: dict[str, MayStartAnew] = {
-        "cross_encoder": is_head,
-        "colbert": is_pooler,
-        "dual_encoder": partial(may_start_anew, dual),
-    }
     if report is not None:
-        refuse_random(network, report, source, allowed[model.kind])
-    if model.kind == "cross_encoder":
-        check_length(network, "model.max_length", model.max_length, source.said)
-    else:
-        check_reach(network, model, source.said)
+        refuse_random(network, report, source, may_start_anew)
     check_vocabulary(network, tokenizer_of(source), source.said)
+    return network
 
 
 def _check_trained(source: Source, whole: bool) -> None:

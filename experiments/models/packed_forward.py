@@ -34,6 +34,33 @@ if TYPE_CHECKING:
 _OFFSET_POSITIONS = {"bert": False, "electra": False, "roberta": True, "xlm-roberta": True, "camembert": True}
 
 
+def choose_layout(network: "PreTrainedModel", layout: str, device: str, *, head: bool = True) -> str:
+    """Return ``packed`` or ``padded``. ``auto`` packs on a CPU wherever the architecture allows it; elsewhere one
+    attention call per text would leave the device idle, and length-sorted padded batches are used.
+
+    ``head``: whether logits are computed, or hidden states alone.
+    """
+    if layout != "auto":
+        return layout
+    exact = supports_packing if head else supports_packed_hidden_states
+    return "packed" if device == "cpu" and exact(network) else "padded"
+
+
+def score_of(logits_BC: Tensor, rank_by: str = "log_odds") -> Tensor:
+    """Return the (B,) fp32 scores of pairs. One logit is the score. Of two classes the score is the log-odds, the
+    second logit minus the first, or with ``positive_logit`` the second alone.
+    """
+    logits_BC = logits_BC.float()
+    if logits_BC.shape[1] == 1:
+        return logits_BC[:, 0]
+    return logits_BC[:, 1] - logits_BC[:, 0] if rank_by == "log_odds" else logits_BC[:, 1]
+
+
+def logits_of(network: "PreTrainedModel", tokens: TokenBatch, layout: str) -> Tensor:
+    """Return the (B, C) fp32 logits of pairs by a ``packed`` or ``padded`` pass."""
+    return packed_logits(network, tokens) if layout == "packed" else padded_logits(network, tokens)
+
+
 def supports_packing(network: "PreTrainedModel") -> bool:
     """Whether ``packed_logits`` is exact for a model: a BERT, ELECTRA, RoBERTa, XLM-RoBERTa or CamemBERT sequence
     classifier as transformers defines it, an encoder with at least one layer, without gradient checkpointing (which

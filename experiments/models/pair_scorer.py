@@ -25,16 +25,14 @@ from experiments.data.batches.pairs import PairEncoder, PairTemplate, micro_batc
 from experiments.data.collection import Collection
 from experiments.data.tokens import tokens_of
 from experiments.models.cross_encoder.export import PairCut
-from experiments.models.cross_encoder.lightning_module import choose_layout, score_of
-from experiments.models.packed_forward import packed_logits, padded_logits
+from experiments.models.packed_forward import choose_layout, logits_of, score_of
 from experiments.models.trained_pairs import load_classifier
 from experiments.pretrained.encoder import load_sentence_transformer
 from experiments.pretrained.limits import longest_input
 from experiments.pretrained.source import Source, quiet
+from experiments.pretrained.token_budget import tokens_per_batch
 
 MAX_LENGTH, MAX_QUERY_TOKENS = 512, 64  # of a cross-encoder that does not say how its pairs were cut
-TOKENS_PER_BATCH = {"packed": 2_048, "padded": 1_024}  # of a forward pass on a CPU, as for re-ranking
-TOKENS_PER_BATCH_GPU = 65_536
 TEXTS_PER_CHUNK = 2_048  # passages that a bi-encoder holds the vectors of at a time
 PAIRS_PER_CHUNK = 8_192
 DECIDING = (".safetensors", ".bin", ".json", ".txt", ".model")  # files that decide a model's scores
@@ -136,7 +134,7 @@ class CrossEncoderScorer(CachedScorer):
         settings = {"kind": "cross_encoder 2", "max_length": self.max_length, "max_query": self.max_query_tokens}
         super().__init__(Path(source.place), settings)
         self.network.to(self.device)  # type: ignore[arg-type]
-        self.layout = choose_layout(self.network, "auto", "gpu" if self.device.type == "cuda" else "cpu")
+        self.layout = choose_layout(self.network, "auto", self.device.type)
 
     @torch.no_grad()
     def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
@@ -148,16 +146,12 @@ class CrossEncoderScorer(CachedScorer):
             self.max_query_tokens,
             self.max_length,
         )
-        limit = TOKENS_PER_BATCH_GPU if self.device.type == "cuda" else TOKENS_PER_BATCH[self.layout]
+        limit = tokens_per_batch("score", self.device.type, self.layout)
         scores_P = np.empty(len(queries), np.float32)
         with tracked(f"scoring {len(queries):,} pairs", len(queries)) as advance:
             for part_B in micro_batches(encoder.lengths(queries, passages), limit):
                 tokens = encoder.join(queries[part_B], passages[part_B]).to(self.device)
-                if self.layout == "packed":
-                    logits_BC = packed_logits(self.network, tokens)
-                else:
-                    logits_BC = padded_logits(self.network, tokens)
-                scores_P[part_B] = score_of(logits_BC).cpu().numpy()
+                scores_P[part_B] = score_of(logits_of(self.network, tokens, self.layout)).cpu().numpy()
                 advance(len(part_B))
         return scores_P
 

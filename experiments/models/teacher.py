@@ -4,7 +4,7 @@ Shapes: Q queries, N passages a group, P pairs or texts of a step, T tokens of a
 """
 
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,14 +19,12 @@ from experiments.data.batches.text_batches import TextBatcher
 from experiments.data.collection import Collection
 from experiments.data.tokens import tokenizer_fingerprint, tokens_of
 from experiments.models.compute_cost import CostModel
-from experiments.models.cross_encoder.lightning_module import score_of
 from experiments.models.packed_forward import (
+    choose_layout,
+    logits_of,
     packed_hidden_states,
-    packed_logits,
     padded_hidden_states,
-    padded_logits,
-    supports_packed_hidden_states,
-    supports_packing,
+    score_of,
 )
 from experiments.models.trained_pairs import load_classifier
 from experiments.pretrained.limits import longest_input
@@ -35,8 +33,11 @@ from experiments.pretrained.source import Source
 from experiments.pretrained.tokenizer import tokenizer_of
 from experiments.pretrained.weights import is_pooler, load_weights
 
+if TYPE_CHECKING:
+    from experiments.models.dual_encoder.config import DualEncoderConfig
+
 LONGEST = 512  # where a config says nothing of positions
-KEY = "model.dual_encoder.cross_encoder"
+KEY = "model.cross_encoder"
 GIVE = "give the folder model of a finished cross-encoder job, a folder in Hugging Face format, or a hub id"
 
 
@@ -74,16 +75,12 @@ class Teacher:
 
     def _logits(self, tokens: TokenBatch) -> Tensor:
         network = self._at(tokens)
-        if tokens.input_ids_T.device.type == "cpu" and supports_packing(network):
-            return packed_logits(network, tokens)
-        return padded_logits(network, tokens)
+        return logits_of(network, tokens, choose_layout(network, "auto", tokens.input_ids_T.device.type))
 
     def _hidden(self, tokens: TokenBatch, layer: int) -> Tensor:
         network = self._at(tokens)
-        if tokens.input_ids_T.device.type == "cpu" and supports_packed_hidden_states(network):
-            states = packed_hidden_states(network, tokens)
-        else:
-            states = padded_hidden_states(network, tokens)
+        layout = choose_layout(network, "auto", tokens.input_ids_T.device.type, head=False)
+        states = (packed_hidden_states if layout == "packed" else padded_hidden_states)(network, tokens)
         return next(islice(states, layer, None))
 
     def _at(self, tokens: TokenBatch) -> PreTrainedModel:
@@ -95,14 +92,18 @@ class Teacher:
 
 
 def distil_batcher(
-    teacher: Teacher, texts: TextBatcher, collection: Collection, model: Model, store: Store, tokens_per_batch: int
+    teacher: Teacher,
+    texts: TextBatcher,
+    collection: Collection,
+    model: "DualEncoderConfig",
+    store: Store,
+    tokens_per_batch: int,
 ) -> DistilBatcher:
     """The batches of a dual encoder whose teacher reads the same groups, cut to about the same tokens: pairs to
     ``max_query_tokens`` and ``max_length`` together, or to what the teacher's positions reach.
 
     ``tokens_per_batch``: of one forward pass of the teacher, which keeps no activations.
     """
-    wanted = model.dual_encoder
     longest = model.max_query_tokens + model.max_length
     pairs = _pair_batcher(teacher, collection, model, store, longest, tokens_per_batch)
     alone = SelfPairBatcher(
@@ -116,8 +117,8 @@ def distil_batcher(
     )
     return DistilBatcher(
         texts,
-        pairs if wanted.distil != "none" else None,
-        alone if wanted.align_layer is not None else None,
+        pairs if model.distil != "none" else None,
+        alone if model.align_layer is not None else None,
     )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from experiments.common.errors import ExperimentError
 from experiments.common.locations import check_folder, is_folder, model_digest
+from experiments.pretrained.token_budget import tokens_per_batch as suited
 
 if TYPE_CHECKING:
     import torch
@@ -124,10 +125,8 @@ def device_of(name: str) -> "torch.device":
 
 
 def token_budget(tokens_per_batch: int | None, device: "torch.device") -> int:
-    """Tokens of a batch: as set, or what keeps a core's cache or a GPU busy."""
-    if tokens_per_batch is not None:
-        return tokens_per_batch
-    return 2048 if device.type == "cpu" else 32_768
+    """Tokens of a batch: as set, or what suits the device."""
+    return tokens_per_batch if tokens_per_batch is not None else suited("encode", device.type)
 
 
 def token_counts(tokenizer: Any, texts: Sequence[str], most: int | None) -> NDArray[np.int64]:

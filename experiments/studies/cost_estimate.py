@@ -16,6 +16,7 @@ from typing import Any
 from experiments.common.cache import Store, fingerprint
 from experiments.config import Experiment
 from experiments.data.source import Source
+from experiments.evaluation.measure_names import WHOLE_COLLECTION
 from experiments.job_files.files import CONFIG, METRICS, STATUS
 from experiments.job_files.status import FINISHED
 
@@ -49,7 +50,7 @@ class Setting:
     """
 
     backbone: str
-    kind: str
+    model: str
     max_length: int
     device: str
     threads: int | None
@@ -96,7 +97,7 @@ def groups_of(experiment: Experiment) -> int | None:
 def _scored(experiment: Experiment, queries: Queries) -> int | None:
     if queries.dev is None or queries.test is None:
         return None
-    runs = len(experiment.first_stage) + (experiment.model.kind != "cross_encoder")  # that of the whole collection too
+    runs = len(experiment.first_stage) + experiment.model.retrieves  # that of the whole collection too
     validation = experiment.validation
     return queries.test * experiment.first_stage_depth * runs + queries.dev * validation.depth * validation.times
 
@@ -131,7 +132,8 @@ def setting_of(experiment: Experiment, device: str, threads: int | None, source:
     source.
     """
     model, probed = experiment.model, experiment.probe.layers is not None
-    return _setting(experiment.backbone.name, model.kind, model.max_length, device, threads, probed, source)
+    embeds = probed or model.retrieves
+    return _setting(experiment.backbone.name, model.name, model.max_length, device, threads, embeds, source)
 
 
 def device_of(experiment: Experiment) -> tuple[str, int | None]:
@@ -184,7 +186,8 @@ def _finished(folder: Path, wanted: set[Setting], dev: Mapping[str, int]) -> tup
     device = str(compute["device"]).split(":")[0]
     threads = compute["threads"] if device == "cpu" else None
     model, probed = config["model"], (config.get("probe") or {}).get("layers") is not None
-    setting = _setting(backbone, model["kind"], model["max_length"], device, threads, probed, config["data"]["source"])
+    embeds = probed or WHOLE_COLLECTION in metrics["test"]
+    setting = _setting(backbone, model["name"], model["max_length"], device, threads, embeds, config["data"]["source"])
     pairs, scored = compute["pairs"], _was_scored(config, metrics, dev)
     rest = compute["seconds"] - compute["train_seconds"]
     if setting not in wanted or min(pairs, compute["train_seconds"], rest, scored) <= 0:
@@ -205,10 +208,15 @@ def _was_scored(config: Mapping[str, Any], metrics: Mapping[str, Any], dev: Mapp
 
 
 def _setting(
-    backbone: str, kind: str, max_length: int, device: str, threads: int | None, probed: bool, source: Mapping[str, Any]
+    backbone: str,
+    model: str,
+    max_length: int,
+    device: str,
+    threads: int | None,
+    embeds: bool,
+    source: Mapping[str, Any],
 ) -> Setting:
-    embeds = probed or kind != "cross_encoder"
-    return Setting(backbone, kind, max_length, device, threads, fingerprint(dict(source)) if embeds else "")
+    return Setting(backbone, model, max_length, device, threads, fingerprint(dict(source)) if embeds else "")
 
 
 def _yaml(path: Path) -> Any:

@@ -8,7 +8,8 @@ from typing import Any
 from experiments.common.cache import Store, thorough
 from experiments.config import Experiment, compose
 from experiments.data.collection import Collection, open_collection
-from experiments.jobs.prerequisites import Need, Standing, needs_of, shared_by, with_models
+from experiments.jobs.job_states import JobStates, with_trained
+from experiments.jobs.prerequisites import Prerequisite, prerequisites_of, shared_by
 
 Relevance = Mapping[int, Mapping[int, int]]
 
@@ -33,8 +34,8 @@ class InputLoader:
 
     def __init__(self) -> None:
         self._data: dict[str, tuple[Collection, Relevance]] = {}
-        self._needs: dict[str, tuple[Need, ...]] = {}
-        self._standing = Standing(files=True)
+        self._composed: dict[str, tuple[Prerequisite, ...]] = {}
+        self._states = JobStates(files=True)
 
     def __call__(self, config: Mapping[str, Any]) -> CurrentInputs:
         """Load the current inputs of the job of a config.
@@ -47,16 +48,18 @@ class InputLoader:
         if key not in self._data:
             self._data[key] = _open(experiment)
         shared = shared_by(experiment)
-        if shared not in self._needs:
-            self._needs[shared] = needs_of(experiment)
-        needs = self._needs[shared]
+        if shared not in self._composed:
+            self._composed[shared] = prerequisites_of(experiment)
+        prerequisites = self._composed[shared]
         return CurrentInputs(
-            *self._data[key], partial(content_of, experiment, needs), partial(self._changed_prerequisites, needs)
+            *self._data[key],
+            partial(content_of, experiment, prerequisites),
+            partial(self._changed_prerequisites, prerequisites),
         )
 
-    def _changed_prerequisites(self, needs: Sequence[Need]) -> list[str]:
+    def _changed_prerequisites(self, prerequisites: Sequence[Prerequisite]) -> list[str]:
         with thorough():
-            return self._standing.lines(needs)
+            return self._states.lines(prerequisites)
 
 
 def _open(experiment: Experiment) -> tuple[Collection, Relevance]:
@@ -69,11 +72,11 @@ def _open(experiment: Experiment) -> tuple[Collection, Relevance]:
     return collection, relevance_of(collection, splits_of(experiment, collection, needed=(name,))[name])
 
 
-def content_of(experiment: Experiment, needs: Sequence[Need], name: str) -> str:
+def content_of(experiment: Experiment, prerequisites: Sequence[Prerequisite], name: str) -> str:
     """Return the digest of one of an experiment's inputs as it is now.
 
-    ``name``: as the job's status has it, such as ``retrievers.colbert`` or ``loss.teacher``. ``needs``: the jobs that
-    train what it needs.
+    ``name``: as the job's status has it, such as ``retrievers.colbert`` or ``loss.teacher``. ``prerequisites``: the
+    jobs that train what the experiment reads.
 
     Raises:
         ExperimentError: it is not there.
@@ -81,4 +84,4 @@ def content_of(experiment: Experiment, needs: Sequence[Need], name: str) -> str:
     from experiments.jobs.inputs import digest_of
 
     with thorough():
-        return digest_of(name, *with_models(experiment, needs))
+        return digest_of(name, *with_trained(experiment, prerequisites))

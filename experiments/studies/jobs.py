@@ -13,8 +13,9 @@ from experiments.config.grid import Grid, compose_grid
 from experiments.job_files.files import CONFIG
 from experiments.job_files.status import JobStatus, job_folders, status_of
 from experiments.jobs import hydra_app
+from experiments.jobs.job_states import JobStates
 from experiments.jobs.launch_control import GATE, Gate
-from experiments.jobs.prerequisites import Need, Standing, folder_of, needs_of, shared_by
+from experiments.jobs.prerequisites import Prerequisite, folder_of, prerequisites_of, shared_by
 from experiments.studies import cost_estimate
 from experiments.studies.plan import Plan, PlannedJob, places_of
 
@@ -75,12 +76,12 @@ def plan_of(grid: Grid) -> Plan:
     ]
     dev = {key: found.dev for key, found in queries.items() if found.dev}
     rates = cost_estimate.rates_in(Path(str(grid.config.outputs)), settings, dev)
-    jobs, standing = [], Standing()
+    jobs, standing = [], JobStates()
     for one, setting in zip(entries, settings, strict=True):
         cost = cost_estimate.cost_of(one.experiment, queries[cost_estimate.data_key(one.config["data"])])
         rate = rates.get(setting)
         seconds, flops = (rate.seconds(cost), rate.flops * rate.pairs(cost)) if rate is not None else (None, None)
-        status = standing.of(one.folder, one.experiment, one.needs)
+        status = standing.of(one.folder, one.experiment, one.prerequisites)
         jobs.append(PlannedJob(one.number, one.folder, one.what, status, cost, seconds, flops))
     launcher = grid.config.hydra.launcher
     places = places_of(str(launcher._target_), launcher.get("n_jobs"))
@@ -89,8 +90,8 @@ def plan_of(grid: Grid) -> Plan:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A job of a grid, or one that such a job needs first. ``config``: as the dictionary that identifies it. ``needs``:
-    the jobs that it needs done first itself.
+    """A job of a grid, or one that such a job needs first. ``config``: as the dictionary that identifies it.
+    ``prerequisites``: the jobs that it needs done first itself.
     """
 
     number: int | None
@@ -98,22 +99,22 @@ class _Entry:
     what: str
     experiment: Experiment
     config: Mapping[str, Any]
-    needs: tuple[Need, ...]
+    prerequisites: tuple[Prerequisite, ...]
 
 
 def _entries(grid: Grid, experiments: Sequence[Experiment]) -> list[_Entry]:
     """The jobs of a grid, each once, after those that they need trained first."""
     first: dict[Path, _Entry] = {}
     rows: dict[Path, _Entry] = {}
-    composed: dict[str, tuple[Need, ...]] = {}
+    composed: dict[str, tuple[Prerequisite, ...]] = {}
     for row, experiment in zip(grid.rows, experiments, strict=True):
         shared = shared_by(experiment)
         if shared not in composed:
-            composed[shared] = needs_of(experiment)
-            for need in chain.from_iterable(direct.deepest_first() for direct in composed[shared]):
-                what = f"for {need.key.removesuffix('.job')}"
-                entry = _Entry(None, need.folder, what, need.experiment, need.config, need.needs)
-                first.setdefault(need.folder, entry)
+            composed[shared] = prerequisites_of(experiment)
+            for before in chain.from_iterable(direct.deepest_first() for direct in composed[shared]):
+                what = f"for {before.key.removesuffix('.job')}"
+                entry = _Entry(None, before.folder, what, before.experiment, before.config, before.prerequisites)
+                first.setdefault(before.folder, entry)
         config = compose.plain(row.config)
         folder = folder_of(experiment, config)
         rows.setdefault(folder, _Entry(row.number, folder, row.varying, experiment, config, composed[shared]))

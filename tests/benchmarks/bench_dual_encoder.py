@@ -29,14 +29,15 @@ from rich.console import Console
 from rich.table import Table
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from experiments.config import Backbone, Model, Optimization
-from experiments.config.model import DualEncoder as Settings
+from experiments.config import Backbone, Optimization
 from experiments.data.batches.pairs import micro_batches
 from experiments.data.batches.text_features import TextFeatures
 from experiments.data.ragged import Ragged
 from experiments.losses.lce import lce
-from experiments.models.dual_encoder.lightning_module import DualEncoder, choose_layout
+from experiments.models.dual_encoder.config import DualEncoderConfig
+from experiments.models.dual_encoder.lightning_module import DualEncoder
 from experiments.models.dual_encoder.network import load_dual_encoder
+from experiments.models.packed_forward import choose_layout
 from experiments.pretrained.source import quiet
 
 PUBLISHED, WORDS, MAX_LENGTH = 5.15, 30_522, 256
@@ -61,10 +62,11 @@ def write_backbone(folder: Path) -> Backbone:
 
 def encoder_of(backbone: Backbone, layers: int, device: str) -> DualEncoder:
     """A dual encoder of so many random layers, ready to encode."""
-    settings = Settings(layers=layers, infused=[], infuse_embeddings=False, rest="random")
-    model = Model(kind="dual_encoder", max_length=MAX_LENGTH, max_query_tokens=32, dual_encoder=settings)
-    network = load_dual_encoder(backbone, model, None, seed=0)
-    layout = choose_layout(network, "auto", "cpu" if device == "cpu" else "gpu")
+    settings = DualEncoderConfig(
+        max_length=MAX_LENGTH, max_query_tokens=32, layers=layers, infused=[], infuse_embeddings=False, rest="random"
+    )
+    network = load_dual_encoder(backbone, settings, seed=0)
+    layout = choose_layout(network[0].model, "auto", device, head=False)
     module = DualEncoder(network, lce, Optimization(), steps=1, seed=0, settings=settings, layout=layout)
     return module.eval().to(device)
 

@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 
 from experiments.common.code_versions import OF_RETRIEVERS, PACKAGE, RETRIEVERS, VERSIONS, module_digest
+from experiments.config.compose import models
 
 RECORDED = Path(__file__).with_suffix("").with_name("code_versions.json")
 NO_LOSSES = ("__init__", "diagnostics")
 LOSSES = tuple(
     f"losses.{path.stem}" for path in sorted((PACKAGE / "losses").glob("*.py")) if path.stem not in NO_LOSSES
 )
+OF_MODELS = {name: model for model in models().values() for name in model.code if name not in VERSIONS}
 WHAT_TO_RAISE = (
     *((name, f"raise {name!r} in VERSIONS of experiments/common/code_versions.py") for name in VERSIONS),
+    *((name, f"raise {name!r} in the code of {model.__name__}") for name, model in OF_MODELS.items()),
     *((name, "raise the number after its name in fingerprint()") for name in RETRIEVERS),
     *((name, "raise the number of each retriever that then finds others") for name in OF_RETRIEVERS),
     *((name, "nothing is to be raised: jobs with this loss run again by themselves") for name in LOSSES),

@@ -13,7 +13,7 @@ from experiments.common.errors import ExperimentError
 from experiments.config import Experiment, compose
 from experiments.config.identity import job_hash, job_name, scientific
 from experiments.config.overrides import readable
-from experiments.jobs import hydra_app
+from experiments.jobs import hydra_app, prerequisites
 
 # What a file leaves open (???) and so must be given with it.
 NEEDS = {
@@ -135,7 +135,7 @@ def test_paper_scale_is_pradeeps_setting():
         ("audit.sources=[splade]", "audit.sources is 'splade': it must be one of the composed retrievers"),
         ("negatives.filter.near_duplicate=0", "near_duplicate is 0.0"),
         ("negatives.filter.absolute_margin=0", "absolute_margin needs negatives.filter.scorer"),
-        ("model=colbert;loss=bce_two_class", "model.kind=colbert has one score for a pair"),
+        ("model=colbert;loss=bce_two_class", "model=colbert has one score for a pair"),
         ("+loss.fn.margin=1", "loss.fn.margin does not exist: experiments.losses.lce.lce takes no setting"),
         ("loss=hinge;+loss.margin=2", "loss.margin does not exist: .* set loss.fn.margin"),
         ("+loss.nmae=x", r"there is no key loss.nmae: did you mean loss.name\?"),
@@ -149,9 +149,25 @@ def test_paper_scale_is_pradeeps_setting():
         ("+model.lr=3", r"there is no key model.lr: did you mean optimizer.lr\?"),
         ("+data.source.titel=false", "data.source.titel does not exist"),
         ("model=colbert;batch.checkpoint=true", "batch.checkpoint=true recomputes the activations of a cross-encoder"),
-        ("model=colbert;model.fresh_pooler=random", "model.fresh_pooler is of a cross-encoder's head"),
+        (
+            "model=colbert;+model.fresh_pooler=random",
+            "there is no key model.fresh_pooler; the keys of model are _target_",
+        ),
         ("model=colbert;compute.layout=packed", "model=colbert is computed with padding"),
         ("model.rank_by=positive_logit", r"needs model\.logits=2"),
+        ("model=colbert;trainer.devices=2", "model=colbert trains on one device: set trainer.devices=1"),
+        ("model._target_=experiments.models.colbret.config.C", "model._target_: experiments.models.colbret.* imported"),
+        (
+            "model._target_=experiments.config.data.Data",
+            "experiments.config.data.Data is no model: it must be a dataclass",
+        ),
+        ("model._target_=experiments.config.model.Model", "experiments.config.model.Model is no model"),
+        (
+            "loss=margin_mse;loss.job='loss=bce seed=2'",
+            r"is 'loss=bce seed=2': write .*: {loss: bce, seed: 2}",
+        ),
+        ("retriever=[bm25,colbert];retrievers.colbert.job=a", r"as a mapping, retrievers.colbert.job: {loss: lce, neg"),
+        ("model=dual_encoder;model.job='loss=lce'", r"model.job: {loss: lce}"),
         ("data=beir", "data.path must be given"),
     ],
 )
@@ -182,9 +198,9 @@ def test_checkpoints_are_not_chosen_by_a_measure_that_looks_deeper_than_the_dev_
         hydra_app.check_jobs({"": config})
     hydra_app.check_jobs({"": config}, trained=False)  # a first stage on its own has no checkpoints
     hydra_app.check_jobs({"": composed("first_stage_depth=100", "measures=[R@100]", "validation.depth=100")})
-    experiment = compose.check(composed("loss=margin_mse", "loss.job='loss=lce validation.depth=5'"))
+    experiment = compose.check(composed("loss=margin_mse", "+loss.job.validation.depth=5"))
     with pytest.raises(ExperimentError, match=r"loss.job: measures: the first, RR@10, .* validation.depth=5"):
-        compose.job_before("loss.job", experiment.loss["job"], experiment)
+        prerequisites.compose_prerequisite("loss.job", experiment.loss["job"], experiment)
 
 
 @pytest.mark.parametrize("source", ["judged", "judged+judged"])
@@ -215,6 +231,13 @@ def test_a_mixture_may_find_positives_that_judgements_do_not_hold():
             "validation.patience has moved: set callbacks=early_stopping and callbacks.early_stopping.patience instead",
         ),
         ("loss=hinge;loss.margin=2", "the function's settings are below fn, set loss.fn.margin"),
+        ("model.kind=colbert", "there is no key model.kind; the keys of model are _target_, dropout"),
+        (
+            "model=colbert;model.dimensoin=3",
+            "no key model.dimensoin: did you mean model.dimension? The keys of",
+        ),
+        ("model=colbert;model.dimension=wide", "model.dimension: Value 'wide' of type 'str' could not be converted to"),
+        ("loss=margin_mse;loss.job.seed=1", "loss.job.seed is not among the overrides of the job: add it with +loss."),
         ("negatives.count=many", "negatives.count: Value 'many' of type 'str' could not be converted to Integer"),
     ],
 )
@@ -224,10 +247,7 @@ def test_a_typo_names_the_keys_and_options_that_there_are(override: str, message
     assert message in compose.explain(found.value)
 
 
-PLAIN = (
-    "model.dual_encoder.infused=[] model.dual_encoder.infuse_embeddings=false model.dual_encoder.rest=backbone "
-    "model.dual_encoder.distil=none model.dual_encoder.align_layer=null"
-)
+PLAIN = "model.infused=[] model.infuse_embeddings=false model.rest=backbone model.distil=none model.align_layer=null"
 
 
 @pytest.mark.parametrize(
@@ -240,7 +260,7 @@ PLAIN = (
         ("negatives.count=31 negatives.depth=20", "negatives.replacement=true"),
         ("negatives.count=31 negatives.depth=20", "negatives.short=replacement"),
         ("negatives.filter.absolute_margin=0", "negatives.filter.scorer"),
-        ("model=dual_encoder model.dual_encoder.job=null", PLAIN),
+        ("model=dual_encoder model.job=null", PLAIN),
         ("model.rank_by=positive_logit", "model.logits=2"),
         ("model=colbert batch.checkpoint=true", "batch.checkpoint=false"),
         ("loss=margin_mse loss.job=null", "loss.job"),
@@ -253,7 +273,10 @@ def test_the_remedy_of_a_message_works_as_it_is_typed(overrides: str, remedy: st
     with pytest.raises((ExperimentError, OmegaConfBaseException)) as found:
         compose.check(composed(*(one for one in given if not one.startswith("retrievers."))))
     assert remedy in compose.explain(found.value)
-    typed = [one.replace("...", "x") if "=" in one else f"{one}=seed=1" for one in remedy.split()]
+    typed = [
+        one.replace("...", "x") if "=" in one else f"++{one}={{seed:1}}" if one.endswith(".job") else f"{one}=x"
+        for one in remedy.split()
+    ]
     compose.check(composed(*given, *map(readable, typed)))
 
 
@@ -298,12 +321,12 @@ def test_a_backbone_that_is_not_there_is_said_before_anything_is_read(tmp_path: 
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.parametrize("key", ["negatives.filter.scorer", "loss.teacher", "model.dual_encoder.cross_encoder"])
+@pytest.mark.parametrize("key", ["negatives.filter.scorer", "loss.teacher", "model.cross_encoder"])
 def test_a_trained_model_that_is_not_there_is_said_before_anything_is_read(key: str):
     needs = {
         "negatives.filter.scorer": "negatives.filter.absolute_margin=0",
         "loss.teacher": "loss=margin_mse",
-        "model.dual_encoder.cross_encoder": "model=dual_encoder",
+        "model.cross_encoder": "model=dual_encoder",
     }
     with pytest.raises(ExperimentError, match=f"{key}: there is no folder /nowhere"):
         hydra_app.check_jobs({"": composed(needs[key], f"{key}=/nowhere")}, networks=True)
@@ -354,9 +377,9 @@ def test_a_job_is_what_is_scientific_about_it():
         assert job_hash(compose.plain(composed(change))) != job_hash(one), change
 
 
-def test_settings_of_another_kind_of_model_and_of_a_probe_that_is_off_do_not_matter():
+def test_settings_of_a_probe_that_is_off_do_not_matter():
     one = job_hash(compose.plain(composed()))
-    assert job_hash(compose.plain(composed("model.dual_encoder.layers=3", "probe.pairing=single"))) == one
+    assert job_hash(compose.plain(composed("probe.pairing=single"))) == one
     assert job_hash(compose.plain(composed("probe.layers=all"))) != one
 
 

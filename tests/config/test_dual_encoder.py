@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from experiments.common.errors import ExperimentError
-from experiments.config import Model
-from experiments.config.model import DualEncoder
+from experiments.models.cross_encoder.config import CrossEncoderConfig
+from experiments.models.dual_encoder.config import DualEncoderConfig
 
 PLAIN: dict[str, Any] = {"infused": [], "infuse_embeddings": False, "rest": "backbone"}
 
@@ -16,7 +16,7 @@ PLAIN: dict[str, Any] = {"infused": [], "infuse_embeddings": False, "rest": "bac
     [
         ({"layers": 0}, "layers is 0: it must be at least 1"),
         ({"infused": [0]}, "infused is 0: it must be at least 1"),
-        ({"infused": [3]}, r"infused has layer 3, but model\.dual_encoder\.layers is 2"),
+        ({"infused": [3]}, r"infused has layer 3, but model\.layers is 2"),
         ({"infused": [1, 1]}, "names a layer twice"),
         ({"rest": "zero"}, "rest is 'zero': it must be one of random, backbone"),
         ({"pooling": "max"}, "must be one of mean, cls"),
@@ -29,7 +29,7 @@ PLAIN: dict[str, Any] = {"infused": [], "infuse_embeddings": False, "rest": "bac
 )
 def test_settings_out_of_range_are_named(change: dict, message: str):
     with pytest.raises(ExperimentError, match=message):
-        DualEncoder(**change)
+        DualEncoderConfig(**{"cross_encoder": "given", **change})
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,14 @@ def test_settings_out_of_range_are_named(change: dict, message: str):
     ],
 )
 def test_what_needs_a_cross_encoder_says_so_before_anything_loads(change: dict, message: str):
-    with pytest.raises(ExperimentError, match=rf"cross_encoder is null, but {message}: set model\.dual_encoder"):
-        Model(kind="dual_encoder", dual_encoder=DualEncoder(**change))
+    with pytest.raises(ExperimentError, match=rf"cross_encoder is null, but {message}: set model\.cross_encoder"):
+        DualEncoderConfig(**change)
 
 
 def test_a_job_may_train_the_cross_encoder():
-    settings = DualEncoder(job="loss=lce negatives.count=7")
-    assert Model(kind="dual_encoder", dual_encoder=settings).dual_encoder.cross_encoder is None
+    job = {"loss": "lce", "negatives": {"count": 7}}
+    assert DualEncoderConfig(job=job).prerequisites() == {"job": job}
 
 
 def test_other_kinds_of_model_need_no_cross_encoder():
-    assert Model().dual_encoder.cross_encoder is None
+    assert CrossEncoderConfig().prerequisites() == {}

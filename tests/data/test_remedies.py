@@ -14,6 +14,7 @@ from experiments.common.errors import ExperimentError
 from experiments.config import compose
 from experiments.data.collection import Collection, open_collection
 from experiments.data.run import Run
+from experiments.jobs.components import make_components
 from experiments.retrieval.retriever import run_for
 
 REMEDY = re.compile(r"(?:data|retrievers)\.[\w.]+=[^\s,;:)]+")
@@ -49,7 +50,7 @@ def opened(overrides: list[str], folder: Path) -> Collection:
 def retrieved(overrides: list[str], folder: Path) -> Run:
     overrides = [*overrides, "retriever=[bm25,run_file]", "first_stage=[run_file]"]
     experiment = compose.check(composed(*overrides))
-    parts = compose.make_parts(experiment)
+    parts = make_components(experiment)
     return run_for(parts.retrievers["run_file"], opened(overrides, folder), np.arange(2), 10, Store(folder / "cache"))
 
 
@@ -124,6 +125,6 @@ def test_without_faiss_the_exact_search_is_named_by_its_key():
     overrides = ["retriever=[bm25,dense]", "first_stage=[dense]", "retrievers.dense.checkpoint=a/b"]
     experiment = compose.check(composed(*overrides, "retrievers.dense.index=faiss"))
     with pytest.raises(ExperimentError) as found:
-        compose.make_parts(experiment)
+        make_components(experiment)
     assert REMEDY.findall(str(found.value))[-1] == "retrievers.dense.index=exact"
-    compose.make_parts(compose.check(composed(*overrides, "retrievers.dense.index=exact")))
+    make_components(compose.check(composed(*overrides, "retrievers.dense.index=exact")))

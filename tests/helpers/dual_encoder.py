@@ -9,13 +9,13 @@ from helpers.tiny import literal_collection, write_tiny_bert
 from transformers import AutoModelForSequenceClassification
 
 from experiments.common.cache import Store
-from experiments.config import Backbone, Model, Optimization, Optimizer
-from experiments.config.model import DualEncoder as Settings
+from experiments.config import Backbone, Optimization, Optimizer
 from experiments.data.batches.distillation_batches import DistilBatcher
 from experiments.data.batches.groups import Groups
 from experiments.data.batches.text_batches import TextBatcher
 from experiments.data.batches.text_features import features_of
 from experiments.losses.lce import lce
+from experiments.models.dual_encoder.config import DualEncoderConfig
 from experiments.models.dual_encoder.lightning_module import DualEncoder
 from experiments.models.dual_encoder.network import load_dual_encoder
 from experiments.models.teacher import distil_batcher, load_teacher
@@ -38,11 +38,10 @@ class Setting:
     """A collection, a dual encoder and its cross-encoder."""
 
     def __init__(self, tmp_path: Path, cross: str, **dual: Any) -> None:
-        settings = Settings(cross_encoder=cross, **dual)
-        self.model = Model(kind="dual_encoder", max_length=16, max_query_tokens=8, dropout=0.0, dual_encoder=settings)
+        settings = DualEncoderConfig(max_length=16, max_query_tokens=8, dropout=0.0, cross_encoder=cross, **dual)
         self.settings, self.cross = settings, cross
         self.collection, self.store = literal_collection(tmp_path), Store(tmp_path / "store")
-        self.network = load_dual_encoder(Backbone(name="tiny", path=cross), self.model, cross, seed=1)
+        self.network = load_dual_encoder(Backbone(name="tiny", path=cross), settings, seed=1)
         self.queries, self.passages = (
             features_of(self.collection, kind, self.network, self.store) for kind in ("queries", "passages")
         )
@@ -58,7 +57,9 @@ class Setting:
 
     def distilled(self) -> DistilBatcher:
         assert self.teacher is not None
-        return distil_batcher(self.teacher, self.texts(), self.collection, self.model, self.store, tokens_per_batch=40)
+        return distil_batcher(
+            self.teacher, self.texts(), self.collection, self.settings, self.store, tokens_per_batch=40
+        )
 
 
 def groups() -> Groups:

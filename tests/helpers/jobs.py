@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose as compose_config
 from hydra import initialize_config_dir
 from omegaconf import DictConfig
@@ -46,13 +47,25 @@ def tiny_overrides(tmp_path: Path, data: Path, backbone: Path, *more: str) -> li
     ]
 
 
+def mapping_of(job: str) -> dict[str, Any]:
+    """The overrides of a job as a mapping: ``loss=lce seed=2`` is ``{"loss": "lce", "seed": 2}``."""
+    pairs = (override.split("=", 1) for override in job.split())
+    return {key: yaml.safe_load(value) for key, value in pairs}
+
+
+def job_override(key: str, job: str) -> str:
+    """The override that adds to a prerequisite job's own: ``++loss.job={loss:lce,seed:2}``."""
+    return f"++{key}={{{','.join(override.replace('=', ':', 1) for override in job.split())}}}"
+
+
 def run(overrides: list[str]) -> tuple[dict[str, Any], Path]:
-    """Run a job; returns its metrics and its folder."""
-    from experiments.config.identity import job_name
+    """Run a job as the command line runs it, what it needs first included; returns its metrics and its folder."""
+    from experiments.jobs.prerequisites import folder_of, train_prerequisites
     from experiments.jobs.run_job import run_job
 
     config = composed(*overrides)
     plain = compose.plain(config)
     experiment = compose.check(config)
-    metrics = run_job(experiment, plain, compose.make_parts(experiment))
-    return metrics, Path(experiment.outputs) / experiment.study / job_name(plain)
+    folder = folder_of(experiment, plain)
+    experiment, components = train_prerequisites(experiment)
+    return run_job(experiment, plain, components), folder

@@ -35,7 +35,7 @@ def write_job(
     _write_json(folder / "status.json", {"state": "finished", "error": None, "seconds": 12.3, **noted})
     settings = {
         "loss": {"name": words["loss"]},
-        "model": {"kind": "cross_encoder"},
+        "model": {"_target_": "experiments.models.cross_encoder.config.CrossEncoderConfig", "name": "cross_encoder"},
         "negatives": {"count": words["negatives"], "source": words["source"]},
         "first_stage": list(first_stages),
         "retrievers": {name: {"name": name} for name in {words["source"], *first_stages}},

@@ -79,7 +79,7 @@ def _job(config: Any) -> SweepJob:
     experiment, plain = compose.check(config), compose.plain(config)
     collection = cast(Collection, SimpleNamespace(name=plain["data"]["source"].get("name", "apidocs")))
     labels = {name: value for name, value in labels_of(experiment, plain, collection).items() if name != "seed"}
-    searched = [WHOLE] if experiment.model.kind != "cross_encoder" else []
+    searched = [WHOLE] if experiment.model.retrieves else []
     return SweepJob(
         tuple(config.hydra.overrides.task),
         experiment,

@@ -38,8 +38,8 @@ JOBS = {
     "probed": ["probe.layers=all"],
     "pradeep2022": ["negatives=pradeep2022", "negatives.depth=20", "negatives.count=3"],
     "gao2021": ["negatives=gao2021", "negatives.depth=20", "negatives.count=3"],
-    "colbert": ["model=colbert", "model.late_interaction.dimension=16"],
-    "dual_encoder": ["model=dual_encoder", *(f"model.dual_encoder.{setting}" for setting in PLAIN)],
+    "colbert": ["model=colbert", "model.dimension=16"],
+    "dual_encoder": ["model=dual_encoder", *(f"model.{setting}" for setting in PLAIN)],
 }
 
 

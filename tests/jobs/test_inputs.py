@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.jobs import composed, run, tiny_overrides
+from helpers.jobs import composed, job_override, run, tiny_overrides
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
@@ -149,7 +149,7 @@ def test_every_place_of_a_config_is_found(own: Path, monkeypatch: pytest.MonkeyP
         job = f"loss=lce backbone=local backbone.path={bert} backbone.name=x"
         given = [
             "data=beir", f"data.path={data}", "backbone=local", f"backbone.path={bert}", "backbone.name=x",
-            "loss=margin_mse", f"loss.job='{job}'", "negatives.filter.absolute_margin=0",
+            "loss=margin_mse", job_override("loss.job", job), "negatives.filter.absolute_margin=0",
             f"negatives.filter.scorer={scorer}", "retriever=[bm25,dense]", "first_stage=[dense]",
             f"retrievers.dense.checkpoint={bert}",
         ]  # fmt: skip

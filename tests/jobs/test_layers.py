@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers.jobs import composed, tiny_overrides
+from helpers.jobs import composed, job_override, run, tiny_overrides
 from helpers.wandb_records import isolated_wandb, read_offline_runs
 
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
-from experiments.config.identity import job_name
-from experiments.jobs import hydra_app
-from experiments.jobs.run_job import run_job
+from experiments.jobs import prerequisites
 
 Job = tuple[dict[str, Any], Path]
 DUAL = ["model=dual_encoder", "model.max_length=48", "model.max_query_tokens=16", "batch.size=8", "budget.size=32"]
@@ -23,15 +21,6 @@ DUAL = ["model=dual_encoder", "model.max_length=48", "model.max_query_tokens=16"
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("layers")
-
-
-def run(overrides: list[str]) -> Job:
-    """A job as the command line runs it, what it needs first included."""
-    config = composed(*overrides)
-    experiment, plain = compose.check(config), compose.plain(config)
-    experiment, parts = hydra_app.with_prerequisites(experiment)
-    metrics = run_job(experiment, plain, parts)
-    return metrics, Path(experiment.outputs) / experiment.study / job_name(plain)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +35,7 @@ def infused(outputs: Path, data: Path, backbone: Path) -> Job:
     sizes = (
         "model.max_length=48 model.max_query_tokens=16 negatives.count=3 negatives.depth=20 budget.size=32 batch.size=4"
     )
-    job = f"model.dual_encoder.job='loss=lce {sizes} validation.depth=10 first_stage_depth=10'"
+    job = job_override("model.job", f"loss=lce {sizes} validation.depth=10 first_stage_depth=10")
     return run([*tiny_overrides(outputs, data, backbone), *DUAL, job])
 
 
@@ -97,7 +86,7 @@ def test_a_dual_encoder_has_its_cross_encoder_trained_first_of_the_same_backbone
     assert json.loads(status.read_text())["state"] == "finished"
     assert yaml.safe_load((teacher / "config.yaml").read_text())["backbone"]["name"] == "random-bert"
     inputs = json.loads((folder / "status.json").read_text())["inputs"]
-    assert inputs.keys() == {"collection", "backbone", "loss", "code", "model.dual_encoder.cross_encoder"}
+    assert inputs.keys() == {"collection", "backbone", "loss", "code", "model.cross_encoder"}
 
 
 def test_it_is_measured_over_the_whole_collection_beside_the_first_stage(infused: Job):
@@ -127,6 +116,6 @@ def test_the_loop_closes(infused: Job, data: Path, backbone: Path):
 
 
 def test_a_plain_dual_encoder_needs_no_cross_encoder(data: Path):
-    plain = ["model.dual_encoder.infused=[]", "model.dual_encoder.infuse_embeddings=false"]
+    plain = ["model.infused=[]", "model.infuse_embeddings=false"]
     config = composed("data=beir", f"data.path={data}", "model=dual_encoder", *plain)
-    assert compose.jobs_before(compose.check(config)) == {}
+    assert prerequisites.jobs_before(compose.check(config)) == {}

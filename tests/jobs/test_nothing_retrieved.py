@@ -16,7 +16,7 @@ from experiments.job_files.answers import answers_path, read_answers
 from experiments.studies.current_inputs import InputLoader
 from experiments.studies.verify import verify_job
 
-COLBERT = ["model=colbert", "model.late_interaction.dimension=16"]
+COLBERT = ["model=colbert", "model.dimension=16"]
 
 
 def unmatched(folder: Path, data: Path, split: str, keep: int = 0) -> Path:

@@ -9,26 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from helpers.jobs import composed, tiny_overrides
+from helpers.jobs import composed, job_override, run, tiny_overrides
 
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
-from experiments.config.identity import job_name
 from experiments.jobs import hydra_app
-from experiments.jobs.prerequisites import Standing, needs_of
-from experiments.jobs.run_job import run_job
+from experiments.jobs.components import make_components
+from experiments.jobs.job_states import JobStates
+from experiments.jobs.prerequisites import components_of, compose_prerequisite, prerequisites_of
 from experiments.studies.current_inputs import InputLoader
 
-COLBERT = ["model=colbert", "model.max_length=48", "model.max_query_tokens=16", "model.late_interaction.dimension=16"]
+COLBERT = ["model=colbert", "model.max_length=48", "model.max_query_tokens=16", "model.dimension=16"]
 SIZES = ["batch.size=8", "budget.size=32", "validation.times=2", "validation.depth=10", "first_stage_depth=10"]
-
-
-def run(overrides: list[str]) -> tuple[dict[str, Any], Path]:
-    """A job as the command line runs it, retrievers trained first."""
-    config = composed(*overrides)
-    experiment, plain = compose.check(config), compose.plain(config)
-    metrics = run_job(experiment, plain, hydra_app.parts_of(experiment))
-    return metrics, Path(experiment.outputs) / experiment.study / job_name(plain)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +34,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory, data: Path, backbone: Path) 
     job = [*COLBERT, *SIZES, "backbone=local", f"backbone.path={backbone}", "backbone.name=random-bert"]
     job += ["negatives.depth=20", "negatives.count=3", "optimizer.lr=1e-3"]
     overrides = tiny_overrides(tmp_path_factory.mktemp("mixed"), data, backbone, "retriever=[bm25,colbert]")
-    overrides += [f"retrievers.colbert.job='{' '.join(job)}'", "negatives.source=bm25+colbert"]
+    overrides += [job_override("retrievers.colbert.job", " ".join(job)), "negatives.source=bm25+colbert"]
     return run([*overrides, "first_stage=[bm25,colbert]"])
 
 
@@ -108,16 +100,16 @@ def test_a_retriever_trained_once_is_not_trained_again(mixed, data: Path, backbo
     (status,) = (folder.parents[1] / "for_colbert").glob("colbert-lce-*/status.json")
     before = status.stat().st_mtime_ns
     config = composed(*_overrides_of(folder))
-    hydra_app.parts_of(compose.check(config))
+    components_of(compose.check(config))
     assert status.stat().st_mtime_ns == before
 
 
 def _overrides_of(folder: Path) -> list[str]:
     settings = yaml.safe_load((folder / "config.yaml").read_text())
-    job = settings["retrievers"]["colbert"]["job"]
+    job = json.dumps(settings["retrievers"]["colbert"]["job"]).replace('"', "")
     return [
         "data=beir", f"data.path={settings['data']['path']}", "retriever=[bm25,colbert]", "first_stage=[colbert]",
-        f"retrievers.colbert.job='{job}'", "trainer=cpu", "compute.threads=1", "logger=none",
+        f"++retrievers.colbert.job={job}", "trainer=cpu", "compute.threads=1", "logger=none",
         f"outputs={settings['outputs']}", f"cache={settings['cache']}",
     ]  # fmt: skip
 
@@ -128,14 +120,14 @@ def test_a_retrained_retriever_makes_a_finished_job_run_again(mixed):
     assert inputs.keys() == {"collection", "backbone", "loss", "code", "retrievers.colbert"}
     config = yaml.safe_load((folder / "config.yaml").read_text())
     experiment = compose.restored(config)
-    needs = needs_of(experiment)
-    assert Standing().of(folder, experiment, needs).state == "done"
+    first = prerequisites_of(experiment)
+    assert JobStates().of(folder, experiment, first).state == "done"
     assert InputLoader()(config).prerequisites() == []
-    note = needs[0].folder / "status.json"
+    note = first[0].folder / "status.json"
     before = note.read_text()
     note.write_text(before.replace(json.loads(before)["inputs"]["backbone"], "0" * 32))
     try:
-        changed = Standing().of(folder, experiment, needs)
+        changed = JobStates().of(folder, experiment, first)
         assert (changed.state, changed.why) == ("changed", "retrievers.colbert (its job has changed inputs: backbone)")
         assert InputLoader()(config).prerequisites() == [
             "the job that trains retrievers.colbert has changed inputs: backbone"
@@ -170,11 +162,11 @@ def test_a_job_of_a_retriever_is_checked_before_anything_runs(data: Path, job: s
         f"data.path={data}",
         "retriever=[bm25,colbert]",
         "first_stage=[colbert]",
-        f"retrievers.colbert.job='{job}'",
+        job_override("retrievers.colbert.job", job),
     )
     experiment = compose.check(config)
     with pytest.raises(ExperimentError, match=message):
-        hydra_app._check_jobs_before(experiment)
+        hydra_app._check_prerequisites(experiment)
 
 
 def test_candidates_that_go_round_in_a_circle_are_refused(data: Path):
@@ -183,10 +175,10 @@ def test_candidates_that_go_round_in_a_circle_are_refused(data: Path):
         "retrievers.colbert.candidates_from=colbert",
     )  # fmt: skip
     with pytest.raises(ExperimentError, match=r"goes round in a circle: colbert -> colbert"):
-        compose.make_parts(compose.check(config))
+        make_components(compose.check(config))
 
 
 def test_a_job_that_would_need_itself_is_refused(data: Path):
     parent = compose.check(composed("data=beir", f"data.path={data}"))
     with pytest.raises(ExperimentError, match=r"retrievers\.colbert\.job: this job would need itself done first"):
-        compose.job_before("retrievers.colbert.job", "model=colbert", parent, chain=("model=colbert",))
+        compose_prerequisite("retrievers.colbert.job", {"model": "colbert"}, parent, chain=("model=colbert",))

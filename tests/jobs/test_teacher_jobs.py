@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers.jobs import composed, tiny_overrides
+from helpers.jobs import composed, job_override, mapping_of, run, tiny_overrides
 from helpers.tiny import write_tiny_bert
 
 from experiments import study
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
-from experiments.config.identity import job_hash, job_name
-from experiments.jobs import hydra_app
-from experiments.jobs.run_job import run_job
+from experiments.config.identity import job_hash
+from experiments.jobs import prerequisites
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 
 Job = tuple[dict[str, Any], Path]
@@ -26,19 +25,10 @@ SIZES = (
 )
 
 
-def run(overrides: list[str]) -> Job:
-    """A job as the command line runs it, what it needs first included."""
-    config = composed(*overrides)
-    experiment, plain = compose.check(config), compose.plain(config)
-    experiment, parts = hydra_app.with_prerequisites(experiment)
-    metrics = run_job(experiment, plain, parts)
-    return metrics, Path(experiment.outputs) / experiment.study / job_name(plain)
-
-
 @pytest.fixture(scope="module")
 def overrides(tmp_path_factory: pytest.TempPathFactory, data: Path, backbone: Path) -> list[str]:
     tiny = tiny_overrides(tmp_path_factory.mktemp("teachers"), data, backbone)
-    return [*tiny, "loss=margin_mse", f"loss.job='loss=lce {SIZES}'"]
+    return [*tiny, "loss=margin_mse", job_override("loss.job", f"loss=lce {SIZES}")]
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +99,7 @@ def test_another_backbone_of_the_teacher_changes_both_jobs(
     own = Path(shutil.copytree(backbone, tmp_path / "own"))
     job = f"loss=lce {SIZES} backbone=local backbone.path={own} backbone.name=own"
     outputs = tmp_path / "outputs"
-    jobs = [*overrides[:-1], f"loss.job='{job}'", f"outputs={outputs}"]
+    jobs = [*overrides[:-1], job_override("loss.job", job), f"outputs={outputs}"]
     _, folder = run(jobs)
     assert study.main(["plan", *jobs]) == 0
     assert "2 jobs: 2 done; what is done is skipped" in capsys.readouterr().out
@@ -156,7 +146,7 @@ def test_a_job_may_choose_another_backbone_whose_tokens_are_its_own(
     texts = [json.loads(line)["text"] for name in ("corpus", "queries") for line in (data / f"{name}.jsonl").open()]
     other = write_tiny_bert(tmp_path / "other", ["a few more words", *texts], layers=1)
     job = f"loss=lce {SIZES} backbone=local backbone.path={other} backbone.name=other-bert"
-    metrics, folder = run([*overrides[:-1], "loss=kl_divergence", f"loss.job='{job}'"])
+    metrics, folder = run([*overrides[:-1], "loss=kl_divergence", job_override("loss.job", job)])
     (teacher,) = [
         one.parent
         for one in (folder.parents[1] / "for_loss").glob("*/config.yaml")
@@ -170,9 +160,9 @@ def test_a_job_may_choose_another_backbone_whose_tokens_are_its_own(
     ("changes", "message"),
     [
         (["model=colbert"], "loss=margin_mse learns from a teacher, which only model=cross_encoder does"),
-        (["model=dual_encoder"], r"choose a loss without one, such as loss=lce and model\.dual_encoder\.distil"),
+        (["model=dual_encoder"], r"choose a loss without one, such as loss=lce and model\.distil"),
         (["loss.job=null"], "loss.teacher is null, but loss=margin_mse learns from it"),
-        (["loss=lce", "+loss.job='loss=bce'"], "loss.job does not exist: loss=lce learns from no teacher"),
+        (["loss=lce", "+loss.job={loss:bce}"], "loss.job does not exist: loss=lce learns from no teacher"),
     ],
 )
 def test_what_cannot_learn_from_a_teacher_is_refused(data: Path, changes: list[str], message: str):
@@ -190,7 +180,7 @@ def test_what_cannot_learn_from_a_teacher_is_refused(data: Path, changes: list[s
 def test_the_job_of_a_teacher_is_checked(data: Path, job: str, message: str):
     parent = compose.check(composed("data=beir", f"data.path={data}", "loss=margin_mse"))
     with pytest.raises(ExperimentError, match=message):
-        compose.job_before("loss.job", job, parent)
+        prerequisites.compose_prerequisite("loss.job", mapping_of(job), parent)
 
 
 def test_a_job_says_only_what_it_does_not_inherit(tmp_path: Path):
@@ -198,45 +188,42 @@ def test_a_job_says_only_what_it_does_not_inherit(tmp_path: Path):
     parent = compose.check(composed(*given, "loss=margin_mse"))
     same = f"data=beir data.path={tmp_path} trainer=cpu compute.threads=3 study=mine"
     for key, kind in (("loss.job", "loss=lce"), ("retrievers.colbert.job", "model=colbert")):
-        alone, _ = compose.job_before(key, kind, parent)
+        alone, _ = prerequisites.compose_prerequisite(key, mapping_of(kind), parent)
         assert (alone.data, alone.trainer) == (parent.data, parent.trainer)
-        assert compose.job_before(key, f"{kind} {same}", parent)[0] == alone
+        assert prerequisites.compose_prerequisite(key, mapping_of(f"{kind} {same}"), parent)[0] == alone
 
 
-@pytest.mark.parametrize("key", ["loss.job", "model.dual_encoder.job", "retrievers.colbert.job"])
+@pytest.mark.parametrize("key", ["loss.job", "model.job", "retrievers.colbert.job"])
 @pytest.mark.parametrize(
     ("job", "message"),
     [
         ("data=beir", "it says data=beir, but is trained on the data of the job that needs it: leave data= and "),
         ("data=beir data.path=elsewhere", "it says data=beir data.path=elsewhere, but is trained on the data of"),
         ("trainer.precision=bf16-mixed", "it says trainer.precision=bf16-mixed, but is trained by the trainer of"),
-        ('loss=lce "', "cannot be read as overrides .No closing quotation.$"),
     ],
 )
 def test_what_a_job_would_not_get_is_refused_by_its_key(tmp_path: Path, key: str, job: str, message: str):
     parent = compose.check(composed("data=beir", f"data.path={tmp_path}", "trainer=cpu", "loss=margin_mse"))
     with pytest.raises(ExperimentError, match=rf"^{re.escape(key)}: .*{message}"):
-        compose.job_before(key, job, parent)
+        prerequisites.compose_prerequisite(key, mapping_of(job), parent)
 
 
 def test_layers_are_copied_from_a_cross_encoder_of_the_same_backbone(tmp_path: Path):
     parent = compose.check(composed("data=beir", f"data.path={tmp_path}", "model=dual_encoder"))
-    with pytest.raises(
-        ExperimentError, match=r"^model\.dual_encoder\.job: it says backbone=minilm, but is trained from"
-    ):
-        compose.job_before("model.dual_encoder.job", "loss=lce backbone=minilm", parent)
+    with pytest.raises(ExperimentError, match=r"^model\.job: it says backbone=minilm, but is trained from"):
+        prerequisites.compose_prerequisite("model.job", {"loss": "lce", "backbone": "minilm"}, parent)
 
 
 def test_a_teacher_that_would_need_itself_is_refused(data: Path):
     parent = compose.check(composed("data=beir", f"data.path={data}", "loss=margin_mse"))
-    (job,) = compose.jobs_before(parent).values()
+    (job,) = prerequisites.jobs_before(parent).values()
     with pytest.raises(ExperimentError, match=r"loss\.job: this job would need itself done first"):
-        compose.job_before("loss.job", job, parent, chain=(job,))
+        prerequisites.compose_prerequisite("loss.job", job, parent, chain=("loss=lce negatives.count=7",))
 
 
 def test_a_teacher_that_is_given_needs_no_job(data: Path):
     config = composed("data=beir", f"data.path={data}", "loss=margin_mse", "loss.teacher=some/model")
-    assert compose.jobs_before(compose.check(config)) == {}
+    assert prerequisites.jobs_before(compose.check(config)) == {}
 
 
 def test_which_teacher_it_is_is_part_of_what_a_job_is(data: Path):

@@ -9,6 +9,7 @@ from helpers.jobs import ROOT, composed
 from torch import Tensor
 
 from experiments.config import compose
+from experiments.jobs.components import make_components
 
 NAMES = sorted(file.stem for file in (ROOT / "conf" / "loss").glob("*.yaml"))
 WANTED_QN = torch.tensor([[4.0, 0.0, -1.0, 1.0], [6.0, 2.0, 3.0, 1.0]])  # a teacher's scores
@@ -17,7 +18,7 @@ WANTED_QN = torch.tensor([[4.0, 0.0, -1.0, 1.0], [6.0, 2.0, 3.0, 1.0]])  # a tea
 @pytest.fixture(scope="module", params=NAMES)
 def loss(request: pytest.FixtureRequest) -> Callable[[Tensor], Tensor]:
     """The loss of some scores, and of a teacher's if it compares with one."""
-    made = compose.make_parts(compose.check(composed(f"loss={request.param}"))).loss
+    made = make_components(compose.check(composed(f"loss={request.param}"))).loss
     if "teacher_QN" not in inspect.signature(made).parameters:
         return made
     return lambda scores_QN: made(scores_QN, WANTED_QN[: len(scores_QN), : scores_QN.shape[1]])

@@ -8,8 +8,10 @@ from helpers.tiny import write_tiny_bert
 from transformers import AutoModel
 
 from experiments.common.errors import ExperimentError
-from experiments.config import Backbone, Model
-from experiments.models.backbone import load_cross_encoder, load_tokenizer, locate
+from experiments.config import Backbone
+from experiments.models.backbone import load_tokenizer, locate
+from experiments.models.cross_encoder.config import CrossEncoderConfig
+from experiments.models.cross_encoder.network import load_cross_encoder
 
 
 def test_a_package_that_is_not_installed_says_how_to_get_it():
@@ -39,7 +41,7 @@ def test_weights_that_were_cut_off_are_named(tmp_path: Path):
     weights = tmp_path / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ExperimentError, match=f"'cut' cannot be loaded from '{tmp_path}'"):
-        load_cross_encoder(Backbone(name="cut", path=str(tmp_path)), Model(max_length=16), seed=1)
+        load_cross_encoder(Backbone(name="cut", path=str(tmp_path)), CrossEncoderConfig(max_length=16), seed=1)
 
 
 def test_neither_a_path_nor_a_package_is_refused():
@@ -50,7 +52,7 @@ def test_neither_a_path_nor_a_package_is_refused():
 def test_pairs_longer_than_the_positions_are_refused(tmp_path: Path):
     backbone = Backbone(name="x", path=str(write_tiny_bert(tmp_path, ["a b c"])))
     with pytest.raises(ExperimentError, match=r"model\.max_length=65, but backbone 'x' has 64 positions .* at most 64"):
-        load_cross_encoder(backbone, Model(max_length=65), seed=1)
+        load_cross_encoder(backbone, CrossEncoderConfig(max_length=65), seed=1)
 
 
 def test_the_seed_decides_the_fresh_head_and_leaves_the_global_generator_alone(tmp_path: Path):
@@ -58,7 +60,10 @@ def test_the_seed_decides_the_fresh_head_and_leaves_the_global_generator_alone(t
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    heads = [load_cross_encoder(backbone, Model(max_length=32), seed=seed).classifier.weight for seed in (1, 1, 2)]
+    heads = [
+        load_cross_encoder(backbone, CrossEncoderConfig(max_length=32), seed=seed).classifier.weight
+        for seed in (1, 1, 2)
+    ]
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])
     assert torch.equal(torch.rand(1), expected)
@@ -67,7 +72,8 @@ def test_the_seed_decides_the_fresh_head_and_leaves_the_global_generator_alone(t
 def test_a_pooler_that_the_backbone_lacks_starts_as_the_identity_unless_asked_otherwise(tmp_path: Path):
     backbone = Backbone(name="x", path=str(write_tiny_bert(tmp_path, ["a b c"], pooler=False)))
     started, drawn = (
-        load_cross_encoder(backbone, Model(max_length=32, fresh_pooler=how), 1) for how in ("identity", "random")
+        load_cross_encoder(backbone, CrossEncoderConfig(max_length=32, fresh_pooler=how), 1)
+        for how in ("identity", "random")
     )
     assert torch.equal(started.bert.pooler.dense.weight, torch.eye(32))
     assert not torch.equal(drawn.bert.pooler.dense.weight, torch.eye(32))
@@ -75,12 +81,12 @@ def test_a_pooler_that_the_backbone_lacks_starts_as_the_identity_unless_asked_ot
 
 def test_a_pooler_that_the_backbone_brings_is_kept(tmp_path: Path):
     backbone = Backbone(name="x", path=str(write_tiny_bert(tmp_path, ["a b c"])))
-    kept = load_cross_encoder(backbone, Model(max_length=32), 1).bert.pooler.dense.weight
+    kept = load_cross_encoder(backbone, CrossEncoderConfig(max_length=32), 1).bert.pooler.dense.weight
     assert torch.equal(kept, AutoModel.from_pretrained(tmp_path).pooler.dense.weight)
 
 
 def test_dropout_can_be_set_and_two_classes_asked_for(tmp_path: Path):
     backbone = Backbone(name="x", path=str(write_tiny_bert(tmp_path, ["a b c"])))
-    network = load_cross_encoder(backbone, Model(max_length=32, logits=2, dropout=0.0), seed=1)
+    network = load_cross_encoder(backbone, CrossEncoderConfig(max_length=32, logits=2, dropout=0.0), seed=1)
     assert network.config.hidden_dropout_prob == network.config.attention_probs_dropout_prob == 0.0
     assert network.classifier.out_features == 2

@@ -17,9 +17,9 @@ from experiments.models.backbone_check import check_backbone
 
 WORDS = ["alpha beta gamma delta"]
 PLAIN = [
-    "model.dual_encoder.infused=[]",
-    "model.dual_encoder.infuse_embeddings=false",
-    "model.dual_encoder.layers=null",
+    "model.infused=[]",
+    "model.infuse_embeddings=false",
+    "model.layers=null",
 ]
 
 
@@ -36,7 +36,7 @@ def bert(tmp_path: Path) -> Path:
 def test_a_complete_backbone_passes_and_is_looked_at_once(
     tmp_path: Path, bert: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ):
-    plain = [*PLAIN, "model.dual_encoder.rest=backbone"] if kind == "dual_encoder" else []
+    plain = [*PLAIN, "model.rest=backbone"] if kind == "dual_encoder" else []
     experiment, looked, whole = experiment_of(tmp_path, bert, f"model={kind}", *plain), [], backbone_check._skeleton
 
     def skeleton(*arguments: Any) -> Any:
@@ -53,7 +53,7 @@ def test_a_complete_backbone_passes_and_is_looked_at_once(
 
 @pytest.mark.parametrize("kind", ["cross_encoder", "colbert", "dual_encoder"])
 def test_weights_that_would_be_random_are_named(tmp_path: Path, bert: Path, kind: str):
-    plain = [*PLAIN, "model.dual_encoder.rest=backbone"] if kind == "dual_encoder" else []
+    plain = [*PLAIN, "model.rest=backbone"] if kind == "dual_encoder" else []
     experiment = experiment_of(tmp_path, bert, f"model={kind}", *plain)
     check_backbone(experiment)
     weights = {f"hf_model.{name}": weight for name, weight in load_file(bert / "model.safetensors").items()}
@@ -65,8 +65,8 @@ def test_weights_that_would_be_random_are_named(tmp_path: Path, bert: Path, kind
 def test_a_dual_encoder_that_draws_its_weights_needs_none(tmp_path: Path, bert: Path):
     (bert / "model.safetensors").unlink()
     write_tiny_bert(bert, WORDS, layers=1)
-    cross = f"model.dual_encoder.cross_encoder={write_tiny_bert(tmp_path / 'cross', WORDS, layers=3)}"
-    check_backbone(experiment_of(tmp_path, bert, "model=dual_encoder", "model.dual_encoder.layers=3", cross))
+    cross = f"model.cross_encoder={write_tiny_bert(tmp_path / 'cross', WORDS, layers=3)}"
+    check_backbone(experiment_of(tmp_path, bert, "model=dual_encoder", "model.layers=3", cross))
 
 
 @pytest.mark.parametrize("family", ["roberta", "mpnet"])

@@ -13,7 +13,7 @@ from helpers.tiny import write_beir_folder, write_tiny_bert
 from experiments.common.cache import Store
 from experiments.config import compose
 from experiments.data.collection import open_collection
-from experiments.jobs.build import build
+from experiments.jobs.components import make_components
 from experiments.jobs.prepare import prepare
 
 STEPS = 6
@@ -22,10 +22,10 @@ STEPS = 6
 def train_and_score(overrides: list[str], processes: int, result: Path) -> None:
     """Train a few steps and score the test pairs on some processes; the first one writes weights and scores."""
     experiment = compose.check(composed(*overrides, f"trainer.devices={processes}"))
-    parts = compose.make_parts(experiment)
+    parts = make_components(experiment)
     store = Store(experiment.cache)
     prepared = prepare(experiment, open_collection(parts.source, store), parts, store)
-    training = build(experiment, prepared, parts.loss, store)
+    training = experiment.model.build(prepared)
     trainer = pl.Trainer(
         accelerator="cpu",
         devices=processes,

@@ -11,15 +11,18 @@ from helpers.tiny import LiteralSource
 from numpy.typing import NDArray
 
 from experiments.common.cache import Store
-from experiments.config import Backbone, Model, Optimization, Optimizer
+from experiments.config import Backbone, Optimization, Optimizer
 from experiments.data.batches.pair_batches import GroupBatch
 from experiments.data.batches.pairs import PairEncoder, PairTemplate, micro_batches
 from experiments.data.collection import Collection, open_collection
 from experiments.data.ragged import Ragged
 from experiments.losses.lce import lce
-from experiments.models.backbone import load_cross_encoder, load_tokenizer
+from experiments.models.backbone import load_tokenizer
+from experiments.models.cross_encoder.config import CrossEncoderConfig
 from experiments.models.cross_encoder.export import PairCut
-from experiments.models.cross_encoder.lightning_module import CrossEncoder, choose_layout, score_of
+from experiments.models.cross_encoder.lightning_module import CrossEncoder
+from experiments.models.cross_encoder.network import load_cross_encoder
+from experiments.models.packed_forward import choose_layout, score_of
 from experiments.models.pair_scorer import load_scorer
 from experiments.pretrained.weights import is_head
 
@@ -63,7 +66,7 @@ class Setting:
     """A cross-encoder of a family in training, and the pairs of all queries with all passages."""
 
     def __init__(self, backbone: Backbone, logits: int, limit: int = LIMIT, max_length: int = 32) -> None:
-        model = Model(max_length=max_length, max_query_tokens=limit, logits=logits, dropout=0.0)
+        model = CrossEncoderConfig(max_length=max_length, max_query_tokens=limit, logits=logits, dropout=0.0)
         network, tokenizer = load_cross_encoder(backbone, model, seed=1), load_tokenizer(backbone)
         with torch.no_grad():  # a new head is so small that scores would hardly differ
             for name, parameter in network.named_parameters():

@@ -11,9 +11,11 @@ from helpers.tiny import LiteralSource, write_tiny_bert
 
 from experiments.common.cache import Store
 from experiments.common.errors import ExperimentError
-from experiments.config import Backbone, Model
+from experiments.config import Backbone
 from experiments.data.collection import Collection, open_collection
-from experiments.models.backbone import load_cross_encoder, load_tokenizer
+from experiments.models.backbone import load_tokenizer
+from experiments.models.cross_encoder.config import CrossEncoderConfig
+from experiments.models.cross_encoder.network import load_cross_encoder
 from experiments.models.pair_scorer import BiEncoderScorer, CrossEncoderScorer, load_scorer
 
 PASSAGES = ["red circle", "blue square on a line", "a point", "red red red line of a cube and a cone", "square"]
@@ -56,7 +58,7 @@ def bi_encoder(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> Path:
 
 def write_classifier(folder: Path, bert: Path, logits: int) -> Path:
     backbone = Backbone(name="tiny", path=str(bert))
-    network = load_cross_encoder(backbone, Model(max_length=40, logits=min(logits, 2)), seed=1)
+    network = load_cross_encoder(backbone, CrossEncoderConfig(max_length=40, logits=min(logits, 2)), seed=1)
     if logits > 2:
         network.classifier = torch.nn.Linear(32, logits)
         network.config.num_labels = logits
@@ -170,7 +172,7 @@ def test_no_folder_and_no_hub_model_is_an_error():
         load_scorer("no/such-model")
 
 
-@pytest.mark.parametrize("key", ["audit.scorer", "model.dual_encoder.cross_encoder"])
+@pytest.mark.parametrize("key", ["audit.scorer", "model.cross_encoder"])
 def test_a_message_names_the_key_that_was_given(key: str, tmp_path: Path, bert: Path):
     for path, message in (
         ("no/such-model", " is 'no/such-model': there is no such folder"),

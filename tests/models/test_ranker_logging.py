@@ -13,7 +13,7 @@ from experiments.common.cache import Store
 from experiments.config import compose
 from experiments.data.collection import open_collection
 from experiments.job_files.history import DIAGNOSTICS
-from experiments.jobs.build import build
+from experiments.jobs.components import make_components
 from experiments.jobs.prepare import prepare
 
 
@@ -41,9 +41,9 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, floa
     texts = [json.loads(line)["text"] for name in ("corpus", "queries") for line in (data / f"{name}.jsonl").open()]
     overrides = tiny_overrides(tmp_path, data, write_tiny_bert(tmp_path / "bert", texts))
     experiment = compose.check(composed(*overrides))
-    parts, store = compose.make_parts(experiment), Store(experiment.cache)
+    parts, store = make_components(experiment), Store(experiment.cache)
     prepared = prepare(experiment, open_collection(parts.source, store), parts, store)
-    training, logger = build(experiment, prepared, parts.loss, store), Kept()
+    training, logger = experiment.model.build(prepared), Kept()
     trainer = pl.Trainer(
         accelerator="cpu",
         max_steps=6,

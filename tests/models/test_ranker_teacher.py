@@ -11,17 +11,19 @@ from helpers.tiny import literal_collection, write_tiny_bert
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from experiments.common.cache import Store
-from experiments.config import Backbone, Model, Optimization
+from experiments.config import Backbone, Optimization
 from experiments.data.batches.pair_batches import PairBatcher
 from experiments.data.batches.pairs import PairEncoder, PairTemplate
 from experiments.data.tokens import tokens_of
 from experiments.losses.kl_divergence import kl_divergence
 from experiments.losses.margin_mse import margin_mse
-from experiments.models.backbone import load_cross_encoder, load_tokenizer
+from experiments.models.backbone import load_tokenizer
+from experiments.models.cross_encoder.config import CrossEncoderConfig
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
+from experiments.models.cross_encoder.network import load_cross_encoder
 from experiments.models.teacher import load_teacher, teacher_batcher
 
-MODEL = Model(max_length=24, max_query_tokens=8, dropout=0.0)
+MODEL = CrossEncoderConfig(max_length=24, max_query_tokens=8, dropout=0.0)
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,17 @@ from helpers.tiny import LiteralSource
 from numpy.typing import NDArray
 
 from experiments.common.cache import Store
-from experiments.config import Backbone, Model, Optimization
-from experiments.config.model import DualEncoder as Settings
-from experiments.config.model import LateInteraction
+from experiments.config import Backbone, Optimization
 from experiments.data.batches.text_features import features_of
 from experiments.data.collection import open_collection
 from experiments.losses.lce import lce
+from experiments.models.colbert.config import ColBERTConfig
 from experiments.models.colbert.lightning_module import ColBERT
 from experiments.models.colbert.network import load_colbert
-from experiments.models.dual_encoder.lightning_module import DualEncoder, choose_layout
+from experiments.models.dual_encoder.config import DualEncoderConfig
+from experiments.models.dual_encoder.lightning_module import DualEncoder
 from experiments.models.dual_encoder.network import load_dual_encoder
+from experiments.models.packed_forward import choose_layout
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 PASSAGES = ["alpha", " ".join(WORDS * 3), "gamma delta , epsilon", " ".join(reversed(WORDS))]
@@ -47,10 +48,9 @@ def test_a_dual_encoder_of_any_family_exports_to_the_vectors_of_its_training(
 ):
     from sentence_transformers import SentenceTransformer
 
-    settings, store = Settings(**PLAIN), Store(tmp_path / "store")
-    model = Model(kind="dual_encoder", dual_encoder=settings, **LENGTHS)
-    network = load_dual_encoder(backbone_of(tmp_path, family), model, None, seed=1)
-    layout = choose_layout(network, "auto", "cpu")
+    settings, store = DualEncoderConfig(**PLAIN, **LENGTHS), Store(tmp_path / "store")
+    network = load_dual_encoder(backbone_of(tmp_path, family), settings, seed=1)
+    layout = choose_layout(network[0].model, "auto", "cpu", head=False)
     module = DualEncoder(network, lce, Optimization(), steps=1, seed=1, settings=settings, layout=layout).eval()
     collection = open_collection(source, store)
     module.export(tmp_path / "model")
@@ -70,7 +70,7 @@ def test_a_colbert_of_any_family_exports_to_the_vectors_of_its_training(
     from sentence_transformers import MultiVectorEncoder
 
     store = Store(tmp_path / "store")
-    model = Model(kind="colbert", late_interaction=LateInteraction(dimension=8), **LENGTHS)
+    model = ColBERTConfig(dimension=8, **LENGTHS)
     network = load_colbert(backbone_of(tmp_path, family), model, seed=1)
     module = ColBERT(network, lce, Optimization(), steps=1, seed=1).eval()
     collection = open_collection(source, store)

@@ -17,8 +17,9 @@ from experiments.common.errors import ExperimentError
 from experiments.config import Experiment, compose
 from experiments.config.negatives import NegativeRule
 from experiments.data.collection import open_collection
-from experiments.jobs.build import build
-from experiments.jobs.prepare import Prepared, prepare
+from experiments.jobs.components import make_components
+from experiments.jobs.prepare import prepare
+from experiments.models.training_setup import TrainingInputs
 from experiments.negatives.sampler import NegativeSampler
 
 PASSAGES = [f"number {i} of the passages" for i in range(10)]
@@ -49,13 +50,13 @@ def experiment_of(tmp_path: Path, graded: Path, *more: str) -> Experiment:
     return compose.check(composed(*tiny_overrides(tmp_path, graded, graded.parent / "bert", *more)))
 
 
-def prepared_of(tmp_path: Path, graded: Path, *more: str) -> Prepared:
+def prepared_of(tmp_path: Path, graded: Path, *more: str) -> TrainingInputs:
     experiment = experiment_of(tmp_path, graded, *more)
-    parts, store = compose.make_parts(experiment), Store(experiment.cache)
+    parts, store = make_components(experiment), Store(experiment.cache)
     return prepare(experiment, open_collection(parts.source, store), parts, store)
 
 
-def pool(prepared: Prepared, query: str) -> set[str]:
+def pool(prepared: TrainingInputs, query: str) -> set[str]:
     """The ids of the passages that a query's negatives are drawn from."""
     row = int(prepared.collection.queries.rows([query], "test")[0])
     return set(prepared.collection.passages.ids(prepared.sampler.pool(row)))
@@ -89,10 +90,9 @@ def test_a_grade_above_that_of_the_positives_is_refused(tmp_path: Path, graded: 
 
 
 def test_in_a_batch_they_are_masked_as_the_answers_are(tmp_path: Path, graded: Path):
-    more = ["model=colbert", "model.late_interaction.dimension=16", "data.min_grade=2"]
+    more = ["model=colbert", "model.dimension=16", "data.min_grade=2"]
     experiment = experiment_of(tmp_path, graded, *more)
-    prepared, parts = prepared_of(tmp_path, graded, *more), compose.make_parts(experiment)
-    batcher = build(experiment, prepared, parts.loss, Store(experiment.cache)).data.groups.batcher
+    batcher = experiment.model.build(prepared_of(tmp_path, graded, *more)).data.groups.batcher
     relevant = batcher.relevant  # type: ignore[attr-defined]
     assert {row: passages.tolist() for row, passages in relevant.items()} == {0: [0, 1], 1: [3, 4]}
 
@@ -104,7 +104,7 @@ def test_an_audit_draws_what_a_training_would_draw(tmp_path: Path, graded: Path)
     counts = []
     for grade in (1, 2):
         experiment = experiment_of(tmp_path, graded, *more, f"negatives.exclude_grade={grade}", "negatives.count=7")
-        found = audit.audit(experiment, ["bm25"], compose.make_parts(experiment))
+        found = audit.audit(experiment, ["bm25"], make_components(experiment))
         counts.append((found.cells[0].counts["judged_relevant"], found.cells[0].drawn))
     assert counts[0] == (0, 14)
     assert counts[1][0] > 0, "7 of 9 candidates are drawn, one of which is judged 1"

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +15,13 @@ from transformers import AutoModelForSequenceClassification
 
 from experiments.common.cache import Store
 from experiments.common.errors import ExperimentError
-from experiments.config import Backbone, Model
-from experiments.config.model import DualEncoder, LateInteraction
-from experiments.models.backbone import load_cross_encoder, load_tokenizer
+from experiments.config import Backbone
+from experiments.models.backbone import load_tokenizer
+from experiments.models.colbert.config import ColBERTConfig
 from experiments.models.colbert.network import load_colbert
+from experiments.models.cross_encoder.config import CrossEncoderConfig
+from experiments.models.cross_encoder.network import load_cross_encoder
+from experiments.models.dual_encoder.config import DualEncoderConfig
 from experiments.models.dual_encoder.network import load_dual_encoder
 from experiments.models.pair_scorer import load_scorer
 from experiments.models.teacher import load_encoder, load_teacher
@@ -27,9 +31,9 @@ from experiments.retrieval.dense import Dense
 from experiments.retrieval.tct_colbert import TctColBERT
 
 WORDS = ["passage query number 0 1 2 3 4 5 6 7 8 9 10 11"]
-PLAIN = DualEncoder(layers=None, infused=[], infuse_embeddings=False, rest="backbone")
-DUAL = Model(kind="dual_encoder", max_length=16, max_query_tokens=8, dual_encoder=PLAIN)
-COLBERT = Model(kind="colbert", max_length=16, max_query_tokens=8, late_interaction=LateInteraction(dimension=8))
+PLAIN: dict[str, Any] = {"layers": None, "infused": [], "infuse_embeddings": False, "rest": "backbone"}
+DUAL = DualEncoderConfig(max_length=16, max_query_tokens=8, **PLAIN)
+COLBERT = ColBERTConfig(max_length=16, max_query_tokens=8, dimension=8)
 
 
 @pytest.fixture
@@ -53,14 +57,14 @@ def retrieved(retriever: Dense | TctColBERT, tmp_path: Path) -> None:
 
 
 def cross_encoder(folder: Path) -> None:
-    load_cross_encoder(backbone(folder), Model(max_length=16), 1)
+    load_cross_encoder(backbone(folder), CrossEncoderConfig(max_length=16), 1)
     load_tokenizer(backbone(folder))
 
 
 LOADERS: dict[str, Callable[[Path, Path], object]] = {
     "cross-encoder": lambda folder, _: cross_encoder(folder),
     "colbert": lambda folder, _: load_colbert(backbone(folder), COLBERT, 1),
-    "dual encoder": lambda folder, _: load_dual_encoder(backbone(folder), DUAL, None, 1),
+    "dual encoder": lambda folder, _: load_dual_encoder(backbone(folder), DUAL, 1),
     "probe": lambda folder, _: load_model(str(folder)),
     "infused": lambda folder, _: load_encoder(str(folder)),
     "teacher": lambda folder, _: load_teacher(str(folder), "loss.teacher"),
@@ -96,12 +100,12 @@ def test_weights_of_another_shape_are_refused(folder: Path, tmp_path: Path, load
 
 
 def test_the_command_that_renames_them_works_as_it_is_said(folder: Path):
-    whole = load_cross_encoder(backbone(folder), Model(max_length=16), 1).bert.state_dict()
+    whole = load_cross_encoder(backbone(folder), CrossEncoderConfig(max_length=16), 1).bert.state_dict()
     rewrite(folder, lambda name: f"hf_model.{name}")
     with pytest.raises(ExperimentError) as refused:
-        load_cross_encoder(backbone(folder), Model(max_length=16), 1)
+        load_cross_encoder(backbone(folder), CrossEncoderConfig(max_length=16), 1)
     exec(str(refused.value).partition('python -c "')[2].rpartition('"')[0])
-    mended = load_cross_encoder(backbone(folder), Model(max_length=16), 1).bert.state_dict()
+    mended = load_cross_encoder(backbone(folder), CrossEncoderConfig(max_length=16), 1).bert.state_dict()
     assert all(torch.equal(mended[name], weight) for name, weight in whole.items())
 
 
@@ -116,7 +120,7 @@ def test_a_head_of_other_outputs_starts_anew_and_that_is_said(
 ):
     AutoModelForSequenceClassification.from_pretrained(folder, num_labels=theirs).save_pretrained(folder)
     with caplog.at_level(logging.WARNING):
-        network = load_cross_encoder(backbone(folder), Model(max_length=16, logits=ours), 1)
+        network = load_cross_encoder(backbone(folder), CrossEncoderConfig(max_length=16, logits=ours), 1)
     assert (network.classifier.out_features, network.config.num_labels) == (ours, ours)
     assert network.classifier.weight.std() < 0.1
     assert f"backbone 'own' has a head of {theirs} outputs, and this model one of {ours}" in caplog.text
@@ -128,7 +132,7 @@ def test_a_head_of_the_same_outputs_is_kept(folder: Path, caplog: pytest.LogCapt
     theirs.save_pretrained(folder)
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        ours = load_cross_encoder(backbone(folder), Model(max_length=16, logits=labels), 1)
+        ours = load_cross_encoder(backbone(folder), CrossEncoderConfig(max_length=16, logits=labels), 1)
     assert torch.equal(ours.classifier.weight, theirs.classifier.weight)
     assert not caplog.text
 
@@ -137,7 +141,7 @@ def test_a_head_of_another_name_is_not_lost_in_silence(folder: Path, caplog: pyt
     weights = {f"bert.{name}": weight for name, weight in load_file(folder / "model.safetensors").items()}
     save_file({**weights, "linear.weight": torch.ones(1, 32)}, folder / "model.safetensors", {"format": "pt"})
     with caplog.at_level(logging.WARNING):
-        load_cross_encoder(backbone(folder), Model(max_length=16), 1)
+        load_cross_encoder(backbone(folder), CrossEncoderConfig(max_length=16), 1)
     assert "no place for some weights" in caplog.text
     assert "(linear.weight); classifier.bias, classifier.weight start anew" in caplog.text
 
@@ -146,7 +150,7 @@ def test_layers_that_the_config_leaves_out_are_said(folder: Path, caplog: pytest
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
     with caplog.at_level(logging.WARNING):
-        load_cross_encoder(backbone(folder), Model(max_length=16), 1)
+        load_cross_encoder(backbone(folder), CrossEncoderConfig(max_length=16), 1)
     assert "has more layers than its config.json says" in caplog.text
 
 
@@ -156,9 +160,9 @@ def test_half_precision_weights_are_trained_in_full(folder: Path):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "dtype": "float16"}))
     networks = (
-        load_cross_encoder(backbone(folder), Model(max_length=16), 1),
+        load_cross_encoder(backbone(folder), CrossEncoderConfig(max_length=16), 1),
         load_colbert(backbone(folder), COLBERT, 1),
-        load_dual_encoder(backbone(folder), DUAL, None, 1),
+        load_dual_encoder(backbone(folder), DUAL, 1),
         Dense(str(folder)).model,
     )
     assert {parameter.dtype for network in networks for parameter in network.parameters()} == {torch.float32}
@@ -175,13 +179,13 @@ def test_weights_in_pytorchs_format_are_read_and_what_else_is_in_them_is_never_r
     weights = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     torch.save(weights, folder / "pytorch_model.bin")
-    network = load_cross_encoder(backbone(folder), Model(max_length=16), 1)
+    network = load_cross_encoder(backbone(folder), CrossEncoderConfig(max_length=16), 1)
     name = "embeddings.word_embeddings.weight"
     assert torch.equal(network.bert.state_dict()[name], weights[name])
     load_colbert(backbone(folder), COLBERT, 1)
     torch.save({**weights, "boom": Boom()}, folder / "pytorch_model.bin")
     with pytest.raises(ExperimentError, match="backbone 'own' cannot be loaded"):
-        load_cross_encoder(backbone(folder), Model(max_length=16), 1)
+        load_cross_encoder(backbone(folder), CrossEncoderConfig(max_length=16), 1)
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])

@@ -15,8 +15,7 @@ from experiments.data.readers.beir import BeirFolder
 from experiments.data.run import Run
 from experiments.data.splits import make_splits
 from experiments.evaluation.measures import evaluate
-from experiments.jobs import build
-from experiments.jobs.prepare import Prepared
+from experiments.jobs.prepare import excluded_of, never_negative
 from experiments.retrieval.bm25 import BM25
 from experiments.retrieval.retriever import run_for
 
@@ -100,6 +99,5 @@ def test_in_the_batch_too_the_querys_own_passage_is_no_negative(tmp_path: Path, 
     judgements = {"train": [("a", "p0", 1), ("1", "p1", 1)], "test": [("b", "p0", 1)]}
     opened = open_collection(LiteralSource(PASSAGES, QUERIES, judgements), Store(tmp_path), setting)
     splits = make_splits(opened)
-    prepared = Prepared(opened, splits, None, None, {}, {})
     experiment = compose.check(composed(f"data.ignore_identical_ids={str(setting).lower()}"))
-    assert build._never_negative(experiment, prepared)[0].tolist() == barred
+    assert never_negative(excluded_of(experiment, splits["train"]), opened)[0].tolist() == barred

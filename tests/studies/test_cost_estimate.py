@@ -89,7 +89,7 @@ def write(outputs: Path, name: str, *, config: dict[str, Any] | None = None, **c
     spent = {"pairs": 1000, "train_seconds": 20.0, "seconds": 30.0, "flops": 5e9, "tokens": 40_000}
     spent |= {"device": "cpu", "threads": 1} | compute
     settings = {
-        "model": {"kind": "cross_encoder", "max_length": 128},
+        "model": {"name": "cross_encoder", "max_length": 128},
         "data": DATA,
         "validation": {"times": 4, "depth": 1},
         "probe": {"layers": None},
@@ -122,8 +122,8 @@ def test_counted_dev_queries_stand_in_for_the_limit(tmp_path: Path):
     [
         {"device": "cuda:0"},
         {"threads": 2},
-        {"config": {"model": {"kind": "cross_encoder", "max_length": 256}}},
-        {"config": {"model": {"kind": "colbert", "max_length": 128}}},
+        {"config": {"model": {"name": "cross_encoder", "max_length": 256}}},
+        {"config": {"model": {"name": "colbert", "max_length": 128}}},
         {"config": {"probe": {"layers": "all"}}},
     ],
     ids=["device", "threads", "max_length", "kind", "probed"],

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers.jobs import job_override
 from helpers.studies import BOTH, job
 
 from experiments import study
@@ -41,9 +42,10 @@ def test_a_plan_estimates_time_from_finished_jobs_and_leaves_out_what_is_done(
 
 
 def test_a_job_that_others_need_first_is_planned_once(overrides: list[str], capsys: pytest.CaptureFixture[str]):
-    colbert = (
-        "retrievers.colbert.job='model=colbert model.max_length=48 model.max_query_tokens=16 budget.size=16 "
-        f"batch.size=8 validation.times=1 {overrides[2]} {overrides[3]} {overrides[4]}'"
+    colbert = job_override(
+        "retrievers.colbert.job",
+        "model=colbert model.max_length=48 model.max_query_tokens=16 budget.size=16 batch.size=8 validation.times=1 "
+        f"{overrides[2]} {overrides[3]} {overrides[4]}",
     )
     assert study.main(["plan", *overrides, "retriever=[bm25,colbert]", "first_stage=[colbert]", colbert, BOTH[0]]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines() if "-n" in line]

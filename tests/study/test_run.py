@@ -88,10 +88,10 @@ def test_a_job_that_could_not_begin_says_why(
     from experiments.common.errors import ExperimentError
     from experiments.jobs import hydra_app
 
-    def no_parts(*args: Any) -> None:
+    def no_components(*args: Any) -> None:
         raise ExperimentError("the retriever of negatives is not there")
 
-    monkeypatch.setattr(hydra_app, "parts_of", no_parts)
+    monkeypatch.setattr(hydra_app, "train_prerequisites", no_components)
     assert study.main(["run", "--no-report", *overrides, "study=both"]) == 1
     assert "failed   the retriever of negatives is not there" in capsys.readouterr().out
 

@@ -41,7 +41,7 @@ def test_every_sweep_says_in_its_first_lines_what_it_asks(sweep: str):
 
 
 def test_each_row_of_the_dual_encoder_sweep_is_another_encoder():
-    duals = [job.experiment.model.dual_encoder for job in jobs_of("ananthakrishnan2025_dual_encoder", "mini")]
+    duals = [job.experiment.model for job in jobs_of("ananthakrishnan2025_dual_encoder", "mini")]
     assert [(one.layers, one.infused, one.infuse_embeddings, one.rest) for one in duals] == [
         (2, [1], True, "random"),
         (2, [1, 2], True, "random"),

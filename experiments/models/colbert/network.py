@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from experiments.common.errors import ExperimentError
-from experiments.config import Backbone, Model
+from experiments.config import Backbone
 from experiments.models.backbone import source_of
 from experiments.models.text_encoder import check_reach, settle_text_tokenizer
 from experiments.pretrained.encoder import MODEL, check_network, load_sentence_transformer
@@ -19,11 +19,13 @@ from experiments.pretrained.source import Source
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
+    from experiments.models.colbert.config import ColBERTConfig
+
 log = logging.getLogger(__name__)
 
 
-def load_colbert(backbone: Backbone, model: Model, seed: int) -> "MultiVectorEncoder":
-    """The backbone with a projection of every token to ``late_interaction.dimension``, normalised (Khattab and Zaharia
+def load_colbert(backbone: Backbone, model: "ColBERTConfig", seed: int) -> "MultiVectorEncoder":
+    """The backbone with a projection of every token to ``model.dimension``, normalised (Khattab and Zaharia
     2020, section 3.2), in fp32.
 
     Queries begin with the query marker and passages with the passage marker. A marker that the vocabulary lacks is
@@ -71,13 +73,12 @@ def is_late_interaction(place: str) -> bool:
     return False
 
 
-def _fresh(source: Source, model: Model) -> "MultiVectorEncoder":
+def _fresh(source: Source, model: "ColBERTConfig") -> "MultiVectorEncoder":
     from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.base.modules import Normalize, Transformer
     from sentence_transformers.base.modules.dense import Dense
     from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
-    wanted = model.late_interaction
     revision = {"revision": source.revision} if source.revision else {}
     transformer = Transformer(
         source.place,
@@ -91,24 +92,24 @@ def _fresh(source: Source, model: Model) -> "MultiVectorEncoder":
     hidden = int(transformer.get_embedding_dimension())
     projection = Dense(
         hidden,
-        wanted.dimension,
+        model.dimension,
         bias=False,
         activation_function=nn.Identity(),
-        init_weight=_identity(hidden, wanted.dimension) if wanted.fresh_projection == "identity" else None,
+        init_weight=_identity(hidden, model.dimension) if model.fresh_projection == "identity" else None,
         module_input_name="token_embeddings",
     )
     encoder = MultiVectorEncoder(
         modules=[
             transformer,
             projection,
-            MultiVectorMask(skiplist_words=list(string.punctuation) if wanted.skip_punctuation else []),
+            MultiVectorMask(skiplist_words=list(string.punctuation) if model.skip_punctuation else []),
             Normalize(module_input_name="token_embeddings"),
         ],
-        prompts={"query": f"{wanted.query_marker} ", "document": f"{wanted.passage_marker} "},
+        prompts={"query": f"{model.query_marker} ", "document": f"{model.passage_marker} "},
         device="cpu",
     )
     # As special tokens, so that they are not cut into pieces; those that the vocabulary has keep their id.
-    encoder.tokenizer.add_tokens([wanted.query_marker, wanted.passage_marker], special_tokens=True)
+    encoder.tokenizer.add_tokens([model.query_marker, model.passage_marker], special_tokens=True)
     embeddings = transformer.model.get_input_embeddings()
     if len(encoder.tokenizer) > embeddings.num_embeddings:
         transformer.model.resize_token_embeddings(len(encoder.tokenizer))
@@ -118,28 +119,28 @@ def _fresh(source: Source, model: Model) -> "MultiVectorEncoder":
 def _identity(hidden: int, dimension: int) -> torch.Tensor:
     if dimension > hidden:
         raise ExperimentError(
-            f"model.late_interaction.dimension={dimension} is more than the backbone's {hidden}: lower it, or set "
-            f"model.late_interaction.fresh_projection=random"
+            f"model.dimension={dimension} is more than the backbone's {hidden}: lower it, or set "
+            f"model.fresh_projection=random"
         )
     return torch.eye(dimension, hidden)
 
 
-def _check_dimension(encoder: "MultiVectorEncoder", model: Model, backbone: Backbone) -> None:
-    own, wanted = encoder.get_embedding_dimension(), model.late_interaction.dimension
+def _check_dimension(encoder: "MultiVectorEncoder", model: "ColBERTConfig", backbone: Backbone) -> None:
+    own, wanted = encoder.get_embedding_dimension(), model.dimension
     if own != wanted:
         raise ExperimentError(
             f"backbone {backbone.name!r} is a late-interaction checkpoint of dimension {own}: set "
-            f"model.late_interaction.dimension={own}, not {wanted}"
+            f"model.dimension={own}, not {wanted}"
         )
 
 
-def _set_lengths(transformer: Any, model: Model) -> None:
+def _set_lengths(transformer: Any, model: "ColBERTConfig") -> None:
     transformer.document_length = model.max_length
     transformer.query_expansion = None  # before the length of queries, which may not fall below it
     transformer.query_length = model.max_query_tokens
-    if model.late_interaction.expand_queries:
+    if model.expand_queries:
         transformer.query_expansion = {
             "strategy": "fixed",
-            "attend": model.late_interaction.attend_to_expansion,
+            "attend": model.attend_to_expansion,
             "length": model.max_query_tokens,
         }

@@ -5,6 +5,7 @@ pairs are cut. One thing ``CrossEncoder`` cannot be told, a limit to the query's
 where ``load_scorer`` reads it, and in the folder's README.md.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing import Any
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.common.cache import write_json
-from experiments.data.batches.pairs import PairTemplate
+from experiments.data.batches.pairs import PairEncoder, PairTemplate
 from experiments.models.heads import one_logit
 from experiments.pretrained.padding import has_segments
 from experiments.pretrained.source import quiet
 from experiments.pretrained.tokenizer import keep
+
+log = logging.getLogger(__name__)
 
 FIELD = "rerank_ablations"  # of config.json
 MODULE = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"}
@@ -35,6 +38,15 @@ class PairCut:
     max_length: int
     cut_queries: int = 0
     queries: int = 0
+
+    @classmethod
+    def of(cls, encoder: PairEncoder) -> "PairCut":
+        """Return how an encoder cuts pairs, and warn of queries that are cut."""
+        lengths, limit = encoder.queries.lengths, encoder.max_query_tokens
+        cut = cls(limit, encoder.max_length, int((lengths > limit).sum()), len(lengths))
+        if cut.cut_queries:
+            log.warning("%s", cut.said())
+        return cut
 
     @classmethod
     def read(cls, config: PreTrainedConfig) -> "PairCut | None":

@@ -17,31 +17,12 @@ from experiments.data.batches.pair_batches import GroupBatch, ScoringBatch
 from experiments.data.batches.pairs import TokenBatch
 from experiments.models.compute_cost import CostModel, Step
 from experiments.models.cross_encoder.export import PairCut, export_pairs
-from experiments.models.packed_forward import packed_logits, padded_logits, supports_packing
+from experiments.models.packed_forward import logits_of, score_of
 from experiments.models.ranker import DevSet, Loss, Ranker
 from experiments.pretrained.padding import settle_padding
 
 if TYPE_CHECKING:
     from experiments.models.teacher import Teacher
-
-
-def choose_layout(network: PreTrainedModel, layout: str, device: str) -> str:
-    """``packed`` or ``padded``. ``auto`` packs on a CPU wherever the architecture allows it; elsewhere one attention
-    call per pair would leave the device idle, and length-sorted padded batches are used.
-    """
-    if layout != "auto":
-        return layout
-    return "packed" if device == "cpu" and supports_packing(network) else "padded"
-
-
-def score_of(logits_BC: Tensor, rank_by: str = "log_odds") -> Tensor:
-    """(B,) fp32 scores of pairs. One logit is the score. Of two classes the score is the log-odds, the second logit
-    less the first, or with ``positive_logit`` the second alone.
-    """
-    logits_BC = logits_BC.float()
-    if logits_BC.shape[1] == 1:
-        return logits_BC[:, 0]
-    return logits_BC[:, 1] - logits_BC[:, 0] if rank_by == "log_odds" else logits_BC[:, 1]
 
 
 class CrossEncoder(Ranker):
@@ -83,9 +64,7 @@ class CrossEncoder(Ranker):
 
     def forward(self, tokens: TokenBatch) -> Tensor:
         """(B, C) logits of a batch of pairs."""
-        if self.layout == "packed":
-            return packed_logits(self.network, tokens)
-        return padded_logits(self.network, tokens)
+        return logits_of(self.network, tokens, self.layout)
 
     # --- training
 

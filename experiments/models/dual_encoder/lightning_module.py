@@ -17,7 +17,6 @@ from torch.nn import functional as F  # noqa: N812 - the usual name
 
 from experiments.common.errors import ExperimentError
 from experiments.config import Optimization
-from experiments.config.model import DualEncoder as Settings
 from experiments.data.batches.distillation_batches import DistilBatch
 from experiments.data.batches.pairs import TokenBatch
 from experiments.data.batches.text_batches import EncodingBatch, Features, TextGroupBatch
@@ -25,13 +24,15 @@ from experiments.losses.kl_divergence import kl_divergence
 from experiments.losses.margin_mse import margin_mse
 from experiments.models.compute_cost import CostModel, Step
 from experiments.models.in_batch_negatives import with_in_batch
-from experiments.models.packed_forward import packed_hidden_states, supports_packed_hidden_states
+from experiments.models.packed_forward import packed_hidden_states
 from experiments.models.ranker import DevSet, Loss, Ranker
 from experiments.models.teacher import Teacher
 from experiments.pretrained.source import quiet
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+    from experiments.models.dual_encoder.config import DualEncoderConfig
 
 
 class DualEncoder(Ranker):
@@ -56,7 +57,7 @@ class DualEncoder(Ranker):
         *,
         steps: int,
         seed: int,
-        settings: Settings,
+        settings: "DualEncoderConfig",
         teacher: Teacher | None = None,
         layout: str = "padded",
         dev: DevSet | None = None,
@@ -186,23 +187,13 @@ class DualEncoder(Ranker):
             self.network.save_pretrained(str(folder), create_model_card=False)
 
 
-def choose_layout(network: "SentenceTransformer", layout: str, device: str) -> str:
-    """``packed`` or ``padded``; ``auto`` packs on a CPU wherever the architecture allows it."""
-    if layout != "auto":
-        return layout
-    transformer: Any = network[0]
-    return "packed" if device == "cpu" and supports_packed_hidden_states(transformer.model) else "padded"
-
-
 def _check_layer(teacher: Teacher, layer: int, width: int) -> None:
     if layer > teacher.layers:
-        raise ExperimentError(
-            f"model.dual_encoder.align_layer is {layer}, but the cross-encoder has layers 0 to {teacher.layers}"
-        )
+        raise ExperimentError(f"model.align_layer is {layer}, but the cross-encoder has layers 0 to {teacher.layers}")
     theirs = int(teacher.network.config.hidden_size)
     if theirs != width:
         raise ExperimentError(
-            f"model.dual_encoder.align_layer={layer} needs vectors of one width, but the cross-encoder's have {theirs} "
+            f"model.align_layer={layer} needs vectors of one width, but the cross-encoder's have {theirs} "
             f"dimensions and the dual encoder's {width}: set it to null, or choose a cross-encoder of that width"
         )
 

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 
 from experiments.common.errors import ExperimentError
-from experiments.config import Backbone, Model
-from experiments.config.model import DualEncoder
+from experiments.config import Backbone
 from experiments.models.backbone import source_of
 from experiments.models.teacher import load_encoder
 from experiments.models.text_encoder import check_reach, settle_text_tokenizer
@@ -23,7 +22,8 @@ from experiments.pretrained.weights import check_weights, is_pooler
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-KEY = "model.dual_encoder"
+    from experiments.models.dual_encoder.config import DualEncoderConfig
+
 LAYERS = "encoder.layer."  # how the weights of BERT-like layers are called
 # What must be the same in the config for weights of one model to mean the same in another.
 DECIDING = (
@@ -32,14 +32,14 @@ DECIDING = (
 )  # fmt: skip
 
 
-def load_dual_encoder(backbone: Backbone, model: Model, cross_encoder: str | None, seed: int) -> "SentenceTransformer":
-    """One encoder for queries and passages: the backbone's architecture with ``dual_encoder.layers`` layers, then
+def load_dual_encoder(backbone: Backbone, model: "DualEncoderConfig", seed: int) -> "SentenceTransformer":
+    """One encoder for queries and passages: the backbone's architecture with ``model.layers`` layers, then
     pooling, then for ``cosine`` vectors of length 1; in fp32.
 
-    ``cross_encoder``: the folder or hub id that layers are copied from. What belongs to no layer (the word, position
-    and type embeddings and their normalisation, and what else an architecture keeps beside its layers) counts as
-    embeddings. Random weights are drawn from ``seed`` by the architecture's own rule, all of them whatever is copied
-    over them, so that the layers that stay random are the same whichever are infused.
+    Layers are copied from ``model.cross_encoder``. What belongs to no layer (the word, position and type embeddings and
+    their normalisation, and what else an architecture keeps beside its layers) counts as embeddings. Random weights are
+    drawn from ``seed`` by the architecture's own rule, all of them whatever is copied over them, so that the layers
+    that stay random are the same whichever are infused.
 
     Raises:
         ExperimentError: weights that cannot be found or do not fit together; fewer layers than are asked for; an
@@ -49,35 +49,34 @@ def load_dual_encoder(backbone: Backbone, model: Model, cross_encoder: str | Non
     from sentence_transformers.base.modules import Normalize
     from sentence_transformers.sentence_transformer.modules import Pooling
 
-    wanted = model.dual_encoder
     transformer = _transformer(backbone, model)
     network: Any = transformer.model
-    if wanted.rest == "random":
+    if model.rest == "random":
         network.load_state_dict(_drawn(network.config, seed).state_dict())
-    if wanted.infuses:
-        if cross_encoder is None:
-            raise ExperimentError(f"{KEY} infuses weights of a cross-encoder: set {KEY}.cross_encoder or {KEY}.job")
-        _infuse(network, transformer.tokenizer, backbone, model, cross_encoder)
+    if model.infuses:
+        if model.cross_encoder is None:
+            raise ExperimentError("the model infuses weights of a cross-encoder: set model.cross_encoder or model.job")
+        _infuse(network, transformer.tokenizer, backbone, model, model.cross_encoder)
     if model.dropout is not None:
         for module in network.modules():
             if isinstance(module, nn.Dropout):
                 module.p = model.dropout
-    modules: list[nn.Module] = [transformer, Pooling(int(network.config.hidden_size), wanted.pooling)]
-    if wanted.similarity == "cosine":
+    modules: list[nn.Module] = [transformer, Pooling(int(network.config.hidden_size), model.pooling)]
+    if model.similarity == "cosine":
         modules.append(Normalize())
-    similarity: Any = wanted.similarity
+    similarity: Any = model.similarity
     return SentenceTransformer(modules=modules, similarity_fn_name=similarity, device="cpu").float()
 
 
-def _transformer(backbone: Backbone, model: Model) -> Any:
+def _transformer(backbone: Backbone, model: "DualEncoderConfig") -> Any:
     """The backbone with as many layers as are wanted and texts cut as ``model`` says."""
     from sentence_transformers.base.modules import Transformer
 
-    source, wanted = source_of(backbone), model.dual_encoder
+    source = source_of(backbone)
     revision = {"revision": backbone.revision} if backbone.revision else {}
     with source.reading():
         config = AutoConfig.from_pretrained(source.place, **revision)
-        depth = {"num_hidden_layers": wanted.layers} if wanted.layers is not None else {}
+        depth = {"num_hidden_layers": model.layers} if model.layers is not None else {}
         _check_depth(config, backbone, model)
         transformer = Transformer(
             source.place,
@@ -85,12 +84,12 @@ def _transformer(backbone: Backbone, model: Model) -> Any:
             processor_kwargs=dict(revision),
             config_kwargs={**revision, **depth},
         )
-    if (wanted.layers is not None or wanted.infuses) and layers_of(transformer.model) is None:
+    if (model.layers is not None or model.infuses) and layers_of(transformer.model) is None:
         raise ExperimentError(
             f"backbone {backbone.name!r} is a {type(transformer.model).__name__}, which has no list of layers at "
-            f"encoder.layer: {KEY} cuts and infuses BERT-like encoders only, such as BERT, ELECTRA and RoBERTa"
+            f"encoder.layer: this model cuts and infuses BERT-like encoders only, such as BERT, ELECTRA and RoBERTa"
         )
-    check_weights(transformer.model, source, partial(may_start_anew, wanted), fewer_layers=wanted.layers is not None)
+    check_weights(transformer.model, source, partial(may_start_anew, model), fewer_layers=model.layers is not None)
     check_vocabulary(transformer.model, transformer.tokenizer, source.said)
     check_reach(transformer.model, model, source.said)
     settle_text_tokenizer(transformer, source.said)
@@ -99,11 +98,11 @@ def _transformer(backbone: Backbone, model: Model) -> Any:
     return transformer
 
 
-def may_start_anew(wanted: DualEncoder, network: PreTrainedModel, name: str) -> bool:
+def may_start_anew(model: "DualEncoderConfig", network: PreTrainedModel, name: str) -> bool:
     """Whether a weight of the backbone is of no account: all are drawn, or the cross-encoder's is copied over it."""
-    if wanted.rest == "random" or is_pooler(network, name):
+    if model.rest == "random" or is_pooler(network, name):
         return True
-    return bool(infused_weights({name: torch.empty(0)}, wanted.infused, wanted.infuse_embeddings))
+    return bool(infused_weights({name: torch.empty(0)}, model.infused, model.infuse_embeddings))
 
 
 def layers_of(network: nn.Module) -> nn.ModuleList | None:
@@ -112,19 +111,19 @@ def layers_of(network: nn.Module) -> nn.ModuleList | None:
     return layers if isinstance(layers, nn.ModuleList) else None
 
 
-def _check_depth(config: PretrainedConfig, backbone: Backbone, model: Model) -> None:
-    wanted, own = model.dual_encoder, int(getattr(config, "num_hidden_layers", 0))
-    depth = wanted.layers or own
-    if max(wanted.infused, default=0) > depth:
+def _check_depth(config: PretrainedConfig, backbone: Backbone, model: "DualEncoderConfig") -> None:
+    own = int(getattr(config, "num_hidden_layers", 0))
+    depth = model.layers or own
+    if max(model.infused, default=0) > depth:
         raise ExperimentError(
-            f"{KEY}.infused has layer {max(wanted.infused)}, but the dual encoder has the {depth} layers of backbone "
-            f"{backbone.name!r}: leave it out, or set {KEY}.layers"
+            f"model.infused has layer {max(model.infused)}, but the dual encoder has the {depth} layers of backbone "
+            f"{backbone.name!r}: leave it out, or set model.layers"
         )
-    missing = [layer for layer in range(own + 1, depth + 1) if layer not in wanted.infused]
-    if wanted.rest == "backbone" and missing:
+    missing = [layer for layer in range(own + 1, depth + 1) if layer not in model.infused]
+    if model.rest == "backbone" and missing:
         raise ExperimentError(
-            f"{KEY}.layers={depth} with {KEY}.rest=backbone, but backbone {backbone.name!r} has {own} layers and no "
-            f"layer {missing[0]}: lower {KEY}.layers, or set {KEY}.rest=random"
+            f"model.layers={depth} with model.rest=backbone, but backbone {backbone.name!r} has {own} layers and no "
+            f"layer {missing[0]}: lower model.layers, or set model.rest=random"
         )
 
 
@@ -135,22 +134,21 @@ def _drawn(config: PretrainedConfig, seed: int) -> nn.Module:
     return drawn
 
 
-def _infuse(network: Any, tokenizer: Any, backbone: Backbone, model: Model, cross_encoder: str) -> None:
+def _infuse(network: Any, tokenizer: Any, backbone: Backbone, model: "DualEncoderConfig", cross_encoder: str) -> None:
     """Copy the chosen weights of the cross-encoder over those of the network."""
-    wanted = model.dual_encoder
     source, its_tokenizer = load_encoder(cross_encoder)
     _check_fit(source.config, network.config, cross_encoder, backbone)
     if its_tokenizer.get_vocab() != tokenizer.get_vocab():
         raise ExperimentError(
-            f"{KEY}.cross_encoder={cross_encoder!r} has another vocabulary than backbone {backbone.name!r}: choose the "
+            f"model.cross_encoder={cross_encoder!r} has another vocabulary than backbone {backbone.name!r}: choose the "
             f"backbone that it was trained from"
         )
     depth = int(source.config.num_hidden_layers)
-    if max(wanted.infused, default=0) > depth:
+    if max(model.infused, default=0) > depth:
         raise ExperimentError(
-            f"{KEY}.infused has layer {max(wanted.infused)}, but the cross-encoder {cross_encoder!r} has {depth} layers"
+            f"model.infused has layer {max(model.infused)}, but the cross-encoder {cross_encoder!r} has {depth} layers"
         )
-    chosen = infused_weights(source.state_dict(), wanted.infused, wanted.infuse_embeddings)
+    chosen = infused_weights(source.state_dict(), model.infused, model.infuse_embeddings)
     network.load_state_dict({**network.state_dict(), **chosen})
 
 
@@ -171,6 +169,6 @@ def _check_fit(theirs: PretrainedConfig, ours: PretrainedConfig, cross_encoder: 
         found, needed = getattr(theirs, name, None), getattr(ours, name, None)
         if found != needed:
             raise ExperimentError(
-                f"{KEY}.cross_encoder={cross_encoder!r} has {name} {found}, backbone {backbone.name!r} has {needed}: "
+                f"model.cross_encoder={cross_encoder!r} has {name} {found}, backbone {backbone.name!r} has {needed}: "
                 f"choose the backbone that it was trained from"
             )

@@ -9,12 +9,13 @@ from helpers.tiny import literal_collection, write_tiny_bert
 
 from experiments.common.cache import Store
 from experiments.common.errors import ExperimentError
-from experiments.config import Backbone, LateInteraction, Model, Optimization
+from experiments.config import Backbone, Optimization
 from experiments.data.batches.groups import Groups
 from experiments.data.batches.text_batches import RunTexts, TextBatcher
 from experiments.data.batches.text_features import TextFeatures, features_of
 from experiments.losses.bce import bce
 from experiments.losses.lce import lce
+from experiments.models.colbert.config import ColBERTConfig
 from experiments.models.colbert.lightning_module import ColBERT
 from experiments.models.colbert.network import is_late_interaction, load_colbert
 
@@ -26,17 +27,17 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     return Backbone(name="tiny", path=str(write_tiny_bert(tmp_path_factory.mktemp("bert"), WORDS)))
 
 
-def model_of(**late: object) -> Model:
-    return Model(
-        kind="colbert",
+def model_of(**late: object) -> ColBERTConfig:
+    return ColBERTConfig(
         max_length=16,
         max_query_tokens=8,
         dropout=0.0,
-        late_interaction=LateInteraction(dimension=8, **late),  # type: ignore[arg-type]
+        dimension=8,
+        **late,  # type: ignore[arg-type]
     )
 
 
-def features(tmp_path: Path, backbone: Backbone, model: Model) -> tuple[object, TextFeatures, TextFeatures]:
+def features(tmp_path: Path, backbone: Backbone, model: ColBERTConfig) -> tuple[object, TextFeatures, TextFeatures]:
     encoder = load_colbert(backbone, model, seed=1)
     collection, store = literal_collection(tmp_path), Store(tmp_path / "store")
     queries, passages = (features_of(collection, kind, encoder, store) for kind in ("queries", "passages"))
@@ -172,8 +173,8 @@ def test_a_late_interaction_backbone_keeps_its_projection(tmp_path: Path, backbo
     module_of(first).export(tmp_path / "model")
     again = load_colbert(Backbone(name="own", path=str(tmp_path / "model")), model_of(), seed=1)
     assert torch.equal(first[1].linear.weight, again[1].linear.weight)
-    wider = Model(kind="colbert", late_interaction=LateInteraction(dimension=9))
-    with pytest.raises(ExperimentError, match=r"dimension 8: set model\.late_interaction\.dimension=8, not 9"):
+    wider = ColBERTConfig(dimension=9)
+    with pytest.raises(ExperimentError, match=r"dimension 8: set model\.dimension=8, not 9"):
         load_colbert(Backbone(name="own", path=str(tmp_path / "model")), wider, seed=1)
 
 
@@ -189,10 +190,10 @@ def test_a_late_interaction_backbone_keeps_its_projection(tmp_path: Path, backbo
 )
 def test_settings_out_of_range_are_named(change: dict, message: str):
     with pytest.raises(ExperimentError, match=message):
-        LateInteraction(**change)
+        ColBERTConfig(**change)
 
 
 def test_an_identity_cannot_be_wider_than_the_backbone(backbone: Backbone):
-    wide = Model(kind="colbert", max_length=16, max_query_tokens=8, late_interaction=LateInteraction(dimension=33))
+    wide = ColBERTConfig(max_length=16, max_query_tokens=8, dimension=33)
     with pytest.raises(ExperimentError, match="dimension=33 is more than the backbone's 32"):
         load_colbert(backbone, wide, seed=1)

@@ -9,14 +9,16 @@ import torch
 from helpers.tiny import write_tiny_bert
 from torch import Tensor
 
-from experiments.config import Backbone, Model, Optimization
+from experiments.config import Backbone, Optimization
 from experiments.data.batches.pair_batches import GroupBatch
 from experiments.data.batches.pairs import PairEncoder, PairTemplate, TokenBatch, micro_batches
 from experiments.data.ragged import Ragged
 from experiments.losses.lce import lce
-from experiments.models.backbone import load_cross_encoder, load_tokenizer
+from experiments.models.backbone import load_tokenizer
 from experiments.models.compute_cost import CostModel
+from experiments.models.cross_encoder.config import CrossEncoderConfig
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
+from experiments.models.cross_encoder.network import load_cross_encoder
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 QUERIES = ["what is alpha", "beta gamma"]
@@ -31,7 +33,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
 def module_of(
     backbone: Backbone, *, logits: int = 1, layout: str = "padded", recompute: bool = False, rank_by: str = "log_odds"
 ):
-    network = load_cross_encoder(backbone, Model(max_length=40, logits=logits, dropout=0.0), seed=1)
+    network = load_cross_encoder(backbone, CrossEncoderConfig(max_length=40, logits=logits, dropout=0.0), seed=1)
     return CrossEncoder(
         network,
         load_tokenizer(backbone),

@@ -16,8 +16,8 @@ from transformers import (
 )
 
 from experiments.common.errors import ExperimentError
-from experiments.config import Backbone, Model
-from experiments.config.model import DualEncoder
+from experiments.config import Backbone
+from experiments.models.dual_encoder.config import DualEncoderConfig
 from experiments.models.dual_encoder.network import infused_weights, load_dual_encoder
 from experiments.models.teacher import load_teacher
 
@@ -58,9 +58,8 @@ def bert(tmp_path: Path) -> tuple[Backbone, str]:
     return backbone, write_family(tmp_path / "cross", "bert", 2, head=True)
 
 
-def model_of(**dual: Any) -> Model:
-    settings = DualEncoder(**{"cross_encoder": "given", **dual})
-    return Model(kind="dual_encoder", max_length=16, max_query_tokens=8, dual_encoder=settings)
+def model_of(**dual: Any) -> DualEncoderConfig:
+    return DualEncoderConfig(**{"max_length": 16, "max_query_tokens": 8, "cross_encoder": "given", **dual})
 
 
 def weights_of(encoder: Any) -> dict[str, torch.Tensor]:
@@ -73,7 +72,7 @@ def base_weights(folder: str) -> dict[str, torch.Tensor]:
 
 def test_infused_weights_are_the_cross_encoders_bit_for_bit(family: tuple[Backbone, str]):
     backbone, cross = family
-    ours = weights_of(load_dual_encoder(backbone, model_of(layers=2, infused=[1]), cross, seed=5))
+    ours = weights_of(load_dual_encoder(backbone, model_of(cross_encoder=cross, layers=2, infused=[1]), seed=5))
     theirs = base_weights(cross)
     assert {name.split(".")[2] for name in ours if name.startswith("encoder.layer.")} == {"0", "1"}
     for name, value in ours.items():
@@ -86,7 +85,7 @@ def test_infused_weights_are_the_cross_encoders_bit_for_bit(family: tuple[Backbo
 @pytest.mark.parametrize("name", ["word_embeddings", "position_embeddings", "token_type_embeddings", "LayerNorm"])
 def test_each_kind_of_embedding_is_infused(bert: tuple[Backbone, str], name: str):
     backbone, cross = bert
-    ours = weights_of(load_dual_encoder(backbone, model_of(), cross, seed=5))
+    ours = weights_of(load_dual_encoder(backbone, model_of(cross_encoder=cross), seed=5))
     key = f"embeddings.{name}.weight"
     assert torch.equal(ours[key], base_weights(cross)[key])
 
@@ -94,7 +93,7 @@ def test_each_kind_of_embedding_is_infused(bert: tuple[Backbone, str], name: str
 def test_a_layer_keeps_its_number(bert: tuple[Backbone, str]):
     backbone, cross = bert
     key = "encoder.layer.{}.attention.self.query.weight"
-    ours = weights_of(load_dual_encoder(backbone, model_of(layers=3, infused=[3]), cross, seed=5))
+    ours = weights_of(load_dual_encoder(backbone, model_of(cross_encoder=cross, layers=3, infused=[3]), seed=5))
     assert torch.equal(ours[key.format(2)], base_weights(cross)[key.format(2)])
     assert not torch.equal(ours[key.format(0)], base_weights(cross)[key.format(0)])
 
@@ -103,7 +102,7 @@ def test_the_rest_comes_from_the_backbone_if_it_is_to(family: tuple[Backbone, st
     backbone, cross = family
     settings = model_of(layers=2, infused=[2], infuse_embeddings=False, rest="backbone")
     ours, theirs, own = (
-        weights_of(load_dual_encoder(backbone, settings, cross, seed=5)),
+        weights_of(load_dual_encoder(backbone, settings, seed=5)),
         base_weights(cross),
         base_weights(backbone.path),
     )
@@ -116,7 +115,7 @@ def test_random_layers_follow_from_the_seed_whichever_others_are_infused(bert: t
     backbone, cross = bert
     last = "encoder.layer.1.output.dense.weight"
     first, again, other, bare = (
-        weights_of(load_dual_encoder(backbone, model_of(infused=infused), cross, seed=seed))[last]
+        weights_of(load_dual_encoder(backbone, model_of(cross_encoder=cross, infused=infused), seed=seed))[last]
         for seed, infused in ((5, [1]), (5, [1]), (6, [1]), (5, []))
     )
     assert torch.equal(first, again)
@@ -127,7 +126,7 @@ def test_random_layers_follow_from_the_seed_whichever_others_are_infused(bert: t
 
 def test_all_layers_of_the_backbone_with_nothing_infused_are_a_plain_dual_encoder(bert: tuple[Backbone, str]):
     backbone, _ = bert
-    ours = weights_of(load_dual_encoder(backbone, model_of(layers=None, **PLAIN), None, seed=5))
+    ours = weights_of(load_dual_encoder(backbone, model_of(layers=None, **PLAIN), seed=5))
     assert all(torch.equal(value, base_weights(backbone.path)[name]) for name, value in ours.items())
     assert "encoder.layer.2.output.dense.weight" in ours
 
@@ -154,7 +153,7 @@ def test_the_export_loads_in_the_library_with_the_same_embeddings(
     from sentence_transformers import SentenceTransformer
 
     backbone, cross = bert
-    encoder = load_dual_encoder(backbone, model_of(pooling=pooling, similarity=similarity), cross, seed=5)
+    encoder = load_dual_encoder(backbone, model_of(cross_encoder=cross, pooling=pooling, similarity=similarity), seed=5)
     encoder.save_pretrained(str(tmp_path / "model"), create_model_card=False)
     loaded = SentenceTransformer(str(tmp_path / "model"), device="cpu")
     long = [" ".join(["number"] * 40)]
@@ -192,14 +191,14 @@ def test_a_cross_encoder_of_another_shape_is_refused(
 ):
     backbone, _ = bert
     with pytest.raises(ExperimentError, match=message):
-        load_dual_encoder(backbone, model_of(), other_bert(tmp_path, backbone, change), seed=5)
+        load_dual_encoder(backbone, model_of(cross_encoder=other_bert(tmp_path, backbone, change)), seed=5)
 
 
 def test_a_cross_encoder_of_another_architecture_is_refused(bert: tuple[Backbone, str], tmp_path: Path):
     backbone, _ = bert
     other = write_family(tmp_path / "electra", "electra", 1, head=True)
     with pytest.raises(ExperimentError, match="has model_type electra, backbone 'tiny' has bert"):
-        load_dual_encoder(backbone, model_of(), other, seed=5)
+        load_dual_encoder(backbone, model_of(cross_encoder=other), seed=5)
 
 
 def test_the_same_number_of_other_words_is_another_vocabulary(bert: tuple[Backbone, str], tmp_path: Path):
@@ -207,25 +206,25 @@ def test_the_same_number_of_other_words_is_another_vocabulary(bert: tuple[Backbo
     folder = write_tiny_bert(tmp_path / "other", [WORDS[0].replace("passage", "sentence")])
     AutoModel.from_config(AutoConfig.from_pretrained(backbone.path)).save_pretrained(folder)
     with pytest.raises(ExperimentError, match="has another vocabulary than backbone 'tiny'"):
-        load_dual_encoder(backbone, model_of(), str(folder), seed=5)
+        load_dual_encoder(backbone, model_of(cross_encoder=str(folder)), seed=5)
 
 
 def test_a_layer_that_the_cross_encoder_lacks_is_named(bert: tuple[Backbone, str]):
     backbone, cross = bert
     with pytest.raises(ExperimentError, match=r"infused has layer 4, but the cross-encoder .* has 3 layers"):
-        load_dual_encoder(backbone, model_of(layers=4, infused=[4]), cross, seed=5)
+        load_dual_encoder(backbone, model_of(cross_encoder=cross, layers=4, infused=[4]), seed=5)
 
 
 def test_a_layer_that_the_dual_encoder_lacks_is_named(bert: tuple[Backbone, str]):
     backbone, cross = bert
     with pytest.raises(ExperimentError, match="infused has layer 4, but the dual encoder has the 3 layers of backbone"):
-        load_dual_encoder(backbone, model_of(layers=None, infused=[4]), cross, seed=5)
+        load_dual_encoder(backbone, model_of(cross_encoder=cross, layers=None, infused=[4]), seed=5)
 
 
 def test_a_layer_that_the_backbone_lacks_is_not_drawn_in_silence(bert: tuple[Backbone, str]):
     backbone, cross = bert
     with pytest.raises(ExperimentError, match="has 3 layers and no layer 4: lower"):
-        load_dual_encoder(backbone, model_of(layers=4, infused=[1], rest="backbone"), cross, seed=5)
+        load_dual_encoder(backbone, model_of(cross_encoder=cross, layers=4, infused=[1], rest="backbone"), seed=5)
 
 
 def test_an_architecture_without_a_list_of_layers_is_named(bert: tuple[Backbone, str], tmp_path: Path):
@@ -238,15 +237,15 @@ def test_an_architecture_without_a_list_of_layers_is_named(bert: tuple[Backbone,
     ).save_pretrained(folder)
     backbone = Backbone(name="distil", path=str(folder))
     with pytest.raises(ExperimentError, match="backbone 'distil' is a DistilBertModel, which has no list of layers"):
-        load_dual_encoder(backbone, model_of(), str(folder), seed=5)
-    whole = load_dual_encoder(backbone, model_of(layers=None, **PLAIN), None, seed=5)
+        load_dual_encoder(backbone, model_of(cross_encoder=str(folder)), seed=5)
+    whole = load_dual_encoder(backbone, model_of(layers=None, **PLAIN), seed=5)
     assert whole.encode(TEXTS).shape == (2, 32), "a plain dual encoder of it needs none"
 
 
 def test_a_folder_that_is_not_there_is_named(bert: tuple[Backbone, str], tmp_path: Path):
     backbone, _ = bert
     with pytest.raises(ExperimentError, match=r"cross_encoder: there is no folder .*gone: give the folder model"):
-        load_dual_encoder(backbone, model_of(), str(tmp_path / "gone"), seed=5)
+        load_dual_encoder(backbone, model_of(cross_encoder=str(tmp_path / "gone")), seed=5)
 
 
 def test_a_checkpoint_without_a_head_is_no_teacher(bert: tuple[Backbone, str]):
@@ -259,6 +258,6 @@ def test_a_checkpoint_without_a_head_is_no_teacher(bert: tuple[Backbone, str]):
 
 def test_positions_must_reach_the_longest_passage(bert: tuple[Backbone, str]):
     backbone, cross = bert
-    model = Model(kind="dual_encoder", max_length=65, dual_encoder=DualEncoder(cross_encoder=cross))
+    model = model_of(max_length=65, max_query_tokens=64, cross_encoder=cross)
     with pytest.raises(ExperimentError, match=r"max_length=65, but backbone 'tiny' has 64 positions"):
-        load_dual_encoder(backbone, model, cross, seed=5)
+        load_dual_encoder(backbone, model, seed=5)

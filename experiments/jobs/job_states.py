@@ -1,0 +1,71 @@
+"""Whether a finished job and its prerequisites are still made from the inputs of today."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.common.locations import changes
+from experiments.config import Experiment
+from experiments.job_files.status import CHANGED, DONE, JobStatus, noted_inputs, status_of
+from experiments.jobs.components import Components, make_components
+from experiments.jobs.prerequisites import Prerequisite, with_models
+
+
+class JobStates:
+    """The states of jobs today; each job is looked at once.
+
+    ``files``: look at the files of retrievers too, which may be large.
+    """
+
+    def __init__(self, files: bool = False) -> None:
+        self._files = files
+        self._known: dict[Path, JobStatus] = {}
+
+    def of(self, folder: Path, experiment: Experiment, prerequisites: Sequence[Prerequisite]) -> JobStatus:
+        """Return the state of a job: ``changed`` if it is done, but backbone, loss or another of its inputs is another
+        one by now, or a prerequisite is not done with the inputs of today; it then says which. The collection is looked
+        at when the job runs.
+        """
+        if folder not in self._known:
+            state = status_of(folder)
+            changed = self._changed(folder, experiment, prerequisites) if state.state == DONE else None
+            self._known[folder] = state if changed is None else JobStatus(CHANGED, changed)
+        return self._known[folder]
+
+    def lines(self, prerequisites: Sequence[Prerequisite]) -> list[str]:
+        """Return one line for each prerequisite that is not done with the inputs of today."""
+        words = ((prerequisite, self._word(prerequisite)) for prerequisite in prerequisites)
+        return [f"the job that trains {prerequisite.trains} {word}" for prerequisite, word in words if word is not None]
+
+    def _word(self, prerequisite: Prerequisite) -> str | None:
+        state = self.of(prerequisite.folder, prerequisite.experiment, prerequisite.prerequisites)
+        if state.state == CHANGED:
+            return f"has changed inputs: {state.why}"
+        return None if state.state == DONE else f"is {state.state}"
+
+    def _changed(self, folder: Path, experiment: Experiment, prerequisites: Sequence[Prerequisite]) -> str | None:
+        """Return the inputs of a finished job that are others by now; None if there is none."""
+        from experiments.jobs.inputs import CODE, digest_of, names_of
+
+        words = ((prerequisite, self._word(prerequisite)) for prerequisite in prerequisites)
+        not_done = [f"{prerequisite.trains} (its job {word})" for prerequisite, word in words if word is not None]
+        trained = {prerequisite.trains for prerequisite in prerequisites}
+        if not_done:  # what they train is not yet there, or will be another
+            components = make_components(experiment)
+            later = {CODE, *trained}
+        else:
+            experiment, components = with_trained(experiment, prerequisites)
+            later = set()
+        names = [
+            name
+            for name in names_of(experiment, components)
+            if name not in later and (self._files or name in trained or not name.startswith("retrievers."))
+        ]
+        noted = noted_inputs(folder)
+        changed = changes(noted, {**noted, **{name: digest_of(name, experiment, components) for name in names}})
+        return ", ".join([*changed, *not_done]) or None
+
+
+def with_trained(experiment: Experiment, prerequisites: Sequence[Prerequisite]) -> tuple[Experiment, Components]:
+    """Return an experiment that reads the models of its prerequisites, which are done, and its parts."""
+    folders = {prerequisite.key: prerequisite.folder / "model" for prerequisite in prerequisites}
+    return with_models(experiment, lambda key, job: folders[key])

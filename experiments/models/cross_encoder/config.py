@@ -1,0 +1,109 @@
+"""The cross-encoder as a choice of the group ``model``: its keys, and how it is built from them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from experiments.common.code_versions import PACKED, PAIRS, versions_of
+from experiments.common.errors import ExperimentError
+from experiments.config.checks import one_of
+from experiments.config.model import Model
+
+if TYPE_CHECKING:
+    from experiments.models.cross_encoder.lightning_module import CrossEncoder
+    from experiments.models.training_setup import TrainingInputs, TrainingSetup
+    from experiments.pretrained.source import Source
+
+
+@dataclass
+class CrossEncoderConfig(Model):
+    """A cross-encoder: one network reads a query and a passage together and gives the pair a score."""
+
+    name: str = "cross_encoder"
+    rank_by: str = "log_odds"
+    """With 2 logits, the score that ranks: ``log_odds`` or the ``positive_logit`` alone (Pradeep 2022)."""
+    fresh_pooler: str = "identity"
+    """How BERT's pooler starts if the backbone brings none: as the ``identity`` or ``random``."""
+
+    unnamed: ClassVar[bool] = True
+    two_logits: ClassVar[bool] = True
+    recomputes: ClassVar[bool] = True
+    packs: ClassVar[bool] = True
+    several_devices: ClassVar[bool] = True
+    probed: ClassVar[bool] = True
+    takes_teacher: ClassVar[bool] = True
+    teaches: ClassVar[bool] = True
+    code: ClassVar[Mapping[str, int]] = {
+        **versions_of(*PAIRS, *PACKED),
+        "models.cross_encoder.lightning_module": 1,
+        "models.cross_encoder.network": 1,
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("model.fresh_pooler", self.fresh_pooler, ("identity", "random"))
+        one_of("model.rank_by", self.rank_by, ("log_odds", "positive_logit"))
+        if self.rank_by == "positive_logit" and self.logits == 1:
+            raise ExperimentError(
+                "model.rank_by=positive_logit needs model.logits=2: one logit is the log-odds already"
+            )
+
+    def module_class(self) -> Callable[..., "CrossEncoder"]:
+        """Return what makes the LightningModule; a variant of the model returns its own."""
+        from experiments.models.cross_encoder.lightning_module import CrossEncoder
+
+        return CrossEncoder
+
+    def build(self, inputs: "TrainingInputs") -> "TrainingSetup":
+        """Return the backbone with a head on pairs, and the teacher that it learns from."""
+        from functools import partial
+
+        from experiments.data.batches.pair_batches import PairBatcher, RunPairs
+        from experiments.models.backbone import load_tokenizer
+        from experiments.models.cross_encoder.export import PairCut
+        from experiments.models.cross_encoder.network import load_cross_encoder, pair_encoder
+        from experiments.models.packed_forward import choose_layout
+        from experiments.models.teacher import load_teacher, teacher_batcher
+        from experiments.pretrained.limits import check_vocabulary
+
+        experiment, store = inputs.experiment, inputs.store
+        network = load_cross_encoder(experiment.backbone, self, experiment.seed)
+        layout = choose_layout(network, experiment.compute.layout, inputs.device)
+        score_tokens = inputs.tokens_per_batch("score", layout)
+        tokenizer = load_tokenizer(experiment.backbone)
+        check_vocabulary(network, tokenizer, f"backbone {experiment.backbone.name!r}")
+        encoder = pair_encoder(inputs.collection, tokenizer, self, store)
+        teacher = own_pairs = None
+        if experiment.learns_from_teacher:
+            teacher = load_teacher(experiment.loss["teacher"], "loss.teacher")
+            own_pairs = teacher_batcher(teacher, tokenizer, inputs.collection, self, store, score_tokens)
+        make_module = partial(
+            self.module_class(),
+            network,
+            tokenizer,
+            inputs.loss,
+            experiment.optimization,
+            seed=experiment.seed,
+            layout=layout,
+            rank_by=self.rank_by,
+            recompute=experiment.batch.checkpoint,
+            cut=PairCut.of(encoder),
+            teacher=teacher,
+            dev=inputs.dev,
+        )
+        return inputs.setup(
+            lambda steps: make_module(steps=steps),
+            PairBatcher(encoder, inputs.tokens_per_batch("train", layout), own_pairs),
+            partial(RunPairs, encoder=encoder, tokens_per_batch=score_tokens),
+        )
+
+    def check_backbone(self, source: "Source") -> None:
+        """Refuse a backbone that lacks weights of its encoder or reads fewer tokens than a pair may have."""
+        from transformers import AutoModelForSequenceClassification
+
+        from experiments.models.backbone_check import check_fit
+        from experiments.pretrained.limits import check_length
+        from experiments.pretrained.weights import is_head
+
+        network = check_fit(source, AutoModelForSequenceClassification, {"num_labels": self.logits}, is_head)
+        check_length(network, "model.max_length", self.max_length, source.said)
