@@ -85,7 +85,7 @@ def test_a_config_key_that_follows_from_the_labels_is_no_axis(tmp_path: Path) ->
 
 def test_seeds_and_what_is_not_scientific_are_no_axes(tmp_path: Path) -> None:
     for seed in (1, 2):
-        config = {"sampler": {"seed": seed}, "cache": f"cache-{seed}", "trainer": {"threads": seed}}
+        config = {"sampler": {"seed": seed}, "cache": f"cache-{seed}", "compute": {"threads": seed}}
         write_job(tmp_path, f"job-{seed}", BETTER, labels={"seed": seed}, config=config)
     (block,) = blocks(tmp_path)
     assert block.axes == ()
