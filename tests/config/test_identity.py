@@ -19,11 +19,11 @@ class Inner:
 class Outer:
     inner: Inner = field(default_factory=Inner)
     folder: str = field(default="out", metadata={"identity": False})
-    trainer: Any = field(default=None, metadata={"identity": ("precision",)})
+    trainer: Any = field(default=None, metadata={"incidental": ("devices",)})
     part: Any = None
 
 
-def test_marked_fields_are_left_out_however_deep_and_of_a_part_the_named_keys_stay():
+def test_marked_fields_are_left_out_however_deep_and_of_a_part_the_named_keys():
     settings = {
         "inner": {"size": 2, "device": "gpu"},
         "folder": "there",
