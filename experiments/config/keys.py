@@ -13,6 +13,9 @@ from experiments.common.errors import ExperimentError
 from experiments.config.part import OpenPart
 
 MOVED = {  # keys of earlier versions -> what is set today
+    "model.kind": "the model by its file (such as model=colbert)",
+    "model.late_interaction": "its keys as keys of model (such as model.dimension)",
+    "model.dual_encoder": "its keys as keys of model (such as model.layers)",
     "trainer.threads": "compute.threads",
     "trainer.workers": "compute.workers",
     "trainer.layout": "compute.layout",

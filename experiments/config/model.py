@@ -33,6 +33,7 @@ class TrainedRetriever(Protocol):
     """A retriever (``experiments.retrieval.retriever.Retriever``) that also scores the pairs of another's run."""
 
     name: str
+    """Name of its runs."""
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return all settings and versions that decide what is retrieved, as JSON."""

@@ -5,9 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
@@ -15,6 +13,9 @@ from experiments.config.compose import make, partly_made
 from experiments.config.part_checks import settings_of_part
 from experiments.data.source import Source
 from experiments.retrieval.retriever import Retriever
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Trained = Callable[[str, Mapping[str, Any]], Path]  # the key of a prerequisite job and its overrides -> its model
 
@@ -26,7 +27,7 @@ class Components:
     source: Source
     retrievers: Mapping[str, Retriever]
     """Those that a role names, and those whose candidates they take."""
-    loss: Callable[..., Tensor]
+    loss: Callable[..., "Tensor"]
     make: Callable[[Mapping[str, Any]], "partial[Any]"]
     """Turns the settings of a Trainer, callback or logger into its class with those arguments filled in."""
 
@@ -63,7 +64,7 @@ def make_components(experiment: Experiment, trained: Trained | None = None) -> C
     )
 
 
-def check_loss(experiment: Experiment, loss: Callable[..., Tensor]) -> None:
+def check_loss(experiment: Experiment, loss: Callable[..., "Tensor"]) -> None:
     """Call a loss once, so that a setting that it refuses is said before anything is trained.
 
     Raises:

@@ -231,7 +231,8 @@ def test_a_mixture_may_find_positives_that_judgements_do_not_hold():
             "validation.patience has moved: set callbacks=early_stopping and callbacks.early_stopping.patience instead",
         ),
         ("loss=hinge;loss.margin=2", "the function's settings are below fn, set loss.fn.margin"),
-        ("model.kind=colbert", "there is no key model.kind; the keys of model are _target_, dropout"),
+        ("model.kind=colbert", "model.kind has moved: set the model by its file (such as model=colbert) instead"),
+        ("model=dual_encoder;model.dual_encoder.layers=1", "set its keys as keys of model (such as model.layers)"),
         (
             "model=colbert;model.dimensoin=3",
             "no key model.dimensoin: did you mean model.dimension? The keys of",

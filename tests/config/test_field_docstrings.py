@@ -6,7 +6,8 @@ import pytest
 from helpers.jobs import ROOT
 
 NAMES = ("training", "compute", "probe", "audit", "experiment")
-FILES = [ROOT / "experiments" / "config" / f"{name}.py" for name in NAMES]
+FILES = [ROOT / "experiments" / "config" / f"{name}.py" for name in (*NAMES, "model")]
+FILES += sorted((ROOT / "experiments" / "models").glob("*/config.py"))
 FIELDS = [
     (node.name, field.target.id, below)
     for path in FILES
@@ -14,6 +15,7 @@ FIELDS = [
     if isinstance(node, ast.ClassDef) and node.name != "Optimization"  # no part of a config
     for field, below in zip(node.body, [*node.body[1:], None], strict=True)
     if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    if not (path.parent.parent.name == "models" and (field.target.id == "name" or "ClassVar" in ast.unparse(field)))
 ]
 
 

@@ -1,5 +1,7 @@
 """Models as a config group: found by their folders and chosen by ``_target_``."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,3 +75,9 @@ def test_a_model_that_names_no_module_is_known_by_its_source(tmp_path: Path):
     (key,) = model_code(OwnConfig)
     assert len(str(model_code(OwnConfig)[key])) == 32
     assert model_code(ColBERTConfig)["models.colbert.network"] == 1
+
+
+def test_finding_the_models_loads_no_network_library():
+    code = "import sys; from experiments.config import compose; compose.register(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"torch", "transformers", "pytorch_lightning"} & set(done.stdout.split())
