@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.config.training import Trainer
+from experiments.config import Trainer
 from experiments.jobs import gpu_lock
 from experiments.jobs.gpu_lock import claim, gpu_of_its_own, visible_gpus
 
