@@ -1,6 +1,6 @@
 """Rows of different lengths in two flat arrays: the layout of tokens, qrels and runs, in memory or memory-mapped."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,3 +48,13 @@ def group_by_key(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np
     """(distinct keys ascending, offsets) of an ascending array of keys."""
     distinct, counts = np.unique(keys, return_counts=True)
     return distinct, offsets_of(counts)
+
+
+def batches_by_length(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
+    """Rows sorted by length, longest first, in batches of at most ``tokens`` once padded, but of one row at least."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        count = max(1, tokens // max(1, int(lengths[order[start]])))
+        yield order[start : start + count]
+        start += count

@@ -20,10 +20,10 @@ from transformers import (
 from experiments.common.cache import Store
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
-from experiments.probing import embeddings
 from experiments.probing.embeddings import LayerEmbeddings, layer_embeddings
 from experiments.probing.encoder import Key, LayerEncoder
 from experiments.probing.model import ProbedModel, load_model, model_in_memory
+from experiments.retrieval import vector_store
 
 WORDS = ["red", "green", "blue", "cat", "dog", "mouse"]
 TEXTS = ["red cat", "", "green dog blue mouse red", "blue", "cat dog mouse", "mouse " * 40]
@@ -65,7 +65,7 @@ def collection(tmp_path: Path) -> Collection:
 
 @pytest.fixture
 def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embeddings, "SHARD_TOKENS", 1)
+    monkeypatch.setattr(vector_store, "SHARD_TOKENS", 1)
 
 
 def vectors_of(found: LayerEmbeddings, layer: int, pooling: str, row: int) -> NDArray[np.floating[Any]]:
@@ -113,7 +113,7 @@ def test_queries_are_encoded_alike(
 ):
     encoder = LayerEncoder(model, pairing=pairing, max_length=64)
     found = layer_embeddings(encoder, collection, "queries", Store(tmp_path), rows=np.array([0]))
-    assert found.rows_P.tolist() == [0]
+    assert found.rows.tolist() == [0]
     for layer, states_LD in enumerate(by_transformers(folder, text, segments)):
         own_LD = states_LD[-3:-1]  # red mouse, then [SEP]
         assert vectors_of(found, layer, "mean", 0) == pytest.approx(own_LD.mean(0), abs=2e-3)
@@ -144,7 +144,7 @@ def test_one_file_a_layer_and_pooling_and_the_longest_text_first(
 ):
     encoder = LayerEncoder(model, layers=[0, 2], poolings=["mean", "cls"], max_length=64)
     found = layer_embeddings(encoder, collection, "passages", Store(tmp_path))
-    assert found.rows_P.tolist() == [5, 2, 4, 0, 3, 1]
+    assert found.rows.tolist() == [5, 2, 4, 0, 3, 1]
     sizes = {path.name: path.stat().st_size for path in found.folder.glob("*.bin")}
     assert sizes == dict.fromkeys(
         ["layer00.mean.bin", "layer00.cls.bin", "layer02.mean.bin", "layer02.cls.bin"], 6 * 32 * 2
