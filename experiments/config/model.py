@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
-from experiments.config.checks import at_least, one_of
 
 KINDS = ("cross_encoder", "colbert", "dual_encoder")
 TEMPERATURES = {"cosine": 0.05, "dot": 1.0}  # cosines lie within 1 of each other, too close for a softmax as they are

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
-from experiments.config.checks import at_least, one_of
 
 PAIRINGS = ("self", "single", "query_empty")
 POOLINGS = ("mean", "mean_first", "mean_second", "mean_all", "cls")

@@ -45,7 +45,7 @@ class WhitenedEmbeddings(Embeddings):
             yield rows_P, Ragged(self.affine(part.values), part.offsets)
 
     def at(self, places_B: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(B, D) the vectors at some places."""
+        """See ``Embeddings.at``."""
         return self.affine(self.vectors.values[places_B])
 
 

@@ -94,6 +94,10 @@ class Embeddings:
                 yield self.rows_P[start:end], part
                 start = end
 
+    def at(self, places_B: Rows) -> NDArray[Any]:
+        """(B, D) the vectors at some places, of texts with one vector each."""
+        return self.vectors.values[places_B]
+
     def places(self, rows: Rows) -> Rows:
         """Where some passage rows stand, all of which must be there."""
         order = np.argsort(self.rows_P, kind="stable")
