@@ -8,9 +8,9 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from experiments.common.checks import at_least, at_most, one_of
 from experiments.common.errors import ExperimentError
 from experiments.config.audit import Audit, Retrieve
-from experiments.common.checks import at_least, at_most, one_of
 from experiments.config.compute import Compute, Trainer, check_callbacks
 from experiments.config.data import Backbone, Data, Negatives
 from experiments.config.model import Model

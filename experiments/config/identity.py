@@ -18,6 +18,8 @@ VERSION = 3  # raised when the meaning of a config changes, so that old jobs are
 INCIDENTAL = ("study", "outputs", "cache", "logger", "compute")
 PLACES = ("path", "checkpoint", "scorer", "teacher", "cross_encoder")  # keys of local paths or hub ids
 ONLY_OF = {"late_interaction": "colbert", "dual_encoder": "dual_encoder"}  # settings of one kind of model
+OF_FIRST_STAGES = ("data", "first_stage", "first_stage_depth", "measures", "retrievers")  # decide what is retrieved
+RETRIEVED = "retrieve-"  # begins the name of such a folder
 INCIDENTAL_OF_RETRIEVER = ("device", "tokens_per_batch")
 
 
@@ -94,6 +96,21 @@ def with_their_candidates(names: Iterable[str], retrievers: Mapping[str, Mapping
 def job_hash(config: Mapping[str, Any]) -> str:
     """Eight hexadecimal digits that identify a job's scientific config."""
     return fingerprint({"version": VERSION, "config": scientific(config)})[:8]
+
+
+def first_stages_name(config: Mapping[str, Any]) -> str:
+    """The name of the folder of first stages measured alone, such as ``retrieve-test-1a2b3c4d``."""
+    return f"{RETRIEVED}{config['retrieve']['split']}-{first_stages_hash(config)}"
+
+
+def first_stages_hash(config: Mapping[str, Any]) -> str:
+    """Return eight hexadecimal digits that identify a measurement of first stages alone.
+
+    They depend on the data, the first stages, their depth and the measures. No loss, backbone or seed changes a run.
+    """
+    kept, split = scientific(config), config["retrieve"]["split"]
+    deciding = {key: kept[key] for key in OF_FIRST_STAGES if key in kept}
+    return fingerprint({"version": VERSION, "split": split, **deciding})[:8]
 
 
 def job_name(config: Mapping[str, Any]) -> str:

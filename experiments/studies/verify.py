@@ -13,7 +13,7 @@ from typing import Any
 
 from experiments.common.errors import ExperimentError
 from experiments.common.text import plural
-from experiments.config.identity import job_hash
+from experiments.config.identity import RETRIEVED, first_stages_hash, job_hash
 from experiments.data.collection import Collection
 from experiments.data.run import read_trec
 from experiments.evaluation.measure_names import min_grade_in, resolve
@@ -99,7 +99,7 @@ def summary(found: Sequence[Verified]) -> str:
 
 def _verify_name(folder: Path, config: Mapping[str, Any], findings: _Findings) -> None:
     try:
-        expected = job_hash(config)
+        expected = first_stages_hash(config) if folder.name.startswith(RETRIEVED) else job_hash(config)
     except (KeyError, TypeError) as error:
         raise ExperimentError(f"{CONFIG} is not the config of a job of this version: {error!r}") from error
     named = folder.name.rpartition("-")[2]

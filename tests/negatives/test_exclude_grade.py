@@ -17,6 +17,7 @@ from experiments.common.errors import ExperimentError
 from experiments.config import Experiment, compose
 from experiments.config.negatives import NegativeRule
 from experiments.data.collection import open_collection
+from experiments.jobs.audit_negatives import audit
 from experiments.jobs.build import build
 from experiments.jobs.prepare import Prepared, prepare
 from experiments.negatives.sampler import NegativeSampler
@@ -98,13 +99,11 @@ def test_in_a_batch_they_are_masked_as_the_answers_are(tmp_path: Path, graded: P
 
 
 def test_an_audit_draws_what_a_training_would_draw(tmp_path: Path, graded: Path):
-    from experiments import audit
-
     more = ["data.min_grade=2", "audit.depths=[20]", "audit.near_duplicate=1.0"]
     counts = []
     for grade in (1, 2):
         experiment = experiment_of(tmp_path, graded, *more, f"negatives.exclude_grade={grade}", "negatives.count=7")
-        found = audit.audit(experiment, ["bm25"], compose.make_parts(experiment))
+        found = audit(experiment, ["bm25"], compose.make_parts(experiment))
         counts.append((found.cells[0].counts["judged_relevant"], found.cells[0].drawn))
     assert counts[0] == (0, 14)
     assert counts[1][0] > 0, "7 of 9 candidates are drawn, one of which is judged 1"
