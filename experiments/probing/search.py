@@ -10,20 +10,15 @@ from numpy.typing import NDArray
 
 from experiments.common.checks import one_of
 from experiments.common.errors import ExperimentError
+from experiments.config.probe import SIMILARITIES
 from experiments.data.run import Run
 from experiments.probing.whitening import WhitenedEmbeddings
-from experiments.retrieval.dense import SIMILARITIES
 from experiments.retrieval.vector_search import exact_search, unit
 
 if TYPE_CHECKING:
     import torch
 
 PAIRS_AT_ONCE = 1 << 14
-
-
-def check_similarity(similarity: str) -> None:
-    """Raise ExperimentError for an unknown similarity."""
-    one_of("probe.similarity", similarity, SIMILARITIES)
 
 
 def search(
@@ -37,7 +32,7 @@ def search(
     device: "torch.device",
 ) -> Run:
     """The best ``depth`` passages of each query row (ascending), from all products with the whole collection."""
-    check_similarity(similarity)
+    one_of("probe.similarity", similarity, SIMILARITIES)
     depth, cosine = min(depth, len(passages)), similarity == "cosine"
     return exact_search(name, queries, vectors_QD, passages, depth, cosine, device)
 
@@ -56,7 +51,7 @@ def pair_scores(
     Raises:
         ExperimentError: the run has a query without a vector.
     """
-    check_similarity(similarity)
+    one_of("probe.similarity", similarity, SIMILARITIES)
     missing = ~np.isin(first_stage.queries, queries)
     if missing.any():
         raise ExperimentError(

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.errors import ExperimentError
+from experiments.common.checks import one_of
+from experiments.config.probe import WHITENINGS
 from experiments.data.ragged import Ragged
 from experiments.retrieval.vector_store import Embeddings
 
-WHITENINGS = ("none", "standardise")
 PART = 8192  # passages read at a time
 
 
@@ -49,23 +49,13 @@ class WhitenedEmbeddings(Embeddings):
         return self.affine(self.vectors.values[places_B])
 
 
-def check_whitening(whiten: str) -> None:
-    """Refuse an unknown kind.
-
-    Raises:
-        ExperimentError: it is one.
-    """
-    if whiten not in WHITENINGS:
-        raise ExperimentError(f"probe.whiten is {whiten!r}: it must be one of {', '.join(WHITENINGS)}")
-
-
 def whitened(embeddings: Embeddings, whiten: str) -> WhitenedEmbeddings:
     """Embeddings under ``none`` or ``standardise``, whose statistics are their own.
 
     Raises:
         ExperimentError: another word.
     """
-    check_whitening(whiten)
+    one_of("probe.whiten", whiten, WHITENINGS)
     affine = _statistics(embeddings) if whiten == "standardise" else _identity(embeddings.dimensions)
     return WhitenedEmbeddings(embeddings.rows_P, embeddings.vectors, embeddings.path, affine)
 

@@ -13,10 +13,11 @@ from transformers import AutoModelForSequenceClassification
 
 from experiments.common.cache import Store
 from experiments.common.errors import ExperimentError
+from experiments.config.probe import Probe
 from experiments.data.collection import Collection, open_collection
 from experiments.evaluation.measure_names import WHOLE_COLLECTION
 from experiments.evaluation.significance import paired_bootstrap
-from experiments.probing.evaluate_layers import ProbeResult, ProbeSettings, probe
+from experiments.probing.evaluate_layers import ProbeResult, probe
 from experiments.probing.model import ProbedModel, load_model, model_in_memory
 
 TEXTS = ["red cat", "green dog", "blue mouse", "cat dog mouse", "red red green", "dog"]
@@ -25,7 +26,7 @@ QUERIES = {"q0": "blue mouse", "q1": "red cat", "q2": "dog"}
 RELEVANCE = {0: {2: 1}, 1: {0: 1}, 2: {5: 1}}
 # RR@10 of this first stage: 1/2, 1 and 0 (not found)
 BM25 = literal_run({0: [1, 2, 0], 1: [0, 4, 3], 2: [1, 3]}, "bm25")
-SETTINGS = ProbeSettings(max_length=64)
+SETTINGS = Probe(max_length=64)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,8 @@ def collection(store: Store) -> Collection:
 
 
 def probed(model: ProbedModel, collection: Collection, store: Store, **settings: Any) -> ProbeResult:
-    return probe(model, replace(SETTINGS, **settings), collection, RELEVANCE, {"bm25": BM25}, store)
+    depth = settings.pop("candidates_depth", None)
+    return probe(model, replace(SETTINGS, **settings), collection, RELEVANCE, {"bm25": BM25}, store, depth)
 
 
 def cell(result: ProbeResult, layer: int, candidates: str = WHOLE_COLLECTION, pooling: str = "mean") -> Any:
@@ -102,7 +104,7 @@ def test_embeddings_that_are_all_alike_are_marked_and_logged(
 
 def test_the_same_probing_is_read_from_the_store(model: ProbedModel, collection: Collection, store: Store):
     first = probed(model, collection, store)
-    again = probed(model, collection, store, layers=[2, 1, 0], tokens_per_batch=5)
+    again = probed(model, collection, store, layers=[2, 1, 0])
     assert again == first
     assert (store.builds["probe"], store.builds["layer_embeddings"]) == (1, 2)
 
@@ -178,7 +180,7 @@ def test_the_first_measure_has_the_intervals(model: ProbedModel, collection: Col
         ({"layers": 4}, "probe.layers has 4, but 'tiny' has 2 layers"),
         ({"layers": []}, "probe.layers is empty"),
         ({"pairing": "twice"}, "probe.pairing is 'twice'"),
-        ({"pooling": ["max"]}, "probe.pooling has 'max'"),
+        ({"pooling": ["max"]}, "probe.pooling is 'max'"),
         ({"similarity": "l2"}, "probe.similarity is 'l2'"),
         ({"whiten": "pca"}, "probe.whiten is 'pca'"),
         ({"max_length": 65}, "64 positions"),
