@@ -8,7 +8,7 @@ Shapes: C candidates, V shingles of all of them, T words of some texts one after
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from experiments.common.cache import Store
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged, offsets_of
+from experiments.data.ragged import Ragged, offsets_of, read_ragged, write_ragged
 
 WORD = re.compile(r"\w+")
 # Words a shingle. Documents are compared by longer ones (Broder: 10), but passages may have twenty words: three still
@@ -71,28 +71,19 @@ def passage_shingles(collection: Collection, store: Store) -> Ragged:
     """
     key = {"format": 1, "collection": collection.fingerprint, "words": SHINGLE}
     folder = store.get("shingles", key, lambda target: _write_shingles(collection, target))
-    values, offsets = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("shingles", "offsets"))
-    return Ragged(values, offsets)
+    return read_ragged(folder, "shingles")
 
 
 def _write_shingles(collection: Collection, folder: Path) -> None:
-    lengths: list[NDArray[np.int64]] = []
-    raw = folder / "shingles.raw"
     passages = collection.passages
-    with raw.open("wb") as file, tracked(f"shingling {len(passages):,} passages", len(passages)) as advance:
+
+    def parts() -> Iterator[Ragged]:
         for texts in passages.text_batches():
-            part = shingles_of(texts)
-            file.write(part.values.tobytes())
-            lengths.append(part.lengths)
+            yield shingles_of(texts)
             advance(len(texts))
-    offsets = offsets_of(np.concatenate(lengths))
-    np.save(folder / "offsets.npy", offsets)
-    # Written as a .npy, whose header carries the type, through a map: the shingles need not fit into memory.
-    values = np.lib.format.open_memmap(folder / "shingles.npy", mode="w+", dtype=np.uint64, shape=(int(offsets[-1]),))
-    if len(values):
-        values[:] = np.memmap(raw, dtype=np.uint64, mode="r")
-        values.flush()
-    raw.unlink()
+
+    with tracked(f"shingling {len(passages):,} passages", len(passages)) as advance:
+        write_ragged(folder, "shingles", parts(), np.uint64)
 
 
 def similarity(shingles: Ragged, positives: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.float64]:

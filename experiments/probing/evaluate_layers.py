@@ -39,7 +39,7 @@ FEW_QUERIES = 2  # below this there is no interval
 
 @dataclass(frozen=True)
 class ProbeCell:
-    """One layer and pooling on ``candidates``: ``WHOLE_COLLECTION`` or a first stage's name, whose passages it re-ranks.
+    """One layer and pooling. ``candidates``: ``WHOLE_COLLECTION``, or the first stage whose passages it re-ranks.
 
     ``mean``: measure -> mean over queries, without measures that look deeper than the candidates. ``per_query``: of the
     first measure, in the order of the result's queries. ``ties``: of the ``pairs`` that are re-ranked, those whose

@@ -80,15 +80,9 @@ def load_model(place: str, revision: str | None = None, name: str | None = None)
         ExperimentError: it cannot be loaded, it lacks weights of its layers, or tokenizer and network do not belong
         together.
     """
-    from transformers import AutoModel
+    from experiments.pretrained.encoder import load_encoder
 
-    from experiments.pretrained.tokenizer import tokenizer_of
-    from experiments.pretrained.weights import is_pooler, load_weights
-
-    source = Checkpoint(place, revision, "probe").as_source()
-    tokenizer = tokenizer_of(source)
-    network, _ = load_weights(AutoModel, source, may_start_anew=is_pooler)
-    return model_in_memory(network.eval(), tokenizer, name or place)
+    return model_in_memory(*load_encoder(Checkpoint(place, revision, "probe").as_source()), name or place)
 
 
 def weights_digest(network: "PreTrainedModel") -> str:

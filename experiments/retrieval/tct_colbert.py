@@ -73,20 +73,15 @@ class TctColBERT(SingleVectorRetriever):
 
     @cached_property
     def _loaded(self) -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
-        place = self.checkpoint.place
-        from transformers import AutoModel
-
-        from experiments.pretrained.limits import check_length, check_vocabulary
-        from experiments.pretrained.tokenizer import tokenizer_of
-        from experiments.pretrained.weights import is_pooler, load_weights
-
-        log.info("%s: loading %s", self.name, place)
         source = self.checkpoint.as_source()
-        tokenizer = tokenizer_of(source)
-        network, _ = load_weights(AutoModel, source, may_start_anew=is_pooler)
-        check_length(network, f"retrievers.{self.name}.max_length", self.max_length, repr(place))
+        from experiments.pretrained.encoder import load_encoder
+        from experiments.pretrained.limits import check_length, check_vocabulary
+
+        log.info("%s: loading %s", self.name, source.place)
+        network, tokenizer = load_encoder(source)
+        check_length(network, f"retrievers.{self.name}.max_length", self.max_length, repr(source.place))
         check_vocabulary(network, tokenizer, source.said)
-        return tokenizer, network.to(device_of(self.device)).eval()  # type: ignore[arg-type]
+        return tokenizer, network.to(device_of(self.device))  # type: ignore[arg-type]
 
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """(B,) tokens of passages with their marker, cut to ``max_length``."""
