@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from experiments.common.cache import fingerprint
-from experiments.common.locations import resolved
+from experiments.common.model_files import resolved
 from experiments.config.compute import INCIDENTAL_CALLBACKS, INCIDENTAL_TRAINER_ARGUMENTS
 from experiments.config.negatives import RUN_SCORES, sources_of
 from experiments.evaluation.measure_names import min_grade_in, resolve

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged, read_ragged, write_ragged
@@ -33,7 +33,7 @@ def tokens_of(
     kind: str,
     tokenizer: PreTrainedTokenizerBase,
     max_tokens: int,
-    store: Store,
+    cache: Cache,
     fingerprint: str | None = None,
 ) -> Ragged:
     """The first ``max_tokens`` token ids of every text: ragged, one row for each passage or query row, memory-mapped.
@@ -47,7 +47,7 @@ def tokens_of(
         "tokenizer": fingerprint or tokenizer_fingerprint(tokenizer),
         "max_tokens": max_tokens,
     }
-    folder = store.get("tokens", key, lambda target: _tokenise(collection, kind, tokenizer, max_tokens, target))
+    folder = cache.get("tokens", key, lambda target: _tokenise(collection, kind, tokenizer, max_tokens, target))
     return read_ragged(folder, "tokens")
 
 

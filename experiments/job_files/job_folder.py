@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from experiments.common.cache import write_atomic, write_json
 from experiments.common.errors import ExperimentError, why
-from experiments.common.locations import changes
+from experiments.common.model_files import changes
 from experiments.common.text import first_line
 from experiments.job_files.checkpoint_files import CheckpointFolder
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.data.batches.groups import Batcher, TrainingGroups
@@ -56,7 +56,7 @@ class Training:
     steps: int
 
 
-def build(experiment: Experiment, prepared: Prepared, loss: Loss, store: Store) -> Training:
+def build(experiment: Experiment, prepared: Prepared, loss: Loss, store: Cache) -> Training:
     """The module and the data of an experiment, by ``model.kind``.
 
     Raises:
@@ -78,7 +78,7 @@ def _check_loss(experiment: Experiment, loss: Loss) -> None:
     loss(scores_QN, scores_QN) if takes_teacher else loss(scores_QN)
 
 
-def _cross_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store: Store) -> Training:
+def _cross_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store: Cache) -> Training:
     network = load_cross_encoder(experiment.backbone, experiment.model, experiment.seed)
     layout = choose_layout(network, experiment.compute.layout, _device(experiment))
     train_tokens, score_tokens = _tokens_per_batch(experiment, layout)
@@ -113,7 +113,7 @@ def _cross_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store
 
 
 def _pair_encoder(
-    experiment: Experiment, prepared: Prepared, tokenizer: PreTrainedTokenizerBase, store: Store
+    experiment: Experiment, prepared: Prepared, tokenizer: PreTrainedTokenizerBase, store: Cache
 ) -> PairEncoder:
     model = experiment.model
     identity = tokenizer_fingerprint(tokenizer)
@@ -123,7 +123,7 @@ def _pair_encoder(
     return PairEncoder(PairTemplate.of(tokenizer), queries, passages, model.max_query_tokens, model.max_length)
 
 
-def _hashes(experiment: Experiment, prepared: Prepared, store: Store) -> NDArray[np.uint64] | None:
+def _hashes(experiment: Experiment, prepared: Prepared, store: Cache) -> NDArray[np.uint64] | None:
     """By which copies of answers are known among the negatives in the batch, unless they shall stay."""
     return passage_hashes(prepared.collection, store) if experiment.negatives.filter.copies else None
 
@@ -146,7 +146,7 @@ def _cut(encoder: PairEncoder) -> PairCut:
     )
 
 
-def _colbert(experiment: Experiment, prepared: Prepared, loss: Loss, store: Store) -> Training:
+def _colbert(experiment: Experiment, prepared: Prepared, loss: Loss, store: Cache) -> Training:
     _one_device(experiment)
     encoder = load_colbert(experiment.backbone, experiment.model, experiment.seed)
     train_tokens, score_tokens = _tokens_per_batch(experiment, "padded")
@@ -174,7 +174,7 @@ def _colbert(experiment: Experiment, prepared: Prepared, loss: Loss, store: Stor
     return Training(module, RankingData(groups, scoring, prepared.dev, experiment.compute.workers), steps)
 
 
-def _dual_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store: Store) -> Training:
+def _dual_encoder(experiment: Experiment, prepared: Prepared, loss: Loss, store: Cache) -> Training:
     _one_device(experiment)
     settings, collection = experiment.model.dual_encoder, prepared.collection
     network = load_dual_encoder(experiment.backbone, experiment.model, settings.cross_encoder, experiment.seed)

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from numpy.typing import NDArray
 
 from experiments.callbacks.progress_bar import announce_scoring
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import Experiment
 from experiments.data.run import Run, digest_of, write_trec
 from experiments.evaluation.measure_names import WHOLE_COLLECTION
@@ -39,10 +39,10 @@ class Testing:
         trainer: pl.Trainer,
         job: JobFolder,
         tracking: WandbJob | NoTracking,
-        store: Store,
+        cache: Cache,
     ) -> None:
         self.experiment, self.prepared, self.training = experiment, prepared, training
-        self.trainer, self.job, self.tracking, self.store = trainer, job, tracking, store
+        self.trainer, self.job, self.tracking, self.cache = trainer, job, tracking, cache
         self.collection, self.measures = prepared.collection, experiment.measures
         made = RETRIEVERS.get(experiment.model.kind)
         self.retriever = made(checkpoint=str(job.model), name=experiment.model.kind) if made else None
@@ -62,7 +62,7 @@ class Testing:
         if not len(run.passages.values):  # Lightning calls no hook for a loader without batches
             return np.empty(0, np.float32)
         if self.retriever is not None:
-            return self.retriever.pair_scores(self.collection, run, self.store, whole=True)
+            return self.retriever.pair_scores(self.collection, run, self.cache, whole=True)
         announce_scoring(self.trainer, f"re-ranking {name}")
         place = (self.trainer.global_rank, self.trainer.world_size)
         loader = self.training.data.run_loader(run, place)
@@ -112,7 +112,7 @@ class Testing:
         beside = {"dev": {self.prepared.dev.name: self.prepared.dev}, "test": self.prepared.test}
         for split, others in beside.items():
             queries, depth = self.prepared.splits[split].queries, self.experiment.first_stage_depth
-            run = run_for(self.retriever, self.collection, queries, depth, self.store)
+            run = run_for(self.retriever, self.collection, queries, depth, self.cache)
             relevance = relevance_of(self.collection, self.prepared.splits[split])
             found[split] = {one.name: evaluate(one, relevance, self.measures).mean for one in (run, *others.values())}
             said = ", ".join(f"{name} {values[self.measures[0]]:.3f}" for name, values in found[split].items())
@@ -128,6 +128,6 @@ class Testing:
         relevance = relevance_of(self.collection, self.prepared.splits["test"])
         rows = pipeline(
             self.retriever, cross_encoder, self.collection, queries, relevance, self.measures,
-            self.experiment.first_stage_depth, self.store,
+            self.experiment.first_stage_depth, self.cache,
         )  # fmt: skip
         return {"retrieval": found, "test": {WHOLE_COLLECTION: searched}, "pipeline": rows}

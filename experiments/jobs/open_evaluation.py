@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from experiments.common.cache import Store, fingerprint
+from experiments.common.cache import Cache, fingerprint
 from experiments.config import Experiment
 from experiments.config.identity import folder_name
 from experiments.data.collection import open_collection
@@ -29,7 +29,7 @@ class OpenEvaluation:
 
     def __init__(self, experiment: Experiment, parts: Parts, split: str) -> None:
         self.experiment, self.retrievers = experiment, parts.retrievers
-        self.cache = Store(experiment.cache)
+        self.cache = Cache(experiment.cache)
         self.collection = open_collection(parts.source, self.cache, experiment.data.ignore_identical_ids)
         self._split = split
 

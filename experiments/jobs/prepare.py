@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.config.negatives import sources_of
@@ -20,7 +20,7 @@ from experiments.data.source import Source
 from experiments.data.splits import Split, make_splits
 from experiments.jobs.filters import make_filters
 from experiments.negatives.sampler import NegativeSampler
-from experiments.retrieval.gold import with_gold
+from experiments.retrieval.inject_gold import with_gold
 from experiments.retrieval.retriever import Retriever, run_for
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Prepared:
     candidates: Mapping[str, Run]
 
 
-def prepare(experiment: Experiment, collection: Collection, parts: Parts, store: Store) -> Prepared:
+def prepare(experiment: Experiment, collection: Collection, parts: Parts, cache: Cache) -> Prepared:
     """The runs and the sampler of a job: everything that bad input can spoil, before any weights move.
 
     Raises:
@@ -67,22 +67,22 @@ def prepare(experiment: Experiment, collection: Collection, parts: Parts, store:
         )
     train, negatives = splits["train"], experiment.negatives
     source_runs = tuple(
-        run_for(parts.retrievers[name], collection, train.queries, negatives.depth, store)
+        run_for(parts.retrievers[name], collection, train.queries, negatives.depth, cache)
         for name in sources_of(negatives.source)
     )
     excluded = excluded_of(experiment, train)
-    filters = make_filters(negatives, source_runs, train.relevant, collection, store, excluded=excluded)
+    filters = make_filters(negatives, source_runs, train.relevant, collection, cache, excluded=excluded)
     sampler = NegativeSampler(negatives, source_runs, train.relevant, collection, experiment.seed, filters, excluded)
     _warn_of_exceptions(sampler)
     first_stages = {name: parts.retrievers[name] for name in experiment.first_stage}
     test = {
-        name: run_for(one, collection, splits["test"].queries, experiment.first_stage_depth, store)
+        name: run_for(one, collection, splits["test"].queries, experiment.first_stage_depth, cache)
         for name, one in first_stages.items()
     }
     gold = experiment.first_stage_inject_gold
     candidates = {name: with_gold(run, splits["test"].relevant) if gold else run for name, run in test.items()}
     first = next(iter(first_stages.values()))
-    dev = run_for(first, collection, splits["dev"].queries, experiment.validation.depth, store)
+    dev = run_for(first, collection, splits["dev"].queries, experiment.validation.depth, cache)
     _check_dev(dev, collection, splits["dev"])
     for run in test.values():
         _warn_of_unmatched(run, splits["test"])
@@ -139,8 +139,8 @@ def splits_of(
 
 
 def _warn_of_exceptions(sampler: NegativeSampler) -> None:
-    for kind, one in sampler.exceptions.examples.items():
-        count = getattr(sampler.exceptions, kind)
+    for kind, one in sampler.report.examples.items():
+        count = getattr(sampler.report, kind)
         log.warning(
             "negatives: %s of the training queries are an exception to the rule (%s), such as %r",
             f"{count:,}",

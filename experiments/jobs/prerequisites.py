@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from experiments.common.locations import changes
+from experiments.common.model_files import changes
 from experiments.config import Experiment, compose
 from experiments.config.identity import job_name
 from experiments.job_files.status import CHANGED, DONE, State, noted_inputs, state_of

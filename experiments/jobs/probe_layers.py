@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experiments.common.cache import Store, write_atomic
+from experiments.common.cache import Cache, write_atomic
 from experiments.config import Experiment
 from experiments.config.probe import Probe
 from experiments.data.collection import Collection
@@ -36,7 +36,7 @@ def probe_stage(
     first_stages: Mapping[str, Run],
     folder: Path,
     tracking: WandbJob | NoTracking,
-    store: Store,
+    cache: Cache,
 ) -> dict[str, Any]:
     """Probe a model, and with ``probe.control`` its untrained backbone too.
 
@@ -47,11 +47,11 @@ def probe_stage(
         ExperimentError: see ``probe``.
     """
     settings, depth = settings_of(experiment), experiment.first_stage_depth
-    result = probe(model, settings, collection, relevance, first_stages, store, depth)
+    result = probe(model, settings, collection, relevance, first_stages, cache, depth)
     control = None
     if experiment.probe.control:
         backbone = load_model(locate(experiment.backbone), experiment.backbone.revision, experiment.backbone.name)
-        control = probe(backbone, settings, collection, relevance, first_stages, store, depth)
+        control = probe(backbone, settings, collection, relevance, first_stages, cache, depth)
     _write_per_query(result, collection, folder / "per_query.probe.tsv")
     tracking.log_table("probe", *result.table())
     tracking.log_curve("probe/layer", _curve(result))

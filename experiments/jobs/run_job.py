@@ -20,7 +20,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 
 from experiments.analysis.load_wandb import PROBE, flat
-from experiments.common.cache import Store, fingerprint, write_json
+from experiments.common.cache import Cache, fingerprint, write_json
 from experiments.config import Experiment
 from experiments.config.identity import job_name, located
 from experiments.data.collection import Collection, open_collection
@@ -49,7 +49,7 @@ def run_job(experiment: Experiment, config: Mapping[str, Any], parts: Parts, lab
     Raises:
         ExperimentError: something in the config or the data cannot be used; nothing is trained then.
     """
-    config, store = located(config), Store(experiment.cache)
+    config, store = located(config), Cache(experiment.cache)
     study = Path(experiment.outputs) / experiment.study
     job = JobFolder(study / job_name(config))
     label = label or job.folder.name.rpartition("-")[0]
@@ -165,7 +165,7 @@ def _probe_results(
     module: Ranker,
     job: JobFolder,
     tracking: WandbJob | NoTracking,
-    store: Store,
+    store: Cache,
 ) -> dict[str, Any]:
     """Measure the layers that ``probe.layers`` names and write them into the job's folder; empty for none."""
     if experiment.probe.layers is None:
@@ -175,7 +175,7 @@ def _probe_results(
     return {"probe": probe_stage(experiment, model, collection, relevance, prepared.test, job.folder, tracking, store)}
 
 
-def _written_costs(prepared: Prepared, training: Training, job: JobFolder, store: Store) -> dict[str, Any]:
+def _written_costs(prepared: Prepared, training: Training, job: JobFolder, store: Cache) -> dict[str, Any]:
     """Write the groups that were drawn and what the job cost; returns the cost."""
     steps, draws = training.module.spent.steps, job.folder / "negatives.tsv.gz"
     audit = write_audit(training.data.groups, prepared.sampler, steps, prepared.collection, draws)
@@ -190,7 +190,7 @@ def _probed(module: Ranker, job: JobFolder) -> ProbedModel:
     return model_in_memory(module.network, module.tokenizer, job.folder.name)
 
 
-def _compute(module: Ranker, job: JobFolder, store: Store) -> dict[str, Any]:
+def _compute(module: Ranker, job: JobFolder, store: Cache) -> dict[str, Any]:
     """What the job cost, and where it ran."""
     return {
         **module.spent.as_dict(),

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store, file_digest
+from experiments.common.cache import Cache, file_digest
 from experiments.common.errors import ExperimentError
 from experiments.common.progress import tracked
 from experiments.common.text import first_line
@@ -50,11 +50,11 @@ class PairScorer(Protocol):
         """What decides its scores, as JSON: the content of its files and how they are used."""
         ...
 
-    def score(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+    def score(self, collection: Collection, queries: Rows, passages: Rows, store: Cache) -> NDArray[np.float32]:
         """(P,) the scores of the pairs of query and passage rows (P,), from the store if it has them."""
         ...
 
-    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Cache) -> NDArray[np.float32]:
         """The same, computed now."""
         ...
 
@@ -87,7 +87,7 @@ class CachedScorer(ABC):
         """The content of the folder and the settings."""
         return self._fingerprint
 
-    def score(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+    def score(self, collection: Collection, queries: Rows, passages: Rows, store: Cache) -> NDArray[np.float32]:
         """(P,) scores, computed at the first time.
 
         Raises:
@@ -111,7 +111,7 @@ class CachedScorer(ABC):
         return scores_P
 
     @abstractmethod
-    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Cache) -> NDArray[np.float32]:
         """(P,) scores, computed now."""
 
 
@@ -139,7 +139,7 @@ class CrossEncoderScorer(CachedScorer):
         self.layout = choose_layout(self.network, "auto", "gpu" if self.device.type == "cuda" else "cpu")
 
     @torch.no_grad()
-    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Cache) -> NDArray[np.float32]:
         """(P,) scores, in length-sorted batches."""
         encoder = PairEncoder(
             PairTemplate.of(self.tokenizer),
@@ -177,7 +177,7 @@ class BiEncoderScorer(CachedScorer):
         self.model: Any = load_sentence_transformer(source, kind, str(self.device))
 
     @torch.no_grad()
-    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Cache) -> NDArray[np.float32]:
         """(P,) similarities."""
         distinct_queries, query_P = np.unique(queries, return_inverse=True)
         distinct_passages, passage_P = np.unique(passages, return_inverse=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import Model
 from experiments.data.batches.distillation_batches import DistilBatcher, SelfPairBatch, SelfPairBatcher
 from experiments.data.batches.pair_batches import GroupBatch, PairBatcher
@@ -95,7 +95,7 @@ class Teacher:
 
 
 def distil_batcher(
-    teacher: Teacher, texts: TextBatcher, collection: Collection, model: Model, store: Store, tokens_per_batch: int
+    teacher: Teacher, texts: TextBatcher, collection: Collection, model: Model, store: Cache, tokens_per_batch: int
 ) -> DistilBatcher:
     """The batches of a dual encoder whose teacher reads the same groups, cut to about the same tokens: pairs to
     ``max_query_tokens`` and ``max_length`` together, or to what the teacher's positions reach.
@@ -126,7 +126,7 @@ def teacher_batcher(
     tokenizer: PreTrainedTokenizerBase,
     collection: Collection,
     model: Model,
-    store: Store,
+    store: Cache,
     tokens_per_batch: int,
 ) -> PairBatcher | None:
     """The batches of the teacher of a cross-encoder, cut to ``max_length`` or to what the teacher's positions reach;
@@ -141,7 +141,7 @@ def teacher_batcher(
 
 
 def _pair_batcher(
-    teacher: Teacher, collection: Collection, model: Model, store: Store, longest: int, tokens_per_batch: int
+    teacher: Teacher, collection: Collection, model: Model, store: Cache, longest: int, tokens_per_batch: int
 ) -> PairBatcher:
     """Pairs of at most ``longest`` tokens, or what the teacher's positions reach."""
     tokenizer = teacher.tokenizer

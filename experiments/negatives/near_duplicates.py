@@ -1,7 +1,7 @@
 """How alike two passages are word for word: the Jaccard similarity of their sets of word shingles (Broder 1997).
 
 Exact, not estimated by MinHash: only the candidates of a query are compared with its positives, which are few pairs.
-The sets of all passages are made once, hashed to 64 bits, and kept memory-mapped in the store.
+The sets of all passages are made once, hashed to 64 bits, and kept memory-mapped in the cache.
 
 Shapes: C candidates, V shingles of all of them, T words of some texts one after another.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged, offsets_of, read_ragged, write_ragged
@@ -65,12 +65,12 @@ def hashed_shingles(texts: Iterable[Sequence[str]], words: int) -> Ragged:
     return Ragged(values[first], offsets_of(np.bincount(rows[first], minlength=len(lengths))))
 
 
-def passage_shingles(collection: Collection, store: Store) -> Ragged:
-    """The hashed shingles of every passage row, memory-mapped; made at the first time, read from the store ever after.
+def passage_shingles(collection: Collection, cache: Cache) -> Ragged:
+    """The hashed shingles of every passage row, memory-mapped; made at the first time, read from the cache ever after.
     Eight bytes a word, about.
     """
     key = {"format": 1, "collection": collection.fingerprint, "words": SHINGLE}
-    folder = store.get("shingles", key, lambda target: _write_shingles(collection, target))
+    folder = cache.get("shingles", key, lambda target: _write_shingles(collection, target))
     return read_ragged(folder, "shingles")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.common.errors import ExperimentError
-from experiments.common.locations import is_folder
+from experiments.common.model_files import is_folder
 from experiments.common.text import first_line
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store, fingerprint
+from experiments.common.cache import Cache, fingerprint
 from experiments.common.code_versions import probe_versions
 from experiments.common.errors import ExperimentError
 from experiments.data.batches.pairs import micro_batches
@@ -39,7 +39,7 @@ def file_name(key: Key) -> str:
 
 
 def layer_embeddings(
-    encoder: LayerEncoder, collection: Collection, kind: str, store: Store, rows: Rows | None = None
+    encoder: LayerEncoder, collection: Collection, kind: str, cache: Cache, rows: Rows | None = None
 ) -> LayerEmbeddings:
     """The vectors of all texts of a kind, ``passages`` or ``queries``, or of some rows of it (ascending); encoded at
     the first time.
@@ -48,8 +48,8 @@ def layer_embeddings(
         ExperimentError: a vector does not fit into the type of the files.
     """
     key = embeddings_key(encoder, collection, kind, rows)
-    folder = store.get(
-        "layer_embeddings", key, lambda target: _encode(encoder, collection, kind, target, rows, store), resumable=True
+    folder = cache.get(
+        "layer_embeddings", key, lambda target: _encode(encoder, collection, kind, target, rows, cache), resumable=True
     )
     return _opened(folder, encoder)
 
@@ -77,10 +77,10 @@ def embeddings_key(
 
 
 def _encode(
-    encoder: LayerEncoder, collection: Collection, kind: str, folder: Path, rows: Rows | None, store: Store
+    encoder: LayerEncoder, collection: Collection, kind: str, folder: Path, rows: Rows | None, cache: Cache
 ) -> None:
     model = encoder.model
-    tokens = tokens_of(collection, kind, model.tokenizer, encoder.pairing.max_text_tokens, store, model.tokens)
+    tokens = tokens_of(collection, kind, model.tokenizer, encoder.pairing.max_text_tokens, cache, model.tokens)
     rows_P = np.arange(len(tokens)) if rows is None else rows
     lengths_P = encoder.pairing.lengths(tokens, rows_P)
 

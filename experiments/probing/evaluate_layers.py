@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store, fingerprint, write_json
+from experiments.common.cache import Cache, fingerprint, write_json
 from experiments.common.code_versions import probe_versions
 from experiments.common.errors import ExperimentError
 from experiments.config.probe import Probe
@@ -29,7 +29,7 @@ from experiments.probing.encoder import LayerEncoder
 from experiments.probing.model import ProbedModel
 from experiments.probing.search import pair_scores, search
 from experiments.probing.whitening import whitened
-from experiments.retrieval import identical
+from experiments.retrieval import own_passages
 
 log = logging.getLogger(__name__)
 
@@ -112,10 +112,10 @@ def probe(
     collection: Collection,
     relevance: Mapping[int, Mapping[int, int]],
     first_stages: Mapping[str, Run],
-    store: Store,
+    cache: Cache,
     candidates_depth: int | None = None,
 ) -> ProbeResult:
-    """Measure every layer and pooling, or read from the store what was measured before.
+    """Measure every layer and pooling, or read from the cache what was measured before.
 
     ``relevance``: query row -> passage row -> grade, for every query that is probed. ``first_stages``: runs over some
     or all of them; the first is what the whole collection's ranking is compared to first. ``candidates_depth``:
@@ -134,8 +134,8 @@ def probe(
     if candidates_depth is not None:
         check_depth(settings.measures[:1], candidates_depth, "probe.measures", "first_stage_depth")
     encoder = layer_encoder(model, settings)
-    probing = _Probing(encoder, settings, collection, relevance, first_stages, store, candidates_depth)
-    folder = store.get("probe", probing.key(), lambda target: write_json(target / "result.json", probing.measured()))
+    probing = _Probing(encoder, settings, collection, relevance, first_stages, cache, candidates_depth)
+    folder = cache.get("probe", probing.key(), lambda target: write_json(target / "result.json", probing.measured()))
     found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     return ProbeResult(model=model.name, cells=[_cell(one) for one in found.pop("cells")], **found)
 
@@ -169,7 +169,7 @@ class _Probing:
     collection: Collection
     relevance: Mapping[int, Mapping[int, int]]
     first_stages: Mapping[str, Run]
-    store: Store
+    cache: Cache
     candidates_depth: int | None
 
     @cached_property
@@ -205,8 +205,8 @@ class _Probing:
 
     def measured(self) -> dict[str, Any]:
         """The result as JSON, but for the model's name: that is not part of the key."""
-        queries = layer_embeddings(self.encoder, self.collection, "queries", self.store, self.queries)
-        passages = layer_embeddings(self.encoder, self.collection, "passages", self.store)
+        queries = layer_embeddings(self.encoder, self.collection, "queries", self.cache, self.queries)
+        passages = layer_embeddings(self.encoder, self.collection, "passages", self.cache)
         few = self.of_candidates
         before = {name: evaluate(run, self.relevance, few) for name, run in self.first_stages.items()}
         cells = [asdict(cell) for cell in self._cells(queries, passages, before)]
@@ -233,11 +233,11 @@ class _Probing:
                 self.queries,
                 vectors_QD,
                 embedded,
-                depth=identical.depth_for(self.collection, self.settings.depth),
+                depth=own_passages.depth_for(self.collection, self.settings.depth),
                 similarity=similarity,
                 device=self.encoder.device,
             )
-            run = identical.left_out(run, self.collection, self.settings.depth)
+            run = own_passages.left_out(run, self.collection, self.settings.depth)
             cell = self._cell((layer, pooling, WHOLE_COLLECTION), run, before)
             log.info("%s: %s %.3f of the whole collection", name, *next(iter(cell.mean.items())))
             yield cell

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
 from experiments.common.progress import tracked
@@ -99,7 +99,7 @@ class ColBERT:
             found["plaid"] = plaid.fingerprint()
         return found
 
-    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
+    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
         """The best passages of each query; with ``candidates_from``, of its candidates.
 
         Raises:
@@ -107,17 +107,17 @@ class ColBERT:
         """
         depth = min(depth, len(collection.passages))
         if self.candidates_from is not None:
-            run = run_for(self.candidates_from, collection, queries, self.candidates, store)
-            return self._reranked(collection, run, depth, store)
-        embeddings = passage_embeddings(self.encoder, collection, store)
+            run = run_for(self.candidates_from, collection, queries, self.candidates, cache)
+            return self._reranked(collection, run, depth, cache)
+        embeddings = passage_embeddings(self.encoder, collection, cache)
         vectors = self._encode_queries(collection, queries)
         if self.index == "plaid":
             key = embeddings_key(self.encoder, collection)
-            return plaid.search(self.name, queries, vectors, embeddings, key, depth, device_of(self.device), store)
+            return plaid.search(self.name, queries, vectors, embeddings, key, depth, device_of(self.device), cache)
         return exact_search(self.name, queries, vectors, embeddings, depth, device_of(self.device))
 
     def pair_scores(
-        self, collection: Collection, run: Run, store: Store, *, whole: bool = False
+        self, collection: Collection, run: Run, cache: Cache, *, whole: bool = False
     ) -> NDArray[np.float32]:
         """(N,) the score of each query of a run with each of its passages, in the order of ``run.passages.values``.
 
@@ -128,7 +128,7 @@ class ColBERT:
         scores_N = np.empty(len(run.passages.values), np.float32)
         if not len(scores_N):
             return scores_N
-        embeddings = embeddings_for(self.encoder, run, collection, store, whole=whole)
+        embeddings = embeddings_for(self.encoder, run, collection, cache, whole=whole)
         places_N = embeddings.places(np.asarray(run.passages.values))
         device = device_of(self.device)
         with tracked(f"{self.name}: scoring {len(run):,} queries' passages", len(run)) as advance:
@@ -145,8 +145,8 @@ class ColBERT:
     def _encode_queries(self, collection: Collection, queries: NDArray[np.int64]) -> Ragged:
         return self.encoder.encode_queries(collection.queries.texts(queries))
 
-    def _reranked(self, collection: Collection, run: Run, depth: int, store: Store) -> Run:
-        scores_N = self.pair_scores(collection, run, store)
+    def _reranked(self, collection: Collection, run: Run, depth: int, cache: Cache) -> Run:
+        scores_N = self.pair_scores(collection, run, cache)
         queries_N = np.repeat(run.queries, run.passages.lengths)
         return first_ranks(run_of(self.name, queries_N, np.asarray(run.passages.values), scores_N), depth)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
 from experiments.common.progress import tracked
@@ -104,7 +104,7 @@ class SingleVectorRetriever(ABC):
         """Whether vectors are compared by cosine instead of the inner product."""
         return False
 
-    def retrieve(self, collection: Collection, queries: Rows, depth: int, store: Store) -> Run:
+    def retrieve(self, collection: Collection, queries: Rows, depth: int, cache: Cache) -> Run:
         """The best passages of each query.
 
         Raises:
@@ -112,12 +112,12 @@ class SingleVectorRetriever(ABC):
         """
         vectors_QD = self.encode_queries(collection.queries.texts(queries))
         cosine, device = self.compares_by_cosine(), device_of(self.device)
-        embeddings = passage_embeddings(self, collection, store)
+        embeddings = passage_embeddings(self, collection, cache)
         depth = min(depth, len(collection.passages))
         if self.index == "exact":
             return exact_search(self.name, queries, vectors_QD, embeddings, depth, cosine, device)
         key = {"embeddings": embeddings_key(self, collection), "cosine": cosine, **self.index_fingerprint()}
-        folder = store.get("faiss", key, lambda target: _index(embeddings, cosine, self.faiss_factory, target))
+        folder = cache.get("faiss", key, lambda target: _index(embeddings, cosine, self.faiss_factory, target))
         index = importlib.import_module("faiss").read_index(str(folder / "index.faiss"))
         scores_QK, places_QK = index.search(unit(vectors_QD) if cosine else vectors_QD, depth)
         found = places_QK >= 0  # an approximate index may find fewer
@@ -125,7 +125,7 @@ class SingleVectorRetriever(ABC):
         return run_of(self.name, rows, np.asarray(embeddings.rows_P[places_QK[found]]), scores_QK[found])
 
     def pair_scores(
-        self, collection: Collection, run: Run, store: Store, *, whole: bool = False
+        self, collection: Collection, run: Run, cache: Cache, *, whole: bool = False
     ) -> NDArray[np.float32]:
         """(N,) the score of each query of a run with each of its passages, in the order of ``run.passages.values``.
 
@@ -134,7 +134,7 @@ class SingleVectorRetriever(ABC):
         scores_N = np.empty(len(run.passages.values), np.float32)
         if not len(scores_N):
             return scores_N
-        embeddings = embeddings_for(self, run, collection, store, whole=whole)
+        embeddings = embeddings_for(self, run, collection, cache, whole=whole)
         places_N, cosine = embeddings.places(np.asarray(run.passages.values)), self.compares_by_cosine()
         vectors_QD = self.encode_queries(collection.queries.texts(run.queries))
         for i, vector_D in enumerate(unit(vectors_QD) if cosine else vectors_QD):
@@ -145,7 +145,7 @@ class SingleVectorRetriever(ABC):
 
 
 def embeddings_for(
-    encoder: PassageEncoder, run: Run, collection: Collection, store: Store, *, whole: bool
+    encoder: PassageEncoder, run: Run, collection: Collection, cache: Cache, *, whole: bool
 ) -> Embeddings:
     """The vectors of a run's passages.
 
@@ -154,7 +154,7 @@ def embeddings_for(
     """
     rows = np.unique(run.passages.values)
     of_all = whole or 2 * len(rows) > len(collection.passages)
-    return passage_embeddings(encoder, collection, store, None if of_all else rows)
+    return passage_embeddings(encoder, collection, cache, None if of_all else rows)
 
 
 def search_in_parts(

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store, fingerprint, write_json
+from experiments.common.cache import Cache, fingerprint, write_json
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged, batches_by_length, offsets_of
@@ -209,11 +209,11 @@ def _shards_left(batches: Sequence[Rows], lengths_P: Rows, done: int) -> Iterato
 
 
 def passage_embeddings(
-    encoder: PassageEncoder, collection: Collection, store: Store, rows: Rows | None = None
+    encoder: PassageEncoder, collection: Collection, cache: Cache, rows: Rows | None = None
 ) -> Embeddings:
     """The vectors of all passages of a collection, or of some rows of it (ascending); encoded at the first time."""
     key = embeddings_key(encoder, collection, rows)
-    folder = store.get(
+    folder = cache.get(
         "embeddings", key, lambda target: _encode_passages(encoder, collection, target, rows), resumable=True
     )
     return VectorStore(folder, ["vectors"]).vectors_of("vectors")

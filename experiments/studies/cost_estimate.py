@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.common.cache import Store, fingerprint
+from experiments.common.cache import Cache, fingerprint
 from experiments.config import Experiment
 from experiments.data.source import Source
 from experiments.job_files.records import CONFIG, FINISHED, METRICS, STATUS
@@ -118,7 +118,7 @@ class _NotThereError(Exception):
     """An entry would have to be built first."""
 
 
-class _NothingNew(Store):
+class _NothingNew(Cache):
     """A store that is looked at and never added to."""
 
     def _build(self, folder: Path, *others: Any) -> None:

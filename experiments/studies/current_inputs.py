@@ -43,12 +43,12 @@ class Opener:
 
 
 def _open(experiment: Experiment) -> tuple[Any, Any]:
-    from experiments.common.cache import Store
+    from experiments.common.cache import Cache
     from experiments.data.collection import open_collection
     from experiments.jobs.prepare import relevance_of, splits_of
 
     collection = open_collection(
-        compose.source_of(experiment), Store(experiment.cache), experiment.data.ignore_identical_ids
+        compose.source_of(experiment), Cache(experiment.cache), experiment.data.ignore_identical_ids
     )
     name = experiment.retrieve.split
     return collection, relevance_of(collection, splits_of(experiment, collection, needed=(name,))[name])

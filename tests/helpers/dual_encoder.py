@@ -8,7 +8,7 @@ import torch
 from helpers.tiny import literal_collection, write_tiny_bert
 from transformers import AutoModelForSequenceClassification
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import Backbone, Model, Optimization, Optimizer
 from experiments.config.model import DualEncoder as Settings
 from experiments.data.batches.distillation_batches import DistilBatcher
@@ -41,7 +41,7 @@ class Setting:
         settings = Settings(cross_encoder=cross, **dual)
         self.model = Model(kind="dual_encoder", max_length=16, max_query_tokens=8, dropout=0.0, dual_encoder=settings)
         self.settings, self.cross = settings, cross
-        self.collection, self.store = literal_collection(tmp_path), Store(tmp_path / "store")
+        self.collection, self.store = literal_collection(tmp_path), Cache(tmp_path / "store")
         self.network = load_dual_encoder(Backbone(name="tiny", path=cross), self.model, cross, seed=1)
         self.queries, self.passages = (
             features_of(self.collection, kind, self.network, self.store) for kind in ("queries", "passages")

@@ -10,7 +10,7 @@ from helpers.families import FAMILIES, write_family
 from helpers.tiny import LiteralSource
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import Backbone, Model, Optimization
 from experiments.config.model import DualEncoder as Settings
 from experiments.config.model import LateInteraction
@@ -47,7 +47,7 @@ def test_a_dual_encoder_of_any_family_exports_to_the_vectors_of_its_training(
 ):
     from sentence_transformers import SentenceTransformer
 
-    settings, store = Settings(**PLAIN), Store(tmp_path / "store")
+    settings, store = Settings(**PLAIN), Cache(tmp_path / "store")
     model = Model(kind="dual_encoder", dual_encoder=settings, **LENGTHS)
     network = load_dual_encoder(backbone_of(tmp_path, family), model, None, seed=1)
     layout = choose_layout(network, "auto", "cpu")
@@ -69,7 +69,7 @@ def test_a_colbert_of_any_family_exports_to_the_vectors_of_its_training(
 ):
     from sentence_transformers import MultiVectorEncoder
 
-    store = Store(tmp_path / "store")
+    store = Cache(tmp_path / "store")
     model = Model(kind="colbert", late_interaction=LateInteraction(dimension=8), **LENGTHS)
     network = load_colbert(backbone_of(tmp_path, family), model, seed=1)
     module = ColBERT(network, lce, Optimization(), steps=1, seed=1).eval()

@@ -12,7 +12,7 @@ import pytest
 from helpers.jobs import composed, tiny_overrides
 from helpers.tiny import literal_collection, literal_run, write_tiny_bert
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment, compose
 from experiments.config.negatives import NegativeRule
@@ -52,7 +52,7 @@ def experiment_of(tmp_path: Path, graded: Path, *more: str) -> Experiment:
 
 def prepared_of(tmp_path: Path, graded: Path, *more: str) -> Prepared:
     experiment = experiment_of(tmp_path, graded, *more)
-    parts, store = compose.make_parts(experiment), Store(experiment.cache)
+    parts, store = compose.make_parts(experiment), Cache(experiment.cache)
     return prepare(experiment, open_collection(parts.source, store), parts, store)
 
 
@@ -93,7 +93,7 @@ def test_in_a_batch_they_are_masked_as_the_answers_are(tmp_path: Path, graded: P
     more = ["model=colbert", "model.late_interaction.dimension=16", "data.min_grade=2"]
     experiment = experiment_of(tmp_path, graded, *more)
     prepared, parts = prepared_of(tmp_path, graded, *more), compose.make_parts(experiment)
-    batcher = build(experiment, prepared, parts.loss, Store(experiment.cache)).data.groups.batcher
+    batcher = build(experiment, prepared, parts.loss, Cache(experiment.cache)).data.groups.batcher
     relevant = batcher.relevant  # type: ignore[attr-defined]
     assert {row: passages.tolist() for row, passages in relevant.items()} == {0: [0, 1], 1: [3, 4]}
 
@@ -147,7 +147,7 @@ def test_a_query_without_judged_negatives_is_short_of_candidates(tmp_path: Path,
     with pytest.raises(ExperimentError, match=r"2 of 2 training queries have fewer than negatives\.count=2 usable"):
         prepared_of(tmp_path, graded, *more)
     prepared = prepared_of(tmp_path, graded, *more, "negatives.short=replacement")
-    assert prepared.sampler.exceptions.replaced_short == 2
+    assert prepared.sampler.report.replaced_short == 2
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers.tiny import literal_collection, write_tiny_bert
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Backbone, LateInteraction, Model, Optimization
 from experiments.data.batches.groups import Groups
@@ -38,7 +38,7 @@ def model_of(**late: object) -> Model:
 
 def features(tmp_path: Path, backbone: Backbone, model: Model) -> tuple[object, TextFeatures, TextFeatures]:
     encoder = load_colbert(backbone, model, seed=1)
-    collection, store = literal_collection(tmp_path), Store(tmp_path / "store")
+    collection, store = literal_collection(tmp_path), Cache(tmp_path / "store")
     queries, passages = (features_of(collection, kind, encoder, store) for kind in ("queries", "passages"))
     return encoder, queries, passages
 
