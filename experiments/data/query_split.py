@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from experiments.common.errors import ExperimentError
 from experiments.common.random_keys import key_of
 from experiments.data.collection import Collection, Qrels
-from experiments.data.ragged import Ragged, group_by_key
+from experiments.data.ragged import Ragged, Rows, group_by_key
 from experiments.data.source import SPLITS
 
-Rows = NDArray[np.int64]
 KEYS = 2.0**64  # a key of ``key_of`` is below it
 
 

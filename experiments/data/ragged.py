@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Rows = NDArray[np.int64]  # row numbers of passages or queries
+
 
 @dataclass(frozen=True)
 class Ragged:
@@ -51,7 +53,7 @@ def group_by_key(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np
     return distinct, offsets_of(counts)
 
 
-def batches_by_length(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
+def batches_by_length(lengths: Rows, tokens: int) -> Iterator[NDArray[np.int64]]:
     """Rows sorted by length, longest first, in batches of at most ``tokens`` once padded, but of one row at least."""
     order = np.argsort(-lengths, kind="stable")
     start = 0

@@ -7,18 +7,16 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from experiments.common.errors import ExperimentError
 from experiments.common.random_keys import key_of
 from experiments.data.collection import Collection, Qrels
 from experiments.data.query_split import JudgedQueries, QuerySplit, assigned
+from experiments.data.ragged import Rows
 from experiments.data.repeated_queries import repeated_in
 from experiments.data.split_errors import made_by, nothing_to_carve, without_any
 
 log = logging.getLogger(__name__)
-
-Rows = NDArray[np.int64]
 LEAVE_OUT, COUNT_AS_ZERO = WITHOUT_RELEVANT = ("leave_out", "count_as_zero")
 KEEP, DROP = REPEATED_QUERIES = ("keep", "drop")
 

@@ -5,18 +5,16 @@ from the cache.
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from experiments.common.cache import Cache
 from experiments.config.negatives import NegativeRule
 from experiments.data.collection import Collection
+from experiments.data.ragged import Rows
 from experiments.data.run import Run
 from experiments.negatives.copies import passage_hashes
 from experiments.negatives.filters import AnswersOfTwins, CandidateFilter, Copies, Margin, NearDuplicates, PairScores
 from experiments.negatives.near_duplicates import passage_shingles
 from experiments.negatives.twin_queries import TwinQueries
-
-Rows = NDArray[np.int64]
 
 
 def make_filters(

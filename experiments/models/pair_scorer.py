@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.common.cache import Cache, file_digest
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
+from experiments.common.model_files import folder_digest
 from experiments.common.progress import tracked
 from experiments.common.text import first_line
 from experiments.data.batches.pairs import PairEncoder, PairTemplate, micro_batches
 from experiments.data.collection import Collection
+from experiments.data.ragged import Rows
 from experiments.data.tokens import tokens_of
 from experiments.models.cross_encoder.export import PairCut
 from experiments.models.cross_encoder.lightning_module import choose_layout, score_of
@@ -37,10 +39,7 @@ TOKENS_PER_BATCH = {"packed": 2_048, "padded": 1_024}  # of a forward pass on a 
 TOKENS_PER_BATCH_GPU = 65_536
 TEXTS_PER_CHUNK = 2_048  # passages that a bi-encoder holds the vectors of at a time
 PAIRS_PER_CHUNK = 8_192
-DECIDING = (".safetensors", ".bin", ".json", ".txt", ".model")  # files that decide a model's scores
 GIVE = "give the folder of a trained cross-encoder or bi-encoder, such as the folder model of a finished job"
-
-Rows = NDArray[np.int64]
 
 
 class PairScorer(Protocol):
@@ -80,7 +79,7 @@ class CachedScorer(ABC):
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
-        self._fingerprint = {**settings, "files": digest_of(folder)}
+        self._fingerprint = {**settings, "files": folder_digest(folder)}
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def fingerprint(self) -> Mapping[str, Any]:
@@ -217,15 +216,6 @@ class BiEncoderScorer(CachedScorer):
 
 def _chunks(rows: Rows, size: int) -> Iterator[Rows]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
-
-
-def digest_of(folder: Path) -> dict[str, str]:
-    """File name -> digest of the content, for the files of a model's folder that decide its scores."""
-    return {
-        str(path.relative_to(folder)): file_digest(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix in DECIDING
-    }
 
 
 def _folder_of(path: str, key: str) -> Path:

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged
+from experiments.data.ragged import Ragged, Rows
 from experiments.negatives.filters import PairScores
 from experiments.negatives.near_duplicates import similarity
 from experiments.negatives.twin_queries import TwinQueries
 
-Rows = NDArray[np.int64]
 TEXTS_PER_CHUNK = 20_000
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from experiments.common.errors import ExperimentError
 from experiments.config.negatives import NegativeRule, sources_of
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged
+from experiments.data.ragged import Ragged, Rows
 from experiments.data.run import Run
 from experiments.evaluation.significance import Interval, paired_bootstrap
 from experiments.negatives.audit_signals import AuditSignals, DrawnPairs, SignalThresholds, find_signals
@@ -25,7 +25,6 @@ from experiments.negatives.filters import CandidateFilter, PairScores
 from experiments.negatives.sampler import NegativeSampler
 from experiments.negatives.twin_queries import TwinQueries
 
-Rows = NDArray[np.int64]
 Score = Callable[[Rows, Rows], NDArray[np.float32]]
 Filters = Callable[[NegativeRule, Sequence[Run]], Sequence[CandidateFilter]]
 

@@ -17,19 +17,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from experiments.common.errors import ExperimentError
 from experiments.common.random_keys import key_of, priorities, shuffled
 from experiments.config.negatives import NegativeRule
 from experiments.data.collection import Collection
+from experiments.data.ragged import Rows
 from experiments.data.run import Run
 from experiments.negatives.filters import CandidateFilter
 from experiments.negatives.mixing import Pool, most_turns, take_turns, take_with_replacement, turns_from
 
 log = logging.getLogger(__name__)
-
-Rows = NDArray[np.int64]
 
 TEXTS_AT_ONCE = 20_000
 

@@ -17,9 +17,10 @@ from experiments.common.code_versions import probe_versions
 from experiments.common.errors import ExperimentError
 from experiments.data.batches.pairs import micro_batches
 from experiments.data.collection import Collection
+from experiments.data.ragged import Rows
 from experiments.data.tokens import tokens_of
 from experiments.probing.encoder import Key, LayerEncoder
-from experiments.retrieval.vector_store import Embeddings, Rows, Vectors, VectorStore
+from experiments.retrieval.vector_store import Embeddings, Vectors, VectorStore
 
 DTYPE = np.dtype("<f2")  # half the space of float32; a ranking hardly moves
 

@@ -20,7 +20,7 @@ from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged
+from experiments.data.ragged import Ragged, Rows
 from experiments.data.run import Run, run_of
 from experiments.pretrained.checkpoint import Checkpoint, device_of, token_budget
 from experiments.retrieval.topk import QUERIES_AT_ONCE, TopK, joined

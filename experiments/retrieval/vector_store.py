@@ -23,14 +23,12 @@ from numpy.typing import NDArray
 from experiments.common.cache import Cache, fingerprint, write_json
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged, batches_by_length, offsets_of
+from experiments.data.ragged import Ragged, Rows, batches_by_length, offsets_of
 
 log = logging.getLogger(__name__)
 
 SHARD_TOKENS = 1 << 16  # of text: seconds on a GPU, under a minute on a CPU
 TEXTS_AT_ONCE = 20_000  # whose lengths are counted together
-
-Rows = NDArray[np.int64]
 Vectors = NDArray[np.floating[Any]]
 Encode = Callable[[Rows], tuple[Mapping[str, Vectors], Rows]]  # of (B,) rows: name -> (T, D), and (B,) vectors of each
 
