@@ -27,7 +27,6 @@ from experiments.retrieval.topk import QUERIES_AT_ONCE, TopK, joined
 from experiments.retrieval.vector_store import (
     Embeddings,
     PassageEncoder,
-    Rows,
     Vectors,
     embeddings_key,
     passage_embeddings,
