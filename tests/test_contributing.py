@@ -12,7 +12,7 @@ from helpers.jobs import ROOT, composed, run, tiny_overrides
 from helpers.tiny import LiteralSource, write_beir_folder, write_tiny_bert
 
 from experiments import models
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
 from experiments.data.collection import open_collection
@@ -42,12 +42,12 @@ def test_the_loss_and_its_yaml():
 def test_the_retriever_and_its_yaml(tmp_path: Path):
     passages, queries = [("p0", "boron is a metalloid"), ("p1", "neon is a noble gas")], [("q0", "which noble gas")]
     source = LiteralSource(passages, queries, {"test": [("q0", "p1", 1)]})
-    collection = open_collection(source, Store(tmp_path))
+    collection = open_collection(source, Cache(tmp_path))
     settings = yaml.safe_load(SHOWN["conf/retriever/overlap.yaml"])
     assert settings.pop("_target_") == "experiments.retrieval.overlap.Overlap"
     retriever = names_of("experiments/retrieval/overlap.py")["Overlap"](**settings, name="overlap")
     assert isinstance(retriever, Retriever)
-    run = run_for(retriever, collection, np.array([0]), 2, Store(tmp_path))
+    run = run_for(retriever, collection, np.array([0]), 2, Cache(tmp_path))
     assert run.ranking(0).tolist() == [1, 0]
     assert run.scores[0].tolist() == [2.0, 0.0]
 
@@ -83,7 +83,7 @@ def test_the_data_set_and_its_yaml(tmp_path: Path):
     rows = ["id,question,answer,split", "1,what is boron,a metalloid,train", "2,what is neon,a gas,test"]
     (tmp_path / "faq.csv").write_text("\n".join(rows) + "\n")
     source = names_of("experiments/data/readers/faq.py")["Faq"](str(tmp_path / "faq.csv"))
-    collection = open_collection(source, Store(tmp_path / "store"))
+    collection = open_collection(source, Cache(tmp_path / "store"))
     splits = make_splits(collection)
     assert [len(splits[name].queries) for name in ("train", "test")] == [1, 1]
     settings = yaml.safe_load(SHOWN["conf/data/faq.yaml"])

@@ -47,7 +47,7 @@ def retrieve(tmp_path: Path, *more: str) -> tuple[dict[str, Any], Path]:
     module, config = retrieving(), composed(*overrides_of(tmp_path, *more))
     experiment = compose.check(config)
     settings = module.settings_of(compose.plain(config))
-    return module.retrieve(experiment, settings, make_components(experiment))
+    return module.measure_first_stages(experiment, settings, make_components(experiment))
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +112,25 @@ def test_another_split_is_another_folder_and_both_verify(measured: tuple[Path, d
     for place, values in ((folder, 48), (other, 32)):
         verified = verify_job(place, InputLoader())
         assert (verified.runs, verified.values, verified.differences) == (2, values, ())
+
+
+@pytest.mark.parametrize("override", ["loss=hinge", "seed=2", "negatives.count=3", "backbone=bert_tiny"])
+def test_what_trains_no_retriever_leaves_the_folder_as_it_is(
+    measured: tuple[Path, dict[str, Any], Path], override: str
+):
+    tmp_path, metrics, folder = measured
+    assert retrieve(tmp_path, *TWO, override) == (metrics, folder)
+
+
+@pytest.mark.parametrize(
+    "override", ["first_stage_depth=7", "measures=[RR@5]", "data.min_grade=2", "retrievers.bm25.b=0.5"]
+)
+def test_what_decides_the_results_is_another_folder(tmp_path: Path, override: str):
+    write_beir_folder(tmp_path / "shapes")
+    names = [
+        retrieving().folder_of(compose.plain(composed(*overrides_of(tmp_path, *more)))) for more in ([], [override])
+    ]
+    assert names[0] != names[1]
 
 
 def test_compare_reads_the_folder(measured: tuple[Path, dict[str, Any], Path], capsys: pytest.CaptureFixture[str]):

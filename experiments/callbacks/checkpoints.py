@@ -19,7 +19,7 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from experiments.common.cache import sync_folder
-from experiments.config.checks import at_least
+from experiments.common.checks import at_least
 from experiments.job_files.checkpoint_files import CheckpointFolder, Generation, Saved
 from experiments.models.ranker import Ranker
 

@@ -1,11 +1,10 @@
-"""A folder of things that are dear to make: each is built once, found again by what it was made from, and never
-half-written.
+"""Content-addressed cache on disk: each entry is keyed by a hash of its inputs, built once and written atomically.
 
-An entry's place is the hash of its *key*, the JSON of everything it was made from (collection, settings, versions).
-Beside its files lies a manifest with that key and each file's size and checksum. What does not match its manifest is
-rebuilt, never used. Two processes that ask for the same entry at once: one builds, the other waits. A build goes into a
-temporary folder that is renamed at the end, so that an interrupted one leaves nothing that could be taken for the
-whole. A build that can go on where it stopped finds what it left in that folder again.
+The *key* of an entry is the JSON of everything it was made from (collection, settings, versions). Next to its files
+lies a manifest with the key and each file's size and checksum; an entry that does not match it is built again. Of two
+processes that ask for the same entry at once, one builds and the other waits. A build goes into a temporary folder that
+is renamed at the end, so that an interrupted one is never taken for the whole. A resumable build gets its temporary
+folder back.
 """
 
 import hashlib
@@ -42,7 +41,7 @@ def file_digest(path: Path) -> str:
 def content_digest(path: Path) -> str:
     """The BLAKE2b digest of a file's content, of a large file as this process or an earlier one worked it out.
 
-    A file of up to 64 MiB is read whole each time. The digest of a larger one is kept in the store, with the file's
+    A file of up to 64 MiB is read whole each time. The digest of a larger one is kept in the cache, with the file's
     size, times and inode and a hash of 16 blocks of 1 MiB from its head to its tail; while all of these are as they
     were, so is the digest. An edit is missed only if it leaves the size, both times (the kernel's own included) and
     every sampled block as they were; ``thorough`` reads everything.
@@ -134,7 +133,7 @@ def sync_folder(folder: Path) -> None:
 _digests = _Digests()
 
 
-class Store:
+class Cache:
     """The entries below one folder. Opening one lets ``content_digest`` keep what it works out there."""
 
     def __init__(self, root: Path | str) -> None:

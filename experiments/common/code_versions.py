@@ -15,35 +15,39 @@ from typing import Any
 
 VERSIONS = {  # of the modules of this package
     "common.random_keys": 1,
-    "data.assignment": 1,
+    "config.negatives": 1,
     "data.batches.distillation_batches": 1,
     "data.batches.groups": 1,
     "data.batches.pair_batches": 1,
     "data.batches.pairs": 1,
-    "data.repeated": 1,
-    "data.splits": 1,
     "data.batches.text_batches": 1,
+    "data.batches.text_features": 1,
+    "data.query_split": 1,
+    "data.repeated_queries": 1,
+    "data.splits": 1,
     "data.tokens": 1,
     "evaluation.measure_names": 1,
     "evaluation.measures": 1,
+    "jobs.evaluate": 1,
+    "jobs.filters": 1,
+    "jobs.prepare": 1,
+    "jobs.trainer": 1,
     "models.backbone": 1,
     "models.heads": 1,
     "models.in_batch_negatives": 1,
+    "models.optimizer": 1,
     "models.packed_forward": 1,
     "models.pair_scorer": 1,
     "models.ranker": 1,
-    "models.optimizer": 1,
     "models.schedules": 1,
     "models.teacher": 1,
     "models.text_encoder": 1,
-    "data.batches.text_features": 1,
     "models.trained_pairs": 1,
     "negatives.copies": 1,
     "negatives.filters": 1,
-    "negatives.near_duplicates": 1,
-    "config.negatives": 1,
-    "negatives.sampler": 1,
     "negatives.mixing": 1,
+    "negatives.near_duplicates": 1,
+    "negatives.sampler": 1,
     "negatives.twin_queries": 1,
     "pretrained.encoder": 1,
     "pretrained.limits": 1,
@@ -52,18 +56,14 @@ VERSIONS = {  # of the modules of this package
     "pretrained.weights": 1,
     "probing.embeddings": 1,
     "probing.encoder": 1,
+    "probing.evaluate_layers": 1,
     "probing.model": 1,
     "probing.pairing": 1,
     "probing.pooling": 1,
     "probing.search": 1,
     "probing.whitening": 1,
-    "retrieval.gold": 1,
-    "retrieval.identical": 1,
-    "jobs.filters": 1,
-    "jobs.prepare": 1,
-    "probing.evaluate_layers": 1,
-    "jobs.evaluate": 1,
-    "jobs.trainer": 1,
+    "retrieval.inject_gold": 1,
+    "retrieval.own_passages": 1,
 }
 FILTERS = (
     "models.pair_scorer",
@@ -80,13 +80,21 @@ TEXTS = (
     "data.batches.text_features",
     "pretrained.encoder",
 )
-OF_PROBES = (*(name for name in VERSIONS if name.startswith("probing.")), "probing.evaluate_layers")
+OF_PROBES = tuple(name for name in VERSIONS if name.startswith("probing."))
 # What some models share: each names what it uses in its ``code``.
 PAIRS = ("data.batches.pair_batches", "data.batches.pairs", "models.backbone", "models.heads")
 PACKED = ("models.packed_forward",)
-OF_FIRST_STAGES = ("data.assignment", "data.splits", "evaluation.measures", "common.random_keys", "retrieval.identical")
+OF_FIRST_STAGES = (
+    "data.query_split",
+    "data.splits",
+    "evaluation.measures",
+    "common.random_keys",
+    "retrieval.own_passages",
+)
 OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, OF_PROBES, PAIRS, PACKED, TEXTS)
-RETRIEVERS = tuple(f"retrieval.{name}" for name in ("bm25", "colbert", "dense", "judged", "run_file", "tct_colbert"))
+RETRIEVERS = tuple(
+    f"retrieval.{name}" for name in ("bm25", "colbert", "dense", "judged_negatives", "run_file", "tct_colbert")
+)
 # What several retrievers share: an edit raises the number of each that computes something else by it.
 OF_RETRIEVERS = (
     "data.run",

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
-from experiments.config.checks import at_least, one_of
 from experiments.data.source import SPLITS
 
 

@@ -27,7 +27,7 @@ from omegaconf.errors import (
 )
 
 from experiments.common.errors import ExperimentError
-from experiments.common.locations import resolved
+from experiments.common.model_files import resolved
 from experiments.common.text import first_line
 from experiments.config import Experiment
 from experiments.config.files import CONF

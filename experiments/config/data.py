@@ -5,10 +5,10 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
-from experiments.config.checks import at_least, one_of
 from experiments.config.negatives import NegativeRule
-from experiments.data.assignment import QuerySplit, check_folds
+from experiments.data.query_split import QuerySplit, check_folds
 from experiments.data.splits import REPEATED_QUERIES, WITHOUT_RELEVANT
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
+from experiments.common.checks import at_least, at_most, one_of
 from experiments.common.errors import ExperimentError
 from experiments.config.audit import Audit, Retrieve
-from experiments.config.checks import at_least, at_most, one_of
 from experiments.config.compute import (
     INCIDENTAL_CALLBACKS,
     INCIDENTAL_TRAINER_ARGUMENTS,

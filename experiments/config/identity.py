@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
 from experiments.common.cache import fingerprint
-from experiments.common.locations import resolved
+from experiments.common.model_files import resolved
 from experiments.config.experiment import Experiment
 from experiments.config.model import prefix_of
 from experiments.config.negatives import RUN_SCORES, sources_of
@@ -14,6 +14,8 @@ from experiments.evaluation.measure_names import min_grade_in, resolve
 VERSION = 4  # raised when the meaning of a config changes, so that old jobs are not taken for new ones
 
 PLACES = ("path", "checkpoint", "scorer", "teacher", "cross_encoder")  # keys of local paths or hub ids
+OF_FIRST_STAGES = ("data", "first_stage", "first_stage_depth", "measures", "retrievers")  # decide what is retrieved
+RETRIEVED = "retrieve-"  # begins the name of such a folder
 INCIDENTAL_OF_RETRIEVER = ("device", "tokens_per_batch")  # retrievers are no dataclasses, whose fields could be marked
 
 
@@ -96,6 +98,21 @@ def with_their_candidates(names: Iterable[str], retrievers: Mapping[str, Mapping
 def job_hash(config: Mapping[str, Any]) -> str:
     """Return eight hexadecimal digits that identify a job's scientific config."""
     return fingerprint({"version": VERSION, "config": scientific(config)})[:8]
+
+
+def first_stages_name(config: Mapping[str, Any]) -> str:
+    """The name of the folder of first stages measured alone, such as ``retrieve-test-1a2b3c4d``."""
+    return f"{RETRIEVED}{config['retrieve']['split']}-{first_stages_hash(config)}"
+
+
+def first_stages_hash(config: Mapping[str, Any]) -> str:
+    """Return eight hexadecimal digits that identify a measurement of first stages alone.
+
+    They depend on the data, the first stages, their depth and the measures. No loss, backbone or seed changes a run.
+    """
+    kept, split = scientific(config), config["retrieve"]["split"]
+    decisive = {key: kept[key] for key in OF_FIRST_STAGES if key in kept}
+    return fingerprint({"version": VERSION, "split": split, **decisive})[:8]
 
 
 def job_name(config: Mapping[str, Any]) -> str:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from omegaconf import MISSING
 
+from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
-from experiments.config.checks import at_least, one_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from experiments.common.cache import Store
+    from experiments.common.cache import Cache
     from experiments.config.experiment import Experiment
     from experiments.data.collection import Collection
     from experiments.data.run import Run
@@ -39,12 +39,12 @@ class TrainedRetriever(Protocol):
         """Return all settings and versions that decide what is retrieved, as JSON."""
         ...
 
-    def retrieve(self, collection: "Collection", queries: "NDArray[np.int64]", depth: int, store: "Store") -> "Run":
+    def retrieve(self, collection: "Collection", queries: "NDArray[np.int64]", depth: int, store: "Cache") -> "Run":
         """Return the best ``depth`` passages of each query row."""
         ...
 
     def pair_scores(
-        self, collection: "Collection", run: "Run", store: "Store", *, whole: bool = False
+        self, collection: "Collection", run: "Run", store: "Cache", *, whole: bool = False
     ) -> "NDArray[np.float32]":
         """Return one score for each passage of a run. ``whole``: encode the whole collection for it."""
         ...

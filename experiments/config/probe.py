@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
-from experiments.config.checks import at_least, one_of
 
 PAIRINGS = ("self", "single", "query_empty")
 POOLINGS = ("mean", "mean_first", "mean_second", "mean_all", "cls")
+SIMILARITIES = ("cosine", "dot")
+WHITENINGS = ("none", "standardise")
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Probe:
             one_of("probe.pooling", pooling, POOLINGS)
         if not self.pooling:
             raise ExperimentError(f"probe.pooling is empty: name at least one of {', '.join(POOLINGS)}")
-        one_of("probe.similarity", self.similarity, ("cosine", "dot"))
-        one_of("probe.whiten", self.whiten, ("none", "standardise"))
+        one_of("probe.similarity", self.similarity, SIMILARITIES)
+        one_of("probe.whiten", self.whiten, WHITENINGS)
         at_least("probe.max_length", self.max_length, 8)
         at_least("probe.depth", self.depth, 1)

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store, fingerprint, manifest_of
+from experiments.common.cache import Cache, fingerprint, manifest_of
 from experiments.common.errors import ExperimentError
 from experiments.data.ids import unescaped
 from experiments.data.ragged import Ragged, group_by_key
@@ -121,7 +121,7 @@ class Qrels:
 
 
 class Collection:
-    """Passages, queries and qrels of one data set, opened from its folder in the store.
+    """Passages, queries and qrels of one data set, opened from its folder in the cache.
 
     Every file is opened at once and stays mapped: a training that lasts for days must not miss its qrels at the end
     because somebody emptied the cache.
@@ -171,8 +171,8 @@ class Collection:
         return Qrels(distinct, Ragged(passages, offsets), Ragged(grades, offsets))
 
 
-def open_collection(source: Source, store: Store, ignore_identical_ids: bool | None = None) -> Collection:
-    """The collection of a data source, built into the store at the first time.
+def open_collection(source: Source, cache: Cache, ignore_identical_ids: bool | None = None) -> Collection:
+    """The collection of a data source, built into the cache at the first time.
 
     ``ignore_identical_ids``: the key of ``data``; None leaves it to the source, which may say that its
     ``queries_among_passages`` have the same ids.
@@ -184,7 +184,7 @@ def open_collection(source: Source, store: Store, ignore_identical_ids: bool | N
     key = {"format": FORMAT, "source": dict(source.fingerprint())}
     if ignore_identical_ids is None:
         ignore_identical_ids = bool(getattr(source, "queries_among_passages", False))
-    folder = store.get("collection", key, lambda target: _build(source, target))
+    folder = cache.get("collection", key, lambda target: _build(source, target))
     return Collection(folder, source.name, ignore_identical_ids)
 
 

@@ -1,4 +1,4 @@
-"""A run: for each query, passages in ranked order with scores; in memory, in the store, and as a TREC file."""
+"""A run: for each query, passages in ranked order with scores; in memory, in the cache, and as a TREC file."""
 
 import gzip
 import hashlib

@@ -7,18 +7,16 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from experiments.common.errors import ExperimentError
 from experiments.common.random_keys import key_of
-from experiments.data.assignment import Judged, QuerySplit, assigned
 from experiments.data.collection import Collection, Qrels
-from experiments.data.repeated import repeated_in
-from experiments.data.unusable import made_by, nothing_to_carve, without_any
+from experiments.data.query_split import JudgedQueries, QuerySplit, assigned
+from experiments.data.ragged import Rows
+from experiments.data.repeated_queries import repeated_in
+from experiments.data.split_errors import made_by, nothing_to_carve, without_any
 
 log = logging.getLogger(__name__)
-
-Rows = NDArray[np.int64]
 LEAVE_OUT, COUNT_AS_ZERO = WITHOUT_RELEVANT = ("leave_out", "count_as_zero")
 KEEP, DROP = REPEATED_QUERIES = ("keep", "drop")
 
@@ -111,7 +109,9 @@ def by_hash(collection: Collection, rows: Sequence[int]) -> list[int]:
     return [row for _, row in sorted((key_of("sample", one), row) for one, row in zip(ids, rows, strict=True))]
 
 
-def _check_needed(collection: Collection, judged: Mapping[str, Judged], needed: Sequence[str], carve_dev: int) -> None:
+def _check_needed(
+    collection: Collection, judged: Mapping[str, JudgedQueries], needed: Sequence[str], carve_dev: int
+) -> None:
     for name in needed:
         carved = name == "dev" and carve_dev and "train" in judged
         if name not in judged and not carved:
@@ -122,7 +122,7 @@ def _check_needed(collection: Collection, judged: Mapping[str, Judged], needed: 
             )
 
 
-def _draft(collection: Collection, name: str, judged: Judged, min_grade: int, without_relevant: str) -> _Draft:
+def _draft(collection: Collection, name: str, judged: JudgedQueries, min_grade: int, without_relevant: str) -> _Draft:
     known = judged.qrels.relevant(min_grade)
     every = by_hash(collection, judged.queries.tolist())
     counted = name != "train" and without_relevant == COUNT_AS_ZERO

@@ -6,16 +6,17 @@ epoch, not in the next job of a grid, not for the next first stage.
 
 import hashlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged, offsets_of
+from experiments.data.ragged import Ragged, read_ragged, write_ragged
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ def tokens_of(
     kind: str,
     tokenizer: PreTrainedTokenizerBase,
     max_tokens: int,
-    store: Store,
+    cache: Cache,
     fingerprint: str | None = None,
 ) -> Ragged:
     """The first ``max_tokens`` token ids of every text: ragged, one row for each passage or query row, memory-mapped.
@@ -46,10 +47,8 @@ def tokens_of(
         "tokenizer": fingerprint or tokenizer_fingerprint(tokenizer),
         "max_tokens": max_tokens,
     }
-    folder = store.get("tokens", key, lambda target: _tokenise(collection, kind, tokenizer, max_tokens, target))
-    offsets = np.load(folder / "offsets.npy", mmap_mode="r")
-    values = np.load(folder / "tokens.npy", mmap_mode="r")
-    return Ragged(values, offsets)
+    folder = cache.get("tokens", key, lambda target: _tokenise(collection, kind, tokenizer, max_tokens, target))
+    return read_ragged(folder, "tokens")
 
 
 def _tokenise(
@@ -57,21 +56,14 @@ def _tokenise(
 ) -> None:
     table = collection.passages if kind == "passages" else collection.queries
     dtype = np.dtype(np.uint16 if len(tokenizer) <= 2**16 else np.int32)
-    lengths: list[int] = []
-    raw = folder / "tokens.raw"
-    with raw.open("wb") as file, tracked(f"tokenising {len(table):,} {kind}", len(table)) as advance:
+
+    def parts() -> Iterator[Ragged]:
         for texts in table.text_batches():
-            ids = _encode(tokenizer, texts, max_tokens)
-            file.write(np.concatenate([np.asarray(one, dtype) for one in ids]).tobytes())
-            lengths.extend(len(one) for one in ids)
+            yield Ragged.of(_encode(tokenizer, texts, max_tokens), dtype)
             advance(len(texts))
-    np.save(folder / "offsets.npy", offsets_of(lengths))
-    # Written as a .npy, whose header carries the type, through a map: the tokens need not fit into memory.
-    values = np.lib.format.open_memmap(folder / "tokens.npy", mode="w+", dtype=dtype, shape=(max(sum(lengths), 0),))
-    if len(values):
-        values[:] = np.memmap(raw, dtype=dtype, mode="r")
-        values.flush()
-    raw.unlink()
+
+    with tracked(f"tokenising {len(table):,} {kind}", len(table)) as advance:
+        write_ragged(folder, "tokens", parts(), dtype)
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_tokens: int) -> list[list[int]]:

@@ -10,7 +10,7 @@ components (Cornfield and Tukey 1956; crossed random effects):
 
 The difference divided by its standard error is compared with Student's t. The trouble is the number of seeds: a
 variance of two or three values is by chance often far too small. A bootstrap over both, queries and seeds resampled,
-finds a difference where there is none in 16 to 25 % of comparisons at 3 and 2 seeds (Q 300, sd .05 below).
+finds a difference where there is none in 16 to 25 % of comparisons at 3 and 2 seeds (Q 300, sd .05 over seeds).
 Satterthwaite's degrees of freedom, ``df_seeds / share ** 2`` with the share of the error that is the seeds', leave 12 %
 where 2 seeds stand against a first stage. So the exponent here is ``2 - 4 / (3 n)``, n counting the seeds beyond the
 first of each setting: 6 %. Cochran and Cox's rule is as safe and finds less: of differences of .037 that no seed
@@ -18,38 +18,16 @@ affects 39 % instead of 52 % at 2 seeds (Q 300).
 
 Two settings trained with the same seed are not taken for a pair: a seed decides order, draws and new weights, and
 little of that luck should carry over to another loss. Pairing would halve the few degrees of freedom; where luck does
-carry over, not pairing errs on the side of caution (column "shared"). Measurements of the *same* models, as at several
-layers or on several first stages, are paired (``Term.models``).
+carry over, not pairing errs on the side of caution. Measurements of the *same* models, as at several layers or on
+several first stages, are paired (``Term.models``).
 
-How often a difference of zero is declared (``p <= .05``; the same as an interval that excludes 0), in per cent of 2,000
-comparisons, whose standard error is 0.5. RR@10 of simulated ranks with its zeros and ties, drawn as
-``tests/evaluation/test_null.py`` does, which checks these rates; sd: of a setting's mean over seeds, in the unit of the
-measure. "two": two settings; "shared": half of the variance over seeds is common to both; "uneven": seeds matter in one
-of the two; "fixed": a setting and a first stage::
-
-     S   sd      two          shared       uneven       fixed
-                 Q 100   300    100   300    100   300    100   300
-     1   0        4.8    4.5      5.2    4.5      4.3    4.4      5.5    5.7
-     1   0.005    5.1    7.8      5.8    6.6      5.7    6.0      5.1    5.8
-     1   0.02    17.6   35.0     11.8   22.2     10.3   23.1     12.4   22.9
-     1   0.05    46.7   66.5     34.9   55.7     34.1   57.7     33.6   54.9
-     2   0        1.6    1.9      1.8    1.8      1.6    1.8      1.4    1.7
-     2   0.005    1.8    2.4      1.2    1.8      1.6    1.8      1.5    1.5
-     2   0.02     3.0    3.8      1.9    2.4      2.9    4.0      1.5    2.6
-     2   0.05     3.9    4.0      2.5    2.4      7.5    8.6      4.9    6.2
-     3   0        2.9    2.9      1.8    3.5      2.9    2.8      3.2    3.5
-     3   0.005    2.6    3.5      2.9    2.5      2.9    3.4      3.0    3.9
-     3   0.02     3.4    3.8      2.6    2.2      3.7    3.9      4.0    4.2
-     3   0.05     5.3    4.0      2.1    2.2      5.9    7.1      5.3    6.2
-     5   0        3.5    3.5      4.0    4.4      3.4    4.2      4.5    4.9
-     5   0.005    4.0    4.0      4.0    3.5      3.9    4.2      3.9    6.0
-     5   0.02     4.9    4.5      3.0    2.5      4.3    5.1      5.0    4.9
-     5   0.05     5.9    4.5      1.8    1.2      5.7    5.4      5.9    5.5
+``tests/evaluation/test_null.py`` says how often a difference of zero is declared (``p <= .05``; the same as an interval
+that excludes 0): in 1 to 6 % of comparisons at 2 to 5 seeds, in up to 9 % where seeds matter in one of two settings.
 
 A difference of .037 is found, at 300 queries and a seeds' sd of 0, .005 and .02, in 50, 43 and 17 % at 2 seeds, in 82,
 74 and 32 % at 3, in 94, 90 and 55 % at 5 (1,000 comparisons of two settings). Two seeds are enough for large
-differences only. With one seed nothing is known of others: the interval is over queries (``over``), and the first rows
-show how little it then means.
+differences only. With one seed nothing is known of others: the interval is over queries (``over``), which
+then means little: with seeds that matter it excludes 0 in up to 67 % of comparisons of equals.
 
 Shapes: Q queries, S seeds.
 """

@@ -16,7 +16,7 @@ from typing import Any
 
 from experiments.common.cache import file_digest, fingerprint, write_json
 from experiments.common.errors import ExperimentError
-from experiments.common.locations import changes
+from experiments.common.model_files import changes
 from experiments.job_files.files import read_mapping
 
 log = logging.getLogger(__name__)

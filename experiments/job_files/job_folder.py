@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from experiments.common.cache import write_atomic, write_json
 from experiments.common.errors import ExperimentError, why
-from experiments.common.locations import changes
+from experiments.common.model_files import changes
 from experiments.job_files.checkpoint_files import CheckpointFolder
 from experiments.job_files.files import CONFIG, METRICS, STATUS, read_mapping
 from experiments.job_files.status import FAILED, FINISHED, RUNNING, now, write_status

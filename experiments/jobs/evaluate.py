@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 from numpy.typing import NDArray
 
 from experiments.callbacks.progress_bar import announce_scoring
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import Experiment
 from experiments.data.run import Run, digest_of, write_trec
 from experiments.evaluation.measure_names import WHOLE_COLLECTION
@@ -37,10 +37,10 @@ class Testing:
         trainer: pl.Trainer,
         job: JobFolder,
         tracking: WandbJob | NoTracking,
-        store: Store,
+        cache: Cache,
     ) -> None:
         self.experiment, self.inputs, self.setup = experiment, inputs, setup
-        self.trainer, self.job, self.tracking, self.store = trainer, job, tracking, store
+        self.trainer, self.job, self.tracking, self.cache = trainer, job, tracking, cache
         self.collection, self.measures = inputs.collection, experiment.measures
         self.retriever = experiment.model.as_retriever(job.model)
 
@@ -59,7 +59,7 @@ class Testing:
         if not len(run.passages.values):  # Lightning calls no hook for a loader without batches
             return np.empty(0, np.float32)
         if self.retriever is not None:
-            return self.retriever.pair_scores(self.collection, run, self.store, whole=True)
+            return self.retriever.pair_scores(self.collection, run, self.cache, whole=True)
         announce_scoring(self.trainer, f"re-ranking {name}")
         place = (self.trainer.global_rank, self.trainer.world_size)
         loader = self.setup.data.run_loader(run, place)
@@ -106,7 +106,7 @@ class Testing:
         beside = {"dev": {self.inputs.dev.run.name: self.inputs.dev.run}, "test": self.inputs.test}
         for split, others in beside.items():
             queries, depth = self.inputs.splits[split].queries, self.experiment.first_stage_depth
-            run = run_for(self.retriever, self.collection, queries, depth, self.store)
+            run = run_for(self.retriever, self.collection, queries, depth, self.cache)
             relevance = relevance_of(self.collection, self.inputs.splits[split])
             found[split] = {one.name: evaluate(one, relevance, self.measures).mean for one in (run, *others.values())}
             said = ", ".join(f"{name} {values[self.measures[0]]:.3f}" for name, values in found[split].items())
@@ -121,6 +121,6 @@ class Testing:
         relevance = relevance_of(self.collection, self.inputs.splits["test"])
         rows = pipeline(
             self.retriever, cross_encoder, self.collection, queries, relevance, self.measures,
-            self.experiment.first_stage_depth, self.store,
+            self.experiment.first_stage_depth, self.cache,
         )  # fmt: skip
         return {"retrieval": found, "test": {WHOLE_COLLECTION: searched}, "pipeline": rows}

@@ -1,22 +1,20 @@
 """From a rule to its filters: hashes and shingles of passages and queries and scores of the candidates are made or read
-from the store.
+from the cache.
 """
 
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config.negatives import NegativeRule
 from experiments.data.collection import Collection
+from experiments.data.ragged import Rows
 from experiments.data.run import Run
 from experiments.negatives.copies import passage_hashes
 from experiments.negatives.filters import AnswersOfTwins, CandidateFilter, Copies, Margin, NearDuplicates, PairScores
 from experiments.negatives.near_duplicates import passage_shingles
 from experiments.negatives.twin_queries import TwinQueries
-
-Rows = NDArray[np.int64]
 
 
 def make_filters(
@@ -24,7 +22,7 @@ def make_filters(
     runs: Iterable[Run],
     relevant: Mapping[int, Rows],
     collection: Collection,
-    store: Store,
+    cache: Cache,
     twins: TwinQueries | None = None,
     excluded: Mapping[int, Rows] | None = None,
 ) -> tuple[CandidateFilter, ...]:
@@ -41,13 +39,13 @@ def make_filters(
     wanted = rule.filter
     filters: list[CandidateFilter] = []
     if wanted.copies:
-        filters.append(Copies(passage_hashes(collection, store), excluded or {}))
+        filters.append(Copies(passage_hashes(collection, cache), excluded or {}))
     if wanted.near_duplicate is not None:
-        filters.append(NearDuplicates(passage_shingles(collection, store), wanted.near_duplicate))
+        filters.append(NearDuplicates(passage_shingles(collection, cache), wanted.near_duplicate))
     if wanted.twin_query is not None:
         twins = twins if twins is not None else TwinQueries.of(collection, relevant if excluded is None else excluded)
         filters.append(AnswersOfTwins(twins, wanted.twin_query))
-    scores = _model_scores(wanted.model, rule, runs, relevant, collection, store) if wanted.model else None
+    scores = _model_scores(wanted.model, rule, runs, relevant, collection, cache) if wanted.model else None
     if wanted.absolute_margin is not None:
         filters.append(Margin(wanted.absolute_margin, False, scores))
     if wanted.relative_margin is not None:
@@ -57,12 +55,12 @@ def make_filters(
 
 def _model_scores(
     model: str, rule: NegativeRule, runs: Iterable[Run], relevant: Mapping[int, Rows], collection: Collection,
-    store: Store,
+    cache: Cache,
 ) -> PairScores:  # fmt: skip
     from experiments.models.pair_scorer import load_scorer
 
     queries, passages = pairs_to_compare(rule, list({run.name: run for run in runs}.values()), relevant)
-    scores = load_scorer(model).score(collection, queries, passages, store)
+    scores = load_scorer(model).score(collection, queries, passages, cache)
     return PairScores.of(queries, passages, scores)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from experiments.common.code_versions import first_stage_versions, loss_digest, versions
 from experiments.common.errors import ExperimentError
-from experiments.common.locations import model_digest
+from experiments.common.model_files import model_digest
 from experiments.config import Backbone, Experiment
 from experiments.jobs.components import Components
 from experiments.retrieval.retriever import FromFiles, contents_of

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.common.locations import changes
+from experiments.common.model_files import changes
 from experiments.config import Experiment
 from experiments.job_files.status import CHANGED, DONE, JobStatus, noted_inputs, status_of
 from experiments.jobs.components import Components, make_components

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.config.negatives import sources_of
@@ -19,7 +19,7 @@ from experiments.models.ranker import DevSet
 from experiments.models.training_setup import TrainingInputs
 from experiments.negatives.copies import passage_hashes
 from experiments.negatives.sampler import NegativeSampler
-from experiments.retrieval.gold import with_gold
+from experiments.retrieval.inject_gold import with_gold
 from experiments.retrieval.retriever import run_for
 
 Rows = NDArray[np.int64]
@@ -27,7 +27,7 @@ Rows = NDArray[np.int64]
 log = logging.getLogger(__name__)
 
 
-def prepare(experiment: Experiment, collection: Collection, components: Components, store: Store) -> TrainingInputs:
+def prepare(experiment: Experiment, collection: Collection, components: Components, cache: Cache) -> TrainingInputs:
     """Make the runs and the sampler of a job: everything that bad input can spoil, before any weights move.
 
     Raises:
@@ -41,22 +41,22 @@ def prepare(experiment: Experiment, collection: Collection, components: Componen
         )
     train, negatives = splits["train"], experiment.negatives
     source_runs = tuple(
-        run_for(components.retrievers[name], collection, train.queries, negatives.depth, store)
+        run_for(components.retrievers[name], collection, train.queries, negatives.depth, cache)
         for name in sources_of(negatives.source)
     )
     excluded = excluded_of(experiment, train)
-    filters = make_filters(negatives, source_runs, train.relevant, collection, store, excluded=excluded)
+    filters = make_filters(negatives, source_runs, train.relevant, collection, cache, excluded=excluded)
     sampler = NegativeSampler(negatives, source_runs, train.relevant, collection, experiment.seed, filters, excluded)
     _warn_of_exceptions(sampler)
     first_stages = {name: components.retrievers[name] for name in experiment.first_stage}
     test = {
-        name: run_for(one, collection, splits["test"].queries, experiment.first_stage_depth, store)
+        name: run_for(one, collection, splits["test"].queries, experiment.first_stage_depth, cache)
         for name, one in first_stages.items()
     }
     gold = experiment.first_stage_inject_gold
     candidates = {name: with_gold(run, splits["test"].relevant) if gold else run for name, run in test.items()}
     first = next(iter(first_stages.values()))
-    dev = run_for(first, collection, splits["dev"].queries, experiment.validation.depth, store)
+    dev = run_for(first, collection, splits["dev"].queries, experiment.validation.depth, cache)
     _check_dev(dev, collection, splits["dev"])
     for run in test.values():
         _warn_of_unmatched(run, splits["test"])
@@ -66,12 +66,12 @@ def prepare(experiment: Experiment, collection: Collection, components: Componen
         splits=splits,
         sampler=sampler,
         never_negative=never_negative(excluded, collection),
-        passage_hashes=passage_hashes(collection, store) if negatives.filter.copies else None,
+        passage_hashes=passage_hashes(collection, cache) if negatives.filter.copies else None,
         dev=DevSet(dev, relevance_of(collection, splits["dev"]), experiment.measures[0]),
         test=test,
         candidates=candidates,
         loss=components.loss,
-        store=store,
+        cache=cache,
     )
 
 
@@ -135,8 +135,8 @@ def splits_of(
 
 
 def _warn_of_exceptions(sampler: NegativeSampler) -> None:
-    for kind, one in sampler.exceptions.examples.items():
-        count = getattr(sampler.exceptions, kind)
+    for kind, one in sampler.report.examples.items():
+        count = getattr(sampler.report, kind)
         log.warning(
             "negatives: %s of the training queries are an exception to the rule (%s), such as %r",
             f"{count:,}",

@@ -1,56 +1,34 @@
 """The probing of a model as a stage: what it writes into a folder, logs and returns for ``metrics.json``."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import Experiment
+from experiments.config.probe import Probe
 from experiments.data.collection import Collection
 from experiments.data.run import Run
 from experiments.job_files.per_query import PROBE, PerQuery, per_query_path, write_per_query
 from experiments.models.backbone import locate
-from experiments.probing.encoder import LayerEncoder
-from experiments.probing.evaluate_layers import ProbeResult, ProbeSettings, probe
+from experiments.probing.evaluate_layers import ProbeResult, layer_encoder, probe
 from experiments.probing.model import ProbedModel, load_model
 from experiments.tracking.wandb_job import NoTracking, WandbJob
 
 Relevance = Mapping[int, Mapping[int, int]]
 
 
-def settings_of(experiment: Experiment) -> ProbeSettings:
-    """The settings of an experiment's probe."""
-    wanted = experiment.probe
-    return ProbeSettings(
-        layers=wanted.layers if wanted.layers is not None else "all",
-        pairing=wanted.pairing,
-        pooling=tuple(wanted.pooling),
-        similarity=wanted.similarity,
-        whiten=wanted.whiten,
-        max_length=wanted.max_length or experiment.model.max_length,
-        depth=wanted.depth,
-        measures=tuple(wanted.measures),
-        candidates_depth=experiment.first_stage_depth,
-    )
+def settings_of(experiment: Experiment) -> Probe:
+    """The settings of an experiment's probe; inputs are as long as the model's unless they say otherwise."""
+    return replace(experiment.probe, max_length=experiment.probe.max_length or experiment.model.max_length)
 
 
 def check_probe(experiment: Experiment, model: ProbedModel) -> None:
-    """See to it that the probe fits a model, before it is trained.
-
-    Raises:
-        ExperimentError: a layer, pairing, pooling or length that the model cannot have.
-    """
-    settings = settings_of(experiment)
-    LayerEncoder(
-        model,
-        layers=settings.layers,
-        poolings=settings.pooling,
-        pairing=settings.pairing,
-        max_length=settings.max_length,
-        tokens_per_batch=settings.tokens_per_batch,
-    )
+    """Refuse, before a training, a layer, pairing, pooling or length that the model cannot have."""
+    layer_encoder(model, settings_of(experiment))
 
 
 def probe_stage(
@@ -61,7 +39,7 @@ def probe_stage(
     first_stages: Mapping[str, Run],
     folder: Path,
     tracking: WandbJob | NoTracking,
-    store: Store,
+    cache: Cache,
 ) -> dict[str, Any]:
     """Probe a model, and with ``probe.control`` its untrained backbone too.
 
@@ -71,12 +49,12 @@ def probe_stage(
     Raises:
         ExperimentError: see ``probe``.
     """
-    settings = settings_of(experiment)
-    result = probe(model, settings, collection, relevance, first_stages, store)
+    settings, depth = settings_of(experiment), experiment.first_stage_depth
+    result = probe(model, settings, collection, relevance, first_stages, cache, depth)
     control = None
     if experiment.probe.control:
         backbone = load_model(locate(experiment.backbone), experiment.backbone.revision, experiment.backbone.name)
-        control = probe(backbone, settings, collection, relevance, first_stages, store)
+        control = probe(backbone, settings, collection, relevance, first_stages, cache, depth)
     columns = {name: np.array(values_Q) for name, values_Q in result.columns().items()}
     table = PerQuery(tuple(collection.queries.ids(list(result.queries))), columns, {})
     write_per_query(per_query_path(folder, PROBE), table)

@@ -18,7 +18,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
-from experiments.common.cache import Store, fingerprint, write_json
+from experiments.common.cache import Cache, fingerprint, write_json
 from experiments.config import Experiment
 from experiments.config.identity import job_hash, job_name, located, short_name
 from experiments.data.collection import Collection, open_collection
@@ -51,13 +51,13 @@ def run_job(
     Raises:
         ExperimentError: something in the config or the data cannot be used; nothing is trained then.
     """
-    config, store = located(config), Store(experiment.cache)
+    config, cache = located(config), Cache(experiment.cache)
     study = Path(experiment.outputs) / experiment.study
     job = JobFolder(study / job_name(config), job_hash(config))
     label = label or short_name(config)
     first = getattr(rank_zero_only, "rank", 0) == 0  # of one training on several devices, this one keeps the folder
     with job.locked() if first else nullcontext():
-        collection = open_collection(components.source, store, experiment.data.ignore_identical_ids)
+        collection = open_collection(components.source, cache, experiment.data.ignore_identical_ids)
         digests = inputs_of(experiment, components, collection.fingerprint) if first else {}
         finished = job.finished_with(digests) if first else None
         if finished is not None:
@@ -71,7 +71,7 @@ def run_job(
                 if experiment.compute.threads is not None:
                     torch.set_num_threads(experiment.compute.threads)
                 pl.seed_everything(experiment.seed, workers=True, verbose=False)
-                inputs = prepare(experiment, collection, components, store)
+                inputs = prepare(experiment, collection, components, cache)
                 setup = experiment.model.build(inputs)
                 if experiment.probe.layers is not None:
                     check_probe(experiment, _probed(setup.module, job))
@@ -88,11 +88,11 @@ def run_job(
                 }
                 if first:
                     setup.module.export(job.model)
-                testing = Testing(experiment, inputs, setup, trainer, job, tracking, store)
+                testing = Testing(experiment, inputs, setup, trainer, job, tracking, cache)
                 metrics |= _tested(testing)
                 if first:
-                    metrics |= _probe_results(experiment, inputs, setup.module, job, tracking, store)
-                    metrics |= _written_costs(inputs, setup, job, store)
+                    metrics |= _probe_results(experiment, inputs, setup.module, job, tracking, cache)
+                    metrics |= _written_costs(inputs, setup, job, cache)
                     tracking.log_summary(summary_of(metrics, experiment.measures))
         if first:
             job.finish(metrics)
@@ -152,22 +152,22 @@ def _probe_results(
     module: Ranker,
     job: JobFolder,
     tracking: WandbJob | NoTracking,
-    store: Store,
+    cache: Cache,
 ) -> dict[str, Any]:
     """Measure the layers that ``probe.layers`` names and write them into the job's folder; empty for none."""
     if experiment.probe.layers is None:
         return {}
     model, collection = _probed(module, job), inputs.collection
     relevance = relevance_of(collection, inputs.splits["test"])
-    return {"probe": probe_stage(experiment, model, collection, relevance, inputs.test, job.folder, tracking, store)}
+    return {"probe": probe_stage(experiment, model, collection, relevance, inputs.test, job.folder, tracking, cache)}
 
 
-def _written_costs(inputs: TrainingInputs, setup: TrainingSetup, job: JobFolder, store: Store) -> dict[str, Any]:
+def _written_costs(inputs: TrainingInputs, setup: TrainingSetup, job: JobFolder, cache: Cache) -> dict[str, Any]:
     """Write the groups that were drawn and what the job cost; returns the cost."""
     steps, draws = setup.module.spent.steps, job.folder / "negatives.tsv.gz"
     audit = write_audit(setup.data.groups, inputs.sampler, steps, inputs.collection, draws)
     write_json(job.folder / "audit.json", audit)
-    compute = _compute(setup.module, job, store)
+    compute = _compute(setup.module, job, cache)
     write_json(job.folder / "compute.json", compute)
     return {"compute": compute}
 
@@ -177,7 +177,7 @@ def _probed(module: Ranker, job: JobFolder) -> ProbedModel:
     return model_in_memory(module.network, module.tokenizer, job.folder.name)
 
 
-def _compute(module: Ranker, job: JobFolder, store: Store) -> dict[str, Any]:
+def _compute(module: Ranker, job: JobFolder, cache: Cache) -> dict[str, Any]:
     """What the job cost, and where it ran."""
     return {
         **module.spent.as_dict(),
@@ -187,8 +187,8 @@ def _compute(module: Ranker, job: JobFolder, store: Store) -> dict[str, Any]:
         "machine": _machine(module),
         "threads": torch.get_num_threads(),
         "layout": getattr(module, "layout", "padded"),
-        "cache_hits": store.hits,
-        "cache_builds": store.builds,
+        "cache_hits": cache.hits,
+        "cache_builds": cache.builds,
     }
 
 

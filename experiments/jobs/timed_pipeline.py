@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.data.collection import Collection
 from experiments.evaluation.measures import evaluate, rerank
 from experiments.models.pair_scorer import load_scorer
@@ -24,7 +24,7 @@ def pipeline(
     relevance: Mapping[int, Mapping[int, int]],
     measures: Sequence[str],
     depth: int,
-    store: Store,
+    cache: Cache,
 ) -> dict[str, Any]:
     """Measures and milliseconds a query of a dual encoder alone, and of a cross-encoder that re-ranks its best
     ``depth``.
@@ -33,17 +33,17 @@ def pipeline(
     before the clock starts; it counts encoding the query, searching all passages, and scoring the pairs, over a batch
     of at most ``TIMED`` queries.
     """
-    run = run_for(first, collection, queries, depth, store)
+    run = run_for(first, collection, queries, depth, cache)
     scorer = load_scorer(cross_encoder, "model.cross_encoder")
     owners = np.repeat(run.queries, run.passages.lengths)
-    scores = scorer.score(collection, owners, np.asarray(run.passages.values), store)
+    scores = scorer.score(collection, owners, np.asarray(run.passages.values), cache)
     reranked, ties = rerank(run, scores, f"{first.name}+cross_encoder")
     some = queries[:TIMED]
     began = time.perf_counter()
-    timed = first.retrieve(collection, some, depth, store)
+    timed = first.retrieve(collection, some, depth, cache)
     searched = time.perf_counter()
     scorer.computed(
-        collection, np.repeat(timed.queries, timed.passages.lengths), np.asarray(timed.passages.values), store
+        collection, np.repeat(timed.queries, timed.passages.lengths), np.asarray(timed.passages.values), cache
     )
     ended = time.perf_counter()
     alone = 1000 * (searched - began) / len(some)

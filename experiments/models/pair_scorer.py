@@ -1,7 +1,7 @@
 """Scores of query-passage pairs by a trained model: a cross-encoder, or a bi-encoder of one or many vectors a text.
 
 A model is known by the content of its folder and a list of pairs by its rows, so that what was scored once is read from
-the store ever after.
+the cache ever after.
 
 Shapes: P pairs, B pairs of a batch.
 """
@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store, file_digest
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
+from experiments.common.model_files import folder_digest
 from experiments.common.progress import tracked
 from experiments.common.text import first_line
 from experiments.data.batches.pairs import PairEncoder, PairTemplate, micro_batches
 from experiments.data.collection import Collection
+from experiments.data.ragged import Rows
 from experiments.data.tokens import tokens_of
 from experiments.models.cross_encoder.export import PairCut
 from experiments.models.packed_forward import choose_layout, logits_of, score_of
@@ -35,10 +37,7 @@ from experiments.pretrained.token_budget import tokens_per_batch
 MAX_LENGTH, MAX_QUERY_TOKENS = 512, 64  # of a cross-encoder that does not say how its pairs were cut
 TEXTS_PER_CHUNK = 2_048  # passages that a bi-encoder holds the vectors of at a time
 PAIRS_PER_CHUNK = 8_192
-DECIDING = (".safetensors", ".bin", ".json", ".txt", ".model")  # files that decide a model's scores
 GIVE = "give the folder of a trained cross-encoder or bi-encoder, such as the folder model of a finished job"
-
-Rows = NDArray[np.int64]
 
 
 class PairScorer(Protocol):
@@ -48,11 +47,11 @@ class PairScorer(Protocol):
         """What decides its scores, as JSON: the content of its files and how they are used."""
         ...
 
-    def score(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
-        """(P,) the scores of the pairs of query and passage rows (P,), from the store if it has them."""
+    def score(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
+        """(P,) the scores of the pairs of query and passage rows (P,), from the cache if it has them."""
         ...
 
-    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
         """The same, computed now."""
         ...
 
@@ -74,18 +73,18 @@ def load_scorer(path: str, key: str = "negatives.filter.scorer") -> PairScorer:
 
 
 class CachedScorer(ABC):
-    """What scorers share: identity by content, and scores kept in the store."""
+    """What scorers share: identity by content, and scores kept in the cache."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
-        self._fingerprint = {**settings, "files": digest_of(folder)}
+        self._fingerprint = {**settings, "files": folder_digest(folder)}
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def fingerprint(self) -> Mapping[str, Any]:
         """The content of the folder and the settings."""
         return self._fingerprint
 
-    def score(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+    def score(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
         """(P,) scores, computed at the first time.
 
         Raises:
@@ -100,16 +99,16 @@ class CachedScorer(ABC):
         }
 
         def build(target: Path) -> None:
-            scores_P = self.computed(collection, rows[0], rows[1], store)
+            scores_P = self.computed(collection, rows[0], rows[1], cache)
             if not np.isfinite(scores_P).all():
                 raise ExperimentError(f"the scorer {self.folder} gives scores that are not finite: it cannot compare")
             np.save(target / "scores.npy", scores_P)
 
-        scores_P: NDArray[np.float32] = np.load(store.get("pair_scores", key, build) / "scores.npy")
+        scores_P: NDArray[np.float32] = np.load(cache.get("pair_scores", key, build) / "scores.npy")
         return scores_P
 
     @abstractmethod
-    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
         """(P,) scores, computed now."""
 
 
@@ -137,12 +136,12 @@ class CrossEncoderScorer(CachedScorer):
         self.layout = choose_layout(self.network, "auto", self.device.type)
 
     @torch.no_grad()
-    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
         """(P,) scores, in length-sorted batches."""
         encoder = PairEncoder(
             PairTemplate.of(self.tokenizer),
-            tokens_of(collection, "queries", self.tokenizer, self.max_query_tokens, store),
-            tokens_of(collection, "passages", self.tokenizer, self.max_length, store),
+            tokens_of(collection, "queries", self.tokenizer, self.max_query_tokens, cache),
+            tokens_of(collection, "passages", self.tokenizer, self.max_length, cache),
             self.max_query_tokens,
             self.max_length,
         )
@@ -171,7 +170,7 @@ class BiEncoderScorer(CachedScorer):
         self.model: Any = load_sentence_transformer(source, kind, str(self.device))
 
     @torch.no_grad()
-    def computed(self, collection: Collection, queries: Rows, passages: Rows, store: Store) -> NDArray[np.float32]:
+    def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
         """(P,) similarities."""
         distinct_queries, query_P = np.unique(queries, return_inverse=True)
         distinct_passages, passage_P = np.unique(passages, return_inverse=True)
@@ -211,15 +210,6 @@ class BiEncoderScorer(CachedScorer):
 
 def _chunks(rows: Rows, size: int) -> Iterator[Rows]:
     return (rows[start : start + size] for start in range(0, len(rows), size))
-
-
-def digest_of(folder: Path) -> dict[str, str]:
-    """File name -> digest of the content, for the files of a model's folder that decide its scores."""
-    return {
-        str(path.relative_to(folder)): file_digest(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix in DECIDING
-    }
 
 
 def _folder_of(path: str, key: str) -> Path:

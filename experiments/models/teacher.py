@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import Model
 from experiments.data.batches.distillation_batches import DistilBatcher, SelfPairBatch, SelfPairBatcher
 from experiments.data.batches.pair_batches import GroupBatch, PairBatcher
@@ -96,7 +96,7 @@ def distil_batcher(
     texts: TextBatcher,
     collection: Collection,
     model: "DualEncoderConfig",
-    store: Store,
+    cache: Cache,
     tokens_per_batch: int,
 ) -> DistilBatcher:
     """The batches of a dual encoder whose teacher reads the same groups, cut to about the same tokens: pairs to
@@ -105,7 +105,7 @@ def distil_batcher(
     ``tokens_per_batch``: of one forward pass of the teacher, which keeps no activations.
     """
     longest = model.max_query_tokens + model.max_length
-    pairs = _pair_batcher(teacher, collection, model, store, longest, tokens_per_batch)
+    pairs = _pair_batcher(teacher, collection, model, cache, longest, tokens_per_batch)
     alone = SelfPairBatcher(
         pairs.encoder.template,
         pairs.encoder.queries,
@@ -127,7 +127,7 @@ def teacher_batcher(
     tokenizer: PreTrainedTokenizerBase,
     collection: Collection,
     model: Model,
-    store: Store,
+    cache: Cache,
     tokens_per_batch: int,
 ) -> PairBatcher | None:
     """The batches of the teacher of a cross-encoder, cut to ``max_length`` or to what the teacher's positions reach;
@@ -138,16 +138,16 @@ def teacher_batcher(
     alike = tokenizer_fingerprint(tokenizer) == tokenizer_fingerprint(teacher.tokenizer)
     if alike and reach_of(teacher.network, teacher.tokenizer) >= model.max_length:
         return None
-    return _pair_batcher(teacher, collection, model, store, model.max_length, tokens_per_batch)
+    return _pair_batcher(teacher, collection, model, cache, model.max_length, tokens_per_batch)
 
 
 def _pair_batcher(
-    teacher: Teacher, collection: Collection, model: Model, store: Store, longest: int, tokens_per_batch: int
+    teacher: Teacher, collection: Collection, model: Model, cache: Cache, longest: int, tokens_per_batch: int
 ) -> PairBatcher:
     """Pairs of at most ``longest`` tokens, or what the teacher's positions reach."""
     tokenizer = teacher.tokenizer
-    queries = tokens_of(collection, "queries", tokenizer, model.max_query_tokens, store)
-    passages = tokens_of(collection, "passages", tokenizer, model.max_length, store)
+    queries = tokens_of(collection, "queries", tokenizer, model.max_query_tokens, cache)
+    passages = tokens_of(collection, "passages", tokenizer, model.max_length, cache)
     longest = min(longest, reach_of(teacher.network, tokenizer))
     encoder = PairEncoder(PairTemplate.of(tokenizer), queries, passages, model.max_query_tokens, longest)
     return PairBatcher(encoder, tokens_per_batch)

@@ -23,7 +23,7 @@ def text_batches(
 ) -> tuple[TextBatcher, Callable[..., Dataset[Any]]]:
     """Return what an encoder of single texts reads of groups, and the batches in which it scores a run."""
     queries, passages = (
-        features_of(inputs.collection, texts, encoder, inputs.store) for texts in ("queries", "passages")
+        features_of(inputs.collection, texts, encoder, inputs.cache) for texts in ("queries", "passages")
     )
     train_tokens, score_tokens = (inputs.tokens_per_batch(purpose, layout) for purpose in ("train", "score"))
     batcher = TextBatcher(queries, passages, inputs.never_negative, train_tokens, inputs.passage_hashes)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.data.batches.groups import Batcher, TrainingGroups
@@ -53,7 +53,7 @@ class TrainingInputs:
     candidates: Mapping[str, Run]
     """What of ``test`` is re-ranked: the same unless gold is injected."""
     loss: Loss
-    store: Store
+    cache: Cache
 
     @property
     def device(self) -> str:

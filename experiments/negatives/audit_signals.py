@@ -11,17 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged
+from experiments.data.ragged import Ragged, Rows
 from experiments.negatives.filters import PairScores
 from experiments.negatives.near_duplicates import similarity
 from experiments.negatives.twin_queries import TwinQueries
 
-Rows = NDArray[np.int64]
 TEXTS_PER_CHUNK = 20_000
 
 
 @dataclass(frozen=True)
-class Pairs:
+class DrawnPairs:
     """Different pairs, ascending by query and negative. ``passages``: how many the collection has."""
 
     queries_U: Rows
@@ -29,7 +28,7 @@ class Pairs:
     passages: int
 
     @classmethod
-    def of(cls, draws: Sequence[tuple[Rows, Rows]], passages: int) -> "Pairs":
+    def of(cls, draws: Sequence[tuple[Rows, Rows]], passages: int) -> "DrawnPairs":
         """From draws: (Q,) query rows and (Q, N) negatives each."""
         keys = np.unique(np.concatenate([(q[:, None] * passages + n).ravel() for q, n in draws]))
         return cls(keys // passages, keys % passages, passages)
@@ -45,7 +44,7 @@ class Pairs:
 
 
 @dataclass(frozen=True)
-class Limits:
+class SignalThresholds:
     """From where on a sign counts. ``near_duplicate``: the least similarity to a positive. ``twin_query``: the least
     similarity of two queries. ``margin``: a negative is above the positive if its score exceeds the best-scored
     positive's less this.
@@ -57,7 +56,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Suspicions:
+class AuditSignals:
     """What was found, (U,) each. ``nearest_U``: the positive that is most alike. ``twin_U``: the other training query
     that the negative answers and that is most alike, -1 if none is. ``score_U``: of the negative; ``best_U``: of the
     best-scored positive. These two and ``above_positive`` are None where nothing was scored.
@@ -98,16 +97,16 @@ class Suspicions:
         return np.lexsort([-key.astype(float) for key in reversed(keys)])
 
 
-def look_at(
-    pairs: Pairs,
+def find_signals(
+    pairs: DrawnPairs,
     collection: Collection,
     relevant: Mapping[int, Rows],
     judged: Mapping[int, Mapping[int, int]],
     shingles: Ragged,
     twins: TwinQueries,
     scores: PairScores | None,
-    limits: Limits,
-) -> Suspicions:
+    limits: SignalThresholds,
+) -> AuditSignals:
     """Look at every pair. ``shingles``: of every passage row. ``twins``: of all training queries."""
     queries, starts = np.unique(pairs.queries_U, return_index=True)
     spans = [slice(start, end) for start, end in zip(starts, [*starts[1:], len(pairs)], strict=True)]
@@ -129,7 +128,7 @@ def look_at(
         if scores is not None:
             score_U[span], best_U[span] = scores.get(query, negatives), scores.get(query, own).max()
     known = scores is not None
-    return Suspicions(
+    return AuditSignals(
         similarity_U=similarity_U,
         nearest_U=nearest_U,
         exact_duplicate=exact_U,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
 
@@ -24,10 +24,10 @@ def text_hash(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(" ".join(words).encode(), digest_size=SIZE).digest(), "little")
 
 
-def passage_hashes(collection: Collection, store: Store) -> NDArray[np.uint64]:
-    """(P,) the hash of every passage's text, memory-mapped; made at the first time, read from the store ever after."""
+def passage_hashes(collection: Collection, cache: Cache) -> NDArray[np.uint64]:
+    """(P,) the hash of every passage's text, memory-mapped; made at the first time, read from the cache ever after."""
     key = {"format": 1, "collection": collection.fingerprint}
-    folder = store.get("copies", key, lambda target: _write(collection, target))
+    folder = cache.get("copies", key, lambda target: _write(collection, target))
     hashes: NDArray[np.uint64] = np.load(folder / "hashes.npy", mmap_mode="r")
     return hashes
 

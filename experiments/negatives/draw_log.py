@@ -67,7 +67,7 @@ def write_audit(
         "repeated_within_a_group": repeated,
         "rank_in_source": _summary(every),
         "by_source": {name: _of_source(some, len(every)) for name, some in by_source.items()},
-        "exceptions": asdict(sampler.exceptions),
+        "exceptions": asdict(sampler.report),
     }
 
 

@@ -16,16 +16,15 @@ from numpy.typing import NDArray
 from experiments.common.errors import ExperimentError
 from experiments.config.negatives import NegativeRule, sources_of
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged
+from experiments.data.ragged import Ragged, Rows
 from experiments.data.run import Run
 from experiments.evaluation.significance import Interval, paired_bootstrap
-from experiments.negatives.audit_signals import Limits, Pairs, Suspicions, look_at
+from experiments.negatives.audit_signals import AuditSignals, DrawnPairs, SignalThresholds, find_signals
 from experiments.negatives.draw_log import ranks_of
 from experiments.negatives.filters import CandidateFilter, PairScores
 from experiments.negatives.sampler import NegativeSampler
 from experiments.negatives.twin_queries import TwinQueries
 
-Rows = NDArray[np.int64]
 Score = Callable[[Rows, Rows], NDArray[np.float32]]
 Filters = Callable[[NegativeRule, Sequence[Run]], Sequence[CandidateFilter]]
 
@@ -153,10 +152,12 @@ def audit_negatives(
     drawn = [
         _draw(given, replace(rule, source=source, depth=depth), seed, filters) for source in sources for depth in depths
     ]
-    pairs = Pairs.of([(one.queries_Q, one.negatives_QN) for one in drawn], len(given.collection.passages))
+    pairs = DrawnPairs.of([(one.queries_Q, one.negatives_QN) for one in drawn], len(given.collection.passages))
     scores = _scores_of(pairs, given.relevant, score) if score is not None else None
-    limits = Limits(near_duplicate, twin_query, margin)
-    found = look_at(pairs, given.collection, given.relevant, given.judged, given.shingles, given.twins, scores, limits)
+    limits = SignalThresholds(near_duplicate, twin_query, margin)
+    found = find_signals(
+        pairs, given.collection, given.relevant, given.judged, given.shingles, given.twins, scores, limits
+    )
     return FalseNegativeAudit(
         cells=tuple(_cell(one, pairs, found) for one in drawn),
         worst=_worst(drawn, given, pairs, found, worst),
@@ -197,7 +198,7 @@ def _draw(given: AuditInput, rule: NegativeRule, seed: int, filters: Filters | N
     )
 
 
-def _scores_of(pairs: Pairs, relevant: Mapping[int, Rows], score: Score) -> PairScores:
+def _scores_of(pairs: DrawnPairs, relevant: Mapping[int, Rows], score: Score) -> PairScores:
     """Scores of all drawn pairs and of the positives of their queries."""
     queries = np.unique(pairs.queries_U)
     positives = [relevant[int(query)] for query in queries]
@@ -206,7 +207,7 @@ def _scores_of(pairs: Pairs, relevant: Mapping[int, Rows], score: Score) -> Pair
     return PairScores.of(every, passages, score(every, passages))
 
 
-def _cell(one: _Drawn, pairs: Pairs, found: Suspicions) -> Cell:
+def _cell(one: _Drawn, pairs: DrawnPairs, found: AuditSignals) -> Cell:
     places_QN = pairs.places(one.queries_Q, one.negatives_QN)
     signs = {name: getattr(found, name) for name in SIGNS}
     bears = {name: sign_U[places_QN] for name, sign_U in signs.items() if sign_U is not None}
@@ -241,7 +242,7 @@ def share_interval(sign_QN: NDArray[np.bool_], resamples: int = RESAMPLES, seed:
 
 
 def _worst(
-    drawn: Sequence[_Drawn], given: AuditInput, pairs: Pairs, found: Suspicions, limit: int
+    drawn: Sequence[_Drawn], given: AuditInput, pairs: DrawnPairs, found: AuditSignals, limit: int
 ) -> tuple[WorstPair, ...]:
     source_U = np.full(len(pairs), "", dtype=object)
     for one in reversed(drawn):  # the first cell that drew a pair names its source
@@ -258,7 +259,7 @@ def _worst(
     return tuple(_pair(place, given, pairs, found, str(source_U[place])) for place in chosen)
 
 
-def _pair(place: int, given: AuditInput, pairs: Pairs, found: Suspicions, source: str) -> WorstPair:
+def _pair(place: int, given: AuditInput, pairs: DrawnPairs, found: AuditSignals, source: str) -> WorstPair:
     query, negative = int(pairs.queries_U[place]), int(pairs.negatives_U[place])
     queries, passages = given.collection.queries, given.collection.passages
     signs = {name: getattr(found, name) for name in SIGNS if name != "suspicious"}

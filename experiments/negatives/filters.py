@@ -13,12 +13,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.data.ragged import Ragged, group_by_key
+from experiments.data.ragged import Ragged, Rows, group_by_key
 from experiments.data.run import Run
 from experiments.negatives.near_duplicates import similarity
 from experiments.negatives.twin_queries import TwinQueries
-
-Rows = NDArray[np.int64]
 
 
 class CandidateFilter(Protocol):

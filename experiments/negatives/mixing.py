@@ -10,7 +10,7 @@ from itertools import cycle, islice
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int64]
+from experiments.data.ragged import Rows
 
 
 @dataclass(frozen=True)

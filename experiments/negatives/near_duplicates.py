@@ -1,24 +1,24 @@
 """How alike two passages are word for word: the Jaccard similarity of their sets of word shingles (Broder 1997).
 
 Exact, not estimated by MinHash: only the candidates of a query are compared with its positives, which are few pairs.
-The sets of all passages are made once, hashed to 64 bits, and kept memory-mapped in the store.
+The sets of all passages are made once, hashed to 64 bits, and kept memory-mapped in the cache.
 
 Shapes: C candidates, V shingles of all of them, T words of some texts one after another.
 """
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged, offsets_of
+from experiments.data.ragged import Ragged, offsets_of, read_ragged, write_ragged
 
 WORD = re.compile(r"\w+")
 # Words a shingle. Documents are compared by longer ones (Broder: 10), but passages may have twenty words: three still
@@ -65,34 +65,25 @@ def hashed_shingles(texts: Iterable[Sequence[str]], words: int) -> Ragged:
     return Ragged(values[first], offsets_of(np.bincount(rows[first], minlength=len(lengths))))
 
 
-def passage_shingles(collection: Collection, store: Store) -> Ragged:
-    """The hashed shingles of every passage row, memory-mapped; made at the first time, read from the store ever after.
+def passage_shingles(collection: Collection, cache: Cache) -> Ragged:
+    """The hashed shingles of every passage row, memory-mapped; made at the first time, read from the cache ever after.
     Eight bytes a word, about.
     """
     key = {"format": 1, "collection": collection.fingerprint, "words": SHINGLE}
-    folder = store.get("shingles", key, lambda target: _write_shingles(collection, target))
-    values, offsets = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("shingles", "offsets"))
-    return Ragged(values, offsets)
+    folder = cache.get("shingles", key, lambda target: _write_shingles(collection, target))
+    return read_ragged(folder, "shingles")
 
 
 def _write_shingles(collection: Collection, folder: Path) -> None:
-    lengths: list[NDArray[np.int64]] = []
-    raw = folder / "shingles.raw"
     passages = collection.passages
-    with raw.open("wb") as file, tracked(f"shingling {len(passages):,} passages", len(passages)) as advance:
+
+    def parts() -> Iterator[Ragged]:
         for texts in passages.text_batches():
-            part = shingles_of(texts)
-            file.write(part.values.tobytes())
-            lengths.append(part.lengths)
+            yield shingles_of(texts)
             advance(len(texts))
-    offsets = offsets_of(np.concatenate(lengths))
-    np.save(folder / "offsets.npy", offsets)
-    # Written as a .npy, whose header carries the type, through a map: the shingles need not fit into memory.
-    values = np.lib.format.open_memmap(folder / "shingles.npy", mode="w+", dtype=np.uint64, shape=(int(offsets[-1]),))
-    if len(values):
-        values[:] = np.memmap(raw, dtype=np.uint64, mode="r")
-        values.flush()
-    raw.unlink()
+
+    with tracked(f"shingling {len(passages):,} passages", len(passages)) as advance:
+        write_ragged(folder, "shingles", parts(), np.uint64)
 
 
 def similarity(shingles: Ragged, positives: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -17,25 +17,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from experiments.common.errors import ExperimentError
 from experiments.common.random_keys import key_of, priorities, shuffled
 from experiments.config.negatives import NegativeRule
 from experiments.data.collection import Collection
+from experiments.data.ragged import Rows
 from experiments.data.run import Run
 from experiments.negatives.filters import CandidateFilter
 from experiments.negatives.mixing import Pool, most_turns, take_turns, take_with_replacement, turns_from
 
 log = logging.getLogger(__name__)
 
-Rows = NDArray[np.int64]
-
 TEXTS_AT_ONCE = 20_000
 
 
 @dataclass
-class Dropped:
+class FilterCounts:
     """What a filter took from a source. Candidates that two filters drop are counted by both."""
 
     candidates: int = 0  # dropped
@@ -44,7 +42,7 @@ class Dropped:
 
 
 @dataclass
-class Exceptions:
+class SamplingReport:
     """Queries that the rule could not be applied to as it stands, and what the filters dropped. Counts of training
     queries.
     """
@@ -58,7 +56,7 @@ class Exceptions:
     ran_dry: int = 0  # a source has fewer candidates than turns in a group and hands some to the others
     not_compared: int = 0  # kept as they are by a margin: a run has no score of any of their positives
     examples: dict[str, str] = field(default_factory=dict)  # kind -> id of one such query
-    filtered: dict[str, dict[str, Dropped]] = field(default_factory=dict)  # source -> filter -> what it dropped
+    filtered: dict[str, dict[str, FilterCounts]] = field(default_factory=dict)  # source -> filter -> what it dropped
 
 
 class NegativeSampler:
@@ -87,7 +85,7 @@ class NegativeSampler:
         self.rule, self.seed, self.source = rule, seed, "+".join(run.name for run in runs)
         self.runs = {run.name: run for run in runs}  # the different ones; a draw names them by their place here
         self.sources = tuple(self.runs)
-        self.exceptions = Exceptions()
+        self.report = SamplingReport()
         self._turns = tuple(self.sources.index(run.name) for run in runs)
         # How many candidates each source needs for all of its turns; with replacement one serves them all.
         most = 1 if rule.replacement else rule.count
@@ -102,14 +100,14 @@ class NegativeSampler:
         short: list[tuple[str, int]] = []
         for query in rows:
             self._admit(query, relevant[query], short)
-        for line in filter_lines(self.exceptions, len(rows)):
+        for line in filter_lines(self.report, len(rows)):
             log.info(line)
         if short and rule.short == "error":
-            raise ExperimentError(_too_short(short, rule, self.source, len(rows), self.exceptions))
+            raise ExperimentError(_too_short(short, rule, self.source, len(rows), self.report))
         if not self._pools:
             raise ExperimentError(
                 f"no training query is left: source {self.source!r} retrieved no usable negative for any of "
-                f"{len(rows):,}, {self.exceptions.without_text:,} of which have no positive with a text"
+                f"{len(rows):,}, {self.report.without_text:,} of which have no positive with a text"
             )
         # (Q,) query rows that are trained on, ascending
         self.queries: Rows = np.array(list(self._pools), np.int64)
@@ -163,7 +161,7 @@ class NegativeSampler:
                 if keep is None:
                     compared = False
                     continue
-                counts = self.exceptions.filtered.setdefault(run.name, {}).setdefault(one.name, Dropped())
+                counts = self.report.filtered.setdefault(run.name, {}).setdefault(one.name, FilterCounts())
                 counts.candidates += int((~keep).sum())
                 counts.of += len(stock)
                 counts.queries += int(not keep.all())
@@ -174,8 +172,8 @@ class NegativeSampler:
         return left
 
     def _except(self, kind: str, query_id: str) -> None:
-        setattr(self.exceptions, kind, getattr(self.exceptions, kind) + 1)
-        self.exceptions.examples.setdefault(kind, query_id)
+        setattr(self.report, kind, getattr(self.report, kind) + 1)
+        self.report.examples.setdefault(kind, query_id)
 
     def draw(self, query: int, epoch: int) -> Rows:
         """(N,) passage rows: the negatives of a query row at an epoch (0, 1, ...)."""
@@ -230,7 +228,7 @@ def _without_text(relevant: Mapping[int, Rows], collection: Collection) -> Rows:
     return np.array(empty, np.int64)
 
 
-def filter_lines(exceptions: Exceptions, queries: int) -> list[str]:
+def filter_lines(exceptions: SamplingReport, queries: int) -> list[str]:
     """What each filter dropped, a sentence each; nothing of copies where there are none. ``queries``: training queries
     in all.
     """
@@ -244,7 +242,7 @@ def filter_lines(exceptions: Exceptions, queries: int) -> list[str]:
 
 
 def _too_short(
-    short: list[tuple[str, int]], rule: NegativeRule, source: str, queries: int, exceptions: Exceptions
+    short: list[tuple[str, int]], rule: NegativeRule, source: str, queries: int, exceptions: SamplingReport
 ) -> str:
     one, least = min(short, key=lambda item: item[1])
     filtered = any(dropped.candidates for filters in exceptions.filtered.values() for dropped in filters.values())

@@ -19,10 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged, group_by_key
+from experiments.data.ragged import Ragged, Rows, group_by_key
 from experiments.negatives.near_duplicates import hashed_shingles, similarity
-
-Rows = NDArray[np.int64]
 
 # Signs that tell questions apart count as words: C and C++, < and >.
 WORD = re.compile(r"\w+|[+#<>=&|%$*]")

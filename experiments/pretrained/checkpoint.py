@@ -1,5 +1,5 @@
 """Checkpoints of neural retrievers: a local folder or an id of a model hub. What can be seen without loading one is
-checked at once; its content decides what may be reused from the store.
+checked at once; its content decides what may be reused from the cache.
 """
 
 import json
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.common.errors import ExperimentError
-from experiments.common.locations import check_folder, is_folder, model_digest
+from experiments.common.model_files import check_folder, is_folder, model_digest
 from experiments.pretrained.token_budget import tokens_per_batch as suited
 
 if TYPE_CHECKING:

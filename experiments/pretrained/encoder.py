@@ -1,5 +1,6 @@
-"""Encoders of sentence-transformers, with the weights of their network checked. The library draws what is missing at
-random and says so in its log alone.
+"""Load encoders of single texts, by transformers or sentence-transformers, with the weights of the network checked.
+
+sentence-transformers draws what is missing at random and says so in its log alone.
 """
 
 import json
@@ -8,12 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.pretrained.source import Source
-from experiments.pretrained.weights import check_weights, is_pooler
+from experiments.pretrained.tokenizer import tokenizer_of
+from experiments.pretrained.weights import check_weights, is_pooler, load_weights
 
 # Mismatched weights are let through here and refused by check_network, which names them.
 MODEL = {"dtype": torch.float32, "ignore_mismatched_sizes": True}
+
+
+def load_encoder(source: Source) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the encoder of a model, without a head, in fp32 and in evaluation mode, and its tokenizer.
+
+    Raises:
+        ExperimentError: it cannot be read, or lacks weights of its layers.
+    """
+    tokenizer = tokenizer_of(source)
+    network, _ = load_weights(AutoModel, source, may_start_anew=is_pooler)
+    return network.eval(), tokenizer
 
 
 def load_sentence_transformer(source: Source, kind: str, device: str) -> Any:

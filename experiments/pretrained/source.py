@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.common.errors import ExperimentError
+from experiments.common.model_files import is_folder
 from experiments.common.text import first_line
 
 
@@ -24,14 +25,9 @@ class Source:
     revision: str | None = None
     subfolder: str = ""
 
-    @property
-    def looks_like_folder(self) -> bool:
-        """Whether the place can only be a folder: it is there, or no hub id reads so."""
-        return Path(self.place).is_dir() or self.place.startswith(("/", ".", "~")) or self.place.count("/") > 1
-
     def check_place(self) -> None:
         """Raise ExperimentError if the place can only be a folder and there is none."""
-        if self.looks_like_folder and not Path(self.place).is_dir():
+        if is_folder(self.place) and not Path(self.place).is_dir():
             raise ExperimentError(f"{self.said}: there is no folder {self.place}: {self.fix}")
 
     @contextmanager

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from experiments.common.checks import at_least
 from experiments.common.errors import ExperimentError
 from experiments.data.batches.pairs import TokenBatch
 from experiments.data.ragged import Ragged
@@ -27,7 +28,7 @@ Key = tuple[int, str]  # layer, pooling
 class LayerEncoder:
     """A model's layers as embedders.
 
-    ``layers``: as ``ProbedModel.chosen`` takes them. ``poolings``: see ``pooling.POOLINGS``. ``pairing``,
+    ``layers``: as ``ProbedModel.chosen`` takes them. ``poolings``: see ``config.probe.POOLINGS``. ``pairing``,
     ``max_length``: how a text becomes an input (see ``Pairing``). ``tokens_per_batch``: None suits the device. The
     network computes where it stands.
 
@@ -47,12 +48,11 @@ class LayerEncoder:
     ) -> None:
         if not poolings:
             raise ExperimentError("probe.pooling is empty: name at least one, such as mean")
-        if tokens_per_batch is not None and tokens_per_batch < 1:
-            raise ExperimentError(f"probe.tokens_per_batch is {tokens_per_batch}: it must be at least 1")
+        at_least("probe.tokens_per_batch", tokens_per_batch, 1)
         self.model, self.network = model, model.network
         self.pairing = pairing_of(pairing, model.tokenizer, model.network, max_length)
-        for one in poolings:
-            check_pooling(one, pairing)
+        for pooling in poolings:
+            check_pooling(pooling, pairing)
         self.layers, self.poolings = model.chosen(layers), tuple(dict.fromkeys(poolings))
         self.device = model.network.device
         self.tokens_per_batch = token_budget(tokens_per_batch, self.device)

@@ -9,13 +9,16 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from experiments.common.cache import Store, fingerprint, write_json
+from experiments.common.cache import Cache, fingerprint, write_json
 from experiments.common.code_versions import probe_versions
 from experiments.common.errors import ExperimentError
+from experiments.config.probe import Probe
 from experiments.data.collection import Collection
 from experiments.data.run import Run, digest_of
 from experiments.evaluation.measure_names import WHOLE_COLLECTION, check_depth, cutoff_of, parse
@@ -24,54 +27,14 @@ from experiments.evaluation.significance import Interval, paired_bootstrap
 from experiments.probing.embeddings import LayerEmbeddings, embeddings_key, layer_embeddings
 from experiments.probing.encoder import LayerEncoder
 from experiments.probing.model import ProbedModel
-from experiments.probing.search import check_similarity, pair_scores, search
-from experiments.probing.whitening import check_whitening, whitened
-from experiments.retrieval import identical
+from experiments.probing.search import pair_scores, search
+from experiments.probing.whitening import whitened
+from experiments.retrieval import own_passages
 
 log = logging.getLogger(__name__)
 
-MEASURES = ("RR@10", "R@100", "nDCG@10", "Hits@10")
+DEFAULT_MAX_LENGTH = 256  # tokens of an input, where neither the settings nor a model says
 FEW_QUERIES = 2  # below this there is no interval
-
-
-@dataclass(frozen=True)
-class ProbeSettings:
-    """What is probed and how.
-
-    ``layers``: ``all``, a number or numbers, 0 being the embeddings. ``pairing``: how one text becomes an input.
-    ``pooling``: which of its tokens' states are averaged. ``max_length``: tokens of an input. ``whiten``: ``none``, or
-    ``standardise`` by the passages' mean and deviation. ``depth``: passages that are ranked of the whole collection;
-    ``measures``: of ir-measures, and ``Hits@k``, its ``Success@k``; the first has intervals. ``candidates_depth``:
-    passages of a query that first stages were asked for, None where it does not matter; a measure that looks at more is
-    not computed of them. ``tokens_per_batch``: None suits the device.
-    """
-
-    layers: str | int | Sequence[int] = "all"
-    pairing: str = "self"
-    pooling: Sequence[str] = ("mean",)
-    similarity: str = "cosine"
-    whiten: str = "none"
-    max_length: int = 256
-    depth: int = 100
-    measures: Sequence[str] = MEASURES
-    candidates_depth: int | None = None
-    tokens_per_batch: int | None = None
-
-    def __post_init__(self) -> None:
-        check_similarity(self.similarity)
-        check_whitening(self.whiten)
-        if self.depth < 1:
-            raise ExperimentError(f"probe.depth is {self.depth}: it must be at least 1")
-        parse(self.measures, "probe.measures")
-        check_depth(self.measures, self.depth, "probe.measures", "probe.depth")
-        if self.candidates_depth is not None:
-            check_depth(self.measures[:1], self.candidates_depth, "probe.measures", "first_stage_depth")
-
-    @property
-    def of_candidates(self) -> list[str]:
-        """The measures that first stages are deep enough for."""
-        deepest = self.candidates_depth
-        return [name for name in self.measures if deepest is None or (cutoff_of(name) or 0) <= deepest]
 
 
 @dataclass(frozen=True)
@@ -145,16 +108,19 @@ class ProbeResult:
 
 def probe(
     model: ProbedModel,
-    settings: ProbeSettings,
+    settings: Probe,
     collection: Collection,
     relevance: Mapping[int, Mapping[int, int]],
     first_stages: Mapping[str, Run],
-    store: Store,
+    cache: Cache,
+    candidates_depth: int | None = None,
 ) -> ProbeResult:
-    """Measure every layer and pooling, or read from the store what was measured before.
+    """Measure every layer and pooling, or read from the cache what was measured before.
 
     ``relevance``: query row -> passage row -> grade, for every query that is probed. ``first_stages``: runs over some
-    or all of them; the first is what the whole collection's ranking is compared to first.
+    or all of them; the first is what the whole collection's ranking is compared to first. ``candidates_depth``:
+    passages of a query that they were asked for, None where it does not matter; a measure that looks at more is not
+    computed of them.
 
     Raises:
         ExperimentError: a setting that there is not, or that the model does not allow; a run of other queries.
@@ -163,10 +129,30 @@ def probe(
         raise ExperimentError("there are no queries with judgements to probe a model with")
     if WHOLE_COLLECTION in first_stages:
         raise ExperimentError(f"a first stage may not be called {WHOLE_COLLECTION}: rename it under retrievers")
-    probing = _Probing(model, settings, collection, relevance, first_stages, store)
-    folder = store.get("probe", probing.key(), lambda target: write_json(target / "result.json", probing.measured()))
+    parse(settings.measures, "probe.measures")
+    check_depth(settings.measures, settings.depth, "probe.measures", "probe.depth")
+    if candidates_depth is not None:
+        check_depth(settings.measures[:1], candidates_depth, "probe.measures", "first_stage_depth")
+    encoder = layer_encoder(model, settings)
+    probing = _Probing(encoder, settings, collection, relevance, first_stages, cache, candidates_depth)
+    folder = cache.get("probe", probing.key(), lambda target: write_json(target / "result.json", probing.measured()))
     found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     return ProbeResult(model=model.name, cells=[_cell(one) for one in found.pop("cells")], **found)
+
+
+def layer_encoder(model: ProbedModel, settings: Probe) -> LayerEncoder:
+    """The layers of a model as embedders, with the settings of a probe.
+
+    Raises:
+        ExperimentError: a layer, pairing, pooling or length that the model cannot have.
+    """
+    return LayerEncoder(
+        model,
+        layers="all" if settings.layers is None else settings.layers,
+        poolings=settings.pooling,
+        pairing=settings.pairing,
+        max_length=settings.max_length or DEFAULT_MAX_LENGTH,
+    )
 
 
 def _cell(found: dict[str, Any]) -> ProbeCell:
@@ -174,38 +160,35 @@ def _cell(found: dict[str, Any]) -> ProbeCell:
     return ProbeCell(differences=differences, **found)
 
 
+@dataclass(frozen=True)
 class _Probing:
     """One probing of a model."""
 
-    def __init__(
-        self,
-        model: ProbedModel,
-        settings: ProbeSettings,
-        collection: Collection,
-        relevance: Mapping[int, Mapping[int, int]],
-        first_stages: Mapping[str, Run],
-        store: Store,
-    ) -> None:
-        self.settings, self.collection, self.store = settings, collection, store
-        self.relevance, self.first_stages = relevance, first_stages
-        self.queries = np.array(sorted(relevance), np.int64)
-        self.encoder = LayerEncoder(
-            model,
-            layers=settings.layers,
-            poolings=settings.pooling,
-            pairing=settings.pairing,
-            max_length=settings.max_length,
-            tokens_per_batch=settings.tokens_per_batch,
-        )
+    encoder: LayerEncoder
+    settings: Probe
+    collection: Collection
+    relevance: Mapping[int, Mapping[int, int]]
+    first_stages: Mapping[str, Run]
+    cache: Cache
+    candidates_depth: int | None
+
+    @cached_property
+    def queries(self) -> NDArray[np.int64]:
+        """(Q,) the query rows, ascending."""
+        return np.array(sorted(self.relevance), np.int64)
+
+    @property
+    def of_candidates(self) -> list[str]:
+        """The measures that first stages are deep enough for."""
+        deepest = self.candidates_depth
+        return [name for name in self.settings.measures if deepest is None or (cutoff_of(name) or 0) <= deepest]
 
     def described(self) -> dict[str, Any]:
         """The settings, resolved: layers by number; nothing that does not decide an outcome."""
-        left_out = {"tokens_per_batch"}
-        if len(self.settings.of_candidates) == len(self.settings.measures):
-            left_out.add("candidates_depth")
-        decisive = {key: value for key, value in asdict(self.settings).items() if key not in left_out}
-        resolved = {"layers": list(self.encoder.layers), "pooling": list(self.encoder.poolings)}
-        return {**decisive, **resolved, "measures": list(self.settings.measures)}
+        decisive = {key: value for key, value in asdict(self.settings).items() if key != "control"}
+        decisive |= {"layers": list(self.encoder.layers), "pooling": list(self.encoder.poolings)}
+        shallow = len(self.of_candidates) < len(self.settings.measures)
+        return decisive | ({"candidates_depth": self.candidates_depth} if shallow else {})
 
     def key(self) -> dict[str, Any]:
         """All that decides the outcome."""
@@ -222,9 +205,9 @@ class _Probing:
 
     def measured(self) -> dict[str, Any]:
         """The result as JSON, but for the model's name: that is not part of the key."""
-        queries = layer_embeddings(self.encoder, self.collection, "queries", self.store, self.queries)
-        passages = layer_embeddings(self.encoder, self.collection, "passages", self.store)
-        few = self.settings.of_candidates
+        queries = layer_embeddings(self.encoder, self.collection, "queries", self.cache, self.queries)
+        passages = layer_embeddings(self.encoder, self.collection, "passages", self.cache)
+        few = self.of_candidates
         before = {name: evaluate(run, self.relevance, few) for name, run in self.first_stages.items()}
         cells = [asdict(cell) for cell in self._cells(queries, passages, before)]
         return {
@@ -250,11 +233,11 @@ class _Probing:
                 self.queries,
                 vectors_QD,
                 embedded,
-                depth=identical.depth_for(self.collection, self.settings.depth),
+                depth=own_passages.depth_for(self.collection, self.settings.depth),
                 similarity=similarity,
                 device=self.encoder.device,
             )
-            run = identical.left_out(run, self.collection, self.settings.depth)
+            run = own_passages.left_out(run, self.collection, self.settings.depth)
             cell = self._cell((layer, pooling, WHOLE_COLLECTION), run, before)
             log.info("%s: %s %.3f of the whole collection", name, *next(iter(cell.mean.items())))
             yield cell
@@ -278,7 +261,7 @@ class _Probing:
         pairs: int | None = None,
     ) -> ProbeCell:
         whole = place[-1] == WHOLE_COLLECTION
-        found = evaluate(run, self.relevance, self.settings.measures if whole else self.settings.of_candidates)
+        found = evaluate(run, self.relevance, self.settings.measures if whole else self.of_candidates)
         first = self.settings.measures[0]
         values_Q = found.per_query[first]
         differences = {

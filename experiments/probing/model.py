@@ -80,15 +80,9 @@ def load_model(place: str, revision: str | None = None, name: str | None = None)
         ExperimentError: it cannot be loaded, it lacks weights of its layers, or tokenizer and network do not belong
         together.
     """
-    from transformers import AutoModel
+    from experiments.pretrained.encoder import load_encoder
 
-    from experiments.pretrained.tokenizer import tokenizer_of
-    from experiments.pretrained.weights import is_pooler, load_weights
-
-    source = Checkpoint(place, revision, "probe").as_source()
-    tokenizer = tokenizer_of(source)
-    network, _ = load_weights(AutoModel, source, may_start_anew=is_pooler)
-    return model_in_memory(network.eval(), tokenizer, name or place)
+    return model_in_memory(*load_encoder(Checkpoint(place, revision, "probe").as_source()), name or place)
 
 
 def weights_digest(network: "PreTrainedModel") -> str:
@@ -97,12 +91,14 @@ def weights_digest(network: "PreTrainedModel") -> str:
     """
     import torch
 
+    from experiments.pretrained.weights import is_pooler
+
     whole = hashlib.blake2b(digest_size=16)
     settings = {key: value for key, value in network.config.to_dict().items() if _decides(key)}
     whole.update(json.dumps(settings, sort_keys=True, default=str).encode())
     state: dict[str, Any] = network.base_model.state_dict()
     for key in sorted(state):
-        if not _is_pooler(key):
+        if not is_pooler(network, key):
             tensor = state[key].detach().cpu().contiguous()
             whole.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             whole.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
@@ -111,7 +107,3 @@ def weights_digest(network: "PreTrainedModel") -> str:
 
 def _decides(key: str) -> bool:
     return key not in _NO_MATTER and "drop" not in key
-
-
-def _is_pooler(key: str) -> bool:
-    return "pooler" in key.split(".")

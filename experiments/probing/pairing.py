@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.checks import one_of
 from experiments.common.errors import ExperimentError
+from experiments.config.probe import PAIRINGS
 from experiments.data.batches.pairs import PairEncoder, PairTemplate, TokenBatch
 from experiments.data.ragged import Ragged
 from experiments.pretrained.limits import check_length
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # self: [CLS] text [SEP] text [SEP]; single: [CLS] text [SEP]; query_empty: [CLS] [SEP] text [SEP], the passage's place.
-PAIRINGS = ("self", "single", "query_empty")
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ class Pairing:
     """
 
     def __init__(self, kind: str, template: PairTemplate, max_length: int) -> None:
-        if kind not in PAIRINGS:
-            raise ExperimentError(f"probe.pairing is {kind!r}: it must be one of {', '.join(PAIRINGS)}")
+        one_of("probe.pairing", kind, PAIRINGS)
         if kind == "single":  # the empty first place and what follows it vanish
             template = replace(template, middle=(), passage_segment=template.query_segment)
         if not template.extra:

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from experiments.common.checks import one_of
 from experiments.common.errors import ExperimentError
+from experiments.config.probe import POOLINGS
 from experiments.probing.pairing import Spans
 
 # mean: over the text's own tokens in both places of the pair (under a pairing with one copy, in that); mean_first,
 # mean_second: in one of the two; mean_all: special tokens too, as sentence-transformers pools; cls: the first token,
 # which the head of a cross-encoder reads.
-POOLINGS = ("mean", "mean_first", "mean_second", "mean_all", "cls")
 ONE_COPY = ("mean_first", "mean_second")  # need two to choose from
 
 
@@ -44,8 +45,7 @@ def check_pooling(pooling: str, pairing: str) -> None:
     Raises:
         ExperimentError: it is one.
     """
-    if pooling not in POOLINGS:
-        raise ExperimentError(f"probe.pooling has {pooling!r}: it must be one of {', '.join(POOLINGS)}")
+    one_of("probe.pooling", pooling, POOLINGS)
     if pooling in ONE_COPY and pairing != "self":
         raise ExperimentError(
             f"probe.pooling={pooling} needs two copies of a text, but probe.pairing={pairing} has one: set mean"

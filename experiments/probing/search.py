@@ -1,6 +1,6 @@
 """Rankings by one layer's embeddings: of the whole collection, and of a first stage's passages.
 
-Shapes: Q queries, B pairs of a part, D dimensions.
+Shapes: Q queries, N passages of a run, B pairs of a part, D dimensions.
 """
 
 from typing import TYPE_CHECKING
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.checks import one_of
 from experiments.common.errors import ExperimentError
+from experiments.config.probe import SIMILARITIES
 from experiments.data.run import Run
 from experiments.probing.whitening import WhitenedEmbeddings
 from experiments.retrieval.vector_search import exact_search, unit
@@ -16,18 +18,7 @@ from experiments.retrieval.vector_search import exact_search, unit
 if TYPE_CHECKING:
     import torch
 
-SIMILARITIES = ("cosine", "dot")
 PAIRS_AT_ONCE = 1 << 14
-
-
-def check_similarity(similarity: str) -> None:
-    """Refuse an unknown similarity.
-
-    Raises:
-        ExperimentError: it is one.
-    """
-    if similarity not in SIMILARITIES:
-        raise ExperimentError(f"probe.similarity is {similarity!r}: it must be one of {', '.join(SIMILARITIES)}")
 
 
 def search(
@@ -40,13 +31,10 @@ def search(
     similarity: str,
     device: "torch.device",
 ) -> Run:
-    """The best ``depth`` passages of each query row (ascending), from all products with the whole collection, a part of
-    it at a time; equal scores are ordered by passage row.
-    """
-    check_similarity(similarity)
-    cosine = similarity == "cosine"
-    vectors_QD = unit(vectors_QD) if cosine else vectors_QD
-    return exact_search(name, queries, vectors_QD, passages, min(depth, len(passages)), cosine, device)
+    """The best ``depth`` passages of each query row (ascending), from all products with the whole collection."""
+    one_of("probe.similarity", similarity, SIMILARITIES)
+    depth, cosine = min(depth, len(passages)), similarity == "cosine"
+    return exact_search(name, queries, vectors_QD, passages, depth, cosine, device)
 
 
 def pair_scores(
@@ -56,14 +44,14 @@ def pair_scores(
     passages: WhitenedEmbeddings,
     similarity: str,
 ) -> NDArray[np.float32]:
-    """One score for each entry of ``first_stage.passages.values``, in its order.
+    """(N,) one score for each entry of ``first_stage.passages.values``, in its order.
 
     ``queries``: the rows that ``vectors_QD`` are of, ascending; ``passages`` has every passage of the run.
 
     Raises:
         ExperimentError: the run has a query without a vector.
     """
-    check_similarity(similarity)
+    one_of("probe.similarity", similarity, SIMILARITIES)
     missing = ~np.isin(first_stage.queries, queries)
     if missing.any():
         raise ExperimentError(
@@ -71,12 +59,13 @@ def pair_scores(
             f"test queries"
         )
     vectors_QD = unit(vectors_QD) if similarity == "cosine" else vectors_QD
-    query_P = np.repeat(np.searchsorted(queries, first_stage.queries), first_stage.passages.lengths)
-    place_P = passages.places(np.asarray(first_stage.passages.values))
-    scores_P = np.empty(len(query_P), np.float32)
-    for start in range(0, len(query_P), PAIRS_AT_ONCE):
+    query_N = np.repeat(np.searchsorted(queries, first_stage.queries), first_stage.passages.lengths)
+    place_N = passages.places(np.asarray(first_stage.passages.values))
+    scores_N = np.empty(len(query_N), np.float32)
+    for start in range(0, len(query_N), PAIRS_AT_ONCE):
         part = slice(start, start + PAIRS_AT_ONCE)
-        passages_BD = passages.at(place_P[part])
+        passages_BD = passages.at(place_N[part])
         passages_BD = unit(passages_BD) if similarity == "cosine" else passages_BD
-        scores_P[part] = np.einsum("bd,bd->b", vectors_QD[query_P[part]], passages_BD)
-    return scores_P
+        # One product a pair, not a matrix product: passages with equal vectors have equal scores.
+        scores_N[part] = np.einsum("bd,bd->b", vectors_QD[query_N[part]], passages_BD)
+    return scores_N

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.errors import ExperimentError
+from experiments.common.checks import one_of
+from experiments.config.probe import WHITENINGS
 from experiments.data.ragged import Ragged
 from experiments.retrieval.vector_store import Embeddings
 
-WHITENINGS = ("none", "standardise")
 PART = 8192  # passages read at a time
 
 
@@ -45,18 +45,8 @@ class WhitenedEmbeddings(Embeddings):
             yield rows_P, Ragged(self.affine(part.values), part.offsets)
 
     def at(self, places_B: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(B, D) the vectors at some places."""
+        """See ``Embeddings.at``."""
         return self.affine(self.vectors.values[places_B])
-
-
-def check_whitening(whiten: str) -> None:
-    """Refuse an unknown kind.
-
-    Raises:
-        ExperimentError: it is one.
-    """
-    if whiten not in WHITENINGS:
-        raise ExperimentError(f"probe.whiten is {whiten!r}: it must be one of {', '.join(WHITENINGS)}")
 
 
 def whitened(embeddings: Embeddings, whiten: str) -> WhitenedEmbeddings:
@@ -65,7 +55,7 @@ def whitened(embeddings: Embeddings, whiten: str) -> WhitenedEmbeddings:
     Raises:
         ExperimentError: another word.
     """
-    check_whitening(whiten)
+    one_of("probe.whiten", whiten, WHITENINGS)
     affine = _statistics(embeddings) if whiten == "standardise" else _identity(embeddings.dimensions)
     return WhitenedEmbeddings(embeddings.rows_P, embeddings.vectors, embeddings.path, affine)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
@@ -62,7 +62,7 @@ class BM25:
             "PyStemmer": version("PyStemmer"),
         }
 
-    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
+    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
         """The best passages of each query; passages that share no term with it are not retrieved.
 
         Of equal scores the lower passage row comes first, at the cut too: a shallow run is the head of a deeper one.
@@ -72,7 +72,7 @@ class BM25:
             ExperimentError: no passage has a word that counts.
         """
         key = {**self.fingerprint(), "collection": collection.fingerprint}
-        folder = store.get("bm25", key, lambda target: self._index(collection, target))
+        folder = cache.get("bm25", key, lambda target: self._index(collection, target))
         index = _bm25s().BM25.load(str(folder), mmap=True)
         passages: list[NDArray[np.int64]] = []
         scores: list[NDArray[np.float32]] = []

@@ -4,12 +4,14 @@ Shapes: Q queries, P passages of a part, N passages of a run or of one query.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
+from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
@@ -20,7 +22,8 @@ from experiments.retrieval import plaid
 from experiments.retrieval.late_interaction import LateInteractionEncoder, Settings
 from experiments.retrieval.maxsim import Queries, maxsim, maxsim_pairs, rows_at
 from experiments.retrieval.retriever import Retriever, run_for
-from experiments.retrieval.topk import QUERIES_AT_ONCE, TopK, joined
+from experiments.retrieval.topk import QUERIES_AT_ONCE
+from experiments.retrieval.vector_search import Scorer, embeddings_for, search_in_parts
 from experiments.retrieval.vector_store import Embeddings, embeddings_key, passage_embeddings
 
 if TYPE_CHECKING:
@@ -68,10 +71,8 @@ class ColBERT:
             ("candidates", candidates),
             ("tokens_per_batch", tokens_per_batch),
         ):
-            if value is not None and value < 1:
-                raise ExperimentError(f"retrievers.{name}.{key} is {value}: it must be at least 1")
-        if index not in INDICES:
-            raise ExperimentError(f"retrievers.{name}.index is {index!r}: it must be one of {', '.join(INDICES)}")
+            at_least(f"retrievers.{name}.{key}", value, 1)
+        one_of(f"retrievers.{name}.index", index, INDICES)
         if index == "plaid" and candidates_from is not None:
             raise ExperimentError(f"retrievers.{name}: index=plaid searches all passages; candidates_from must be null")
         if index == "plaid":
@@ -98,7 +99,7 @@ class ColBERT:
             found["plaid"] = plaid.fingerprint()
         return found
 
-    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
+    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
         """The best passages of each query; with ``candidates_from``, of its candidates.
 
         Raises:
@@ -106,31 +107,28 @@ class ColBERT:
         """
         depth = min(depth, len(collection.passages))
         if self.candidates_from is not None:
-            run = run_for(self.candidates_from, collection, queries, self.candidates, store)
-            return self._reranked(collection, run, depth, store)
-        embeddings = passage_embeddings(self.encoder, collection, store)
+            run = run_for(self.candidates_from, collection, queries, self.candidates, cache)
+            return self._reranked(collection, run, depth, cache)
+        embeddings = passage_embeddings(self.encoder, collection, cache)
         vectors = self._encode_queries(collection, queries)
         if self.index == "plaid":
             key = embeddings_key(self.encoder, collection)
-            return plaid.search(self.name, queries, vectors, embeddings, key, depth, device_of(self.device), store)
+            return plaid.search(self.name, queries, vectors, embeddings, key, depth, device_of(self.device), cache)
         return exact_search(self.name, queries, vectors, embeddings, depth, device_of(self.device))
 
     def pair_scores(
-        self, collection: Collection, run: Run, store: Store, *, whole: bool = False
+        self, collection: Collection, run: Run, cache: Cache, *, whole: bool = False
     ) -> NDArray[np.float32]:
         """(N,) the score of each query of a run with each of its passages, in the order of ``run.passages.values``.
 
-        Of a run that covers less than half of the collection, only its own passages are encoded, unless the ``whole``
-        collection is searched anyway.
+        ``whole``: see ``embeddings_for``.
         """
         import torch
 
         scores_N = np.empty(len(run.passages.values), np.float32)
-        rows = np.unique(run.passages.values)
-        if not len(rows):
+        if not len(scores_N):
             return scores_N
-        of_all = whole or 2 * len(rows) > len(collection.passages)
-        embeddings = passage_embeddings(self.encoder, collection, store, None if of_all else rows)
+        embeddings = embeddings_for(self.encoder, run, collection, cache, whole=whole)
         places_N = embeddings.places(np.asarray(run.passages.values))
         device = device_of(self.device)
         with tracked(f"{self.name}: scoring {len(run):,} queries' passages", len(run)) as advance:
@@ -147,8 +145,8 @@ class ColBERT:
     def _encode_queries(self, collection: Collection, queries: NDArray[np.int64]) -> Ragged:
         return self.encoder.encode_queries(collection.queries.texts(queries))
 
-    def _reranked(self, collection: Collection, run: Run, depth: int, store: Store) -> Run:
-        scores_N = self.pair_scores(collection, run, store)
+    def _reranked(self, collection: Collection, run: Run, depth: int, cache: Cache) -> Run:
+        scores_N = self.pair_scores(collection, run, cache)
         queries_N = np.repeat(run.queries, run.passages.lengths)
         return first_ranks(run_of(self.name, queries_N, np.asarray(run.passages.values), scores_N), depth)
 
@@ -156,22 +154,13 @@ class ColBERT:
 def exact_search(
     name: str, queries: NDArray[np.int64], vectors: Ragged, embeddings: Embeddings, depth: int, device: "torch.device"
 ) -> Run:
-    """The best ``depth`` passages of each query row by MaxSim with every passage; ``vectors``: the queries' tokens.
-
-    Memory holds one part of the passages, and for at most 4,096 queries at a time what they have found so far.
-    """
+    """The best ``depth`` passages of each query row by MaxSim with every passage; ``vectors``: the queries' tokens."""
     part_tokens = PART_TOKENS.get(device.type, PART_TOKENS["cpu"])
-    starts = range(0, len(queries), QUERIES_AT_ONCE)
-    runs = []
-    with tracked(f"{name}: {len(queries):,} queries x passages", len(embeddings) * len(starts)) as advance:
-        for start in starts:
-            some = np.arange(start, min(start + QUERIES_AT_ONCE, len(queries)))
-            laid_out, best = Queries(rows_at(vectors, some), device), TopK(queries[some], depth)
-            for rows_P, part in embeddings.read(part_tokens):
-                best.add(maxsim(laid_out, part), rows_P)
-                advance(len(rows_P))
-            runs.append(best.run(name))
-    return joined(name, runs)
+
+    def scorer_of(places: NDArray[np.int64]) -> Scorer:
+        return partial(maxsim, Queries(rows_at(vectors, places), device))
+
+    return search_in_parts(name, queries, embeddings, depth, part_tokens, scorer_of)
 
 
 def first_ranks(run: Run, depth: int) -> Run:

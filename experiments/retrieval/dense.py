@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
-from experiments.data.collection import Collection
-from experiments.data.run import Run
-from experiments.pretrained.checkpoint import Checkpoint, device_of, token_budget, token_counts, versions
-from experiments.retrieval import vector_search
-from experiments.retrieval.vector_store import passage_embeddings
+from experiments.pretrained.checkpoint import Checkpoint, device_of, token_counts, versions
+from experiments.retrieval.vector_search import SingleVectorRetriever
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -22,9 +19,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SIMILARITIES = ("cosine", "dot")
+QUERIES_PER_BATCH = 64
 
 
-class Dense:
+class Dense(SingleVectorRetriever):
     """A bi-encoder: one vector a text, compared by inner product or cosine.
 
     ``checkpoint``: a folder or hub id (with a ``revision``). ``query_prompt``, ``passage_prompt``: what texts begin
@@ -36,8 +34,6 @@ class Dense:
     Raises:
         ExperimentError: a folder that is not there or holds no model; a setting out of range; faiss is missing.
     """
-
-    dtype = np.float32
 
     def __init__(
         self,
@@ -54,27 +50,12 @@ class Dense:
         device: str = "auto",
         name: str = "dense",
     ) -> None:
-        for key, value in (("max_length", max_length), ("tokens_per_batch", tokens_per_batch)):
-            if value is not None and value < 1:
-                raise ExperimentError(f"retrievers.{name}.{key} is {value}: it must be at least 1")
-        if similarity is not None and similarity not in SIMILARITIES:
-            raise ExperimentError(
-                f"retrievers.{name}.similarity is {similarity!r}: it must be null or one of {', '.join(SIMILARITIES)}"
-            )
-        if index not in vector_search.INDICES:
-            allowed = ", ".join(vector_search.INDICES)
-            raise ExperimentError(f"retrievers.{name}.index is {index!r}: it must be one of {allowed}")
-        if index == "faiss":
-            vector_search.require_faiss(f"retrievers.{name}.index")
-        self.checkpoint = Checkpoint(checkpoint, revision, f"retrievers.{name}")
-        self.name, self.index, self.faiss_factory, self.device = name, index, faiss_factory, device
+        at_least(f"retrievers.{name}.max_length", max_length, 1)
+        one_of(f"retrievers.{name}.similarity", similarity, (None, *SIMILARITIES))
+        place = Checkpoint(checkpoint, revision, f"retrievers.{name}")
+        super().__init__(place, index, faiss_factory, tokens_per_batch, device, name)
         self.query_prompt, self.passage_prompt = query_prompt, passage_prompt
         self.max_length, self.similarity, self.normalise = max_length, similarity, normalise
-        self._tokens_per_batch = tokens_per_batch
-
-    def content(self) -> str:
-        """What identifies the weights: a digest of the folder, or id and revision."""
-        return self.checkpoint.content()
 
     def fingerprint(self) -> Mapping[str, Any]:
         """The weights, the settings and the versions of the libraries."""
@@ -83,7 +64,7 @@ class Dense:
             **self.passage_fingerprint(),
             "query_prompt": self.query_prompt,
             "similarity": self.similarity,
-            **vector_search.index_fingerprint(self.index, self.faiss_factory),
+            **self.index_fingerprint(),
         }
 
     def passage_fingerprint(self) -> Mapping[str, Any]:
@@ -96,51 +77,6 @@ class Dense:
             "normalise": self.normalise,
             **versions(),
         }
-
-    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
-        """The best passages of each query.
-
-        Raises:
-            ExperimentError: there is no checkpoint, or it cannot be used.
-        """
-        vectors_QD = self._encode(collection.queries.texts(queries), "query")
-        return vector_search.retrieve(
-            self,
-            collection,
-            queries,
-            vectors_QD,
-            depth=depth,
-            cosine=self._similarity() == "cosine",
-            factory=self.faiss_factory if self.index == "faiss" else None,
-            device=self.device,
-            store=store,
-        )
-
-    def pair_scores(
-        self, collection: Collection, run: Run, store: Store, *, whole: bool = False
-    ) -> NDArray[np.float32]:
-        """(N,) the score of each query of a run with each of its passages, in the order of ``run.passages.values``. As
-        ``ColBERT.pair_scores``: of a small run only its own passages are encoded, unless the ``whole`` collection is.
-        """
-        scores_N = np.empty(len(run.passages.values), np.float32)
-        rows = np.unique(run.passages.values)
-        if not len(rows):
-            return scores_N
-        of_all = whole or 2 * len(rows) > len(collection.passages)
-        embeddings = passage_embeddings(self, collection, store, None if of_all else rows)
-        vectors_QD = self._encode(collection.queries.texts(run.queries), "query")
-        cosine = self._similarity() == "cosine"
-        vectors_QD = vector_search.unit(vectors_QD) if cosine else vectors_QD
-        for i, vector_D in enumerate(vectors_QD):
-            span = slice(*run.passages.offsets[i : i + 2])
-            passages_PD = embeddings.vectors.values[embeddings.places(np.asarray(run.passages.values[span]))]
-            scores_N[span] = (vector_search.unit(passages_PD) if cosine else passages_PD) @ vector_D
-        return scores_N
-
-    @cached_property
-    def tokens_per_batch(self) -> int:
-        """Of passages, padding included."""
-        return token_budget(self._tokens_per_batch, device_of(self.device))
 
     @cached_property
     def model(self) -> "SentenceTransformer":
@@ -171,27 +107,31 @@ class Dense:
         """(B,) tokens of passages, cut to what the model reads."""
         return token_counts(self.model.tokenizer, texts, self.model.max_seq_length)
 
-    def encode_passages(self, texts: Sequence[str]) -> tuple[NDArray[np.floating[Any]], NDArray[np.int64]]:
-        """(B, D) float32 vectors, and (B,) ones: how many each passage has."""
-        return self._encode(texts, "document"), np.ones(len(texts), np.int64)
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(B, D) float32 vectors of passages."""
+        return self._encoded(self.model.encode_document, texts, self.passage_prompt, len(texts))
 
-    def _encode(self, texts: Sequence[str], task: str) -> NDArray[np.float32]:
-        encode = self.model.encode_query if task == "query" else self.model.encode_document
-        vectors: Any = encode(
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(B, D) float32 vectors of queries."""
+        return self._encoded(self.model.encode_query, texts, self.query_prompt, QUERIES_PER_BATCH)
+
+    def _encoded(self, encode: Any, texts: Sequence[str], prompt: str | None, batch_size: int) -> NDArray[np.float32]:
+        vectors = encode(
             list(texts),
-            prompt=self.query_prompt if task == "query" else self.passage_prompt,
-            batch_size=64 if task == "query" else len(texts),  # passages come in batches
+            prompt=prompt,
+            batch_size=batch_size,
             normalize_embeddings=self.normalise,
             show_progress_bar=False,
         )
         return np.asarray(vectors, np.float32)
 
-    def _similarity(self) -> str:
+    def compares_by_cosine(self) -> bool:
+        """Whether the similarity, set or the model's own, is the cosine."""
         if self.similarity is not None:
-            return self.similarity
+            return self.similarity == "cosine"
         own = str(self.model.similarity_fn_name)
         if own not in SIMILARITIES:
             raise ExperimentError(
                 f"retrievers.{self.name}.similarity: the model's own is {own!r}; set {' or '.join(SIMILARITIES)}"
             )
-        return own
+        return own == "cosine"

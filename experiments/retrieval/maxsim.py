@@ -13,14 +13,13 @@ Shapes: Q queries, C queries of a chunk, S tokens of the longest query of a chun
 passage of a block, T tokens of all passages, R tokens of a block (L x P), D dimensions, N passages of one query.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.data.ragged import Ragged, offsets_of
+from experiments.data.ragged import Ragged, batches_by_length, offsets_of
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +51,9 @@ class Queries:
         self.device = torch.device(device)
         self.embeddings = embeddings
         self.block_tokens, chunk_tokens = CPU_BLOCK if self.device.type == "cpu" else GPU_BLOCK
-        self.chunks = [_chunk(embeddings, rows, self.device) for rows in _by_length(embeddings.lengths, chunk_tokens)]
+        self.chunks = [
+            _chunk(embeddings, rows, self.device) for rows in batches_by_length(embeddings.lengths, chunk_tokens)
+        ]
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -68,7 +69,7 @@ def maxsim(queries: Queries, passages: Ragged) -> "Tensor":
 
     tokens_TD = torch.from_numpy(passages.values).to(queries.device)
     scores_QP = torch.empty(len(queries), len(passages), device=queries.device)
-    for rows_P in _by_length(passages.lengths, queries.block_tokens):
+    for rows_P in batches_by_length(passages.lengths, queries.block_tokens):
         places_LP = _token_major(passages.offsets[rows_P], passages.lengths[rows_P])
         block_RD = tokens_TD[torch.from_numpy(places_LP.ravel()).to(queries.device)].float()
         columns_P = torch.from_numpy(rows_P).to(queries.device)
@@ -109,16 +110,6 @@ def _chunk(embeddings: Ragged, rows: NDArray[np.int64], device: "torch.device") 
         tokens_CSD[i, : len(embeddings[row])] = embeddings[row]
     flat_XD = torch.from_numpy(tokens_CSD).to(device).flatten(0, 1)
     return QueryChunk(torch.from_numpy(rows).to(device), flat_XD.T.contiguous())
-
-
-def _by_length(lengths: NDArray[np.int64], tokens: int) -> Iterator[NDArray[np.int64]]:
-    """Rows sorted by length, longest first, in pieces of at most ``tokens`` once padded, but of one row at least."""
-    order = np.argsort(-lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        count = max(1, tokens // max(1, int(lengths[order[start]])))
-        yield order[start : start + count]
-        start += count
 
 
 def _token_major(starts_P: NDArray[np.int64], lengths_P: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.common.progress import tracked
 from experiments.data.ragged import Ragged
@@ -64,13 +64,13 @@ def search(
     key: Mapping[str, Any],
     depth: int,
     device: "torch.device",
-    store: Store,
+    cache: Cache,
 ) -> Run:
     """The run of query rows with their token embeddings ``vectors`` over an index of all ``embeddings``, which are made
     from ``key``. Scores are those of the compressed vectors.
     """
     whole_key = {"embeddings": dict(key), **fingerprint()}
-    folder = store.get("plaid", whole_key, lambda target: _index(embeddings, target, device))
+    folder = cache.get("plaid", whole_key, lambda target: _index(embeddings, target, device))
     import torch
 
     rows: list[NDArray[np.int64]] = []

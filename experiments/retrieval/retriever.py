@@ -7,11 +7,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.data import run as runs
 from experiments.data.collection import Collection
 from experiments.data.run import Run
-from experiments.retrieval import identical
+from experiments.retrieval import own_passages
 
 
 @runtime_checkable
@@ -26,7 +26,7 @@ class Retriever(Protocol):
         """All settings and versions that decide what is retrieved, as JSON."""
         ...
 
-    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
+    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
         """The best ``depth`` passages of each query row (fewer where fewer match)."""
         ...
 
@@ -47,11 +47,11 @@ def contents_of(retrievers: Mapping[str, Retriever]) -> dict[str, str]:
     return {f"retrievers.{name}": one.content() for name, one in retrievers.items() if isinstance(one, FromFiles)}
 
 
-def run_for(retriever: Retriever, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
-    """The run of a retriever over some queries (ascending rows), retrieved at the first time and read from the store
+def run_for(retriever: Retriever, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
+    """The run of a retriever over some queries (ascending rows), retrieved at the first time and read from the cache
     ever after; without the passage of the query's own id if the collection says so.
     """
-    deep = identical.depth_for(collection, depth)
+    deep = own_passages.depth_for(collection, depth)
     key = {
         "format": 1,
         "collection": collection.fingerprint,
@@ -59,9 +59,9 @@ def run_for(retriever: Retriever, collection: Collection, queries: NDArray[np.in
         "queries": hashlib.blake2b(queries.astype("<i8").tobytes(), digest_size=16).hexdigest(),
         "depth": deep,
     }
-    folder = store.get(
-        "run", key, lambda target: runs.save(retriever.retrieve(collection, queries, deep, store), target)
+    folder = cache.get(
+        "run", key, lambda target: runs.save(retriever.retrieve(collection, queries, deep, cache), target)
     )
     run = runs.load(folder, retriever.name)
-    identical.warn_of_own_texts(run, collection)
-    return identical.left_out(run, collection, depth)
+    own_passages.warn_of_own_texts(run, collection)
+    return own_passages.left_out(run, collection, depth)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store, content_digest, fingerprint
+from experiments.common.cache import Cache, content_digest, fingerprint
 from experiments.common.errors import ExperimentError
 from experiments.data import run_formats
 from experiments.data.collection import Collection
@@ -84,14 +84,14 @@ class RunFile:
         """The digest of the files, or of the catalogue's ids."""
         return fingerprint([_content(source) for source in self.sources])
 
-    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
+    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
         """The files' best passages of each query, cut to ``depth``; scores are the files' as float32.
 
         Raises:
             ExperimentError: a malformed line, a query in two files, a passage twice for a query or unknown to the
                 collection, none of the queries in the files, or one that lacks if ``missing`` is ``error``.
         """
-        ranked = [self._read(source, store) for source in self.sources]
+        ranked = [self._read(source, cache) for source in self.sources]
         self._check_disjoint(ranked)
         ids = collection.queries.ids(queries)
         asked = pa.array(ids, pa.large_string())
@@ -113,8 +113,8 @@ class RunFile:
         ]
         return run_in_order(self.name, *columns)
 
-    def _read(self, source: str, store: Store) -> RankedIds:
-        """A source in ranked order: parsed at the first time, read from the store ever after."""
+    def _read(self, source: str, cache: Cache) -> RankedIds:
+        """A source in ranked order: parsed at the first time, read from the cache ever after."""
 
         def build(folder: Path) -> None:
             log.info("reading the run %s", source)
@@ -124,7 +124,7 @@ class RunFile:
                 found = run_formats.read(Path(source), self.format, f"retrievers.{self.name}.format")
             found.save(folder)
 
-        return RankedIds.load(store.get("run_file", {**_content(source), "format": self.format, "version": 2}, build))
+        return RankedIds.load(cache.get("run_file", {**_content(source), "format": self.format, "version": 2}, build))
 
     def _check_disjoint(self, ranked: Sequence[RankedIds]) -> None:
         every = pa.concat_arrays([one.query_ids for one in ranked])

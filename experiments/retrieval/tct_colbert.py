@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
 from experiments.common.errors import ExperimentError
-from experiments.data.collection import Collection
-from experiments.data.run import Run
-from experiments.pretrained.checkpoint import Checkpoint, device_of, token_budget, token_counts, versions
-from experiments.retrieval import vector_search
+from experiments.pretrained.checkpoint import Checkpoint, device_of, token_counts, versions
+from experiments.retrieval.vector_search import SingleVectorRetriever
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +26,7 @@ QUERY_TOKENS = 36  # filled up with [MASK], all of them attended to
 MARKER_TOKENS = 4  # "[CLS] [Q] " or "[CLS] [D] ": [CLS], [, q or d, ]; left out of the mean
 
 
-class TctColBERT:
+class TctColBERT(SingleVectorRetriever):
     """TCT-ColBERT: the mean of the last hidden states behind the marker, compared by inner product.
 
     ``checkpoint``: a folder or hub id (with a ``revision``). ``max_length``: tokens of a passage, marker included.
@@ -39,8 +36,6 @@ class TctColBERT:
     Raises:
         ExperimentError: a folder that is not there or holds no model; a setting out of range; faiss is missing.
     """
-
-    dtype = np.float32
 
     def __init__(
         self,
@@ -55,27 +50,16 @@ class TctColBERT:
     ) -> None:
         if max_length <= MARKER_TOKENS:
             raise ExperimentError(f"retrievers.{name}.max_length is {max_length}: it must be above {MARKER_TOKENS}")
-        if tokens_per_batch is not None and tokens_per_batch < 1:
-            raise ExperimentError(f"retrievers.{name}.tokens_per_batch is {tokens_per_batch}: it must be at least 1")
-        if index not in vector_search.INDICES:
-            allowed = ", ".join(vector_search.INDICES)
-            raise ExperimentError(f"retrievers.{name}.index is {index!r}: it must be one of {allowed}")
-        if index == "faiss":
-            vector_search.require_faiss(f"retrievers.{name}.index")
-        self.checkpoint = Checkpoint(checkpoint, revision, f"retrievers.{name}")
-        self.name, self.max_length, self.device = name, max_length, device
-        self.index, self.faiss_factory, self._tokens_per_batch = index, faiss_factory, tokens_per_batch
-
-    def content(self) -> str:
-        """What identifies the weights: a digest of the folder, or id and revision."""
-        return self.checkpoint.content()
+        place = Checkpoint(checkpoint, revision, f"retrievers.{name}")
+        super().__init__(place, index, faiss_factory, tokens_per_batch, device, name)
+        self.max_length = max_length
 
     def fingerprint(self) -> Mapping[str, Any]:
         """The weights, the settings and the versions of the libraries."""
         return {
             "retriever": "tct_colbert 1",
             **self.passage_fingerprint(),
-            **vector_search.index_fingerprint(self.index, self.faiss_factory),
+            **self.index_fingerprint(),
         }
 
     def passage_fingerprint(self) -> Mapping[str, Any]:
@@ -87,53 +71,25 @@ class TctColBERT:
             **versions(),
         }
 
-    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
-        """The best passages of each query.
-
-        Raises:
-            ExperimentError: the checkpoint cannot be used.
-        """
-        return vector_search.retrieve(
-            self,
-            collection,
-            queries,
-            self.encode_queries(collection.queries.texts(queries)),
-            depth=depth,
-            cosine=False,
-            factory=self.faiss_factory if self.index == "faiss" else None,
-            device=self.device,
-            store=store,
-        )
-
-    @cached_property
-    def tokens_per_batch(self) -> int:
-        """Of passages, padding included."""
-        return token_budget(self._tokens_per_batch, device_of(self.device))
-
     @cached_property
     def _loaded(self) -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
-        place = self.checkpoint.place
-        from transformers import AutoModel
-
-        from experiments.pretrained.limits import check_length, check_vocabulary
-        from experiments.pretrained.tokenizer import tokenizer_of
-        from experiments.pretrained.weights import is_pooler, load_weights
-
-        log.info("%s: loading %s", self.name, place)
         source = self.checkpoint.as_source()
-        tokenizer = tokenizer_of(source)
-        network, _ = load_weights(AutoModel, source, may_start_anew=is_pooler)
-        check_length(network, f"retrievers.{self.name}.max_length", self.max_length, repr(place))
+        from experiments.pretrained.encoder import load_encoder
+        from experiments.pretrained.limits import check_length, check_vocabulary
+
+        log.info("%s: loading %s", self.name, source.place)
+        network, tokenizer = load_encoder(source)
+        check_length(network, f"retrievers.{self.name}.max_length", self.max_length, repr(source.place))
         check_vocabulary(network, tokenizer, source.said)
-        return tokenizer, network.to(device_of(self.device)).eval()  # type: ignore[arg-type]
+        return tokenizer, network.to(device_of(self.device))  # type: ignore[arg-type]
 
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """(B,) tokens of passages with their marker, cut to ``max_length``."""
         return token_counts(self._loaded[0], [f"[CLS] [D] {text}" for text in texts], self.max_length)
 
-    def encode_passages(self, texts: Sequence[str]) -> tuple[NDArray[np.floating[Any]], NDArray[np.int64]]:
-        """(B, D) float32 vectors, and (B,) ones: how many each passage has."""
-        return self._encode([f"[CLS] [D] {text}" for text in texts], self.max_length), np.ones(len(texts), np.int64)
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(B, D) float32 vectors of passages."""
+        return self._encode([f"[CLS] [D] {text}" for text in texts], self.max_length)
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(B, D) float32 vectors of queries, each of exactly 36 tokens."""

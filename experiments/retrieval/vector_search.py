@@ -1,10 +1,12 @@
 """Search with one vector a text: every inner product, or an index of the optional package faiss.
 
-Shapes: Q queries, P passages of a part, K passages found, D dimensions.
+Shapes: Q queries, P passages of a part, K passages found, N passages of a run, D dimensions.
 """
 
 import importlib
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,92 +15,191 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
+from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
+from experiments.data.ragged import Ragged, Rows
 from experiments.data.run import Run, run_of
-from experiments.pretrained.checkpoint import device_of
+from experiments.pretrained.checkpoint import Checkpoint, device_of, token_budget
 from experiments.retrieval.topk import QUERIES_AT_ONCE, TopK, joined
-from experiments.retrieval.vector_store import Embeddings, PassageEncoder, embeddings_key, passage_embeddings
+from experiments.retrieval.vector_store import (
+    Embeddings,
+    PassageEncoder,
+    Vectors,
+    embeddings_key,
+    passage_embeddings,
+)
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 INDICES = ("exact", "faiss")
 PART = 8192  # passages compared at a time
+Scorer = Callable[[Ragged], "Tensor"]  # a part of P passages -> (Q, P) scores
 
 
-def require_faiss(key: str) -> None:
-    """See to it that faiss can be used.
+class SingleVectorRetriever(ABC):
+    """The part that retrievers of one vector a text share: the checkpoint, the index and the search.
 
     Raises:
-        ExperimentError: it is not installed.
+        ExperimentError: a folder that is not there or holds no model; a setting out of range; faiss is missing.
     """
-    if find_spec("faiss") is None:
-        raise ExperimentError(f"{key}=faiss needs the package faiss-cpu: pip install faiss-cpu, or set {key}=exact")
+
+    dtype = np.float32
+
+    def __init__(
+        self, checkpoint: Checkpoint, index: str, faiss_factory: str, tokens_per_batch: int | None, device: str,
+        name: str,
+    ) -> None:  # fmt: skip
+        key = f"retrievers.{name}"
+        at_least(f"{key}.tokens_per_batch", tokens_per_batch, 1)
+        one_of(f"{key}.index", index, INDICES)
+        if index == "faiss" and find_spec("faiss") is None:
+            raise ExperimentError(
+                f"{key}.index=faiss needs the package faiss-cpu: pip install faiss-cpu, or set {key}.index=exact"
+            )
+        self.checkpoint, self.name, self.device = checkpoint, name, device
+        self.index, self.faiss_factory, self._tokens_per_batch = index, faiss_factory, tokens_per_batch
+
+    def content(self) -> str:
+        """What identifies the weights: a digest of the folder, or id and revision."""
+        return self.checkpoint.content()
+
+    @abstractmethod
+    def passage_fingerprint(self) -> Mapping[str, Any]:
+        """All that decides a passage's vector."""
+
+    def index_fingerprint(self) -> Mapping[str, Any]:
+        """All that decides a search besides the vectors."""
+        if self.index == "exact":
+            return {"index": "exact"}
+        return {"index": self.faiss_factory, "faiss": version("faiss-cpu")}
+
+    @cached_property
+    def tokens_per_batch(self) -> int:
+        """Of passages, padding included."""
+        return token_budget(self._tokens_per_batch, device_of(self.device))
+
+    @abstractmethod
+    def token_counts(self, texts: Sequence[str]) -> Rows:
+        """(B,) tokens of passages, cut to what the model reads."""
+
+    @abstractmethod
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(B, D) float32 vectors of queries."""
+
+    @abstractmethod
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(B, D) float32 vectors of passages."""
+
+    def encode_passages(self, texts: Sequence[str]) -> tuple[Vectors, Rows]:
+        """(B, D) float32 vectors, and (B,) ones: how many each passage has."""
+        return self.encode_texts(texts), np.ones(len(texts), np.int64)
+
+    def compares_by_cosine(self) -> bool:
+        """Whether vectors are compared by cosine instead of the inner product."""
+        return False
+
+    def retrieve(self, collection: Collection, queries: Rows, depth: int, cache: Cache) -> Run:
+        """The best passages of each query.
+
+        Raises:
+            ExperimentError: there is no checkpoint, or it cannot be used.
+        """
+        vectors_QD = self.encode_queries(collection.queries.texts(queries))
+        cosine, device = self.compares_by_cosine(), device_of(self.device)
+        embeddings = passage_embeddings(self, collection, cache)
+        depth = min(depth, len(collection.passages))
+        if self.index == "exact":
+            return exact_search(self.name, queries, vectors_QD, embeddings, depth, cosine, device)
+        key = {"embeddings": embeddings_key(self, collection), "cosine": cosine, **self.index_fingerprint()}
+        folder = cache.get("faiss", key, lambda target: _index(embeddings, cosine, self.faiss_factory, target))
+        index = importlib.import_module("faiss").read_index(str(folder / "index.faiss"))
+        scores_QK, places_QK = index.search(unit(vectors_QD) if cosine else vectors_QD, depth)
+        found = places_QK >= 0  # an approximate index may find fewer
+        rows = np.broadcast_to(queries[:, None], places_QK.shape)[found]
+        return run_of(self.name, rows, np.asarray(embeddings.rows_P[places_QK[found]]), scores_QK[found])
+
+    def pair_scores(
+        self, collection: Collection, run: Run, cache: Cache, *, whole: bool = False
+    ) -> NDArray[np.float32]:
+        """(N,) the score of each query of a run with each of its passages, in the order of ``run.passages.values``.
+
+        ``whole``: see ``embeddings_for``.
+        """
+        scores_N = np.empty(len(run.passages.values), np.float32)
+        if not len(scores_N):
+            return scores_N
+        embeddings = embeddings_for(self, run, collection, cache, whole=whole)
+        places_N, cosine = embeddings.places(np.asarray(run.passages.values)), self.compares_by_cosine()
+        vectors_QD = self.encode_queries(collection.queries.texts(run.queries))
+        for i, vector_D in enumerate(unit(vectors_QD) if cosine else vectors_QD):
+            span = slice(*run.passages.offsets[i : i + 2])
+            passages_ND = embeddings.at(places_N[span])
+            scores_N[span] = (unit(passages_ND) if cosine else passages_ND) @ vector_D
+        return scores_N
 
 
-def index_fingerprint(index: str, factory: str) -> Mapping[str, Any]:
-    """What decides a search beside the vectors."""
-    return {"index": "exact"} if index == "exact" else {"index": factory, "faiss": version("faiss-cpu")}
+def embeddings_for(
+    encoder: PassageEncoder, run: Run, collection: Collection, cache: Cache, *, whole: bool
+) -> Embeddings:
+    """The vectors of a run's passages.
+
+    Of a run that covers less than half of the collection only its own passages are encoded, unless the ``whole``
+    collection is searched anyway.
+    """
+    rows = np.unique(run.passages.values)
+    of_all = whole or 2 * len(rows) > len(collection.passages)
+    return passage_embeddings(encoder, collection, cache, None if of_all else rows)
 
 
-def retrieve(
-    encoder: PassageEncoder,
-    collection: Collection,
-    queries: NDArray[np.int64],
-    vectors_QD: NDArray[np.float32],
-    *,
-    depth: int,
-    cosine: bool,
-    factory: str | None,
-    device: str,
-    store: Store,
+def search_in_parts(
+    name: str, queries: Rows, embeddings: Embeddings, depth: int, tokens: int, scorer_of: Callable[[Rows], Scorer]
 ) -> Run:
-    """The run of query rows with their vectors over all passages, by inner product, or by ``cosine``.
+    """The best ``depth`` passages of each query row from the scores of all passages.
 
-    ``factory``: faiss' description of an index, such as ``HNSW32``; None computes every product.
+    ``tokens``: vectors read from disk at a time. ``scorer_of``: called with the places of some queries, returns what
+    scores passages for them. Memory holds one part of the passages, and for at most 4,096 queries at a time what they
+    have found so far.
     """
-    embeddings = passage_embeddings(encoder, collection, store)
-    depth = min(depth, len(collection.passages))
-    if cosine:
-        vectors_QD = unit(vectors_QD)
-    if factory is None:
-        return exact_search(encoder.name, queries, vectors_QD, embeddings, depth, cosine, device_of(device))
-    key = {"embeddings": embeddings_key(encoder, collection), "cosine": cosine, **index_fingerprint("faiss", factory)}
-    folder = store.get("faiss", key, lambda target: _index(embeddings, cosine, factory, target))
-    faiss = importlib.import_module("faiss")
-    scores_QK, places_QK = faiss.read_index(str(folder / "index.faiss")).search(vectors_QD, depth)
-    found = places_QK >= 0  # an approximate index may find fewer
-    rows = np.broadcast_to(queries[:, None], places_QK.shape)[found]
-    return run_of(encoder.name, rows, np.asarray(embeddings.rows_P[places_QK[found]]), scores_QK[found])
+    starts = range(0, len(queries), QUERIES_AT_ONCE)
+    runs = []
+    with tracked(f"{name}: {len(queries):,} queries x passages", len(embeddings) * len(starts)) as advance:
+        for start in starts:
+            places = np.arange(start, min(start + QUERIES_AT_ONCE, len(queries)))
+            scorer, best = scorer_of(places), TopK(queries[places], depth)
+            for rows_P, part in embeddings.read(tokens):
+                best.add(scorer(part), rows_P)
+                advance(len(rows_P))
+            runs.append(best.run(name))
+    return joined(name, runs)
 
 
 def exact_search(
     name: str,
-    queries: NDArray[np.int64],
+    queries: Rows,
     vectors_QD: NDArray[np.float32],
     embeddings: Embeddings,
     depth: int,
     cosine: bool,
     device: "torch.device",
 ) -> Run:
-    """The best ``depth`` passages of each query row; ``embeddings`` with one vector a passage."""
+    """The best ``depth`` passages of each query row by inner product, or by ``cosine``.
+
+    ``embeddings``: with one vector a passage. Equal scores are ordered by passage row.
+    """
     import torch
 
-    starts = range(0, len(queries), QUERIES_AT_ONCE)
-    runs = []
-    with tracked(f"{name}: {len(queries):,} queries x passages", len(embeddings) * len(starts)) as advance:
-        for start in starts:
-            some = slice(start, start + QUERIES_AT_ONCE)
-            some_QD, best = torch.from_numpy(vectors_QD[some]).to(device), TopK(queries[some], depth)
-            for rows_P, part in embeddings.read(PART):
-                part_PD = torch.from_numpy(unit(part.values) if cosine else part.values).to(device)
-                best.add(some_QD @ part_PD.T, rows_P)
-                advance(len(rows_P))
-            runs.append(best.run(name))
-    return joined(name, runs)
+    vectors_QD = unit(vectors_QD) if cosine else vectors_QD
+
+    def scorer_of(places: Rows) -> Scorer:
+        some_QD = torch.from_numpy(vectors_QD[places]).to(device)
+        return lambda part: some_QD @ torch.from_numpy(unit(part.values) if cosine else part.values).to(device).T
+
+    return search_in_parts(name, queries, embeddings, depth, PART, scorer_of)
 
 
 def unit(vectors_PD: NDArray[np.float32]) -> NDArray[np.float32]:

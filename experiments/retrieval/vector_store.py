@@ -1,21 +1,18 @@
-"""The embeddings of a collection's passages in the store: encoded once, in order of length, shard by shard, so that an
-interrupted encoding goes on where it stopped.
+"""Vectors of texts on disk, written shard by shard, so that an interrupted encoding goes on where it stopped.
 
-Layout of an entry: ``rows.npy``, the passage row at each place, longest text first; ``vectors.bin``, all vectors one
-after another; ``counts.bin``, how many each place has; ``shards.json``, the passages and vectors at the end of each
-whole shard, the dimensions and the type. A shard is written before it is recorded; what lies beyond the last record is
-cut off.
+Files of a folder: ``rows.npy``, the row of the text at each place, longest text first; ``<name>.bin``, the vectors of
+one kind, one text after another; ``counts.bin``, how many vectors each text has, unless it is one; ``shards.json``, the
+texts and vectors at the end of each whole shard, the dimensions and the type. A shard is written to every file before
+it is recorded. What lies beyond the last record is cut off.
 
-An entry's key holds the collection, the encoder's fingerprint and the passages asked for: no other index can be taken
-for it. Batch sizes and devices are not in it: they change vectors by rounding only.
-
-Shapes: P passages, T vectors of all of them, B passages of a batch, D dimensions.
+Shapes: P texts, T vectors of all of them, B texts of a batch, D dimensions.
 """
 
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,19 +20,21 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store, fingerprint, write_json
+from experiments.common.cache import Cache, fingerprint, write_json
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged, offsets_of
+from experiments.data.ragged import Ragged, Rows, batches_by_length, offsets_of
 
 log = logging.getLogger(__name__)
 
 SHARD_TOKENS = 1 << 16  # of text: seconds on a GPU, under a minute on a CPU
 TEXTS_AT_ONCE = 20_000  # whose lengths are counted together
+Vectors = NDArray[np.floating[Any]]
+Encode = Callable[[Rows], tuple[Mapping[str, Vectors], Rows]]  # of (B,) rows: name -> (T, D), and (B,) vectors of each
 
 
 class PassageEncoder(Protocol):
-    """What turns texts into vectors, one or several each."""
+    """Turns texts into vectors, one or several each."""
 
     name: str
     dtype: type[np.floating[Any]]
@@ -49,11 +48,11 @@ class PassageEncoder(Protocol):
         """All that decides a passage's vectors, as JSON."""
         ...
 
-    def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
+    def token_counts(self, texts: Sequence[str]) -> Rows:
         """(B,) how many tokens the model reads of each text."""
         ...
 
-    def encode_passages(self, texts: Sequence[str]) -> tuple[NDArray[np.floating[Any]], NDArray[np.int64]]:
+    def encode_passages(self, texts: Sequence[str]) -> tuple[Vectors, Rows]:
         """(T, D) vectors of texts, one text after another, and (B,) how many each has: at least one."""
         ...
 
@@ -64,7 +63,7 @@ class Embeddings:
     memory-mapped: for single places. ``read`` is for going through all.
     """
 
-    rows_P: NDArray[np.int64]
+    rows_P: Rows
     vectors: Ragged
     path: Path
 
@@ -76,7 +75,7 @@ class Embeddings:
         """D."""
         return int(self.vectors.values.shape[1])
 
-    def read(self, tokens: int) -> Iterator[tuple[NDArray[np.int64], Ragged]]:
+    def read(self, tokens: int) -> Iterator[tuple[Rows, Ragged]]:
         """All passages in the order of the file, about ``tokens`` vectors at a time: their rows and vectors.
 
         Read, not mapped, so that memory holds one part and not all that was touched.
@@ -93,30 +92,136 @@ class Embeddings:
                 yield self.rows_P[start:end], part
                 start = end
 
-    def places(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def at(self, places_B: Rows) -> NDArray[Any]:
+        """(B, D) the vectors at some places, of texts with one vector each."""
+        return self.vectors.values[places_B]
+
+    def places(self, rows: Rows) -> Rows:
         """Where some passage rows stand, all of which must be there."""
         order = np.argsort(self.rows_P, kind="stable")
         return np.asarray(order[np.searchsorted(self.rows_P, rows, sorter=order)])
 
 
+@dataclass(frozen=True)
+class VectorStore:
+    """Vectors of texts in a folder, a file ``<name>.bin`` a kind. ``one_each``: every text has one of each kind."""
+
+    folder: Path
+    names: Sequence[str]
+    one_each: bool = False
+
+    @property
+    def _shards(self) -> Path:
+        return self.folder / "shards.json"
+
+    @property
+    def _counts(self) -> Path:
+        return self.folder / "counts.bin"
+
+    @property
+    def rows(self) -> Rows:
+        """(P,) the row of the text at each place, the same in all files."""
+        return np.load(self.folder / "rows.npy", mmap_mode="r")  # type: ignore[no-any-return]
+
+    def vectors_of(self, name: str) -> Embeddings:
+        """The vectors of one file, memory-mapped."""
+        path, written = self.folder / f"{name}.bin", json.loads(self._shards.read_text(encoding="utf-8"))
+        rows_P = self.rows
+        values = np.memmap(path, dtype=written["dtype"], mode="r").reshape(-1, written["dimensions"])
+        offsets = np.arange(len(rows_P) + 1) if self.one_each else offsets_of(np.fromfile(self._counts, "<i4"))
+        return Embeddings(rows_P, Ragged(values, offsets), path)
+
+    def write(self, rows_P: Rows, lengths_P: Rows, batches: Sequence[Rows], encode: Encode, title: str) -> None:
+        """Encode the texts that are not in the files yet.
+
+        ``lengths_P``: tokens of each text. ``batches``: places in ``rows_P``, each place once, in the order of the
+        files. ``title``: names the work on the screen.
+        """
+        np.save(self.folder / "rows.npy", rows_P[np.concatenate(batches)])
+        ends = self._whole_shards()
+        done, made = ends[-1] if ends else (0, 0)
+        if done:
+            log.info("%s: %s of %s are encoded already", title, f"{done:,}", f"{len(rows_P):,}")
+        already = int(lengths_P[np.concatenate(batches)[:done]].sum())
+        with (
+            tracked(f"{title}: encoding {len(rows_P):,} texts, tokens", int(lengths_P.sum()), already) as advance,
+            ExitStack() as stack,
+        ):
+            files = {path: stack.enter_context(path.open("ab")) for path in self._files()}
+            for shard in _shards_left(batches, lengths_P, done):
+                for batch in shard:
+                    vectors, counts_B = encode(rows_P[batch])
+                    for name, vectors_TD in vectors.items():
+                        files[self.folder / f"{name}.bin"].write(np.ascontiguousarray(vectors_TD).tobytes())
+                    if not self.one_each:
+                        files[self._counts].write(counts_B.astype("<i4").tobytes())
+                    done, made = done + len(batch), made + len(vectors_TD)
+                    advance(int(lengths_P[batch].sum()))
+                for file in files.values():
+                    file.flush()
+                    os.fsync(file.fileno())
+                ends.append((done, made))
+                written = {"dimensions": vectors_TD.shape[1], "dtype": vectors_TD.dtype.str, "ends": ends}
+                write_json(self._shards, written)
+
+    def _files(self) -> list[Path]:
+        return [self.folder / f"{name}.bin" for name in self.names] + ([] if self.one_each else [self._counts])
+
+    def _whole_shards(self) -> list[tuple[int, int]]:
+        """(texts, vectors) at the end of each shard that is whole in all files, which are cut to the last of them."""
+        ends: list[tuple[int, int]] = []
+        width = 0
+        if self._shards.exists():
+            written = json.loads(self._shards.read_text(encoding="utf-8"))
+            width = written["dimensions"] * np.dtype(written["dtype"]).itemsize
+            ends = [(texts, vectors) for texts, vectors in written["ends"]]
+
+        def size(path: Path, end: tuple[int, int]) -> int:
+            return 4 * end[0] if path == self._counts else width * end[1]
+
+        for path in self._files():
+            path.touch()
+            ends = [end for end in ends if size(path, end) <= path.stat().st_size]
+        for path in self._files():
+            os.truncate(path, size(path, ends[-1] if ends else (0, 0)))
+        return ends
+
+
+def _shards_left(batches: Sequence[Rows], lengths_P: Rows, done: int) -> Iterator[list[Rows]]:
+    """The batches of each shard, without the first ``done`` texts.
+
+    Shards are cut as in an encoding from the beginning, so that a resumed one has the batches of an uninterrupted one.
+    """
+    shard: list[Rows] = []
+    tokens = place = 0
+    for number, batch in enumerate(batches, 1):
+        left = batch[max(0, done - place) :]
+        if len(left):
+            shard.append(left)
+        place += len(batch)
+        tokens += int(lengths_P[batch].sum())
+        if tokens >= SHARD_TOKENS or number == len(batches):
+            if shard:
+                yield shard
+            shard, tokens = [], 0
+
+
 def passage_embeddings(
-    encoder: PassageEncoder, collection: Collection, store: Store, rows: NDArray[np.int64] | None = None
+    encoder: PassageEncoder, collection: Collection, cache: Cache, rows: Rows | None = None
 ) -> Embeddings:
     """The vectors of all passages of a collection, or of some rows of it (ascending); encoded at the first time."""
     key = embeddings_key(encoder, collection, rows)
-    folder = store.get(
-        "embeddings", key, lambda target: _Encoding(encoder, collection, target, rows).run(), resumable=True
+    folder = cache.get(
+        "embeddings", key, lambda target: _encode_passages(encoder, collection, target, rows), resumable=True
     )
-    path, shards = folder / "vectors.bin", json.loads((folder / "shards.json").read_text(encoding="utf-8"))
-    values = np.memmap(path, dtype=shards["dtype"], mode="r").reshape(-1, shards["dimensions"])
-    offsets = offsets_of(np.fromfile(folder / "counts.bin", "<i4"))
-    return Embeddings(np.load(folder / "rows.npy", mmap_mode="r"), Ragged(values, offsets), path)
+    return VectorStore(folder, ["vectors"]).vectors_of("vectors")
 
 
-def embeddings_key(
-    encoder: PassageEncoder, collection: Collection, rows: NDArray[np.int64] | None = None
-) -> dict[str, Any]:
-    """What an entry is made from."""
+def embeddings_key(encoder: PassageEncoder, collection: Collection, rows: Rows | None = None) -> dict[str, Any]:
+    """The key of an entry: the collection, the encoder and the passages, so that no other index is taken for it.
+
+    Batch sizes and devices are not in it: they change vectors by rounding only.
+    """
     return {
         "format": 1,
         "collection": collection.fingerprint,
@@ -125,97 +230,17 @@ def embeddings_key(
     }
 
 
-class _Encoding:
-    """One encoding of passages into a folder, begun or gone on with."""
+def _encode_passages(encoder: PassageEncoder, collection: Collection, folder: Path, rows: Rows | None) -> None:
+    rows_P = np.arange(len(collection.passages)) if rows is None else rows
+    parts = [rows_P[start : start + TEXTS_AT_ONCE] for start in range(0, len(rows_P), TEXTS_AT_ONCE)]
+    counted = [encoder.token_counts(collection.passages.texts(part)) for part in parts]
+    lengths_P = np.maximum(np.concatenate(counted), 1)  # an empty text counts as one token
 
-    def __init__(
-        self, encoder: PassageEncoder, collection: Collection, folder: Path, rows: NDArray[np.int64] | None
-    ) -> None:
-        self.encoder, self.collection, self.folder = encoder, collection, folder
-        self.rows = np.arange(len(collection.passages)) if rows is None else rows
-        self.vectors, self.counts, self.shards = (
-            folder / name for name in ("vectors.bin", "counts.bin", "shards.json")
-        )
-
-    def run(self) -> None:
-        """Encode what is missing."""
-        lengths_P = self._lengths()
-        order = np.argsort(-lengths_P, kind="stable")
-        np.save(self.folder / "rows.npy", self.rows[order])
-        ends = self._whole_shards()
-        done = ends[-1][0] if ends else 0
-        if done:
-            log.info("%s: %s of %s passages are encoded already", self.encoder.name, f"{done:,}", f"{len(order):,}")
-        title = f"{self.encoder.name}: encoding {len(order):,} passages, tokens"
-        with (
-            tracked(title, int(lengths_P.sum()), int(lengths_P[order[:done]].sum())) as advance,
-            self.vectors.open("ab") as vectors,
-            self.counts.open("ab") as counts,
-        ):
-            for shard in _shards(lengths_P[order], done, self.encoder.tokens_per_batch):
-                first, last = shard[0][0], shard[-1][1]
-                texts = self.collection.passages.texts(self.rows[order[first:last]])
-                made = ends[-1][1] if ends else 0
-                for start, end in shard:
-                    vectors_TD, counts_B = self._encode(texts[start - first : end - first])
-                    vectors.write(vectors_TD.tobytes())
-                    counts.write(counts_B.astype("<i4").tobytes())
-                    made += len(vectors_TD)
-                    advance(int(lengths_P[order[start:end]].sum()))
-                for file in (vectors, counts):
-                    file.flush()
-                    os.fsync(file.fileno())
-                ends.append((last, made))
-                self._record(ends, vectors_TD.shape[1])
-
-    def _lengths(self) -> NDArray[np.int64]:
-        """(P,) tokens of each passage; an empty one counts as one."""
-        parts = [
-            self.encoder.token_counts(self.collection.passages.texts(self.rows[start : start + TEXTS_AT_ONCE]))
-            for start in range(0, len(self.rows), TEXTS_AT_ONCE)
-        ]
-        return np.maximum(np.concatenate(parts), 1)
-
-    def _encode(self, texts: Sequence[str]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        vectors_TD, counts_B = self.encoder.encode_passages(texts)
-        assert len(counts_B) == len(texts)
+    def encode(rows_B: Rows) -> tuple[Mapping[str, Vectors], Rows]:
+        vectors_TD, counts_B = encoder.encode_passages(collection.passages.texts(rows_B))
+        assert len(counts_B) == len(rows_B)
         assert counts_B.min() >= 1
-        return np.ascontiguousarray(vectors_TD, self.encoder.dtype), counts_B
+        return {"vectors": vectors_TD.astype(encoder.dtype, copy=False)}, counts_B
 
-    def _record(self, ends: list[tuple[int, int]], dimensions: int) -> None:
-        write_json(self.shards, {"dimensions": dimensions, "dtype": np.dtype(self.encoder.dtype).str, "ends": ends})
-
-    def _whole_shards(self) -> list[tuple[int, int]]:
-        """(passages, vectors) at the end of each shard that is whole on disk; what follows them is cut off."""
-        ends: list[tuple[int, int]] = []
-        width = 0
-        if self.shards.exists():
-            recorded = json.loads(self.shards.read_text(encoding="utf-8"))
-            width = recorded["dimensions"] * np.dtype(recorded["dtype"]).itemsize
-            counts, vectors = (path.stat().st_size if path.exists() else 0 for path in (self.counts, self.vectors))
-            ends = [(p, t) for p, t in recorded["ends"] if 4 * p <= counts and t * width <= vectors]
-        passages, made = ends[-1] if ends else (0, 0)
-        for path, size in ((self.counts, 4 * passages), (self.vectors, made * width)):
-            path.touch()
-            os.truncate(path, size)
-        return ends
-
-
-def _shards(lengths_P: NDArray[np.int64], done: int, tokens_per_batch: int) -> Iterator[list[tuple[int, int]]]:
-    """(start, end) places of the batches of each shard that is not done, for passages sorted by length.
-
-    Batches have at most ``tokens_per_batch`` tokens with their padding, but one passage at least. They are cut from the
-    beginning, done or not, so that a resumed encoding has the batches of an uninterrupted one.
-    """
-    shard: list[tuple[int, int]] = []
-    tokens = start = 0
-    while start < len(lengths_P):
-        end = min(len(lengths_P), start + max(1, tokens_per_batch // int(lengths_P[start])))
-        if end > done:
-            shard.append((max(start, done), end))
-        tokens += int(lengths_P[start:end].sum())
-        start = end
-        if tokens >= SHARD_TOKENS or start == len(lengths_P):
-            if shard:
-                yield shard
-            shard, tokens = [], 0
+    batches = list(batches_by_length(lengths_P, encoder.tokens_per_batch))
+    VectorStore(folder, ["vectors"]).write(rows_P, lengths_P, batches, encode, encoder.name)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.common.cache import Store, fingerprint
+from experiments.common.cache import Cache, fingerprint
 from experiments.config import Experiment
 from experiments.data.source import Source
 from experiments.evaluation.measure_names import WHOLE_COLLECTION
@@ -103,7 +103,7 @@ def _scored(experiment: Experiment, queries: Queries) -> int | None:
 
 
 def queries_of(experiment: Experiment, source: Source) -> Queries:
-    """The queries of a job: counted if its collection is in the store, else the limits that its config sets."""
+    """The queries of a job: counted if its collection is in the cache, else the limits that its config sets."""
     from experiments.data.collection import open_collection
     from experiments.jobs.prepare import splits_of
 
@@ -120,8 +120,8 @@ class _NotThereError(Exception):
     """An entry would have to be built first."""
 
 
-class _NothingNew(Store):
-    """A store that is looked at and never added to."""
+class _NothingNew(Cache):
+    """A cache that is looked at and never added to."""
 
     def _build(self, folder: Path, *others: Any) -> None:
         raise _NotThereError(folder)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from experiments.common.cache import Store, thorough
+from experiments.common.cache import Cache, thorough
 from experiments.config import Experiment, compose
 from experiments.data.collection import Collection, open_collection
 from experiments.jobs.job_states import JobStates, with_trained
@@ -66,7 +66,7 @@ def _open(experiment: Experiment) -> tuple[Collection, Relevance]:
     from experiments.jobs.prepare import relevance_of, splits_of
 
     collection = open_collection(
-        compose.source_of(experiment), Store(experiment.cache), experiment.data.ignore_identical_ids
+        compose.source_of(experiment), Cache(experiment.cache), experiment.data.ignore_identical_ids
     )
     name = experiment.retrieve.split
     return collection, relevance_of(collection, splits_of(experiment, collection, needed=(name,))[name])

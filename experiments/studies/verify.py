@@ -12,7 +12,7 @@ from typing import Any
 
 from experiments.common.errors import ExperimentError
 from experiments.common.text import plural
-from experiments.config.identity import job_hash
+from experiments.config.identity import RETRIEVED, first_stages_hash, job_hash
 from experiments.data.run import read_trec
 from experiments.evaluation.measure_names import min_grade_in, resolve
 from experiments.evaluation.measures import evaluate
@@ -90,7 +90,7 @@ def summary(jobs: Sequence[Verified]) -> str:
 
 def _verify_hash(folder: Path, config: Mapping[str, Any], status: Mapping[str, Any], differences: _Differences) -> None:
     try:
-        expected = job_hash(config)
+        expected = first_stages_hash(config) if folder.name.startswith(RETRIEVED) else job_hash(config)
     except (KeyError, TypeError) as error:
         raise ExperimentError(f"{CONFIG} is not the config of a job of this version: {error!r}") from error
     noted = hash_of(status, folder.name)

@@ -35,7 +35,7 @@ from sentence_transformers.util.similarity import maxsim as library_maxsim
 from sentence_transformers.util.similarity import maxsim_pairwise
 from torch import nn
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.data.collection import Collection, open_collection
 from experiments.data.ragged import Ragged, offsets_of
 from experiments.retrieval.bm25 import BM25
@@ -136,10 +136,10 @@ def encoding(backbone: str, count: int, folder: Path) -> tuple[str, dict[str, Ca
     encoder = ColBERT(str(folder / "model"), device="cpu").encoder
     texts = sorted(set(docstrings()))
     texts = [texts[i] for i in np.random.default_rng(0).permutation(len(texts))[:count]]
-    collection = open_collection(Texts(texts, texts[:1]), Store(folder / "data"))
+    collection = open_collection(Texts(texts, texts[:1]), Cache(folder / "data"))
 
     def ours() -> NDArray[np.float32]:
-        found = passage_embeddings(encoder, collection, Store(tempfile.mkdtemp(dir=folder)))
+        found = passage_embeddings(encoder, collection, Cache(tempfile.mkdtemp(dir=folder)))
         return rows_at(found.vectors, found.places(np.arange(count))).values.astype(np.float32)
 
     def theirs() -> NDArray[np.float32]:
@@ -174,7 +174,7 @@ def bm25(folder: Path, passages: int = 100_000, queries: int = 1000) -> str:
     random = np.random.default_rng(0)
     texts = [" ".join(lines[i] for i in random.integers(0, len(lines), 6)) for _ in range(passages)]
     asked = [lines[i] for i in random.integers(0, len(lines), queries)]
-    store = Store(folder)
+    store = Cache(folder)
     collection: Collection = open_collection(Texts(texts, asked), store)
     began = time.perf_counter()
     BM25().retrieve(collection, np.arange(1), 100, store)

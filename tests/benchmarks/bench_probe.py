@@ -30,7 +30,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from transformers.utils import logging as transformers_logging
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.data.collection import Collection, open_collection
 from experiments.data.tokens import tokens_of
 from experiments.probing.embeddings import layer_embeddings
@@ -73,11 +73,11 @@ class Contest:
     def __init__(self, model: ProbedModel, collection: Collection, root: Path) -> None:
         self.model, self.collection, self.root, self.runs = model, collection, root, count()
 
-    def ours(self, *, cached: Store | None, **settings: Any) -> NDArray[np.float32]:
+    def ours(self, *, cached: Cache | None, **settings: Any) -> NDArray[np.float32]:
         """(P, D) vectors of the last layer in the order of the texts, read back from the file. ``cached``: a store that
         holds the tokens.
         """
-        store = Store(self.root / f"run{next(self.runs)}")
+        store = Cache(self.root / f"run{next(self.runs)}")
         if cached is not None:
             store.root.mkdir()
             (store.root / "tokens").symlink_to(cached.root / "tokens")
@@ -145,7 +145,7 @@ def main() -> None:
     )
     library.max_seq_length = MAX_LENGTH
     with tempfile.TemporaryDirectory() as folder:
-        cached = Store(Path(folder) / "cached")
+        cached = Cache(Path(folder) / "cached")
         contest = Contest(model, open_collection(Texts(texts), cached), Path(folder))
         alone: dict[str, Any] = {"layers": model.layers, "pairing": "single", "poolings": ["mean_all"]}
         for encoder in (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.common.cache import Store, fingerprint
+from experiments.common.cache import Cache, fingerprint
 
 KEY = {"of": "a test"}
 
@@ -17,7 +17,7 @@ def write(folder: Path) -> None:
 
 
 def test_an_entry_is_built_once(tmp_path: Path):
-    store = Store(tmp_path)
+    store = Cache(tmp_path)
     first = store.get("thing", KEY, write)
     second = store.get("thing", KEY, lambda folder: pytest.fail("built twice"))
     assert first == second
@@ -38,20 +38,20 @@ def test_the_order_of_a_key_does_not_matter_but_its_values_do():
     ],
 )
 def test_a_corrupt_entry_is_built_again_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture, harm, reason: str):
-    harm(Store(tmp_path).get("thing", KEY, write))
+    harm(Cache(tmp_path).get("thing", KEY, write))
     with caplog.at_level(logging.WARNING):
-        again = Store(tmp_path).get("thing", KEY, write)
+        again = Cache(tmp_path).get("thing", KEY, write)
     assert (again / "data.txt").read_text() == "whole"
     assert reason in caplog.text
 
 
 def test_an_entry_of_other_data_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    foreign = Store(tmp_path).get(
+    foreign = Cache(tmp_path).get(
         "thing", {"of": "something else"}, lambda folder: (folder / "data.txt").write_text("foreign")
     )
     foreign.rename(foreign.parent / fingerprint(KEY))
     with caplog.at_level(logging.WARNING):
-        entry = Store(tmp_path).get("thing", KEY, write)
+        entry = Cache(tmp_path).get("thing", KEY, write)
     assert (entry / "data.txt").read_text() == "whole"
     assert "it was made from other data" in caplog.text
 
@@ -62,7 +62,7 @@ def test_an_interrupted_build_leaves_no_entry(tmp_path: Path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Store(tmp_path).get("thing", KEY, interrupted)
+        Cache(tmp_path).get("thing", KEY, interrupted)
     assert [path for path in (tmp_path / "thing").iterdir() if path.is_dir()] == []
 
 
@@ -71,7 +71,7 @@ def _build_slowly(root: str) -> int:
         time.sleep(0.3)
         write(folder)
 
-    store = Store(root)
+    store = Cache(root)
     store.get("thing", KEY, slowly)
     return store.builds.get("thing", 0)
 
@@ -89,7 +89,7 @@ def test_a_resumable_build_gets_back_what_it_left(tmp_path: Path):
     def go_on(folder: Path) -> None:
         (folder / "data.txt").write_text((folder / "half.txt").read_text() + " whole")
 
-    store = Store(tmp_path)
+    store = Cache(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         store.get("thing", KEY, interrupted, resumable=True)
     entry = store.get("thing", KEY, go_on, resumable=True)
@@ -104,8 +104,8 @@ def test_a_resumable_build_of_another_key_begins_empty(tmp_path: Path):
 
     seen: list[Path] = []
     with pytest.raises(KeyboardInterrupt):
-        Store(tmp_path).get("thing", KEY, interrupted, resumable=True)
-    Store(tmp_path).get("thing", {"of": "something else"}, lambda folder: seen.extend(folder.iterdir()), resumable=True)
+        Cache(tmp_path).get("thing", KEY, interrupted, resumable=True)
+    Cache(tmp_path).get("thing", {"of": "something else"}, lambda folder: seen.extend(folder.iterdir()), resumable=True)
     assert seen == []
 
 
@@ -115,5 +115,5 @@ def test_what_a_resumable_build_left_is_no_entry(tmp_path: Path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Store(tmp_path).get("thing", KEY, interrupted, resumable=True)
+        Cache(tmp_path).get("thing", KEY, interrupted, resumable=True)
     assert not (tmp_path / "thing" / fingerprint(KEY)).exists()

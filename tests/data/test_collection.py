@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.tiny import LiteralSource
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import open_collection
 from experiments.data.splits import make_splits
@@ -18,7 +18,7 @@ QUERIES = [("q1", "first"), ("q2", "second"), ("q3", "third")]
 
 def build(tmp_path: Path, passages=PASSAGES, queries=QUERIES, **judgements):
     default = {"train": [("q1", "p1", 1)], "test": [("q2", "p2", 1)]}
-    return open_collection(LiteralSource(passages, queries, judgements or default), Store(tmp_path))
+    return open_collection(LiteralSource(passages, queries, judgements or default), Cache(tmp_path))
 
 
 def test_rows_ids_and_texts(tmp_path: Path):
@@ -37,7 +37,7 @@ def test_qrels_are_grouped_by_query(tmp_path: Path):
 def test_the_fingerprint_is_that_of_the_content_whatever_the_source_says(tmp_path: Path):
     judgements = {"test": [("q2", "p2", 1)]}
     one, same, other = (
-        open_collection(LiteralSource(PASSAGES, QUERIES[:count], judgements, extra={"read": read}), Store(tmp_path))
+        open_collection(LiteralSource(PASSAGES, QUERIES[:count], judgements, extra={"read": read}), Cache(tmp_path))
         for count, read in ((3, 1), (3, 2), (2, 1))
     )
     assert one.folder != same.folder

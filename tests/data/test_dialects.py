@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.tiny import LiteralSource
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
 from experiments.data.readers import lines
@@ -71,7 +71,7 @@ def beir(folder: Path, corpus: list[dict], queries: list[dict], qrels: str, mark
 def test_beir_judges_the_passage_whose_id_has_a_blank_and_not_its_last_word(tmp_path: Path):
     corpus = [{"_id": "doc 7", "text": "right"}, {"_id": "7", "text": "wrong"}]
     folder = beir(tmp_path / "data", corpus, [{"_id": "q 1", "text": "which"}], "q 1\tdoc 7\t1\n", mark="\ufeff")
-    collection = open_collection(BeirFolder(str(folder)), Store(tmp_path))
+    collection = open_collection(BeirFolder(str(folder)), Cache(tmp_path))
     assert {query: rows.tolist() for query, rows in collection.qrels("test").relevant().items()} == {0: [0]}
 
 
@@ -79,7 +79,7 @@ def test_trec_qrels_may_name_ids_as_run_files_do(tmp_path: Path):
     corpus = [{"_id": "doc 7", "text": "right"}, {"_id": "7", "text": "wrong"}]
     folder = beir(tmp_path / "data", corpus, [{"_id": "q1", "text": "which"}], "q1\tdoc%207\t1\n")
     for missing in ("error", "empty"):
-        collection = open_collection(BeirFolder(str(folder), missing=missing), Store(tmp_path))
+        collection = open_collection(BeirFolder(str(folder), missing=missing), Cache(tmp_path))
         assert {query: rows.tolist() for query, rows in collection.qrels("test").relevant().items()} == {0: [0]}
         assert len(collection.passages) == 2
 
@@ -111,7 +111,7 @@ def collection_of(tmp_path: Path, **changes) -> Collection:
         "query_rows": [("q1", "what")],
         "judgements": {"test": [("q1", "p1", 1)]},
     }
-    return open_collection(LiteralSource(**{**rows, **changes}), Store(tmp_path))
+    return open_collection(LiteralSource(**{**rows, **changes}), Cache(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -142,10 +142,10 @@ def test_half_of_a_surrogate_pair_is_refused_and_a_whole_one_is_a_character(tmp_
     queries, qrels = [{"_id": "q1", "text": "what"}], "q1\tp1\t1\n"
     good = beir(tmp_path / "good", [{"_id": "p1", "text": "\U0001f600"}], queries, qrels)  # json.dumps writes a pair
     assert "\\ud83d\\ude00" in (good / "corpus.jsonl").read_text()
-    assert open_collection(BeirFolder(str(good)), Store(tmp_path)).passages.text(0) == "\U0001f600"
+    assert open_collection(BeirFolder(str(good)), Cache(tmp_path)).passages.text(0) == "\U0001f600"
     bad = beir(tmp_path / "bad", [{"_id": "p1", "text": "one"}, {"_id": "p2", "text": "half \ud83d"}], queries, qrels)
     with pytest.raises(ExperimentError, match="data set 'bad': the passage 'p2' has half of a character"):
-        open_collection(BeirFolder(str(bad)), Store(tmp_path))
+        open_collection(BeirFolder(str(bad)), Cache(tmp_path))
 
 
 def test_awkward_ids_and_texts_that_can_be_held_are(tmp_path: Path):
@@ -173,8 +173,8 @@ def readers(folder: Path, missing: str) -> list[BeirFolder | MsMarcoFolder]:
 @pytest.mark.parametrize("reader", [0, 1], ids=["beir", "msmarco"])
 def test_qrels_of_a_pool_name_the_key_that_accepts_them(tmp_path: Path, reader: int):
     with pytest.raises(ExperimentError, match=r"such as 'p9': .*, or set data\.source\.missing=empty, which lets them"):
-        open_collection(readers(tmp_path / "data", "error")[reader], Store(tmp_path))
-    collection = open_collection(readers(tmp_path / "data", "empty")[reader], Store(tmp_path))
+        open_collection(readers(tmp_path / "data", "error")[reader], Cache(tmp_path))
+    collection = open_collection(readers(tmp_path / "data", "empty")[reader], Cache(tmp_path))
     assert collection.passages.ids([0, 1]) == ["p1", "p9"]
     assert collection.passages.text(1) == ""
 

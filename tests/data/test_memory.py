@@ -12,8 +12,8 @@ SCRIPT = """
 import resource, sys
 from experiments.data.collection import open_collection
 from experiments.data.readers.beir import BeirFolder
-from experiments.common.cache import Store
-collection = open_collection(BeirFolder(sys.argv[1]), Store(sys.argv[2]))
+from experiments.common.cache import Cache
+collection = open_collection(BeirFolder(sys.argv[1]), Cache(sys.argv[2]))
 collection.passages.texts(range(0, len(collection.passages), 1000))
 print(len(collection.passages), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """

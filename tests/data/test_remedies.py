@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.jobs import composed
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
 from experiments.data.collection import Collection, open_collection
@@ -43,7 +43,7 @@ def msmarco(folder: Path, qrels: str) -> list[str]:
 
 def opened(overrides: list[str], folder: Path) -> Collection:
     experiment = compose.check(composed(*overrides))
-    store = Store(folder / "cache")
+    store = Cache(folder / "cache")
     return open_collection(compose.source_of(experiment), store, experiment.data.ignore_identical_ids)
 
 
@@ -51,7 +51,7 @@ def retrieved(overrides: list[str], folder: Path) -> Run:
     overrides = [*overrides, "retriever=[bm25,run_file]", "first_stage=[run_file]"]
     experiment = compose.check(composed(*overrides))
     parts = make_components(experiment)
-    return run_for(parts.retrievers["run_file"], opened(overrides, folder), np.arange(2), 10, Store(folder / "cache"))
+    return run_for(parts.retrievers["run_file"], opened(overrides, folder), np.arange(2), 10, Cache(folder / "cache"))
 
 
 def run_file(folder: Path, content: str) -> list[str]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.common.errors import ExperimentError
-from experiments.retrieval import run as runs
+from experiments.data import run as runs
 
 
 def test_a_trec_file_has_ids_ranks_and_strictly_falling_scores(tmp_path: Path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.tiny import LiteralSource, literal_collection
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
 from experiments.data.ids import escaped, unescaped
@@ -20,7 +20,7 @@ def read(tmp_path: Path, content: str, collection: Collection | None = None, **s
     path = tmp_path / "some.run"
     path.write_text(content, encoding="utf-8")
     run = RunFile(str(path), **settings).retrieve(
-        collection or literal_collection(tmp_path), np.array([0, 2]), 10, Store(tmp_path)
+        collection or literal_collection(tmp_path), np.array([0, 2]), 10, Cache(tmp_path)
     )
     return {int(query): run.ranking(int(query)).tolist() for query in run.queries}
 
@@ -83,7 +83,7 @@ def test_an_id_may_begin_with_a_number_sign(tmp_path: Path):
     source = LiteralSource(
         [("#p0", "zero"), ("p1", "one")], [("#q0", "a"), ("q1", "b"), ("q2", "c")], {"test": [("#q0", "#p0", 1)]}
     )
-    collection = open_collection(source, Store(tmp_path))
+    collection = open_collection(source, Cache(tmp_path))
     content = "#q0 Q0 #p0 1 2 x\n#q0 Q0 p1 2 1 x\nq2 Q0 p1 1 1 x\n"
     assert read(tmp_path, content, collection) == {0: [0, 1], 2: [1]}
 
@@ -104,7 +104,7 @@ def blanks(tmp_path: Path) -> Collection:
         [(name, f"query {i}") for i, name in enumerate(IDS)],
         {"test": [("doc 1", "doc 1", 1)]},
     )
-    return open_collection(source, Store(tmp_path))
+    return open_collection(source, Cache(tmp_path))
 
 
 def test_only_ids_with_blanks_are_written_in_another_way():
@@ -126,7 +126,7 @@ def test_ids_with_blanks_are_written_as_trec_and_read_back(tmp_path: Path, blank
     assert {len(line.split()) for line in text.splitlines()} == {6}
     again: list[Run] = [
         read_trec(path, blanks, "again"),
-        RunFile(str(path)).retrieve(blanks, np.arange(6), 10, Store(tmp_path)),
+        RunFile(str(path)).retrieve(blanks, np.arange(6), 10, Cache(tmp_path)),
     ]
     for one in again:
         assert [one.ranking(query).tolist() for query in range(6)] == [list(range(6))] * 6
@@ -135,6 +135,6 @@ def test_ids_with_blanks_are_written_as_trec_and_read_back(tmp_path: Path, blank
 def test_a_run_with_tabs_holds_ids_with_blanks(tmp_path: Path, blanks: Collection):
     path = tmp_path / "some.run"
     path.write_text("doc 1\tQ0\tdoc 1\t1\t9\tx\ndoc 1\tQ0\t1\t2\t8\tx\n")
-    assert RunFile(str(path)).retrieve(blanks, np.array([0]), 10, Store(tmp_path)).ranking(0).tolist() == [0, 1]
+    assert RunFile(str(path)).retrieve(blanks, np.array([0]), 10, Cache(tmp_path)).ranking(0).tolist() == [0, 1]
     path.write_text("doc 1\ta%20b\t1\ndoc 1\ta b%20c\t2\n")
-    assert RunFile(str(path)).retrieve(blanks, np.array([0]), 10, Store(tmp_path)).ranking(0).tolist() == [3, 2]
+    assert RunFile(str(path)).retrieve(blanks, np.array([0]), 10, Cache(tmp_path)).ranking(0).tolist() == [3, 2]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from helpers.tiny import LiteralSource
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.common.random_keys import key_of
-from experiments.data.assignment import QuerySplit
 from experiments.data.collection import Collection, open_collection
+from experiments.data.query_split import QuerySplit
 from experiments.data.ragged import Ragged
 from experiments.data.run import Run
 from experiments.data.splits import make_splits
@@ -33,7 +33,7 @@ def collection_of(
 ) -> Collection:
     passages = [(f"p{i}", f"passage {i}") for i in range(10)]
     queries = [(f"q{i}", (texts or {}).get(f"q{i}", f"query {i}")) for i in range(10)]
-    return open_collection(LiteralSource(passages, queries, judged), Store(tmp_path / "store"))
+    return open_collection(LiteralSource(passages, queries, judged), Cache(tmp_path / "store"))
 
 
 def test_queries_without_a_relevant_passage_are_left_out_counted_and_said(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from helpers.tiny import LiteralSource, literal_run
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config.negatives import NegativeRule
 from experiments.data.collection import open_collection
 from experiments.negatives.false_negative_audit import AuditInput, FalseNegativeAudit, audit_negatives
@@ -29,7 +29,7 @@ FAR = {0: [1, 2, 3, 5, 7, 0], 1: [6, 5, 7, 3, 2, 4]}
 
 def audit_input(folder: Path) -> AuditInput:
     """The input of an audit of ``FAR`` and of three passages a query from ColBERT."""
-    store = Store(folder / "store")
+    store = Cache(folder / "store")
     passages = [(f"p{i}", text) for i, text in enumerate(PASSAGES)]
     queries = [("q0", "how to copy a file ?"), ("q1", "who is logged in ?"), ("q2", "How to copy the file")]
     qrels = {"train": [("q0", "p0", 2), ("q1", "p4", 2), ("q1", "p6", 1), ("q2", "p7", 1)]}

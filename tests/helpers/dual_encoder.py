@@ -8,7 +8,7 @@ import torch
 from helpers.tiny import literal_collection, write_tiny_bert
 from transformers import AutoModelForSequenceClassification
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import Backbone, Optimization, Optimizer
 from experiments.data.batches.distillation_batches import DistilBatcher
 from experiments.data.batches.groups import Groups
@@ -40,7 +40,7 @@ class Setting:
     def __init__(self, tmp_path: Path, cross: str, **dual: Any) -> None:
         settings = DualEncoderConfig(max_length=16, max_query_tokens=8, dropout=0.0, cross_encoder=cross, **dual)
         self.settings, self.cross = settings, cross
-        self.collection, self.store = literal_collection(tmp_path), Store(tmp_path / "store")
+        self.collection, self.store = literal_collection(tmp_path), Cache(tmp_path / "store")
         self.network = load_dual_encoder(Backbone(name="tiny", path=cross), settings, seed=1)
         self.queries, self.passages = (
             features_of(self.collection, kind, self.network, self.store) for kind in ("queries", "passages")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.data.collection import Collection, open_collection
 from experiments.data.ragged import Ragged
 from experiments.data.run import Run
@@ -57,7 +57,7 @@ def literal_collection(
         "train": [(f"q{i}", f"p{i}", 1) for i in range(queries - 1)],
         "test": [(f"q{queries - 1}", f"p{queries - 1}", 1)],
     }
-    return open_collection(LiteralSource(rows, asked, judgements or default), Store(tmp_path / "store"))
+    return open_collection(LiteralSource(rows, asked, judgements or default), Cache(tmp_path / "store"))
 
 
 def literal_run(rankings: Mapping[int, Sequence[int]], name: str = "first") -> Run:

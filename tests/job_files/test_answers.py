@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.tiny import write_beir_folder
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
 from experiments.data.ragged import Ragged
@@ -19,7 +19,7 @@ from experiments.job_files.answers import CHARACTERS, answers_path, read_answers
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     folder = write_beir_folder(tmp_path_factory.mktemp("data") / "shapes")
-    return open_collection(BeirFolder(str(folder)), Store(tmp_path_factory.mktemp("cache")))
+    return open_collection(BeirFolder(str(folder)), Cache(tmp_path_factory.mktemp("cache")))
 
 
 def run_of(rankings: dict[int, list[int]]) -> Run:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.tiny import literal_collection, literal_run
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config.negatives import NegativeFilter, NegativeRule
 from experiments.jobs.filters import make_filters, pairs_to_compare
 from experiments.models import pair_scorer
@@ -28,12 +28,12 @@ def test_pairs_are_every_candidate_and_positive_of_a_query_once():
 
 
 def test_copies_alone_are_dropped_by_default(tmp_path: Path):
-    (copies,) = make_filters(NegativeRule(), RUNS, RELEVANT, literal_collection(tmp_path), Store(tmp_path))
+    (copies,) = make_filters(NegativeRule(), RUNS, RELEVANT, literal_collection(tmp_path), Cache(tmp_path))
     assert copies.name == "copies"
 
 
 def test_no_filter_is_made_where_none_is_asked_for(tmp_path: Path):
-    store = Store(tmp_path)
+    store = Cache(tmp_path)
     rule = NegativeRule(filter=NegativeFilter(copies=False))
     assert make_filters(rule, RUNS, RELEVANT, literal_collection(tmp_path), store) == ()
     assert store.builds == {}
@@ -45,7 +45,7 @@ def test_filters_come_in_the_order_of_the_keys(tmp_path: Path):
     )
     collection = literal_collection(tmp_path)
     copies, duplicates, twins, absolute, relative = make_filters(
-        NegativeRule(filter=wanted), RUNS, RELEVANT, collection, Store(tmp_path)
+        NegativeRule(filter=wanted), RUNS, RELEVANT, collection, Cache(tmp_path)
     )
     assert isinstance(copies, Copies)
     assert isinstance(duplicates, NearDuplicates)
@@ -61,7 +61,7 @@ def test_filters_come_in_the_order_of_the_keys(tmp_path: Path):
 
 def test_twins_are_of_the_training_queries_given_and_of_more_where_a_sample_is_looked_at(tmp_path: Path):
     rule = NegativeRule(filter=NegativeFilter(copies=False, twin_query=0.5))
-    collection, store = literal_collection(tmp_path), Store(tmp_path)
+    collection, store = literal_collection(tmp_path), Cache(tmp_path)
     (alone,) = make_filters(rule, RUNS, RELEVANT, collection, store)
     assert isinstance(alone, AnswersOfTwins)
     assert (alone.threshold, alone.twins.queries.tolist()) == (0.5, [0, 1])
@@ -82,7 +82,7 @@ def test_a_model_scores_all_that_the_sampler_compares(tmp_path: Path, monkeypatc
     monkeypatch.setattr(pair_scorer, "load_scorer", load_scorer)
     rule = NegativeRule(count=1, depth=4, filter=NegativeFilter(absolute_margin=-0.55, scorer="some/model"))
     collection = literal_collection(tmp_path)
-    filters = make_filters(rule, RUNS, RELEVANT, collection, Store(tmp_path))
+    filters = make_filters(rule, RUNS, RELEVANT, collection, Cache(tmp_path))
     assert loaded == ["some/model"]
     sampler = NegativeSampler(rule, RUNS, RELEVANT, collection, 1, filters)
     assert sorted(sampler.pool(0).tolist()) == [3, 4, 5, 6]

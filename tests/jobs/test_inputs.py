@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from experiments.common import cache
-from experiments.common.cache import Store, content_digest, file_digest, thorough
+from experiments.common.cache import Cache, content_digest, file_digest, thorough
 from experiments.common.code_versions import loss_digest, source_digest, versions
-from experiments.common.locations import changes, folder_digest, hub_commit, model_digest, resolved
+from experiments.common.model_files import changes, folder_digest, hub_commit, model_digest, resolved
 from experiments.config import compose
 from experiments.config.identity import job_hash
 
@@ -174,7 +174,7 @@ def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(cache, "BLOCK", 100)
     monkeypatch.setattr(cache, "BLOCKS", 4)
     monkeypatch.setattr(cache._digests, "folder", None)
-    Store(tmp_path / "store")
+    Cache(tmp_path / "store")
     path = tmp_path / "large.bin"
     path.write_bytes(bytes(range(64)) * 100)
     return path

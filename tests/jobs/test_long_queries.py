@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.jobs import run, tiny_overrides
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.data.collection import open_collection
 from experiments.data.readers.beir import BeirFolder
 from experiments.models.pair_scorer import load_scorer
@@ -32,7 +32,7 @@ def test_how_pairs_were_cut_is_in_the_export(job: Path):
 
 
 def test_the_own_scorer_gives_the_very_scores_of_the_job(job: Path, data: Path, tmp_path: Path):
-    store = Store(tmp_path)
+    store = Cache(tmp_path)
     collection = open_collection(BeirFolder(str(data)), store)
     lines = [line.split() for line in gzip.decompress((job / "run.bm25.trec.gz").read_bytes()).decode().splitlines()]
     rows = {

@@ -12,8 +12,9 @@ from experiments.config import Experiment, compose
 from experiments.config.keys import declared
 
 FILES = [
-    "data/assignment.py", "data/splits.py", "data/repeated.py", "jobs/prepare.py", "analysis/folds.py",
-    "negatives/sampler.py", "config/negatives.py", "config/data.py", "retrieval/judged.py", "config/compose.py",
+    "data/query_split.py", "data/splits.py", "data/repeated_queries.py", "jobs/prepare.py", "analysis/folds.py",
+    "negatives/sampler.py", "config/negatives.py", "config/data.py", "retrieval/judged_negatives.py",
+    "config/compose.py",
     "config/retriever_roles.py", "jobs/inherited.py",
 ]  # fmt: skip
 VALUE = re.compile(r"(?<![\w.])((?:data|negatives|first_stage|retriever)(?:\.[\w.]*\w)?)=([^\s,;:)]+)")

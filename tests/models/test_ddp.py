@@ -10,7 +10,7 @@ import torch
 from helpers.jobs import composed, tiny_overrides
 from helpers.tiny import write_beir_folder, write_tiny_bert
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import compose
 from experiments.data.collection import open_collection
 from experiments.jobs.components import make_components
@@ -23,7 +23,7 @@ def train_and_score(overrides: list[str], processes: int, result: Path) -> None:
     """Train a few steps and score the test pairs on some processes; the first one writes weights and scores."""
     experiment = compose.check(composed(*overrides, f"trainer.devices={processes}"))
     parts = make_components(experiment)
-    store = Store(experiment.cache)
+    store = Cache(experiment.cache)
     prepared = prepare(experiment, open_collection(parts.source, store), parts, store)
     training = experiment.model.build(prepared)
     trainer = pl.Trainer(

@@ -10,7 +10,7 @@ from helpers.families import FAMILIES, write_family
 from helpers.tiny import LiteralSource
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import Backbone, Optimization, Optimizer
 from experiments.data.batches.pair_batches import GroupBatch
 from experiments.data.batches.pairs import PairEncoder, PairTemplate, micro_batches
@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def collection(folder: Path) -> Collection:
     passages = [(f"p{i}", text) for i, text in enumerate(PASSAGES)]
     queries = [(f"q{i}", text) for i, text in enumerate(QUERIES)]
-    return open_collection(LiteralSource(passages, queries, {"train": [("q0", "p0", 1)]}), Store(folder / "store"))
+    return open_collection(LiteralSource(passages, queries, {"train": [("q0", "p0", 1)]}), Cache(folder / "store"))
 
 
 @cache
@@ -126,7 +126,7 @@ def test_a_family_trains_scores_the_same_in_any_batch_and_exports_to_the_same_sc
     within = np.isin(setting.queries, SHORT)
     theirs = Peer(str(tmp_path), device="cpu").predict(pairs, batch_size=5)
     np.testing.assert_allclose(theirs[within], together[within], atol=1e-5)
-    own = load_scorer(str(tmp_path)).computed(collection, setting.queries, setting.passages, Store(tmp_path / "store"))
+    own = load_scorer(str(tmp_path)).computed(collection, setting.queries, setting.passages, Cache(tmp_path / "store"))
     np.testing.assert_allclose(own, together, atol=1e-5)
     assert np.abs(theirs - own)[~within].max() > 1e-5, "the library reads the long query whole: README.md says so"
 

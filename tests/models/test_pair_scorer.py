@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers.tiny import LiteralSource, write_tiny_bert
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Backbone
 from experiments.data.collection import Collection, open_collection
@@ -24,12 +24,12 @@ PAIRS = (np.array([0, 0, 1, 2, 1, 0]), np.array([0, 3, 1, 3, 4, 4]))  # query 0 
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+def store(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "store")
 
 
 @pytest.fixture
-def collection(store: Store) -> Collection:
+def collection(store: Cache) -> Collection:
     passages = [(f"p{i}", text) for i, text in enumerate(PASSAGES)]
     queries = [(f"q{i}", text) for i, text in enumerate(QUERIES)]
     return open_collection(LiteralSource(passages, queries, {"train": [("q0", "p0", 1)]}), store)
@@ -72,7 +72,7 @@ def texts() -> list[tuple[str, str]]:
 
 
 def test_a_cross_encoder_gives_the_scores_of_sentence_transformers(
-    cross_encoder: Path, collection: Collection, store: Store
+    cross_encoder: Path, collection: Collection, store: Cache
 ):
     from sentence_transformers import CrossEncoder
 
@@ -83,7 +83,7 @@ def test_a_cross_encoder_gives_the_scores_of_sentence_transformers(
 
 
 def test_a_cross_encoder_that_sentence_transformers_saved_is_one_too(
-    cross_encoder: Path, collection: Collection, store: Store, tmp_path: Path
+    cross_encoder: Path, collection: Collection, store: Cache, tmp_path: Path
 ):
     from sentence_transformers import CrossEncoder
 
@@ -94,7 +94,7 @@ def test_a_cross_encoder_that_sentence_transformers_saved_is_one_too(
     np.testing.assert_allclose(again.score(collection, *PAIRS, store), first, atol=1e-6)
 
 
-def test_two_logits_are_scored_by_their_difference(bert: Path, collection: Collection, store: Store, tmp_path: Path):
+def test_two_logits_are_scored_by_their_difference(bert: Path, collection: Collection, store: Cache, tmp_path: Path):
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     folder = write_classifier(tmp_path / "two", bert, logits=2)
@@ -106,7 +106,7 @@ def test_two_logits_are_scored_by_their_difference(bert: Path, collection: Colle
     np.testing.assert_allclose(found, [float(pair[1] - pair[0]) for pair in pairs], atol=1e-5)
 
 
-def test_a_bi_encoder_gives_the_models_own_similarity(bi_encoder: Path, collection: Collection, store: Store):
+def test_a_bi_encoder_gives_the_models_own_similarity(bi_encoder: Path, collection: Collection, store: Cache):
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(bi_encoder), device="cpu")
@@ -120,7 +120,7 @@ def test_a_bi_encoder_gives_the_models_own_similarity(bi_encoder: Path, collecti
     np.testing.assert_allclose(scorer.score(collection, *PAIRS, store), theirs.numpy(), atol=1e-5)
 
 
-def test_a_multi_vector_encoder_gives_its_maxsim(bert: Path, collection: Collection, store: Store, tmp_path: Path):
+def test_a_multi_vector_encoder_gives_its_maxsim(bert: Path, collection: Collection, store: Cache, tmp_path: Path):
     from sentence_transformers import MultiVectorEncoder
 
     model = MultiVectorEncoder(str(bert), device="cpu")
@@ -132,7 +132,7 @@ def test_a_multi_vector_encoder_gives_its_maxsim(bert: Path, collection: Collect
 
 
 def test_a_bi_encoder_encodes_each_text_once(
-    bi_encoder: Path, collection: Collection, store: Store, monkeypatch: pytest.MonkeyPatch
+    bi_encoder: Path, collection: Collection, store: Cache, monkeypatch: pytest.MonkeyPatch
 ):
     scorer = load_scorer(str(bi_encoder))
     assert isinstance(scorer, BiEncoderScorer)
@@ -150,7 +150,7 @@ def test_a_bi_encoder_encodes_each_text_once(
     np.testing.assert_allclose(in_chunks, load_scorer(str(bi_encoder)).score(collection, *PAIRS, store), atol=1e-6)
 
 
-def test_what_was_scored_once_is_read_from_the_store(cross_encoder: Path, collection: Collection, store: Store):
+def test_what_was_scored_once_is_read_from_the_store(cross_encoder: Path, collection: Collection, store: Cache):
     first = load_scorer(str(cross_encoder)).score(collection, *PAIRS, store)
     again = load_scorer(str(cross_encoder)).score(collection, *PAIRS, store)
     assert first.tolist() == again.tolist()
@@ -184,7 +184,7 @@ def test_a_message_names_the_key_that_was_given(key: str, tmp_path: Path, bert: 
 
 
 def test_a_job_that_says_how_it_cut_its_pairs_is_scored_so(
-    cross_encoder: Path, collection: Collection, store: Store, tmp_path: Path
+    cross_encoder: Path, collection: Collection, store: Cache, tmp_path: Path
 ):
     folder = shutil.copytree(cross_encoder, tmp_path / "job")
     config = json.loads((folder / "config.json").read_text())
@@ -230,7 +230,7 @@ def test_a_bi_encoder_whose_weights_are_missing_is_an_error(tmp_path: Path):
         load_scorer(str(tmp_path))
 
 
-def test_scores_that_are_not_finite_are_an_error(cross_encoder: Path, collection: Collection, store: Store):
+def test_scores_that_are_not_finite_are_an_error(cross_encoder: Path, collection: Collection, store: Cache):
     scorer = load_scorer(str(cross_encoder))
     assert isinstance(scorer, CrossEncoderScorer)
     with torch.no_grad():

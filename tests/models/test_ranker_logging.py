@@ -9,7 +9,7 @@ from helpers.jobs import composed, tiny_overrides
 from helpers.tiny import write_beir_folder, write_tiny_bert
 from pytorch_lightning.loggers.logger import Logger
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import compose
 from experiments.data.collection import open_collection
 from experiments.job_files.history import DIAGNOSTICS
@@ -41,7 +41,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, floa
     texts = [json.loads(line)["text"] for name in ("corpus", "queries") for line in (data / f"{name}.jsonl").open()]
     overrides = tiny_overrides(tmp_path, data, write_tiny_bert(tmp_path / "bert", texts))
     experiment = compose.check(composed(*overrides))
-    parts, store = make_components(experiment), Store(experiment.cache)
+    parts, store = make_components(experiment), Cache(experiment.cache)
     prepared = prepare(experiment, open_collection(parts.source, store), parts, store)
     training, logger = experiment.model.build(prepared), Kept()
     trainer = pl.Trainer(

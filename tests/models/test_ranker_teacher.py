@@ -10,7 +10,7 @@ from helpers.dual_encoder import GROUPS, WORDS, groups, write_cross_encoder
 from helpers.tiny import literal_collection, write_tiny_bert
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import Backbone, Optimization
 from experiments.data.batches.pair_batches import PairBatcher
 from experiments.data.batches.pairs import PairEncoder, PairTemplate
@@ -36,7 +36,7 @@ class Setting:
 
     def __init__(self, tmp_path: Path, cross: str, student: str | None = None, loss: Any = margin_mse) -> None:
         backbone = Backbone(name="tiny", path=student or cross)
-        self.collection, store = literal_collection(tmp_path), Store(tmp_path / "store")
+        self.collection, store = literal_collection(tmp_path), Cache(tmp_path / "store")
         self.teacher, tokenizer = load_teacher(cross), load_tokenizer(backbone)
         tokens = [tokens_of(self.collection, kind, tokenizer, 24, store) for kind in ("queries", "passages")]
         encoder = PairEncoder(PairTemplate.of(tokenizer), *tokens, MODEL.max_query_tokens, MODEL.max_length)

@@ -10,7 +10,7 @@ from helpers.families import FAMILIES, write_family
 from helpers.tiny import LiteralSource
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import Backbone, Optimization
 from experiments.data.batches.text_features import features_of
 from experiments.data.collection import open_collection
@@ -48,7 +48,7 @@ def test_a_dual_encoder_of_any_family_exports_to_the_vectors_of_its_training(
 ):
     from sentence_transformers import SentenceTransformer
 
-    settings, store = DualEncoderConfig(**PLAIN, **LENGTHS), Store(tmp_path / "store")
+    settings, store = DualEncoderConfig(**PLAIN, **LENGTHS), Cache(tmp_path / "store")
     network = load_dual_encoder(backbone_of(tmp_path, family), settings, seed=1)
     layout = choose_layout(network[0].model, "auto", "cpu", head=False)
     module = DualEncoder(network, lce, Optimization(), steps=1, seed=1, settings=settings, layout=layout).eval()
@@ -69,7 +69,7 @@ def test_a_colbert_of_any_family_exports_to_the_vectors_of_its_training(
 ):
     from sentence_transformers import MultiVectorEncoder
 
-    store = Store(tmp_path / "store")
+    store = Cache(tmp_path / "store")
     model = ColBERTConfig(dimension=8, **LENGTHS)
     network = load_colbert(backbone_of(tmp_path, family), model, seed=1)
     module = ColBERT(network, lce, Optimization(), steps=1, seed=1).eval()

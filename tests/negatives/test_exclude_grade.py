@@ -12,11 +12,12 @@ import pytest
 from helpers.jobs import composed, tiny_overrides
 from helpers.tiny import literal_collection, literal_run, write_tiny_bert
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment, compose
 from experiments.config.negatives import NegativeRule
 from experiments.data.collection import open_collection
+from experiments.jobs.audit_negatives import audit
 from experiments.jobs.components import make_components
 from experiments.jobs.prepare import prepare
 from experiments.models.training_setup import TrainingInputs
@@ -52,7 +53,7 @@ def experiment_of(tmp_path: Path, graded: Path, *more: str) -> Experiment:
 
 def prepared_of(tmp_path: Path, graded: Path, *more: str) -> TrainingInputs:
     experiment = experiment_of(tmp_path, graded, *more)
-    parts, store = make_components(experiment), Store(experiment.cache)
+    parts, store = make_components(experiment), Cache(experiment.cache)
     return prepare(experiment, open_collection(parts.source, store), parts, store)
 
 
@@ -98,13 +99,11 @@ def test_in_a_batch_they_are_masked_as_the_answers_are(tmp_path: Path, graded: P
 
 
 def test_an_audit_draws_what_a_training_would_draw(tmp_path: Path, graded: Path):
-    from experiments import audit
-
     more = ["data.min_grade=2", "audit.depths=[20]", "audit.near_duplicate=1.0"]
     counts = []
     for grade in (1, 2):
         experiment = experiment_of(tmp_path, graded, *more, f"negatives.exclude_grade={grade}", "negatives.count=7")
-        found = audit.audit(experiment, ["bm25"], make_components(experiment))
+        found = audit(experiment, ["bm25"], make_components(experiment))
         counts.append((found.cells[0].counts["judged_relevant"], found.cells[0].drawn))
     assert counts[0] == (0, 14)
     assert counts[1][0] > 0, "7 of 9 candidates are drawn, one of which is judged 1"
@@ -148,7 +147,7 @@ def test_a_query_without_judged_negatives_is_short_of_candidates(tmp_path: Path,
     with pytest.raises(ExperimentError, match=r"2 of 2 training queries have fewer than negatives\.count=2 usable"):
         prepared_of(tmp_path, graded, *more)
     prepared = prepared_of(tmp_path, graded, *more, "negatives.short=replacement")
-    assert prepared.sampler.exceptions.replaced_short == 2
+    assert prepared.sampler.report.replaced_short == 2
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from experiments.data.ragged import Ragged
 from experiments.data.run import Run
 from experiments.negatives.filters import CandidateFilter, Margin, NearDuplicates, PairScores
 from experiments.negatives.near_duplicates import shingles_of
-from experiments.negatives.sampler import Dropped, NegativeSampler, filter_lines
+from experiments.negatives.sampler import FilterCounts, NegativeSampler, filter_lines
 
 TEXTS = ["a b c d e", "a b c d x", "A b c d e!", "v w x y z"]  # similarity to the first: 1, 1/2, 1, 0
 
@@ -126,8 +126,8 @@ def test_near_duplicates_leave_the_pool(collection: Collection):
 
 
 def test_what_a_filter_dropped_is_counted_by_source(collection: Collection):
-    exceptions = sampler_of(collection, 3, [only_first_query([3, 7])]).exceptions
-    assert exceptions.filtered == {"first": {"absolute_margin": Dropped(candidates=2, of=22, queries=1)}}
+    exceptions = sampler_of(collection, 3, [only_first_query([3, 7])]).report
+    assert exceptions.filtered == {"first": {"absolute_margin": FilterCounts(candidates=2, of=22, queries=1)}}
     assert filter_lines(exceptions, 2) == [
         "negatives.filter.absolute_margin dropped 2 of 22 candidates from first, in 1 of 2 training queries"
     ]
@@ -140,8 +140,8 @@ def test_queries_that_cannot_be_compared_keep_their_candidates_and_are_counted(c
     sampler = NegativeSampler(rule, [run], relevant, collection, 1, [Margin(0.0, False, None)])
     assert sampler.pool(0).tolist() == [1, 2, 3]
     assert sampler.pool(1).tolist() == [2]
-    assert sampler.exceptions.not_compared == 1
-    assert sampler.exceptions.examples == {"not_compared": "q0"}
+    assert sampler.report.not_compared == 1
+    assert sampler.report.examples == {"not_compared": "q0"}
 
 
 def test_too_few_left_is_an_error_that_names_the_filter(collection: Collection):
@@ -152,7 +152,7 @@ def test_too_few_left_is_an_error_that_names_the_filter(collection: Collection):
 def test_too_few_left_are_drawn_with_replacement_or_dropped_as_the_rule_says(collection: Collection):
     replaced = sampler_of(collection, 3, [only_first_query(range(3, 12))], short="replacement")
     assert set(replaced.draw(0, 0).tolist()) == {1, 2}
-    assert replaced.exceptions.replaced_short == 1
+    assert replaced.report.replaced_short == 1
     dropped = sampler_of(collection, 3, [only_first_query(range(3, 12))], short="drop")
     assert dropped.queries.tolist() == [1]
 

@@ -107,7 +107,7 @@ def test_a_source_that_runs_dry_leaves_its_turns_to_the_others(collection: Colle
     passages, sources = sampler.drawn(0, 0)
     assert Counter(sources.tolist()) == {0: 5, 1: 2}
     assert {20, 21} < set(passages.tolist())
-    assert (sampler.exceptions.ran_dry, sampler.exceptions.examples) == (1, {"ran_dry": "q0"})
+    assert (sampler.report.ran_dry, sampler.report.examples) == (1, {"ran_dry": "q0"})
 
 
 def test_what_a_dry_source_leaves_is_shared_in_proportion():
@@ -123,7 +123,7 @@ def test_a_source_has_enough_candidates_if_they_serve_all_turns_that_it_can_have
     assert most_turns(0, [0, 0, 1], 2) == 2
     assert most_turns(0, [0, 1, 0, 1], 2) == 1
     four, three = (mixture(collection, [FIRST, SECOND[:n]], NegativeRule(count=7, depth=20)) for n in (4, 3))
-    assert (four.exceptions.ran_dry, three.exceptions.ran_dry) == (0, 1)
+    assert (four.report.ran_dry, three.report.ran_dry) == (0, 1)
 
 
 def test_turns_go_round_from_where_they_begin():
@@ -150,7 +150,7 @@ def test_with_replacement_each_slot_draws_anew_from_the_source_whose_turn_it_is(
 def test_with_replacement_an_empty_source_has_no_turns(collection: Collection):
     sampler = mixture(collection, [FIRST, [0]], NegativeRule(count=4, depth=20, replacement=True))
     assert sampler.drawn(0, 0)[1].tolist() == [0] * 4
-    assert sampler.exceptions.ran_dry == 1
+    assert sampler.report.ran_dry == 1
 
 
 def test_a_positive_that_one_source_retrieved_is_retrieved(collection: Collection):

@@ -8,7 +8,7 @@ from helpers.tiny import LiteralSource, literal_collection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.data.collection import open_collection
 from experiments.negatives.near_duplicates import passage_shingles, shingles_of, similarity
 
@@ -84,7 +84,7 @@ def test_shingles_of_a_collection_are_made_once_and_are_those_of_its_texts(tmp_p
     source = LiteralSource(
         [(f"p{i}", text) for i, text in enumerate(texts)], [("q0", "x")], {"train": [("q0", "p0", 1)]}
     )
-    store = Store(tmp_path / "store")
+    store = Cache(tmp_path / "store")
     collection = open_collection(source, store)
     first, again = passage_shingles(collection, store), passage_shingles(collection, store)
     assert first.values.tolist() == again.values.tolist() == shingles_of(texts).values.tolist()
@@ -93,7 +93,7 @@ def test_shingles_of_a_collection_are_made_once_and_are_those_of_its_texts(tmp_p
 
 
 def test_another_collection_has_shingles_of_its_own(tmp_path: Path):
-    store = Store(tmp_path / "shingles")
+    store = Cache(tmp_path / "shingles")
     few, many = (literal_collection(tmp_path / str(n), passages=n) for n in (5, 8))
     assert len(passage_shingles(few, store)) == 5
     assert len(passage_shingles(many, store)) == 8

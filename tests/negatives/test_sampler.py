@@ -108,8 +108,8 @@ def test_only_retrieved_positives_if_the_rule_says_so(collection: Collection):
     sampler = sampler_of(collection, rule, {0: TWELVE, 1: TWELVE}, {0: [1, 30], 1: [30]})
     assert [sampler.positive(0, epoch) for epoch in range(4)] == [1, 1, 1, 1]
     assert sampler.queries.tolist() == [0]
-    assert sampler.exceptions.not_retrieved == 1
-    assert sampler.exceptions.examples == {"not_retrieved": "q1"}
+    assert sampler.report.not_retrieved == 1
+    assert sampler.report.examples == {"not_retrieved": "q1"}
 
 
 def test_several_positives_take_turns(collection: Collection):
@@ -133,14 +133,14 @@ def test_too_few_candidates_can_be_drawn_with_replacement_and_are_counted(collec
     assert len(drawn) == 7
     assert set(drawn) == {2, 3, 4}
     assert sorted(drawn[:3]) == [2, 3, 4], "none twice before all came once"
-    assert sampler.exceptions.replaced_short == 1
+    assert sampler.report.replaced_short == 1
 
 
 def test_too_few_candidates_can_be_dropped_and_are_counted(collection: Collection):
     rule = NegativeRule(count=7, depth=12, short="drop")
     sampler = sampler_of(collection, rule, {0: TWELVE, 1: [1, 2, 3, 4]}, {0: [0], 1: [1]})
     assert sampler.queries.tolist() == [0]
-    assert sampler.exceptions.dropped_short == 1
+    assert sampler.report.dropped_short == 1
 
 
 def test_a_query_that_the_source_does_not_have_is_an_error_too(collection: Collection):

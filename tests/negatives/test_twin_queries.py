@@ -9,14 +9,14 @@ from helpers.tiny import LiteralSource, literal_run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config.negatives import NegativeRule
 from experiments.data.collection import Collection, open_collection
 from experiments.data.ragged import Ragged
 from experiments.data.splits import make_splits
 from experiments.negatives.filters import AnswersOfTwins
 from experiments.negatives.near_duplicates import similarity
-from experiments.negatives.sampler import Dropped, NegativeSampler
+from experiments.negatives.sampler import FilterCounts, NegativeSampler
 from experiments.negatives.twin_queries import TwinQueries, query_shingles
 
 
@@ -74,7 +74,7 @@ QUERIES = [
 def collection_of(folder: Path, qrels: Mapping[str, Sequence[tuple[str, str, int]]]) -> Collection:
     passages = [(f"p{i}", f"passage number {i}") for i in range(9)]
     queries = [(f"q{i}", text) for i, text in enumerate(QUERIES)]
-    return open_collection(LiteralSource(passages, queries, qrels), Store(folder / "store"))
+    return open_collection(LiteralSource(passages, queries, qrels), Cache(folder / "store"))
 
 
 @pytest.fixture(scope="module")
@@ -182,4 +182,4 @@ def test_the_filter_changes_what_is_drawn_and_is_counted(collection: Collection)
     # 0 and 1 are twins: each loses the other's positive, and the fourth candidate steps in; 3 loses nothing
     assert [plain.draw(query, 0).tolist() for query in relevant] == [[4, 1, 2], [4, 0, 2], [1, 0, 2]]
     assert [filtered.draw(query, 0).tolist() for query in relevant] == [[4, 2, 3], [4, 2, 3], [1, 0, 2]]
-    assert filtered.exceptions.filtered == {"first": {"twin_query": Dropped(candidates=2, of=12, queries=2)}}
+    assert filtered.report.filtered == {"first": {"twin_query": FilterCounts(candidates=2, of=12, queries=2)}}

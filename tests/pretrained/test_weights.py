@@ -13,7 +13,7 @@ from helpers.tiny import literal_collection, write_tiny_bert
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Backbone
 from experiments.models.backbone import load_tokenizer
@@ -53,7 +53,7 @@ def backbone(folder: Path) -> Backbone:
 
 
 def retrieved(retriever: Dense | TctColBERT, tmp_path: Path) -> None:
-    retriever.retrieve(literal_collection(tmp_path), np.array([0]), 1, Store(tmp_path / "store"))
+    retriever.retrieve(literal_collection(tmp_path), np.array([0]), 1, Cache(tmp_path / "store"))
 
 
 def cross_encoder(folder: Path) -> None:

@@ -17,13 +17,13 @@ from transformers import (
     PreTrainedModel,
 )
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
-from experiments.probing import embeddings
 from experiments.probing.embeddings import LayerEmbeddings, layer_embeddings
 from experiments.probing.encoder import Key, LayerEncoder
 from experiments.probing.model import ProbedModel, load_model, model_in_memory
+from experiments.retrieval import vector_store
 
 WORDS = ["red", "green", "blue", "cat", "dog", "mouse"]
 TEXTS = ["red cat", "", "green dog blue mouse red", "blue", "cat dog mouse", "mouse " * 40]
@@ -60,12 +60,12 @@ def model(folder: Path) -> ProbedModel:
 def collection(tmp_path: Path) -> Collection:
     passages = [(f"p{i}", text) for i, text in enumerate(TEXTS)]
     queries = [(f"q{i}", text) for i, text in enumerate(QUERIES)]
-    return open_collection(LiteralSource(passages, queries, {"test": [("q0", "p0", 1)]}), Store(tmp_path / "store"))
+    return open_collection(LiteralSource(passages, queries, {"test": [("q0", "p0", 1)]}), Cache(tmp_path / "store"))
 
 
 @pytest.fixture
 def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embeddings, "SHARD_TOKENS", 1)
+    monkeypatch.setattr(vector_store, "SHARD_TOKENS", 1)
 
 
 def vectors_of(found: LayerEmbeddings, layer: int, pooling: str, row: int) -> NDArray[np.floating[Any]]:
@@ -91,7 +91,7 @@ def test_self_paired_layers_are_those_of_transformers(
     folder: Path, model: ProbedModel, collection: Collection, tmp_path: Path
 ):
     encoder = LayerEncoder(model, poolings=["mean", "mean_first", "mean_second", "cls"], max_length=64)
-    found = layer_embeddings(encoder, collection, "passages", Store(tmp_path))
+    found = layer_embeddings(encoder, collection, "passages", Cache(tmp_path))
     states = by_transformers(folder, "[CLS] cat dog mouse [SEP] cat dog mouse [SEP]", "000001111")
     for layer, states_LD in enumerate(states):
         expected = {
@@ -112,15 +112,15 @@ def test_queries_are_encoded_alike(
     folder: Path, model: ProbedModel, collection: Collection, tmp_path: Path, pairing: str, text: str, segments: str
 ):
     encoder = LayerEncoder(model, pairing=pairing, max_length=64)
-    found = layer_embeddings(encoder, collection, "queries", Store(tmp_path), rows=np.array([0]))
-    assert found.rows_P.tolist() == [0]
+    found = layer_embeddings(encoder, collection, "queries", Cache(tmp_path), rows=np.array([0]))
+    assert found.rows.tolist() == [0]
     for layer, states_LD in enumerate(by_transformers(folder, text, segments)):
         own_LD = states_LD[-3:-1]  # red mouse, then [SEP]
         assert vectors_of(found, layer, "mean", 0) == pytest.approx(own_LD.mean(0), abs=2e-3)
 
 
 def test_an_empty_passage_is_its_cls_state(folder: Path, model: ProbedModel, collection: Collection, tmp_path: Path):
-    found = layer_embeddings(LayerEncoder(model, max_length=64), collection, "passages", Store(tmp_path))
+    found = layer_embeddings(LayerEncoder(model, max_length=64), collection, "passages", Cache(tmp_path))
     for layer, states_LD in enumerate(by_transformers(folder, "[CLS] [SEP] [SEP]", "001")):
         assert vectors_of(found, layer, "mean", 1) == pytest.approx(states_LD[0], abs=2e-3)
 
@@ -130,7 +130,7 @@ def test_a_model_that_cannot_be_packed_is_padded(collection: Collection, model: 
     network = DistilBertModel(config).eval()
     other = model_in_memory(network, model.tokenizer, "distil")
     found = layer_embeddings(
-        LayerEncoder(other, pairing="single", max_length=64), collection, "passages", Store(tmp_path)
+        LayerEncoder(other, pairing="single", max_length=64), collection, "passages", Cache(tmp_path)
     )
     ids = model.tokenizer(TEXTS[0], return_tensors="pt")["input_ids"]
     with torch.no_grad():
@@ -143,8 +143,8 @@ def test_one_file_a_layer_and_pooling_and_the_longest_text_first(
     model: ProbedModel, collection: Collection, tmp_path: Path
 ):
     encoder = LayerEncoder(model, layers=[0, 2], poolings=["mean", "cls"], max_length=64)
-    found = layer_embeddings(encoder, collection, "passages", Store(tmp_path))
-    assert found.rows_P.tolist() == [5, 2, 4, 0, 3, 1]
+    found = layer_embeddings(encoder, collection, "passages", Cache(tmp_path))
+    assert found.rows.tolist() == [5, 2, 4, 0, 3, 1]
     sizes = {path.name: path.stat().st_size for path in found.folder.glob("*.bin")}
     assert sizes == dict.fromkeys(
         ["layer00.mean.bin", "layer00.cls.bin", "layer02.mean.bin", "layer02.cls.bin"], 6 * 32 * 2
@@ -158,7 +158,7 @@ def test_a_text_goes_through_the_network_once_for_all_layers(
     first = model.network.encoder.layer[0].intermediate
     handle = first.register_forward_hook(lambda module, inputs, output: counted.append(inputs[0].shape[-2]))
     encoder = LayerEncoder(model, poolings=["mean", "mean_first", "cls"], max_length=64, tokens_per_batch=20)
-    layer_embeddings(encoder, collection, "passages", Store(tmp_path))
+    layer_embeddings(encoder, collection, "passages", Cache(tmp_path))
     handle.remove()
     lengths = [2 * min(len(text.split()), 30) + 3 for text in TEXTS]
     assert sum(counted) == sum(lengths)
@@ -168,7 +168,7 @@ def test_layers_above_the_last_wanted_are_not_computed(model: ProbedModel, colle
     counted: list[int] = []
     handle = model.network.encoder.layer[1].intermediate.register_forward_hook(lambda *_: counted.append(1))
     encoder = LayerEncoder(model, layers=[1], max_length=64)
-    layer_embeddings(encoder, collection, "passages", Store(tmp_path))
+    layer_embeddings(encoder, collection, "passages", Cache(tmp_path))
     handle.remove()
     assert counted == []
 
@@ -176,7 +176,7 @@ def test_layers_above_the_last_wanted_are_not_computed(model: ProbedModel, colle
 def test_batch_sizes_change_rounding_only(model: ProbedModel, collection: Collection, tmp_path: Path):
     one, many = (
         layer_embeddings(
-            LayerEncoder(model, max_length=64, tokens_per_batch=budget), collection, "passages", Store(tmp_path / name)
+            LayerEncoder(model, max_length=64, tokens_per_batch=budget), collection, "passages", Cache(tmp_path / name)
         )
         for name, budget in (("one", 1), ("many", 1000))
     )
@@ -190,8 +190,8 @@ def test_an_interrupted_encoding_goes_on_and_ends_with_the_same_bytes(
     model: ProbedModel, collection: Collection, tmp_path: Path, batches: int
 ):
     settings = {"max_length": 64, "tokens_per_batch": 1, "poolings": ["mean", "cls"]}
-    whole = layer_embeddings(LayerEncoder(model, **settings), collection, "passages", Store(tmp_path / "whole"))
-    store = Store(tmp_path / "resumed")
+    whole = layer_embeddings(LayerEncoder(model, **settings), collection, "passages", Cache(tmp_path / "whole"))
+    store = Cache(tmp_path / "resumed")
     with pytest.raises(KeyboardInterrupt):
         layer_embeddings(Interrupted(model, batches, **settings), collection, "passages", store)
     second = Interrupted(model, **settings)
@@ -203,8 +203,8 @@ def test_an_interrupted_encoding_goes_on_and_ends_with_the_same_bytes(
 @pytest.mark.usefixtures("_small_shards")
 def test_a_file_cut_short_goes_on_from_what_all_files_have(model: ProbedModel, collection: Collection, tmp_path: Path):
     settings = {"max_length": 64, "tokens_per_batch": 1}
-    whole = layer_embeddings(LayerEncoder(model, **settings), collection, "passages", Store(tmp_path / "whole"))
-    store = Store(tmp_path / "resumed")
+    whole = layer_embeddings(LayerEncoder(model, **settings), collection, "passages", Cache(tmp_path / "whole"))
+    store = Cache(tmp_path / "resumed")
     with pytest.raises(KeyboardInterrupt):
         layer_embeddings(Interrupted(model, 3, **settings), collection, "passages", store)
     (unfinished,) = (path for path in (store.root / "layer_embeddings").iterdir() if path.is_dir())
@@ -217,7 +217,7 @@ def test_a_file_cut_short_goes_on_from_what_all_files_have(model: ProbedModel, c
 
 
 def test_what_an_entry_belongs_to(model: ProbedModel, collection: Collection, tmp_path: Path):
-    store = Store(tmp_path)
+    store = Cache(tmp_path)
     encoders = [
         LayerEncoder(model, max_length=64),
         LayerEncoder(model, max_length=64, tokens_per_batch=7),  # the same
@@ -238,7 +238,7 @@ def test_a_network_that_is_training_is_probed_without_dropout_and_trains_on(
     training = model_in_memory(network, model.tokenizer, "training")
     settings = {"layers": 2, "max_length": 64}
     found, expected = (
-        layer_embeddings(LayerEncoder(one, **settings), collection, "passages", Store(tmp_path / one.name))
+        layer_embeddings(LayerEncoder(one, **settings), collection, "passages", Cache(tmp_path / one.name))
         for one in (training, model)
     )
     assert (found.of(2, "mean").vectors.values == expected.of(2, "mean").vectors.values).all()
@@ -251,7 +251,7 @@ def test_values_beyond_float16_are_refused(folder: Path, model: ProbedModel, col
         network.embeddings.LayerNorm.bias.fill_(1e5)
     huge = model_in_memory(network, model.tokenizer, "huge")
     with pytest.raises(ExperimentError, match=r"'huge': a value of an embedding of layer 0 is beyond 65504"):
-        layer_embeddings(LayerEncoder(huge, max_length=64), collection, "passages", Store(tmp_path))
+        layer_embeddings(LayerEncoder(huge, max_length=64), collection, "passages", Cache(tmp_path))
 
 
 def test_damaged_weights_are_told(folder: Path, model: ProbedModel, collection: Collection, tmp_path: Path):
@@ -261,7 +261,7 @@ def test_damaged_weights_are_told(folder: Path, model: ProbedModel, collection: 
     with pytest.raises(ExperimentError, match="layer 1 is not a number"):
         layer_embeddings(
             LayerEncoder(model_in_memory(network, model.tokenizer, "nan"), max_length=64),
-            collection, "passages", Store(tmp_path),
+            collection, "passages", Cache(tmp_path),
         )  # fmt: skip
 
 

@@ -11,12 +11,13 @@ import torch
 from helpers.tiny import LiteralSource, literal_run, write_tiny_bert
 from transformers import AutoModelForSequenceClassification
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
+from experiments.config.probe import Probe
 from experiments.data.collection import Collection, open_collection
 from experiments.evaluation.measure_names import WHOLE_COLLECTION
 from experiments.evaluation.significance import paired_bootstrap
-from experiments.probing.evaluate_layers import ProbeResult, ProbeSettings, probe
+from experiments.probing.evaluate_layers import ProbeResult, probe
 from experiments.probing.model import ProbedModel, load_model, model_in_memory
 
 TEXTS = ["red cat", "green dog", "blue mouse", "cat dog mouse", "red red green", "dog"]
@@ -25,7 +26,7 @@ QUERIES = {"q0": "blue mouse", "q1": "red cat", "q2": "dog"}
 RELEVANCE = {0: {2: 1}, 1: {0: 1}, 2: {5: 1}}
 # RR@10 of this first stage: 1/2, 1 and 0 (not found)
 BM25 = literal_run({0: [1, 2, 0], 1: [0, 4, 3], 2: [1, 3]}, "bm25")
-SETTINGS = ProbeSettings(max_length=64)
+SETTINGS = Probe(max_length=64)
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +40,20 @@ def model(folder: Path) -> ProbedModel:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
+def store(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "store")
 
 
 @pytest.fixture
-def collection(store: Store) -> Collection:
+def collection(store: Cache) -> Collection:
     passages = [(f"p{i}", text) for i, text in enumerate(TEXTS)]
     judged = {"test": [("q0", "p2", 1), ("q1", "p0", 1), ("q2", "p5", 1)]}
     return open_collection(LiteralSource(passages, list(QUERIES.items()), judged), store)
 
 
-def probed(model: ProbedModel, collection: Collection, store: Store, **settings: Any) -> ProbeResult:
-    return probe(model, replace(SETTINGS, **settings), collection, RELEVANCE, {"bm25": BM25}, store)
+def probed(model: ProbedModel, collection: Collection, store: Cache, **settings: Any) -> ProbeResult:
+    depth = settings.pop("candidates_depth", None)
+    return probe(model, replace(SETTINGS, **settings), collection, RELEVANCE, {"bm25": BM25}, store, depth)
 
 
 def cell(result: ProbeResult, layer: int, candidates: str = WHOLE_COLLECTION, pooling: str = "mean") -> Any:
@@ -59,7 +61,7 @@ def cell(result: ProbeResult, layer: int, candidates: str = WHOLE_COLLECTION, po
     return found
 
 
-def test_every_layer_finds_the_passage_that_is_the_query(model: ProbedModel, collection: Collection, store: Store):
+def test_every_layer_finds_the_passage_that_is_the_query(model: ProbedModel, collection: Collection, store: Cache):
     result = probed(model, collection, store)
     assert [one.layer for one in result.cells if one.candidates == WHOLE_COLLECTION] == [0, 1, 2]
     for layer in range(3):
@@ -68,7 +70,7 @@ def test_every_layer_finds_the_passage_that_is_the_query(model: ProbedModel, col
 
 
 def test_a_first_stage_is_reranked_as_far_as_it_found_the_passage(
-    model: ProbedModel, collection: Collection, store: Store
+    model: ProbedModel, collection: Collection, store: Cache
 ):
     found = cell(probed(model, collection, store), 1, "bm25")
     assert list(found.per_query) == [1, 1, 0]
@@ -76,21 +78,21 @@ def test_a_first_stage_is_reranked_as_far_as_it_found_the_passage(
     assert (found.ties, found.pairs, found.undecided) == (0, 8, False)
 
 
-def test_the_first_stage_stands_beside_it_with_intervals(model: ProbedModel, collection: Collection, store: Store):
+def test_the_first_stage_stands_beside_it_with_intervals(model: ProbedModel, collection: Collection, store: Cache):
     result = probed(model, collection, store)
     assert result.first_stages["bm25"]["RR@10"] == pytest.approx(0.5)
     assert cell(result, 0).differences == {"bm25": paired_bootstrap([0.5, 0, 1])}
     assert cell(result, 0, "bm25").differences == {"bm25": paired_bootstrap([0.5, 0, 0])}
 
 
-def test_one_query_has_no_interval(model: ProbedModel, collection: Collection, store: Store):
+def test_one_query_has_no_interval(model: ProbedModel, collection: Collection, store: Cache):
     run = literal_run({0: [1, 2, 0]}, "bm25")
     result = probe(model, SETTINGS, collection, {0: {2: 1}}, {"bm25": run}, store)
     assert cell(result, 0).differences == {}
 
 
 def test_embeddings_that_are_all_alike_are_marked_and_logged(
-    model: ProbedModel, collection: Collection, store: Store, caplog: pytest.LogCaptureFixture
+    model: ProbedModel, collection: Collection, store: Cache, caplog: pytest.LogCaptureFixture
 ):
     result = probed(model, collection, store, layers=[0, 1], pooling=["cls"])
     alike = cell(result, 0, "bm25", "cls")
@@ -100,22 +102,22 @@ def test_embeddings_that_are_all_alike_are_marked_and_logged(
     assert "layer 0, cls: most passages of bm25 tie and keep its order" in caplog.text
 
 
-def test_the_same_probing_is_read_from_the_store(model: ProbedModel, collection: Collection, store: Store):
+def test_the_same_probing_is_read_from_the_store(model: ProbedModel, collection: Collection, store: Cache):
     first = probed(model, collection, store)
-    again = probed(model, collection, store, layers=[2, 1, 0], tokens_per_batch=5)
+    again = probed(model, collection, store, layers=[2, 1, 0])
     assert again == first
     assert (store.builds["probe"], store.builds["layer_embeddings"]) == (1, 2)
 
 
 def test_another_similarity_is_measured_from_the_same_embeddings(
-    model: ProbedModel, collection: Collection, store: Store
+    model: ProbedModel, collection: Collection, store: Cache
 ):
     probed(model, collection, store)
     probed(model, collection, store, similarity="dot", whiten="standardise")
     assert (store.builds["probe"], store.builds["layer_embeddings"]) == (2, 2)
 
 
-def test_other_relevance_and_other_runs_are_other_results(model: ProbedModel, collection: Collection, store: Store):
+def test_other_relevance_and_other_runs_are_other_results(model: ProbedModel, collection: Collection, store: Cache):
     probed(model, collection, store)
     probe(model, SETTINGS, collection, {**RELEVANCE, 2: {3: 1}}, {"bm25": BM25}, store)
     probe(model, SETTINGS, collection, RELEVANCE, {"bm25": literal_run({0: [2, 1]}, "bm25")}, store)
@@ -123,7 +125,7 @@ def test_other_relevance_and_other_runs_are_other_results(model: ProbedModel, co
 
 
 def test_a_cross_encoder_just_trained_is_probed_as_its_folder_is(
-    folder: Path, model: ProbedModel, collection: Collection, store: Store, tmp_path: Path
+    folder: Path, model: ProbedModel, collection: Collection, store: Cache, tmp_path: Path
 ):
     torch.manual_seed(0)
     network = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1).train()
@@ -138,7 +140,7 @@ def test_a_cross_encoder_just_trained_is_probed_as_its_folder_is(
     assert in_memory.weights != model.weights
 
 
-def test_metrics_are_json_without_single_queries(model: ProbedModel, collection: Collection, store: Store):
+def test_metrics_are_json_without_single_queries(model: ProbedModel, collection: Collection, store: Cache):
     metrics = json.loads(json.dumps(probed(model, collection, store, layers=1).as_dict()))
     assert (metrics["model"], metrics["layers"], metrics["queries"]) == ("tiny", 2, 3)
     assert metrics["settings"]["layers"] == [1]
@@ -150,12 +152,12 @@ def test_metrics_are_json_without_single_queries(model: ProbedModel, collection:
     assert "per_query" not in whole
 
 
-def test_columns_hold_the_first_measure_by_query(model: ProbedModel, collection: Collection, store: Store):
+def test_columns_hold_the_first_measure_by_query(model: ProbedModel, collection: Collection, store: Cache):
     columns = probed(model, collection, store, layers=1).columns()
     assert columns == {"layer1:mean:whole_collection": [1, 1, 1], "layer1:mean:bm25": [1, 1, 0]}
 
 
-def test_the_table_has_a_row_a_cell_with_the_layer_first(model: ProbedModel, collection: Collection, store: Store):
+def test_the_table_has_a_row_a_cell_with_the_layer_first(model: ProbedModel, collection: Collection, store: Cache):
     names, rows = probed(model, collection, store).table()
     assert names[:4] == ["layer", "pooling", "candidates", "RR@10"]
     assert names[-4:] == ["compared_to", "difference", "low", "high"]
@@ -166,7 +168,7 @@ def test_the_table_has_a_row_a_cell_with_the_layer_first(model: ProbedModel, col
     assert {len(row) for row in rows} == {len(names)}
 
 
-def test_the_first_measure_has_the_intervals(model: ProbedModel, collection: Collection, store: Store):
+def test_the_first_measure_has_the_intervals(model: ProbedModel, collection: Collection, store: Cache):
     result = probed(model, collection, store, measures=["Hits@10", "RR@10"])
     assert result.measure == "Hits@10"
     assert cell(result, 0).differences == {"bm25": paired_bootstrap(np.array([0, 0, 1]))}
@@ -178,7 +180,7 @@ def test_the_first_measure_has_the_intervals(model: ProbedModel, collection: Col
         ({"layers": 4}, "probe.layers has 4, but 'tiny' has 2 layers"),
         ({"layers": []}, "probe.layers is empty"),
         ({"pairing": "twice"}, "probe.pairing is 'twice'"),
-        ({"pooling": ["max"]}, "probe.pooling has 'max'"),
+        ({"pooling": ["max"]}, "probe.pooling is 'max'"),
         ({"similarity": "l2"}, "probe.similarity is 'l2'"),
         ({"whiten": "pca"}, "probe.whiten is 'pca'"),
         ({"max_length": 65}, "64 positions"),
@@ -191,7 +193,7 @@ def test_the_first_measure_has_the_intervals(model: ProbedModel, collection: Col
     ],
 )
 def test_bad_settings_are_named_before_anything_is_encoded(
-    model: ProbedModel, collection: Collection, store: Store, settings: dict[str, Any], message: str
+    model: ProbedModel, collection: Collection, store: Cache, settings: dict[str, Any], message: str
 ):
     with pytest.raises(ExperimentError, match=message):
         probed(model, collection, store, **settings)
@@ -199,7 +201,7 @@ def test_bad_settings_are_named_before_anything_is_encoded(
 
 
 def test_a_measure_that_looks_deeper_than_the_first_stages_is_of_the_whole_collection_alone(
-    model: ProbedModel, collection: Collection, store: Store
+    model: ProbedModel, collection: Collection, store: Cache
 ):
     result = probed(model, collection, store, candidates_depth=50)
     assert list(cell(result, 2).mean) == ["RR@10", "R@100", "nDCG@10", "Hits@10"]
@@ -210,7 +212,7 @@ def test_a_measure_that_looks_deeper_than_the_first_stages_is_of_the_whole_colle
     assert probed(model, collection, store, candidates_depth=100).settings == probed(model, collection, store).settings
 
 
-def test_no_queries_and_a_taken_name_are_refused(model: ProbedModel, collection: Collection, store: Store):
+def test_no_queries_and_a_taken_name_are_refused(model: ProbedModel, collection: Collection, store: Cache):
     with pytest.raises(ExperimentError, match="no queries with judgements"):
         probe(model, SETTINGS, collection, {}, {}, store)
     with pytest.raises(ExperimentError, match=f"may not be called {WHOLE_COLLECTION}"):

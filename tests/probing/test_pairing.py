@@ -23,9 +23,10 @@ from transformers import (
 )
 
 from experiments.common.errors import ExperimentError
+from experiments.config.probe import PAIRINGS
 from experiments.data.batches.pairs import PairTemplate
 from experiments.data.ragged import Ragged
-from experiments.probing.pairing import PAIRINGS, Pairing, Spans, pairing_of
+from experiments.probing.pairing import Pairing, Spans, pairing_of
 
 CLS, SEP = 101, 102
 BERT = PairTemplate(prefix=(CLS,), middle=(SEP,), suffix=(SEP,), query_segment=0, passage_segment=1)

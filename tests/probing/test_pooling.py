@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.common.errors import ExperimentError
+from experiments.config.probe import PAIRINGS, POOLINGS
 from experiments.data.batches.pairs import PairTemplate
 from experiments.data.ragged import Ragged
-from experiments.probing.pairing import PAIRINGS, Pairing
-from experiments.probing.pooling import ONE_COPY, POOLINGS, bags_of, check_pooling, pool
+from experiments.probing.pairing import Pairing
+from experiments.probing.pooling import ONE_COPY, bags_of, check_pooling, pool
 
 BERT = PairTemplate(prefix=(101,), middle=(102,), suffix=(102,), query_segment=0, passage_segment=1)
 # Of "[CLS] a b [SEP] a b [SEP]", then of an empty text, "[CLS] [SEP] [SEP]".
@@ -74,7 +75,7 @@ def test_every_text_has_tokens_of_its_own_input_only(kind: str, pooling: str, si
 
 
 def test_an_unknown_pooling_is_named():
-    with pytest.raises(ExperimentError, match=r"probe.pooling has 'max': it must be one of mean"):
+    with pytest.raises(ExperimentError, match=r"probe.pooling is 'max': it must be one of mean"):
         check_pooling("max", "self")
 
 

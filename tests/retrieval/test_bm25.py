@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.tiny import LiteralSource
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
 from experiments.retrieval.bm25 import BM25
@@ -25,13 +25,13 @@ QUERIES = [("q0", "chasing cat"), ("q1", "cheese"), ("q2", "quasar")]
 @pytest.fixture
 def collection(tmp_path: Path) -> Collection:
     judged = {"test": [("q0", "p0", 1), ("q1", "p2", 1)]}
-    return open_collection(LiteralSource(PASSAGES, QUERIES, judged), Store(tmp_path))
+    return open_collection(LiteralSource(PASSAGES, QUERIES, judged), Cache(tmp_path))
 
 
 def test_scores_by_hand(collection: Collection, tmp_path: Path):
     # "cheese" stands in 1 of 4 passages; p2 has 3 terms, the mean is (3 + 6 + 3 + 2) / 4 = 3.5 without the stop word
     # "and"
-    run = run_for(BM25(k1=0.9, b=0.4), collection, np.array([1]), 4, Store(tmp_path))
+    run = run_for(BM25(k1=0.9, b=0.4), collection, np.array([1]), 4, Cache(tmp_path))
     idf = math.log(1 + (4 - 1 + 0.5) / (1 + 0.5))
     expected = idf * 1 / (1 + 0.9 * (1 - 0.4 + 0.4 * 3 / 3.5))
     assert run.ranking(1).tolist() == [2]
@@ -41,13 +41,13 @@ def test_scores_by_hand(collection: Collection, tmp_path: Path):
 def test_words_match_by_their_stems_and_passages_without_a_match_are_not_retrieved(
     collection: Collection, tmp_path: Path
 ):
-    run = run_for(BM25(), collection, np.array([0, 2]), 4, Store(tmp_path))
+    run = run_for(BM25(), collection, np.array([0, 2]), 4, Cache(tmp_path))
     assert sorted(run.ranking(0).tolist()) == [0, 1]
     assert run.ranking(2).tolist() == []
 
 
 def test_settings_make_another_run_and_the_same_settings_the_same(collection: Collection, tmp_path: Path):
-    store = Store(tmp_path)
+    store = Cache(tmp_path)
     for k1 in (0.9, 1.2, 0.9):
         run_for(BM25(k1=k1), collection, np.array([0]), 4, store)
     assert (store.builds["run"], store.hits["run"]) == (2, 1)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers.tiny import LiteralSource
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
 from experiments.data.run import Run
@@ -25,11 +25,11 @@ def tied(folder: Path) -> Collection:
     """1,200 passages of which 300 at a time have the same words: hundreds of ties at any depth."""
     passages = [(f"p{i}", f"{WORDS[i % 4]} {WORDS[4 + i % 3]} {WORDS[7] if i % 5 else WORDS[8]}") for i in range(1_200)]
     queries = [(f"q{i}", f"{WORDS[i % 4]} {WORDS[4 + i % 3]} {WORDS[9 - i % 3]}") for i in range(len(ASKED))]
-    return open_collection(LiteralSource(passages, queries, {"test": [("q0", "p0", 1)]}), Store(folder))
+    return open_collection(LiteralSource(passages, queries, {"test": [("q0", "p0", 1)]}), Cache(folder))
 
 
 def retrieved(folder: Path, depth: int) -> Run:
-    return BM25().retrieve(tied(folder), ASKED, depth, Store(folder))
+    return BM25().retrieve(tied(folder), ASKED, depth, Cache(folder))
 
 
 def digest(run: Run) -> str:
@@ -79,13 +79,13 @@ def test_a_processor_without_vector_instructions_gives_the_same_run(tmp_path: Pa
 def test_passages_without_a_word_are_one_clear_error(tmp_path: Path, texts: list[str]):
     passages = [(f"p{i}", text) for i, text in enumerate(texts)]
     source = LiteralSource(passages, [("q0", "copper")], {"test": [("q0", "p0", 1)]})
-    collection = open_collection(source, Store(tmp_path))
+    collection = open_collection(source, Cache(tmp_path))
     with pytest.raises(ExperimentError, match=r"retrievers\.bm25: none of the 2 passages of 'literal' has a word"):
-        BM25().retrieve(collection, np.array([0]), 10, Store(tmp_path))
+        BM25().retrieve(collection, np.array([0]), 10, Cache(tmp_path))
 
 
 def test_nothing_is_logged_of_empty_queries(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     source = LiteralSource([("p0", "copper")], [("q0", ""), ("q1", "the")], {"test": [("q0", "p0", 1)]})
-    run = BM25().retrieve(open_collection(source, Store(tmp_path)), np.array([0, 1]), 10, Store(tmp_path))
+    run = BM25().retrieve(open_collection(source, Cache(tmp_path)), np.array([0, 1]), 10, Cache(tmp_path))
     assert len(run.passages.values) == 0
     assert not [record for record in caplog.records if record.name == "bm25s"]

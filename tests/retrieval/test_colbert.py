@@ -9,7 +9,7 @@ from helpers.colbert import write_stanford_colbert
 from helpers.tiny import LiteralSource, literal_run, write_tiny_bert
 from sentence_transformers import MultiVectorEncoder
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
 from experiments.retrieval.bm25 import BM25
@@ -25,7 +25,7 @@ QUERIES = [(f"q{i}", " ".join(RANDOM.choice(WORDS, RANDOM.integers(1, 6)))) for 
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     judged = {"test": [(f"q{i}", f"p{i}", 1) for i in range(5)]}
-    return open_collection(LiteralSource(PASSAGES, QUERIES, judged), Store(tmp_path_factory.mktemp("store")))
+    return open_collection(LiteralSource(PASSAGES, QUERIES, judged), Cache(tmp_path_factory.mktemp("store")))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_exact_search_gives_the_scores_of_the_library(
     if form == "sentence-transformers":
         place = str(tmp_path / "exported")
         library.save_pretrained(place)
-    run = ColBERT(place).retrieve(collection, np.arange(5), 40, Store(tmp_path))
+    run = ColBERT(place).retrieve(collection, np.arange(5), 40, Cache(tmp_path))
     # stored as float16: a query's 12 tokens differ by less than 2 ** -11 each
     assert np.abs(as_matrix(run) - library_scores(library)).max() < 12 * 2**-11
     assert (np.diff(run.scores[0]) <= 0).all()
@@ -68,7 +68,7 @@ def test_exact_search_gives_the_scores_of_the_library(
 def test_only_the_candidates_of_another_retriever_are_re_ranked(
     collection: Collection, checkpoint: str, tmp_path: Path
 ):
-    store, queries = Store(tmp_path), np.arange(5)
+    store, queries = Cache(tmp_path), np.arange(5)
     everything = as_matrix(ColBERT(checkpoint).retrieve(collection, queries, 40, store))
     first = BM25().retrieve(collection, queries, 8, store)
     run = ColBERT(checkpoint, candidates_from=BM25(), candidates=8).retrieve(collection, queries, 3, store)
@@ -80,7 +80,7 @@ def test_only_the_candidates_of_another_retriever_are_re_ranked(
 
 
 def test_pair_scores_stand_in_the_order_of_the_run(collection: Collection, checkpoint: str, tmp_path: Path):
-    store = Store(tmp_path)
+    store = Cache(tmp_path)
     colbert = ColBERT(checkpoint)
     everything = as_matrix(colbert.retrieve(collection, np.arange(5), 40, store))
     scores = colbert.pair_scores(collection, literal_run({1: [7, 3], 4: [39]}), store)
@@ -92,7 +92,7 @@ def test_pair_scores_stand_in_the_order_of_the_run(collection: Collection, check
 def test_a_mean_over_tokens_is_kept(collection: Collection, checkpoint: str, tmp_path: Path):
     library = MultiVectorEncoder(checkpoint, device="cpu", similarity_fn_name="meanmaxsim")
     library.save_pretrained(str(tmp_path / "mean"))
-    run = ColBERT(str(tmp_path / "mean")).retrieve(collection, np.arange(5), 40, Store(tmp_path))
+    run = ColBERT(str(tmp_path / "mean")).retrieve(collection, np.arange(5), 40, Cache(tmp_path))
     assert np.abs(as_matrix(run) - library_scores(library)).max() < 2**-11
 
 
@@ -129,7 +129,7 @@ def test_punctuation_is_not_scored(checkpoint: str):
 
 def test_another_checkpoint_is_another_index(collection: Collection, checkpoint: str, tmp_path: Path):
     other = str(write_stanford_colbert(tmp_path / "other", WORDS, seed=1))
-    store = Store(tmp_path)
+    store = Cache(tmp_path)
     for place in (checkpoint, other, checkpoint):
         ColBERT(place).retrieve(collection, np.arange(5), 5, store)
     assert (store.builds["embeddings"], store.hits["embeddings"]) == (2, 1)
@@ -164,7 +164,7 @@ def test_a_run_is_cut_to_its_first_ranks():
 def test_a_checkpoint_to_be_trained_may_be_named_but_not_used(collection: Collection, tmp_path: Path):
     colbert = ColBERT(None)
     with pytest.raises(ExperimentError, match=r"retrievers.colbert.checkpoint is null.*model=colbert"):
-        colbert.retrieve(collection, np.arange(1), 5, Store(tmp_path))
+        colbert.retrieve(collection, np.arange(1), 5, Cache(tmp_path))
     with pytest.raises(ExperimentError, match="is null"):
         colbert.fingerprint()
 

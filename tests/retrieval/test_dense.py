@@ -9,7 +9,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from sentence_transformers.util import dot_score, semantic_search
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
 from experiments.data.run import Run
@@ -26,7 +26,7 @@ TEXTS = [[text for _, text in rows] for rows in (QUERIES, PASSAGES)]
 @pytest.fixture(scope="module")
 def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
     judged = {"test": [(f"q{i}", f"p{i}", 1) for i in range(5)]}
-    return open_collection(LiteralSource(PASSAGES, QUERIES, judged), Store(tmp_path_factory.mktemp("store")))
+    return open_collection(LiteralSource(PASSAGES, QUERIES, judged), Cache(tmp_path_factory.mktemp("store")))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def library(checkpoint: str) -> SentenceTransformer:
 
 
 def retrieved(dense: Dense, collection: Collection, tmp_path: Path, depth: int = 10) -> Run:
-    return dense.retrieve(collection, np.arange(5), depth, Store(tmp_path))
+    return dense.retrieve(collection, np.arange(5), depth, Cache(tmp_path))
 
 
 def test_it_is_a_retriever_from_files():
@@ -92,7 +92,7 @@ def test_longer_texts_are_cut(checkpoint: str):
 
 
 def test_the_same_vectors_serve_every_similarity(collection: Collection, checkpoint: str, tmp_path: Path):
-    store = Store(tmp_path)
+    store = Cache(tmp_path)
     for similarity in ("dot", "cosine"):
         Dense(checkpoint, similarity=similarity).retrieve(collection, np.arange(5), 5, store)
     Dense(checkpoint, passage_prompt="passage: ").retrieve(collection, np.arange(5), 5, store)

@@ -7,7 +7,7 @@ import pytest
 from helpers.colbert import write_stanford_colbert
 from helpers.tiny import LiteralSource
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import open_collection
 from experiments.retrieval import plaid
@@ -58,7 +58,7 @@ def test_the_index_finds_most_of_what_exact_search_finds(tmp_path: Path):
     words = [f"{first}{second}" for first in "bdfghklm" for second in ("ab", "en", "ir", "os", "ut", "yx")]
     passages = [(f"p{i}", " ".join(random.choice(words, random.integers(5, 20)))) for i in range(600)]
     queries = [(f"q{i}", " ".join(random.choice(words, 4))) for i in range(20)]
-    store = Store(tmp_path)
+    store = Cache(tmp_path)
     collection = open_collection(LiteralSource(passages, queries, {"test": [("q0", "p0", 1)]}), store)
     checkpoint = str(write_stanford_colbert(tmp_path / "model", words, dimension=32))
     exact = ColBERT(checkpoint).retrieve(collection, np.arange(20), 10, store)

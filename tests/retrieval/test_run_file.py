@@ -14,7 +14,7 @@ from helpers.tiny import literal_collection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
 from experiments.data.ragged import Ragged
@@ -31,7 +31,7 @@ def retrieved(tmp_path: Path, content: str | bytes, queries: list[int], depth: i
     path = tmp_path / "some.run"
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return run_for(
-        RunFile(str(path), **settings), literal_collection(tmp_path), np.array(queries), depth, Store(tmp_path)
+        RunFile(str(path), **settings), literal_collection(tmp_path), np.array(queries), depth, Cache(tmp_path)
     )
 
 
@@ -77,7 +77,7 @@ def test_ms_marcos_format_is_ranked_by_rank_even_if_the_last_column_is_a_distanc
 def test_a_gzipped_file(tmp_path: Path):
     path = tmp_path / "some.run.gz"
     path.write_bytes(gzip.compress(TREC.encode()))
-    run = run_for(RunFile(str(path)), literal_collection(tmp_path), np.array([0, 2]), 10, Store(tmp_path))
+    run = run_for(RunFile(str(path)), literal_collection(tmp_path), np.array([0, 2]), 10, Cache(tmp_path))
     assert rankings(run) == RANKINGS
 
 
@@ -114,12 +114,12 @@ def test_several_files_are_one_run(tmp_path: Path):
     (tmp_path / "train.run").write_text("q2 Q0 p5 1 3 x\n")
     (tmp_path / "test.tsv").write_text("q0\tp3\t1\nq0\tp1\t2\n")
     source = RunFile([str(tmp_path / "train.run"), str(tmp_path / "test.tsv")], name="splade")
-    run = source.retrieve(literal_collection(tmp_path), np.array([0, 2]), 10, Store(tmp_path))
+    run = source.retrieve(literal_collection(tmp_path), np.array([0, 2]), 10, Cache(tmp_path))
     assert (rankings(run), run.name) == (RANKINGS, "splade")
 
 
 def test_a_file_is_parsed_once_and_again_when_its_content_changes(tmp_path: Path):
-    store, collection = Store(tmp_path), literal_collection(tmp_path)
+    store, collection = Cache(tmp_path), literal_collection(tmp_path)
     path = tmp_path / "some.run"
     path.write_text(TREC)
     for query in (0, 2):
@@ -204,7 +204,7 @@ def test_a_gzip_file_that_was_cut_off(tmp_path: Path):
     path = tmp_path / "some.run.gz"
     path.write_bytes(gzip.compress(TREC.encode())[:-12])
     with pytest.raises(ExperimentError, match=r"some\.run\.gz, after line .* cannot be read"):
-        run_for(RunFile(str(path)), literal_collection(tmp_path), np.array([0]), 10, Store(tmp_path))
+        run_for(RunFile(str(path)), literal_collection(tmp_path), np.array([0]), 10, Cache(tmp_path))
 
 
 def test_a_query_in_two_files(tmp_path: Path):
@@ -214,7 +214,7 @@ def test_a_query_in_two_files(tmp_path: Path):
     with pytest.raises(
         ExperimentError, match=r"1 query id\(s\) stand in more than one file, such as 'q0' in .*a\.run and"
     ):
-        source.retrieve(literal_collection(tmp_path), np.array([0]), 10, Store(tmp_path))
+        source.retrieve(literal_collection(tmp_path), np.array([0]), 10, Cache(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_a_run_that_was_written_is_retrieved_again(tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("run")
     collection = literal_collection(folder)
     write_trec(run, collection, folder / f"run.trec{suffix}")
-    again = RunFile(str(folder / f"run.trec{suffix}")).retrieve(collection, run.queries, 12, Store(folder))
+    again = RunFile(str(folder / f"run.trec{suffix}")).retrieve(collection, run.queries, 12, Cache(folder))
     assert rankings(again) == rankings(run)
 
 

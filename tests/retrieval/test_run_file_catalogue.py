@@ -17,10 +17,10 @@ import numpy as np
 from helpers.tiny import literal_collection
 from experiments.common.errors import ExperimentError
 from experiments.retrieval.run_file import RunFile
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 home, one, depth = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 try:
-    run = RunFile(f"ir_datasets:{one}").retrieve(literal_collection(home), np.array([0, 2]), depth, Store(home))
+    run = RunFile(f"ir_datasets:{one}").retrieve(literal_collection(home), np.array([0, 2]), depth, Cache(home))
     print(json.dumps({int(query): run.ranking(query).tolist() for query in run.queries}))
 except ExperimentError as error:
     print(json.dumps({"error": str(error)}))

@@ -8,7 +8,7 @@ import torch
 from helpers.tiny import LiteralSource, write_tiny_bert
 from transformers import AutoTokenizer, BertModel
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
 from experiments.retrieval.retriever import FromFiles, Retriever
@@ -26,7 +26,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def collection(tmp_path: Path) -> Collection:
-    return open_collection(LiteralSource(PASSAGES, QUERIES, {"test": [("q0", "p0", 1)]}), Store(tmp_path))
+    return open_collection(LiteralSource(PASSAGES, QUERIES, {"test": [("q0", "p0", 1)]}), Cache(tmp_path))
 
 
 def by_hand(checkpoint: str, words: list[str]) -> np.ndarray:
@@ -64,7 +64,7 @@ def test_a_passage_is_the_mean_of_its_own_tokens_whatever_stands_beside_it(check
 
 def test_a_run_is_ordered_by_inner_product(collection: Collection, checkpoint: str, tmp_path: Path):
     tct = TctColBERT(checkpoint, max_length=64)
-    run = tct.retrieve(collection, np.array([0, 1]), 3, Store(tmp_path))
+    run = tct.retrieve(collection, np.array([0, 1]), 3, Cache(tmp_path))
     products = (
         tct.encode_queries([text for _, text in QUERIES]) @ tct.encode_passages([text for _, text in PASSAGES])[0].T
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers.tiny import LiteralSource, literal_collection
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.data.collection import Collection, open_collection
 from experiments.retrieval import vector_store
 from experiments.retrieval.vector_store import Embeddings, passage_embeddings
@@ -45,7 +45,7 @@ class WordEncoder:
 @pytest.fixture
 def collection(tmp_path: Path) -> Collection:
     passages = [(f"p{i}", text) for i, text in enumerate(TEXTS)]
-    return open_collection(LiteralSource(passages, [("q", "q")], {"test": [("q", "p0", 1)]}), Store(tmp_path))
+    return open_collection(LiteralSource(passages, [("q", "q")], {"test": [("q", "p0", 1)]}), Cache(tmp_path))
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def file_bytes(entry: Embeddings) -> dict[str, bytes]:
 
 
 def test_the_longest_text_stands_first_and_each_place_has_its_vectors(collection: Collection, tmp_path: Path):
-    found = passage_embeddings(WordEncoder(), collection, Store(tmp_path))
+    found = passage_embeddings(WordEncoder(), collection, Cache(tmp_path))
     assert found.rows_P.tolist() == [3, 1, 4, 0, 2]
     assert found.vectors[0].tolist() == [[3, 4], [3, 4], [3, 4]]
     assert found.vectors[4].tolist() == [[1, 0]]
@@ -71,12 +71,12 @@ def test_batches_stay_within_the_budget(collection: Collection, tmp_path: Path):
     batches: list[int] = []
     encode = encoder.encode_passages
     encoder.encode_passages = lambda texts: (batches.append(len(texts)), encode(texts))[1]  # type: ignore[method-assign]
-    passage_embeddings(encoder, collection, Store(tmp_path))
+    passage_embeddings(encoder, collection, Cache(tmp_path))
     assert batches == [1, 2, 2]  # of 3, 2 x 2 and 2 x 1 tokens; a budget of 4
 
 
 def test_reading_goes_through_all_passages_in_parts(collection: Collection, tmp_path: Path):
-    found = passage_embeddings(WordEncoder(), collection, Store(tmp_path))
+    found = passage_embeddings(WordEncoder(), collection, Cache(tmp_path))
     parts = list(found.read(4))
     assert [rows.tolist() for rows, _ in parts] == [[3], [1, 4], [0, 2]]
     assert (np.concatenate([vectors.values for _, vectors in parts]) == found.vectors.values).all()
@@ -85,7 +85,7 @@ def test_reading_goes_through_all_passages_in_parts(collection: Collection, tmp_
 
 def test_some_rows_are_another_entry(collection: Collection, tmp_path: Path):
     encoder = WordEncoder()
-    found = passage_embeddings(encoder, collection, Store(tmp_path), rows=np.array([0, 1]))
+    found = passage_embeddings(encoder, collection, Cache(tmp_path), rows=np.array([0, 1]))
     assert found.rows_P.tolist() == [1, 0]
     assert encoder.encoded == ["dd dd", "b"]
 
@@ -95,8 +95,8 @@ def test_some_rows_are_another_entry(collection: Collection, tmp_path: Path):
 def test_an_interrupted_encoding_goes_on_and_ends_with_the_same_bytes(
     collection: Collection, tmp_path: Path, fails_after: int
 ):
-    whole = passage_embeddings(WordEncoder(), collection, Store(tmp_path / "whole"))
-    store = Store(tmp_path / "resumed")
+    whole = passage_embeddings(WordEncoder(), collection, Cache(tmp_path / "whole"))
+    store = Cache(tmp_path / "resumed")
     first = WordEncoder(fails_after)
     with pytest.raises(KeyboardInterrupt):
         passage_embeddings(first, collection, store)
@@ -107,8 +107,8 @@ def test_an_interrupted_encoding_goes_on_and_ends_with_the_same_bytes(
 
 
 def test_what_was_encoded_of_an_unfinished_shard_is_encoded_again(collection: Collection, tmp_path: Path):
-    whole = passage_embeddings(WordEncoder(), collection, Store(tmp_path / "whole"))
-    store = Store(tmp_path / "resumed")
+    whole = passage_embeddings(WordEncoder(), collection, Cache(tmp_path / "whole"))
+    store = Cache(tmp_path / "resumed")
     with pytest.raises(KeyboardInterrupt):
         passage_embeddings(WordEncoder(fails_after=3), collection, store)
     second = WordEncoder()
@@ -120,8 +120,8 @@ def test_what_was_encoded_of_an_unfinished_shard_is_encoded_again(collection: Co
 @pytest.mark.usefixtures("_small_shards")
 @pytest.mark.parametrize("name", ["vectors.bin", "counts.bin"])
 def test_a_file_cut_short_goes_on_from_its_last_whole_shard(collection: Collection, tmp_path: Path, name: str):
-    whole = passage_embeddings(WordEncoder(), collection, Store(tmp_path / "whole"))
-    store = Store(tmp_path / "resumed")
+    whole = passage_embeddings(WordEncoder(), collection, Cache(tmp_path / "whole"))
+    store = Cache(tmp_path / "resumed")
     with pytest.raises(KeyboardInterrupt):
         passage_embeddings(WordEncoder(fails_after=3), collection, store)
     (unfinished,) = (path for path in (store.root / "embeddings").iterdir() if path.is_dir())
@@ -134,7 +134,7 @@ def test_a_file_cut_short_goes_on_from_its_last_whole_shard(collection: Collecti
 
 
 def test_another_collection_or_setting_is_another_index(collection: Collection, tmp_path: Path):
-    store = Store(tmp_path)
+    store = Cache(tmp_path)
     first = passage_embeddings(WordEncoder(), collection, store)
     other = passage_embeddings(WordEncoder(), literal_collection(tmp_path), store)
     changed = passage_embeddings(WordEncoder(setting="two"), collection, store)

@@ -9,7 +9,7 @@ import yaml
 from helpers.jobs import composed
 from helpers.tiny import LiteralSource
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import Experiment, compose
 from experiments.data.collection import open_collection
 from experiments.studies.cost_estimate import (
@@ -71,7 +71,7 @@ def test_queries_are_counted_in_a_collection_that_is_there_and_nothing_is_built(
     one = experiment(f"cache={tmp_path}", "data.queries.dev=100", "data.queries.test=2")
     assert queries_of(one, source) == Queries(dev=100, test=2), "the limits"
     assert not [path for path in tmp_path.rglob("*") if path.suffix == ".arrow"]
-    open_collection(source, Store(tmp_path))
+    open_collection(source, Cache(tmp_path))
     assert queries_of(one, source) == Queries(dev=2, test=2)
 
 

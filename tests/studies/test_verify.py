@@ -10,7 +10,7 @@ import yaml
 from helpers.jobs import composed
 from helpers.tiny import LiteralSource
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
 from experiments.config.identity import job_name
@@ -25,7 +25,7 @@ RUN = "q0 Q0 p1 1 3 x\nq0 Q0 p0 2 2 x\nq1 Q0 p1 1 3 x\nq2 Q0 p5 1 1 x\n"  # the 
 def collection(tmp_path: Path) -> Collection:
     passages, queries = [(f"p{i}", f"passage {i}") for i in range(6)], [(f"q{i}", f"query {i}") for i in range(3)]
     judged = {"test": [(f"q{i}", f"p{i}", 1) for i in range(3)]}
-    return open_collection(LiteralSource(passages, queries, judged), Store(tmp_path / "store"))
+    return open_collection(LiteralSource(passages, queries, judged), Cache(tmp_path / "store"))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged, offsets_of
@@ -65,7 +65,7 @@ class TextFeatures:
         return features
 
 
-def features_of(collection: Collection, kind: str, encoder: "Encoder", store: Store) -> TextFeatures:
+def features_of(collection: Collection, kind: str, encoder: "Encoder", cache: Cache) -> TextFeatures:
     """The features of all ``queries`` or ``passages`` of a collection for an encoder."""
     transformer: Any = encoder[0]
     expansion = transformer.query_expansion if kind == "queries" else None
@@ -80,7 +80,7 @@ def features_of(collection: Collection, kind: str, encoder: "Encoder", store: St
         "longest": transformer.max_seq_length,
         "expansion": expansion,
     }
-    folder = store.get("features", key, lambda target: _preprocess(collection, kind, encoder, target))
+    folder = cache.get("features", key, lambda target: _preprocess(collection, kind, encoder, target))
     offsets, ids, added = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("offsets", "ids", "added"))
     return TextFeatures(
         Ragged(ids, offsets),

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from experiments.common.checks import at_least, one_of
 from experiments.common.code_versions import TEXTS, versions_of
 from experiments.common.errors import ExperimentError
-from experiments.config.checks import at_least, one_of
 from experiments.config.model import Model, TrainedRetriever
 
 if TYPE_CHECKING:

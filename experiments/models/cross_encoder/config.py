@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from experiments.common.checks import one_of
 from experiments.common.code_versions import PACKED, PAIRS, versions_of
 from experiments.common.errors import ExperimentError
-from experiments.config.checks import one_of
 from experiments.config.model import Model
 
 if TYPE_CHECKING:
@@ -66,17 +66,17 @@ class CrossEncoderConfig(Model):
         from experiments.models.teacher import load_teacher, teacher_batcher
         from experiments.pretrained.limits import check_vocabulary
 
-        experiment, store = inputs.experiment, inputs.store
+        experiment, cache = inputs.experiment, inputs.cache
         network = load_cross_encoder(experiment.backbone, self, experiment.seed)
         layout = choose_layout(network, experiment.compute.layout, inputs.device)
         score_tokens = inputs.tokens_per_batch("score", layout)
         tokenizer = load_tokenizer(experiment.backbone)
         check_vocabulary(network, tokenizer, f"backbone {experiment.backbone.name!r}")
-        encoder = pair_encoder(inputs.collection, tokenizer, self, store)
+        encoder = pair_encoder(inputs.collection, tokenizer, self, cache)
         teacher = own_pairs = None
         if experiment.learns_from_teacher:
             teacher = load_teacher(experiment.loss["teacher"], "loss.teacher")
-            own_pairs = teacher_batcher(teacher, tokenizer, inputs.collection, self, store, score_tokens)
+            own_pairs = teacher_batcher(teacher, tokenizer, inputs.collection, self, cache, score_tokens)
         make_module = partial(
             self.module_class(),
             network,

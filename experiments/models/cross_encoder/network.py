@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import Backbone
 from experiments.data.batches.pairs import PairEncoder, PairTemplate
 from experiments.data.collection import Collection
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def pair_encoder(
-    collection: Collection, tokenizer: PreTrainedTokenizerBase, model: "CrossEncoderConfig", store: Store
+    collection: Collection, tokenizer: PreTrainedTokenizerBase, model: "CrossEncoderConfig", cache: Cache
 ) -> PairEncoder:
     """Return what joins the tokens of a collection's queries and passages to pairs, cut as the model says."""
     identity = tokenizer_fingerprint(tokenizer)
     # one token more than is read of a query, so that those that are cut can be counted
-    queries = tokens_of(collection, "queries", tokenizer, model.max_query_tokens + 1, store, identity)
-    passages = tokens_of(collection, "passages", tokenizer, model.max_length, store, identity)
+    queries = tokens_of(collection, "queries", tokenizer, model.max_query_tokens + 1, cache, identity)
+    passages = tokens_of(collection, "passages", tokenizer, model.max_length, cache, identity)
     return PairEncoder(PairTemplate.of(tokenizer), queries, passages, model.max_query_tokens, model.max_length)
 
 

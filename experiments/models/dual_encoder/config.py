@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from experiments.common.checks import at_least, one_of
 from experiments.common.code_versions import PACKED, TEACHER, TEXTS, versions_of
 from experiments.common.errors import ExperimentError
-from experiments.config.checks import at_least, one_of
 from experiments.config.job_overrides import check_job
 from experiments.config.model import Model, TrainedRetriever
 
@@ -176,7 +176,7 @@ class DualEncoderConfig(Model):
             assert self.cross_encoder is not None  # checked, and a job that trains it was run before
             teacher = load_teacher(self.cross_encoder)
             score_tokens = inputs.tokens_per_batch("score", layout)
-            batcher = distil_batcher(teacher, texts, inputs.collection, self, inputs.store, score_tokens)
+            batcher = distil_batcher(teacher, texts, inputs.collection, self, inputs.cache, score_tokens)
 
         def make_module(steps: int) -> DualEncoder:
             return DualEncoder(

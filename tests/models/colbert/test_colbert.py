@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers.tiny import literal_collection, write_tiny_bert
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Backbone, Optimization
 from experiments.data.batches.groups import Groups
@@ -39,7 +39,7 @@ def model_of(**late: object) -> ColBERTConfig:
 
 def features(tmp_path: Path, backbone: Backbone, model: ColBERTConfig) -> tuple[object, TextFeatures, TextFeatures]:
     encoder = load_colbert(backbone, model, seed=1)
-    collection, store = literal_collection(tmp_path), Store(tmp_path / "store")
+    collection, store = literal_collection(tmp_path), Cache(tmp_path / "store")
     queries, passages = (features_of(collection, kind, encoder, store) for kind in ("queries", "passages"))
     return encoder, queries, passages
 

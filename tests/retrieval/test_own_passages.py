@@ -8,7 +8,7 @@ import pytest
 from helpers.jobs import composed
 from helpers.tiny import LiteralSource
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.config import compose
 from experiments.data.collection import Collection, open_collection
 from experiments.data.readers.beir import BeirFolder
@@ -33,11 +33,11 @@ def collection(folder: Path, setting: bool | None = None, **extra) -> Collection
     source = LiteralSource(PASSAGES, QUERIES, JUDGED)
     for name, value in extra.items():
         setattr(source, name, value)
-    return open_collection(source, Store(folder), setting)
+    return open_collection(source, Cache(folder), setting)
 
 
 def run_on(opened: Collection, folder: Path, depth: int = 2) -> Run:
-    return run_for(BM25(), opened, np.arange(3), depth, Store(folder))
+    return run_for(BM25(), opened, np.arange(3), depth, Cache(folder))
 
 
 def test_rows_of_the_same_ids(tmp_path: Path):
@@ -55,7 +55,7 @@ def test_by_default_a_query_finds_itself_and_is_told_of(tmp_path: Path, caplog: 
 
 def test_ids_that_coincide_without_the_same_text_are_not_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING):
-        run_for(BM25(), collection(tmp_path), np.array([1, 2]), 4, Store(tmp_path))
+        run_for(BM25(), collection(tmp_path), np.array([1, 2]), 4, Cache(tmp_path))
     assert caplog.text == ""
 
 
@@ -74,8 +74,8 @@ def test_the_key_leaves_it_out_and_keeps_the_depth(tmp_path: Path, caplog: pytes
 
 def test_a_query_that_finds_itself_alone_finds_nothing(tmp_path: Path):
     source = LiteralSource([("a", "copper"), ("b", "wire")], [("a", "copper")], {"test": [("a", "b", 1)]})
-    opened = open_collection(source, Store(tmp_path), True)
-    assert len(run_for(BM25(), opened, np.array([0]), 5, Store(tmp_path))) == 0
+    opened = open_collection(source, Cache(tmp_path), True)
+    assert len(run_for(BM25(), opened, np.array([0]), 5, Cache(tmp_path))) == 0
 
 
 def test_a_source_may_say_that_its_queries_are_passages_and_the_key_overrules_it(tmp_path: Path):
@@ -97,7 +97,7 @@ def test_the_folders_of_beir_whose_queries_are_passages(tmp_path: Path, name: st
 @pytest.mark.parametrize(("setting", "barred"), [(True, [0, 1]), (False, [0])])
 def test_in_the_batch_too_the_querys_own_passage_is_no_negative(tmp_path: Path, setting: bool, barred: list[int]):
     judgements = {"train": [("a", "p0", 1), ("1", "p1", 1)], "test": [("b", "p0", 1)]}
-    opened = open_collection(LiteralSource(PASSAGES, QUERIES, judgements), Store(tmp_path), setting)
+    opened = open_collection(LiteralSource(PASSAGES, QUERIES, judgements), Cache(tmp_path), setting)
     splits = make_splits(opened)
     experiment = compose.check(composed(f"data.ignore_identical_ids={str(setting).lower()}"))
     assert never_negative(excluded_of(experiment, splits["train"]), opened)[0].tolist() == barred

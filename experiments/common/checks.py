@@ -9,7 +9,8 @@ from experiments.common.errors import ExperimentError
 def one_of(key: str, value: Any, allowed: tuple[Any, ...]) -> None:
     """Raise ExperimentError unless a value is among the allowed ones."""
     if value not in allowed:
-        raise ExperimentError(f"{key} is {value!r}: it must be one of {', '.join(str(one) for one in allowed)}")
+        choices = ", ".join(str(choice) for choice in allowed if choice is not None)
+        raise ExperimentError(f"{key} is {value!r}: it must be {'null or ' * (None in allowed)}one of {choices}")
 
 
 def at_least(key: str, value: float | None, least: float, *, strictly: bool = False) -> None:

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.random_keys import key_of, priorities
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged
 from experiments.data.run import Run
 
 
-class Judged:
+class JudgedNegatives:
     """The passages judged below a grade, for the queries that have such: higher grades first, equal ones by a hash.
 
     ``below``: ``negatives.exclude_grade``, so that nothing is retrieved which is then left out. The qrels of all splits
@@ -30,7 +30,7 @@ class Judged:
         """The grade; the judgements are part of the collection's own fingerprint."""
         return {"retriever": "judged 1", "below": self.below}
 
-    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, store: Store) -> Run:
+    def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
         """The best ``depth`` judged passages of each query row, scored by grade; a query without any has no ranking."""
         grades = self._grades(collection, queries)
         found = [query for query in queries.tolist() if grades[query]]

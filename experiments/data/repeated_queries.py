@@ -11,7 +11,7 @@ from experiments.data.collection import Collection
 
 
 @dataclass(frozen=True)
-class Repeated:
+class RepeatedQueries:
     """The queries of one split that repeat a query of another. ``rows``: theirs; ``example``: such a text."""
 
     rows: frozenset[int]
@@ -23,14 +23,14 @@ def folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def repeated_in(collection: Collection, rows: Sequence[int], others: Iterable[int]) -> Repeated:
+def repeated_in(collection: Collection, rows: Sequence[int], others: Iterable[int]) -> RepeatedQueries:
     """The query rows among ``rows`` whose text is also that of a query among ``others``. Empty texts repeat nothing."""
     texts = collection.queries.texts(list(others))
     known = {_digest(text) for text in texts if text.strip()}
     found = [
         (row, text) for row, text in zip(rows, collection.queries.texts(rows), strict=True) if _digest(text) in known
     ]
-    return Repeated(frozenset(row for row, _ in found), found[0][1] if found else "")
+    return RepeatedQueries(frozenset(row for row, _ in found), found[0][1] if found else "")
 
 
 def _digest(text: str) -> bytes:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from experiments.common.errors import ExperimentError
-from experiments.data.assignment import Judged, QuerySplit
 from experiments.data.collection import Collection
+from experiments.data.query_split import JudgedQueries, QuerySplit
 from experiments.data.source import SPLITS
 
 
@@ -31,7 +31,7 @@ def made_by(name: str, split: QuerySplit, folds: int | None, fold: int | None) -
 
 
 def nothing_to_carve(
-    collection: Collection, judged: Mapping[str, Judged], trained: int, min_grade: int, split: QuerySplit,
+    collection: Collection, judged: Mapping[str, JudgedQueries], trained: int, min_grade: int, split: QuerySplit,
     folds: int | None,
 ) -> ExperimentError:  # fmt: skip
     """A fifth of the training queries with a relevant passage, of which there are ``trained``, is no query."""
@@ -52,7 +52,7 @@ def nothing_to_carve(
     )
 
 
-def _more_folds(judged: Mapping[str, Judged], min_grade: int) -> str | None:
+def _more_folds(judged: Mapping[str, JudgedQueries], min_grade: int) -> str | None:
     """The fewest folds that leave five training queries to each; None if there are too few queries for any."""
     pool = judged["train"].qrels
     every, spare = len(pool.queries), len(pool.relevant(min_grade)) - 5

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from experiments.common.errors import ExperimentError
 from experiments.common.random_keys import key_of
 from experiments.data.collection import Collection, Qrels
-from experiments.data.ragged import Ragged, group_by_key
+from experiments.data.ragged import Ragged, Rows, group_by_key
 from experiments.data.source import SPLITS
 
-Rows = NDArray[np.int64]
-WHOLE = 2.0**64  # a key of ``key_of`` is below it
+KEYS = 2.0**64  # a key of ``key_of`` is below it
 
 
 @dataclass  # not frozen: OmegaConf makes frozen classes read-only, overrides included
@@ -74,7 +73,7 @@ class QuerySplit:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedQueries:
     """The judged queries of one split. ``queries``: (Q,) rows; ``qrels``: the judgements of these and perhaps more."""
 
     queries: Rows
@@ -108,7 +107,7 @@ def check_folds(folds: int | None, fold: int | None, split: QuerySplit) -> None:
 
 def assigned(
     collection: Collection, split: QuerySplit | None = None, folds: int | None = None, fold: int | None = None
-) -> dict[str, Judged]:
+) -> dict[str, JudgedQueries]:
     """The judged queries of each split.
 
     ``folds`` and ``fold``: k-fold cross-validation. All judged queries are ordered by a hash of their ids and dealt out
@@ -121,7 +120,7 @@ def assigned(
         although the data set has it.
     """
     split = split or QuerySplit()
-    own = {name: Judged(qrels.queries, qrels) for name, qrels in _own(collection)}
+    own = {name: JudgedQueries(qrels.queries, qrels) for name, qrels in _own(collection)}
     if not split.sizes and folds is None:
         if split.of is not None:
             raise ExperimentError(
@@ -152,7 +151,7 @@ def assigned(
                 f"data.split.{name}={split.sizes[name]} leaves no query for {name}: {len(pool.queries):,} judged "
                 f"queries are shared out; raise it"
             )
-    made = kept | {name: Judged(rows, pool.qrels) for name, rows in parts.items()}
+    made = kept | {name: JudgedQueries(rows, pool.qrels) for name, rows in parts.items()}
     return {name: made[name] for name in SPLITS if name in made}
 
 
@@ -160,7 +159,7 @@ def _own(collection: Collection) -> Iterator[tuple[str, Qrels]]:
     return ((name, collection.qrels(name)) for name in collection.splits)
 
 
-def _merged(collection: Collection, own: Mapping[str, Judged]) -> Judged:
+def _merged(collection: Collection, own: Mapping[str, JudgedQueries]) -> JudgedQueries:
     """All judgements of a collection together.
 
     Raises:
@@ -184,16 +183,16 @@ def _merged(collection: Collection, own: Mapping[str, Judged]) -> Judged:
         )
     first = np.concatenate([[True], ~again])
     distinct, offsets = group_by_key(queries[first])
-    return Judged(distinct, Qrels(distinct, Ragged(passages[first], offsets), Ragged(grades[first], offsets)))
+    return JudgedQueries(distinct, Qrels(distinct, Ragged(passages[first], offsets), Ragged(grades[first], offsets)))
 
 
 def _keys(collection: Collection, queries: Rows, purpose: str) -> NDArray[np.uint64]:
     return np.array([key_of(purpose, one) for one in collection.queries.ids(queries)], np.uint64)
 
 
-def _shared(collection: Collection, pool: Judged, split: QuerySplit) -> dict[str, Rows]:
+def _shared(collection: Collection, pool: JudgedQueries, split: QuerySplit) -> dict[str, Rows]:
     """By shares: where the hash of a query falls between 0 and 1 is its place. Train begins at 0 and test ends at 1."""
-    place_Q = _keys(collection, pool.queries, "split").astype(np.float64) / WHOLE
+    place_Q = _keys(collection, pool.queries, "split").astype(np.float64) / KEYS
     test_from = 1 - (split.test or 0)
     dev_from = test_from - (split.dev or 0)
     inside = {
@@ -204,7 +203,7 @@ def _shared(collection: Collection, pool: Judged, split: QuerySplit) -> dict[str
     return {name: pool.queries[inside[name]] for name in split.sizes}
 
 
-def _counted(collection: Collection, pool: Judged, split: QuerySplit) -> dict[str, Rows]:
+def _counted(collection: Collection, pool: JudgedQueries, split: QuerySplit) -> dict[str, Rows]:
     """By counts: the queries in the order of their hashes; train takes the first, test the last, dev those before."""
     wanted = sum(split.sizes.values())
     if wanted > len(pool.queries):
@@ -219,7 +218,7 @@ def _counted(collection: Collection, pool: Judged, split: QuerySplit) -> dict[st
     return {name: parts[name] for name in split.sizes}
 
 
-def _folds(collection: Collection, pool: Judged, folds: int, fold: int) -> dict[str, Judged]:
+def _folds(collection: Collection, pool: JudgedQueries, folds: int, fold: int) -> dict[str, JudgedQueries]:
     if folds > len(pool.queries):
         raise ExperimentError(
             f"data.folds is {folds}, but only {len(pool.queries):,} queries are judged: lower it, so that every fold "
@@ -227,4 +226,7 @@ def _folds(collection: Collection, pool: Judged, folds: int, fold: int) -> dict[
         )
     rank_Q = np.argsort(np.argsort(_keys(collection, pool.queries, "fold"), kind="stable"), kind="stable")
     tested = rank_Q % folds == fold
-    return {"train": Judged(pool.queries[~tested], pool.qrels), "test": Judged(pool.queries[tested], pool.qrels)}
+    return {
+        "train": JudgedQueries(pool.queries[~tested], pool.qrels),
+        "test": JudgedQueries(pool.queries[tested], pool.qrels),
+    }

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from helpers.tiny import LiteralSource, literal_collection
 
-from experiments.common.cache import Store
+from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.common.random_keys import key_of
-from experiments.data.assignment import QuerySplit, assigned, check_folds
 from experiments.data.collection import Collection, open_collection
+from experiments.data.query_split import QuerySplit, assigned, check_folds
 
 
 def one_qrels(tmp_path: Path, queries: int = 40, split: str = "test") -> Collection:
@@ -147,7 +147,7 @@ def test_a_pair_judged_alike_in_two_splits_is_put_together_and_one_judged_otherw
     def collection(grade: int) -> Collection:
         qrels = {"train": [("q0", "p0", 1), ("q0", "p1", 0)], "test": [("q0", "p0", grade), ("q1", "p1", 1)]}
         source = LiteralSource([("p0", "a"), ("p1", "b")], [("q0", "x"), ("q1", "y")], qrels)
-        return open_collection(source, Store(tmp_path / "store"))
+        return open_collection(source, Cache(tmp_path / "store"))
 
     found = assigned(collection(1), QuerySplit(train=1, test=1))
     rows = {int(query): found["train"].qrels.passages[i].tolist() for i, query in enumerate([0, 1])}

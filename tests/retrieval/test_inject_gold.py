@@ -3,7 +3,7 @@
 import numpy as np
 from helpers.tiny import literal_run
 
-from experiments.retrieval.gold import with_gold
+from experiments.retrieval.inject_gold import with_gold
 
 
 def test_missing_answers_stand_at_the_end_with_lower_scores():

@@ -1,0 +1,42 @@
+"""Probe the layers of a checkpoint on the test queries, without a training."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.common.cache import write_json
+from experiments.common.errors import ExperimentError
+from experiments.config import Experiment
+from experiments.jobs.components import Components
+from experiments.jobs.open_evaluation import OpenEvaluation, evaluation_folder, open_tracking
+from experiments.jobs.probe_layers import probe_stage
+from experiments.probing.model import load_model
+
+
+def check_checkpoint(experiment: Experiment) -> None:
+    """Raise ExperimentError unless a checkpoint is named."""
+    if experiment.checkpoint is None:
+        raise ExperimentError("checkpoint must be given: add checkpoint=... (a folder or hub id) to the command")
+
+
+def probe_checkpoint(
+    experiment: Experiment, settings: Mapping[str, Any], parts: Components
+) -> tuple[dict[str, Any], Path]:
+    """Measure every layer of a checkpoint; the results of the model and its control, and the folder they are in.
+
+    Raises:
+        ExperimentError: the checkpoint cannot be loaded, or a setting does not fit it.
+    """
+    assert experiment.checkpoint is not None  # see check_checkpoint
+    model = load_model(experiment.checkpoint)
+    opened = OpenEvaluation(experiment, parts, "test")
+    runs = {name: opened.run(name, experiment.first_stage_depth) for name in experiment.first_stage}
+    folder = evaluation_folder("probe", experiment, settings)
+    tags = [f"data={opened.collection.name}", f"pairing={experiment.probe.pairing}"]
+    with open_tracking("probe", experiment, settings, parts, folder, tags) as tracking:
+        found = probe_stage(
+            experiment, model, opened.collection, opened.relevance, runs, folder, tracking, opened.cache
+        )
+    found = {"data": opened.collection.name, **found}
+    write_json(folder / "probe.json", found)
+    return found, folder
