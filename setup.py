@@ -1,4 +1,4 @@
-"""Puts ``conf/`` and ``sweeps/``, which stand at the top of the checkout, into the wheel as ``experiments/conf``."""
+"""Put ``conf/`` and ``sweeps/``, which are at the top of the checkout, into the wheel as ``experiments/conf``."""
 
 import shutil
 from pathlib import Path
@@ -10,14 +10,14 @@ TOP = Path(__file__).parent
 
 
 class BuildWithConfigs(build_py):
-    """Copies the config files beside the modules; an editable install reads them where they are."""
+    """Copy the config files next to the modules; an editable install reads them where they are."""
 
     def run(self) -> None:
         super().run()
         if not self.editable_mode:
             target = Path(self.build_lib, "experiments", "conf")
             shutil.copytree(TOP / "conf", target, dirs_exist_ok=True)
-            shutil.copytree(TOP / "sweeps", target / "sweeps", dirs_exist_ok=True)
+            shutil.copytree(TOP / "sweeps", target / "sweeps", ignore=shutil.ignore_patterns("wandb"), dirs_exist_ok=True)
 
 
 setup(cmdclass={"build_py": BuildWithConfigs})

@@ -1,7 +1,7 @@
-"""A study as a whole: what it will cost, run it, where it stands, mend it, verify it.
+"""Plan, run, look at, repair and verify a whole study: ``python -m experiments.study plan sweeps=quickstart``.
 
-``python -m experiments.study plan sweeps=quickstart``. Jobs are launched by Hydra's own multirun, as
-``python -m experiments.train -m`` launches them, so that its launchers and overrides work as ever.
+Jobs are launched by Hydra's own multirun, as ``python -m experiments.train -m`` launches them, so that its launchers
+and overrides work as ever.
 """
 
 import argparse
@@ -15,12 +15,12 @@ from rich.console import Console
 
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
-from experiments.config.files import SWEEPS
-from experiments.config.grid import Grid, compose_grid
+from experiments.config.files import sweep_names, take_user_folder
+from experiments.config.grid import compose_grid
 from experiments.config.overrides import readable
-from experiments.job_files.status import DONE, FAILED
-from experiments.studies.jobs import ListedJob, jobs_in, jobs_of, launch_jobs, plan_of, saved_overrides
-from experiments.studies.plan import print_plan, print_status, totals_of
+from experiments.studies import commands
+from experiments.studies.jobs import jobs_in, jobs_of, plan_of
+from experiments.studies.plan import print_plan
 
 compose.register()
 
@@ -42,19 +42,21 @@ folder of one that was run.
   python -m experiments.study run quickstart --fail-fast
   python -m experiments.study run loss=bce,lce negatives.count=1,3 study=my_grid hydra/launcher=joblib
   python -m experiments.study verify outputs/quickstart
+
+--config-dir FOLDER adds a folder of your own files, in the shape of conf/ (my_conf/sweeps/my_study.yaml).
 """
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """One line instead of the usage and a line."""
+        """Print one line instead of the usage and a line."""
         print(f"error: {message} (python -m experiments.study --help)", file=sys.stderr)
         raise SystemExit(2)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code: 0, 1 if a job failed or has drifted, 2 for what the user can mend, 128 +
-    the signal's number if it was stopped.
+    """Read and run the command line; returns the exit code: 0, 1 if a job failed or has drifted, 2 for what the user
+    can repair, 128 + the signal's number if it was stopped.
     """
     parser = _Parser(
         prog="python -m experiments.study", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -63,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("study", nargs="*", help="Hydra's overrides, sweeps=NAME or NAME for a sweep, or a folder")
     parser.add_argument("--fail-fast", action="store_true", help="start no further job once one has failed")
     parser.add_argument("--no-report", action="store_true", help="run: no report at the end")
-    options = parser.parse_intermixed_args(arguments)
     try:
+        options = parser.parse_intermixed_args(take_user_folder(sys.argv[1:] if arguments is None else arguments))
         if options.fail_fast and options.command not in LAUNCHING:
             raise ExperimentError(f"--fail-fast is for {' and '.join(LAUNCHING)}, not for {options.command}")
         if options.no_report and options.command != "run":
@@ -82,104 +84,46 @@ def _run_command(options: argparse.Namespace) -> int:
         console.width = UNFOLDED
     if folder is not None:
         if options.command == "status":
-            return status(jobs_in(folder), console)
+            return commands.status(jobs_in(folder), console)
         if options.command == "verify":
-            return verify(jobs_in(folder), console)
-        return rerun_folder(folder, options.fail_fast, console)
-    overrides = [override_of(one) for one in options.study]
+            return commands.verify(jobs_in(folder), console)
+        return commands.rerun_folder(folder, options.fail_fast, console)
+    overrides = [override_of(argument) for argument in options.study]
     if not overrides:
-        raise ExperimentError(f"{options.command} what? Name a sweep ({', '.join(sweeps())}) or give overrides")
+        raise ExperimentError(f"{options.command} what? Name a sweep ({', '.join(sweep_names())}) or give overrides")
     grid = compose_grid(overrides)
     if options.command == "plan":
         print_plan(plan_of(grid), console)
         return 0
     if options.command == "run":
-        return run(overrides, grid, options.fail_fast, not options.no_report, console)
+        code, studies = commands.run(overrides, grid, options.fail_fast, console)
+        return code if options.no_report or code >= 128 else _report(code, studies, console)
     jobs = jobs_of(grid)
     if options.command == "status":
-        return status(jobs, console)
+        return commands.status(jobs, console)
     if options.command == "verify":
-        return verify(jobs, console)
-    return rerun(overrides, jobs, options.fail_fast, console)
+        return commands.verify(jobs, console)
+    return commands.rerun(overrides, jobs, options.fail_fast, console)
 
 
-def run(overrides: Sequence[str], grid: Grid, fail_fast: bool, report: bool, console: Console) -> int:
-    """Launch the jobs of a grid, say where they stand then, and report; returns the exit code."""
-    for line in totals_of(plan_of(grid)):
-        console.print(line, markup=False, soft_wrap=True)
-    console.print()
-    code = launch_jobs(overrides, [job.folder for job in jobs_of(grid)], fail_fast=fail_fast)
-    jobs = jobs_of(grid)
-    code = _after(code, jobs, console)
-    if code < 128 and report:
-        studies = {job.folder.parent for job in jobs if job.status.state == DONE and job.number is not None}
-        for study in sorted(studies):
-            from experiments import report as reports
+def _report(code: int, studies: Sequence[Path], console: Console) -> int:
+    """Report studies after a run that ended with a code; returns the exit code."""
+    from experiments import report
 
-            console.print()
-            code = max(code, reports.main([str(study)]))
+    for study in studies:
+        console.print()
+        code = max(code, report.main([str(study)]))
     return code
 
 
-def status(jobs: Sequence[ListedJob], console: Console) -> int:
-    """Print where jobs stand; returns 0."""
-    print_status([(job.folder, job.status) for job in jobs], [job.budget for job in jobs], console)
-    return 0
-
-
-def rerun(overrides: Sequence[str], jobs: Sequence[ListedJob], fail_fast: bool, console: Console) -> int:
-    """Launch those jobs of a grid that failed or were interrupted; returns the exit code."""
-    wanted = [job.folder for job in jobs if job.status.needs_rerun and job.number is not None]
-    if not wanted:
-        console.print("nothing to rerun: no job has failed or was interrupted")
-        return 0
-    code = launch_jobs(overrides, wanted, only=True, fail_fast=fail_fast)
-    return _after(code, [job.looked_at_again() for job in jobs], console)
-
-
-def rerun_folder(study: Path, fail_fast: bool, console: Console) -> int:
-    """Launch the jobs of a folder that failed or were interrupted, by their own overrides; returns the exit code."""
-    jobs = jobs_in(study)
-    wanted = [job.folder for job in jobs if job.status.needs_rerun]
-    if not wanted:
-        console.print("nothing to rerun: no job has failed or was interrupted")
-        return 0
-    code = 0
-    for overrides, folders in saved_overrides(wanted):
-        code = max(code, launch_jobs(overrides, folders, only=True, fail_fast=fail_fast))
-        if code >= 128 or (code and fail_fast):
-            break
-    return _after(code, jobs_in(study), console)
-
-
-def verify(jobs: Sequence[ListedJob], console: Console) -> int:
-    """Verify what is done; returns 1 if anything differs."""
-    from experiments.studies.current_inputs import InputLoader
-    from experiments.studies.verify import summary, verify_job
-
-    done = [job for job in jobs if job.status.state == DONE]
-    if len(done) < len(jobs):
-        console.print(f"{len(jobs) - len(done)} of {len(jobs)} jobs are not done, and not verified", markup=False)
-    if not done:
-        raise ExperimentError("there is nothing to verify: no job is done")
-    opener, found = InputLoader(), []
-    for job in done:
-        found.append(verify_job(job.folder, opener))
-        for line in found[-1].differences:
-            console.print(line, markup=False, soft_wrap=True)
-    console.print(summary(found), markup=False, soft_wrap=True)
-    return int(any(one.differences for one in found))
-
-
 def folder_in(study: Sequence[str], command: str) -> Path | None:
-    """The folder that a command is about, if it names one.
+    """Return the folder that a command is about, if it names one.
 
     Raises:
-        ExperimentError: it is no folder, stands beside something else, or the command takes none.
+        ExperimentError: it is no folder, something else is given with it, or the command takes none.
     """
-    folders = [
-        text for text in study if text not in sweeps() and (Path(text).is_dir() or ("/" in text and "=" not in text))
-    ]
+    others = [text for text in study if text not in sweep_names()]
+    folders = [text for text in others if Path(text).is_dir() or ("/" in text and "=" not in text)]
     if not folders:
         return None
     if command not in OF_FOLDERS:
@@ -190,7 +134,7 @@ def folder_in(study: Sequence[str], command: str) -> Path | None:
 
 
 def override_of(argument: str) -> str:
-    """An argument as Hydra takes it: ``sweeps=x`` and ``x`` stand for ``+sweeps=x``.
+    """Return an argument as Hydra takes it: ``+sweeps=x`` for ``sweeps=x`` and ``x``.
 
     Raises:
         ExperimentError: it is neither an override nor the name of a sweep.
@@ -199,26 +143,13 @@ def override_of(argument: str) -> str:
     if name is None and ("=" in argument or argument.startswith("~")):
         return readable(argument)
     name = argument if name is None else name
-    if name in sweeps():
+    if name in sweep_names():
         return f"+sweeps={name}"
-    near = get_close_matches(name, sweeps(), 1)
+    near = get_close_matches(name, sweep_names(), 1)
     meant = f"did you mean {near[0]}? " if near else ""
     raise ExperimentError(
-        f"there is no sweep {name!r}: {meant}There are {', '.join(sweeps())}; overrides are key=value"
+        f"there is no sweep {name!r}: {meant}There are {', '.join(sweep_names())}; overrides are key=value"
     )
-
-
-def sweeps() -> list[str]:
-    """The names of the sweeps."""
-    return sorted(path.stem for path in SWEEPS.glob("*.yaml"))
-
-
-def _after(code: int, jobs: Sequence[ListedJob], console: Console) -> int:
-    """Say where jobs stand after a launch that ended with a code; returns the exit code."""
-    console.print()
-    status(jobs, console)
-    failed = any(job.status.state == FAILED for job in jobs)
-    return 1 if failed and code < 128 else code
 
 
 if __name__ == "__main__":

@@ -1,6 +1,12 @@
-"""Run one experiment, or with ``-m`` a study: ``python -m experiments.train loss=lce negatives.count=7``.
+"""Train and test one re-ranker, or with -m a grid of them.
 
-Which modules know Hydra stands in CONTRIBUTING.md.
+  python -m experiments.train loss=lce negatives.count=7
+  python -m experiments.train -m loss=bce,lce negatives.count=1,3,7 seed=1,2,3 study=my_grid
+  python -m experiments.train +sweeps=quickstart
+  python -m experiments.train data=beir data.path=my/folder
+
+Results go to outputs/<study>/<job>. Plan, resume and verify whole studies with experiments.study; tables and the page
+of a study come from experiments.report.
 """
 
 import hydra

@@ -1,29 +1,34 @@
-"""The grids of ``sweeps/`` as W&B sweeps: the same jobs, handed out one by one to the agents of many machines.
+"""Write the grids of ``sweeps/`` as W&B sweeps: the same jobs, handed out one by one to agents on many machines.
 
-``python -m experiments.wandb_sweeps`` writes ``sweeps/wandb/<name>.yaml`` at scale=mini and
-``sweeps/wandb/paper/<name>.yaml`` at scale=paper. ``wandb sweep sweeps/wandb/quickstart.yaml`` registers one, and
-``wandb agent`` on each machine calls ``experiments.train`` with one value of each parameter; ``hydra.mode=RUN`` makes
-one job of the sweep's file. A job has the same name and folder whoever launches it.
-
-Only reading the grid (``axes_of``) knows Hydra, and imports it there.
+``python -m experiments.wandb_sweeps quickstart`` writes ``sweeps/wandb/quickstart.yaml`` at scale=mini and
+``sweeps/wandb/paper/quickstart.yaml`` at scale=paper, below the current folder; without a name, all studies.
+``wandb sweep sweeps/wandb/quickstart.yaml`` registers one, and ``wandb agent`` on each machine calls
+``experiments.train`` with one value of each parameter; ``hydra.mode=RUN`` makes one job of the sweep's file. A job has
+the same name and folder whoever launches it.
 """
 
+import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from experiments.config.files import CONF, SWEEPS
+from experiments.common.errors import ExperimentError
+from experiments.config.compose import register
+from experiments.config.files import sweep_names, take_user_folder
+from experiments.config.grid import axes_of
 
-FOLDERS = {"mini": SWEEPS / "wandb", "paper": SWEEPS / "wandb" / "paper"}
+FOLDER = Path("sweeps", "wandb")  # below the current folder
+BELOW = {"mini": Path(), "paper": Path("paper")}  # where the files of a scale are, in that folder
 WIDTH = 120  # columns of a file
 
 Axes = Mapping[str, Sequence[str]]
 
 
-def wandb_sweep(sweep: str, axes: Axes, scale: str, measure: str) -> dict[str, Any]:
-    """The W&B sweep of a grid.
+def wandb_sweep(sweep: str, axes: Axes, measure: str, scale: str) -> dict[str, Any]:
+    """Return the W&B sweep of a grid.
 
     ``axes``: each override of the grid -> its values as Hydra takes them. What has one value is a fixed argument of the
     command, what has several is a parameter. ``measure``: what a job's summary calls its headline.
@@ -55,59 +60,51 @@ def wandb_sweep(sweep: str, axes: Axes, scale: str, measure: str) -> dict[str, A
 
 
 def text_of(sweep: str, settings: Mapping[str, Any], path: Path) -> str:
-    """The file of a W&B sweep. ``path``: where it lies, below the repository's root."""
+    """Return the file of a W&B sweep. ``path``: where it will be, for the command in its first line."""
     return (
-        f"# sweeps/{sweep}.yaml as a W&B sweep: wandb sweep {path.as_posix()}, then wandb agent on each machine.\n"
-        f"# Made of that file by python -m experiments.wandb_sweeps; change that file, not this one.\n"
+        f"# The study {sweep} as a W&B sweep: wandb sweep {path.as_posix()}, then wandb agent on each machine.\n"
+        f"# Written by python -m experiments.wandb_sweeps {sweep}; change the study's own file, not this one.\n"
         + yaml.safe_dump(dict(settings), sort_keys=False, default_flow_style=None, width=WIDTH, allow_unicode=True)
     )
 
 
-def axes_of(sweep: str, scale: str) -> tuple[dict[str, list[str]], str]:
-    """The grid of ``sweeps/<sweep>.yaml`` at a scale: each of its overrides -> its values; and its first measure."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.override_parser.overrides_parser import OverridesParser
+def write(sweeps: Sequence[str], folder: Path) -> list[Path]:
+    """Write the W&B sweeps of some studies below a folder; returns their paths.
 
-    from experiments.config.compose import register
-    from experiments.evaluation.measure_names import resolve
-
+    Raises:
+        ExperimentError: there is no study of such a name.
+    """
+    unknown = [sweep for sweep in sweeps if sweep not in sweep_names()]
+    if unknown:
+        raise ExperimentError(f"there is no sweep {unknown[0]!r}: there are {', '.join(sweep_names())}")
     register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", overrides=[f"+sweeps={sweep}", f"scale={scale}"], return_hydra_config=True)
-    given = [f"{key}={value}" for key, value in config.hydra.sweeper.params.items()]
-    axes = {
-        one.get_key_element(): (
-            [str(value) for value in one.sweep_string_iterator()]
-            if one.is_sweep_override()
-            else [str(one.get_value_element_as_str())]
-        )
-        for one in OverridesParser.create().parse_overrides(given)
-    }
-    return axes, resolve(list(config.measures), config.data.min_grade)[0]
+    paths = []
+    for sweep in sweeps:
+        for scale, below in BELOW.items():
+            path = folder / below / f"{sweep}.yaml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text_of(sweep, wandb_sweep(sweep, *axes_of(sweep, scale), scale), path), encoding="utf-8")
+            paths.append(path)
+    return paths
 
 
-def files() -> dict[Path, str]:
-    """The path of every W&B sweep, and what it should hold."""
-    found = {}
-    for scale, folder in FOLDERS.items():
-        for sweep in sorted(path.stem for path in SWEEPS.glob("*.yaml")):
-            path = folder / f"{sweep}.yaml"
-            axes, measure = axes_of(sweep, scale)
-            found[path] = text_of(sweep, wandb_sweep(sweep, axes, scale, measure), path.relative_to(SWEEPS.parent))
-    return found
-
-
-def main() -> None:
-    """Write all files, and take away those whose sweep is gone."""
-    wanted = files()
-    for folder in FOLDERS.values():
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in set(folder.glob("*.yaml")) - set(wanted):
-            path.unlink()
-    for path, text in wanted.items():
-        path.write_text(text, encoding="utf-8")
-    print(f"{len(wanted)} W&B sweeps written below {SWEEPS / 'wandb'}")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the command line, write the files and print their paths; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.wandb_sweeps",
+        description="Write studies as W&B sweeps, for agents on many machines.",
+    )
+    parser.add_argument("studies", nargs="*", metavar="NAME", help="such as quickstart (default: all studies)")
+    parser.add_argument("--out", type=Path, default=FOLDER, metavar="FOLDER", help="default: %(default)s")
+    try:
+        options = parser.parse_args(take_user_folder(sys.argv[1:] if arguments is None else arguments))
+        for path in write(options.studies or sweep_names(), options.out):
+            print(path)
+    except ExperimentError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

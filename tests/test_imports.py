@@ -24,7 +24,7 @@ FLOORS = (
     ("jobs", "reporting"),
     ("studies",),
     ("train", "retrieve", "audit", "probe", "report", "compare", "wandb_sweeps"),
-    ("study",),
+    ("study", "__main__"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 KNOW_HYDRA = (

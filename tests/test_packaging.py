@@ -1,39 +1,45 @@
 """A clone without symbolic links and a wheel have every config and every sweep."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 from helpers.jobs import ROOT, composed, tiny_overrides
 
-from experiments.config.files import CONF, SWEEPS
-from experiments.study import sweeps
+from experiments.config.files import CONF, SWEEPS, sweep_names
+
+DATA_FILES = ("py.typed", "reporting/page/template.html", "reporting/page/page.css", "reporting/page/page.js")
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder into which a wheel of this checkout was unpacked."""
+    """An empty environment into which a wheel of this checkout was installed; what it needs is found elsewhere."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in ("experiments", "conf", "sweeps"):
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    written = folder / "source" / "sweeps" / "wandb"
+    written.mkdir(exist_ok=True)
+    (written / "quickstart.yaml").write_text("# written on demand: no part of the package")
     for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source")
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*build, "--wheel-dir", str(folder), str(folder / "source")], check=True)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(folder / "source")]
+    subprocess.run(build, check=True)
     (wheel,) = folder.glob("*.whl")
-    zipfile.ZipFile(wheel).extractall(folder / "site")
+    install = [*pip, "install", "--no-deps", "--no-index", "--target", str(folder / "site"), str(wheel)]
+    subprocess.run(install, check=True)
     return folder / "site"
 
 
-def run_from(site: Path, place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python on the package of the wheel, in a folder that is no checkout."""
+def command_from(site: Path, place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the console command of the wheel in a folder that is no checkout."""
     place.mkdir(exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    command = [sys.executable, *arguments]
+    command = [str(site / "bin" / "rerank-ablations"), *arguments]
     return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=True)
 
 
@@ -47,20 +53,41 @@ def test_sweeps_are_a_group_beside_those_of_conf():
     assert composed("+sweeps=shared/side_by_side").compute.threads == 1
 
 
-def test_a_wheel_has_all_configs_and_sweeps(site: Path):
+def test_a_wheel_has_all_configs_and_sweeps_and_none_that_was_written_on_demand(site: Path):
     for name, folder in (("conf", CONF), ("conf/sweeps", SWEEPS)):
         for path in folder.rglob("*.yaml"):
-            copy = site / "experiments" / name / path.relative_to(folder)
-            assert copy.read_text() == path.read_text(), copy
+            if not path.is_relative_to(SWEEPS / "wandb"):
+                copy = site / "experiments" / name / path.relative_to(folder)
+                assert copy.read_text() == path.read_text(), copy
+    assert not (site / "experiments" / "conf" / "sweeps" / "wandb").exists()
 
 
-def test_a_job_runs_from_a_wheel_in_any_folder(site: Path, tmp_path: Path, data: Path, backbone: Path):
-    relative = ["outputs=outputs", "cache=cache"]
-    found = run_from(site, tmp_path / "here", "-c", "import experiments; print(experiments.__file__)").stdout
-    assert found.strip() == str(site / "experiments" / "__init__.py")
-    run_from(site, tmp_path / "here", "-m", "experiments.train", *tiny_overrides(tmp_path, data, backbone), *relative)
-    (folder,) = (tmp_path / "here" / "outputs" / "adhoc").iterdir()
+@pytest.mark.parametrize("name", DATA_FILES)
+def test_a_wheel_has_the_files_that_are_no_modules(site: Path, name: str):
+    assert (site / "experiments" / name).is_file()
+
+
+def test_a_study_of_ones_own_runs_from_a_wheel_in_any_folder(site: Path, tmp_path: Path, data: Path, backbone: Path):
+    here = tmp_path / "here"
+    for name, text in (
+        ("loss/mine.yaml", "# Mine\nname: mine\n_target_: my_losses.mine\n_partial_: true\nlogits: 1\n"),
+        ("sweeps/my_study.yaml", "# @package _global_\n# Mine\nstudy: my_study\nloss: {name: mine}\n"),
+    ):
+        (here / "my_conf" / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / "my_conf" / name).write_text(text)
+    (here / "my_losses.py").write_text(
+        "def mine(scores_QN):\n    return (scores_QN[:, 1:] - scores_QN[:, :1]).exp().mean()\n"
+    )
+    tiny = [*tiny_overrides(tmp_path, data, backbone), "outputs=outputs", "cache=cache", "loss=mine"]
+    done = command_from(site, here, "study", "--config-dir", "my_conf", "run", "--no-report", "my_study", *tiny)
+    assert "done in" in done.stderr
+    (folder,) = (here / "outputs" / "my_study").glob("mine-*")
     assert (folder / "metrics.json").is_file()
-    planned = run_from(site, tmp_path / "here", "-m", "experiments.study", "plan", "quickstart").stdout
+    command_from(site, here, "train", "--config-dir", "my_conf", "+sweeps=my_study", *tiny)
+    assert json.loads((folder / "status.json").read_text())["attempts"] == 1, "it is the same job, which was done"
+
+
+def test_the_studies_of_a_wheel_are_those_of_the_checkout(site: Path, tmp_path: Path):
+    planned = command_from(site, tmp_path / "here", "study", "plan", "quickstart").stdout
     assert planned.count("missing") >= 6
-    assert sweeps() == sorted(path.stem for path in (site / "experiments" / "conf" / "sweeps").glob("*.yaml"))
+    assert sweep_names() == sorted(path.stem for path in (site / "experiments" / "conf" / "sweeps").glob("*.yaml"))

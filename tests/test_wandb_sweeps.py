@@ -1,6 +1,7 @@
 """The W&B sweeps are the grids of sweeps/: the same jobs, by the same names."""
 
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,14 +11,24 @@ from helpers.sweeps import SCALES, SWEEPS, jobs_of
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from experiments.config import compose
+from experiments.config.grid import axes_of
 from experiments.config.identity import job_name
-from experiments.wandb_sweeps import FOLDERS, axes_of, files, text_of, wandb_sweep
+from experiments.wandb_sweeps import main, text_of, wandb_sweep
 
 GRID = {"sample": ["small"], "loss": ["bce", "lce"], "seed": ["1", "2"]}
 
 
-def sweep_file(sweep: str, scale: str) -> dict[str, Any]:
-    settings: dict[str, Any] = yaml.safe_load((FOLDERS[scale] / f"{sweep}.yaml").read_text(encoding="utf-8"))
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the W&B sweeps of all studies."""
+    folder = tmp_path_factory.mktemp("wandb")
+    assert main(["--out", str(folder)]) == 0
+    return folder
+
+
+def sweep_file(written: Path, sweep: str, scale: str) -> dict[str, Any]:
+    path = written / {"mini": "", "paper": "paper"}[scale] / f"{sweep}.yaml"
+    settings: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     return settings
 
 
@@ -45,7 +56,7 @@ def name_of(overrides: list[str]) -> str:
 
 
 def test_what_varies_is_a_parameter_and_what_does_not_an_argument_of_the_command():
-    assert wandb_sweep("study", GRID, "mini", "RR@10") == {
+    assert wandb_sweep("study", GRID, "RR@10", "mini") == {
         "name": "study",
         "program": "experiments/train.py",
         "method": "grid",
@@ -66,28 +77,41 @@ def test_what_varies_is_a_parameter_and_what_does_not_an_argument_of_the_command
 
 
 def test_a_group_that_is_added_is_named_without_the_plus_and_added_with_its_first_value():
-    made = wandb_sweep("study", {"+sweeps/study": ["a", "b"]}, "paper", "RR@10")
+    made = wandb_sweep("study", {"+sweeps/study": ["a", "b"]}, "RR@10", "paper")
     assert made["name"] == "study-paper"
     assert "+sweeps/study=a" in made["command"]
     assert made["parameters"] == {"sweeps/study": {"values": ["a", "b"]}}
 
 
 def test_a_file_reads_back_as_what_was_written(tmp_path):
-    made = wandb_sweep("study", GRID, "mini", "RR@10")
+    made = wandb_sweep("study", GRID, "RR@10", "mini")
     assert yaml.safe_load(text_of("study", made, tmp_path)) == made
 
 
-def test_the_files_are_what_the_grids_make_of_them():
-    """Otherwise: ``python -m experiments.wandb_sweeps``."""
-    wanted = files()
-    assert {path for folder in FOLDERS.values() for path in folder.glob("*.yaml")} == set(wanted)
-    assert [path.name for path, text in wanted.items() if path.read_text(encoding="utf-8") != text] == []
+def test_every_study_has_a_file_at_each_scale(written: Path):
+    for folder in (written, written / "paper"):
+        assert sorted(path.stem for path in folder.glob("*.yaml")) == SWEEPS
+
+
+def test_one_study_alone_is_written_below_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    assert main(["quickstart"]) == 0
+    paths = ["sweeps/wandb/quickstart.yaml", "sweeps/wandb/paper/quickstart.yaml"]
+    assert capsys.readouterr().out.splitlines() == paths
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.yaml")) == sorted(paths)
+
+
+def test_a_study_that_there_is_not_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["quikstart", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("error: there is no sweep 'quikstart': there are ")
 
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("sweep", SWEEPS)
-def test_the_arguments_of_the_runs_are_the_overrides_of_the_grids_jobs(sweep: str, scale: str):
-    settings = sweep_file(sweep, scale)
+def test_the_arguments_of_the_runs_are_the_overrides_of_the_grids_jobs(written: Path, sweep: str, scale: str):
+    settings = sweep_file(written, sweep, scale)
     added = {f"+{key}" for key in settings["parameters"]}
     runs = [
         {one for one in arguments_of(settings, values) if one.partition("=")[0] not in added} | {"seed=1"}
@@ -101,8 +125,8 @@ def test_the_arguments_of_the_runs_are_the_overrides_of_the_grids_jobs(sweep: st
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
-def test_every_value_composes_to_a_job_of_the_grid(sweep: str):
-    settings = sweep_file(sweep, "mini")
+def test_every_value_composes_to_a_job_of_the_grid(written: Path, sweep: str):
+    settings = sweep_file(written, sweep, "mini")
     runs = runs_of(settings)
     first = runs[0]
     one_changed = [one for one in runs if sum(one[key] != first[key] for key in first) <= 1]
@@ -112,8 +136,8 @@ def test_every_value_composes_to_a_job_of_the_grid(sweep: str):
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
-def test_the_first_run_at_paper_scale_composes_to_the_first_job_of_the_grid(sweep: str):
-    settings = sweep_file(sweep, "paper")
+def test_the_first_run_at_paper_scale_composes_to_the_first_job_of_the_grid(written: Path, sweep: str):
+    settings = sweep_file(written, sweep, "paper")
     assert name_of(arguments_of(settings, runs_of(settings)[0])) == jobs_of(sweep, "paper")[0].name
 
 

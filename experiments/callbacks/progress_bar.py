@@ -1,5 +1,5 @@
-"""Lightning's progress, shown as all other work's is: a live bar with an ETA in a terminal, a line now and then in a
-log.
+"""Show Lightning's progress as all other work's: a live bar with an ETA in a terminal, a line now and then in a log, a
+row of the table in a multirun.
 """
 
 from contextlib import AbstractContextManager
@@ -8,20 +8,20 @@ from typing import Any
 import pytorch_lightning as pl
 
 from experiments.common.progress import Advance, tracked
-from experiments.models.ranker import Ranker
+from experiments.evaluation.measure_names import mean_name
 
 
 class ProgressBar(pl.Callback):
-    """``label``: the job, such as ``[3/6] lce n=7``. ``groups``: groups of the whole training."""
+    """``label``: the job, such as ``lce-n7-bm25-s1``."""
 
-    def __init__(self, label: str, groups: int) -> None:
-        self.label, self.groups, self.scoring = label, groups, "scoring"
+    def __init__(self, label: str) -> None:
+        self.label, self.scoring, self._step = label, "scoring", 0
         self._bars: list[tuple[AbstractContextManager[Advance], Advance]] = []
         self._dev = ""
 
     def _open(self, trainer: pl.Trainer, what: str, total: int, done: int = 0) -> None:
         if trainer.is_global_zero:
-            bar = tracked(f"{self.label} {what}", total, done)
+            bar = tracked(what, total, done, self.label)
             self._bars.append((bar, bar.__enter__()))
 
     def _advance(self, count: int, note: str = "") -> None:
@@ -33,21 +33,20 @@ class ProgressBar(pl.Callback):
             self._bars.pop()[0].__exit__(None, None, None)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, Ranker)
-        self._open(trainer, "training", self.groups, pl_module.spent.groups)
+        self._step = trainer.global_step
+        self._open(trainer, "training", trainer.max_steps, self._step)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._advance(batch.shape_QN[0] * trainer.world_size, self._dev)
+        self._advance(trainer.global_step - self._step, self._dev)
+        self._step = trainer.global_step
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        found = {
-            name: value
-            for name, value in trainer.callback_metrics.items()
-            if name.startswith("dev/") and name != "dev/ties"
-        }
-        self._dev = ", ".join(f"{name} {float(value):.3f}" for name, value in found.items())
+        values = {name: value for name, value in trainer.callback_metrics.items() if name.startswith("dev/")}
+        values.pop("dev/ties", None)
+        said = [f"dev {mean_name(name.removeprefix('dev/'))} {float(value):.3f}" for name, value in values.items()]
+        self._dev = ", ".join(said)
         self._advance(0, self._dev)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

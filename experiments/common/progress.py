@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -12,23 +12,30 @@ from experiments.common.text import duration
 
 console = Console(stderr=True, highlight=False)
 
-side_by_side = False  # other jobs write to this terminal too: lines, not bars, which would overwrite each other
 
 QUIET_SECONDS = 2.0  # what is over sooner is not announced in a log file
 LINE_SECONDS = 15.0  # between two lines in a log file
 
 
-Advance = Callable[..., None]  # (units just done, a note to show beside them)
+Advance = Callable[..., None]  # (units just done, a note to show next to them)
+Tracked = Callable[[str, int, int], AbstractContextManager[Advance]]  # (description, total, done)
+
+in_multirun: Tracked | None = None  # what shows progress of a job of a multirun, whose table has a row for it
 
 
 @contextmanager
-def tracked(description: str, total: int, done: int = 0) -> Iterator[Advance]:
+def tracked(description: str, total: int, done: int = 0, job: str = "") -> Iterator[Advance]:
     """Show how far some work has got; the body calls what it is given with the number of units just done, and a note if
     it likes.
 
-    ``done``: units that an earlier run did already.
+    ``done``: units that an earlier run did already. ``job``: whose work it is, where that is not said anyway.
     """
-    if console.is_terminal and not side_by_side:
+    if in_multirun is not None:
+        with in_multirun(description, total, done) as advance:
+            yield advance
+        return
+    description = f"{job} {description}".strip()
+    if console.is_terminal:
         with live_bar() as bar:
             task = bar.add_task(description, total=total, completed=done, note="")
             yield lambda count, note="": bar.update(task, advance=count, note=note)

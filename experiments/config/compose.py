@@ -38,7 +38,7 @@ from experiments.config.model import Model, class_of
 from experiments.config.overrides import readable
 from experiments.config.part_checks import check_parts, no_key_of_loss, settings_of_part
 from experiments.config.retriever_roles import check_first_stages, check_positives
-from experiments.config.sweeps_group import register_sweeps
+from experiments.config.sweeps_group import register_folders
 
 
 def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
@@ -47,7 +47,7 @@ def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
 
     ``name_of``: of a resolved config, the name of the folder that the entry point writes into.
     """
-    register_sweeps()
+    register_folders()
     ConfigStore.instance().store(name="experiment_schema", node=schema())
     for name, model in models().items():  # a file of conf/model names it in its defaults
         ConfigStore.instance().store(name=f"{name}_config", node=model)

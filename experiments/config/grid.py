@@ -1,4 +1,4 @@
-"""The jobs of a multirun before it starts: what Hydra's own sweeper makes of its overrides, composed a job at a time.
+"""List the jobs of a multirun before it starts: what Hydra's own sweeper makes of its overrides, a job at a time.
 
 Which modules know Hydra stands in CONTRIBUTING.md.
 """
@@ -6,7 +6,7 @@ Which modules know Hydra stands in CONTRIBUTING.md.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from experiments.common.errors import ExperimentError
 from experiments.config.compose import explain
 from experiments.config.files import CONF
+from experiments.evaluation.measure_names import resolve
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,19 @@ def rows_of(config: DictConfig) -> list[Row]:
         except (HydraException, OmegaConfBaseException) as error:
             raise ExperimentError(_where(number, varying) + explain(error)) from error
     return rows
+
+
+def axes_of(sweep: str, scale: str) -> tuple[dict[str, list[str]], str]:
+    """Return the grid of a sweep at a scale: each of its overrides -> its values; and its first measure."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", overrides=[f"+sweeps={sweep}", f"scale={scale}"], return_hydra_config=True)
+    given = [f"{key}={value}" for key, value in config.hydra.sweeper.params.items()]
+    axes = {}
+    for override in OverridesParser.create().parse_overrides(given):
+        swept = override.is_sweep_override()
+        values = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
+        axes[override.get_key_element()] = [str(value) for value in values]
+    return axes, resolve(list(config.measures), config.data.min_grade)[0]
 
 
 def _where(number: int, varying: str) -> str:

@@ -1,6 +1,6 @@
-"""The folder ``sweeps/`` of a checkout as a config group of Hydra.
+"""Add two folders to where Hydra looks for config files: ``sweeps/`` of a checkout as a group, and the user's own.
 
-It stands beside ``conf/``, where Hydra does not look. A symbolic link would do, but a clone on Windows has none.
+``sweeps/`` is next to ``conf/``, where Hydra does not look. A clone on Windows has no symbolic links.
 """
 
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -10,7 +10,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from experiments.config.files import INSTALLED, SWEEPS
+from experiments.config.files import INSTALLED, SWEEPS, user_folder
 
 GROUP = "sweeps"
 
@@ -44,18 +44,21 @@ class SweepsSource(ConfigSource):
         return self._folder.list(_below(config_path), results_filter)
 
 
-class SweepsOnSearchPath(SearchPathPlugin):
-    """Adds the folder of the sweeps to where Hydra looks for config files."""
+class FoldersOnSearchPath(SearchPathPlugin):
+    """Adds the sweeps and the user's own folder to where Hydra looks for config files, after ``conf/``."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        search_path.append(provider="sweeps", path=f"{SweepsSource.scheme()}://{SWEEPS}")
+        if not INSTALLED:  # in an installed package they are below conf
+            search_path.append(provider="sweeps", path=f"{SweepsSource.scheme()}://{SWEEPS}")
+        folder = user_folder()
+        if folder is not None:
+            search_path.append(provider="user", path=f"file://{folder}")
 
 
-def register_sweeps() -> None:
-    """Make Hydra find the sweeps of a checkout; in an installed package they are below ``conf`` already."""
-    if not INSTALLED:
-        for plugin in (SweepsSource, SweepsOnSearchPath):
-            Plugins.instance().register(plugin)
+def register_folders() -> None:
+    """Make Hydra look into the sweeps and the user's folder."""
+    for plugin in (SweepsSource, FoldersOnSearchPath):
+        Plugins.instance().register(plugin)
 
 
 def _is_of_group(config_path: str) -> bool:

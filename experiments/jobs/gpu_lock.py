@@ -1,4 +1,4 @@
-"""A GPU of its own for each of several jobs that run side by side on one machine.
+"""Give each of several jobs a GPU of its own that run side by side on one machine.
 
 Jobs claim GPUs by file locks in a folder of this machine, so that jobs of several studies share them too. What a job
 has claimed is made the only GPU that it sees. A process that has once computed on a GPU cannot change to another one,
@@ -80,5 +80,5 @@ def visible_gpus() -> list[str]:
 
     count = torch.cuda.device_count()  # asks the driver's library and leaves CUDA as it is
     said = os.environ.get(VISIBLE)
-    names = [one.strip() for one in said.split(",")] if said is not None else [str(i) for i in range(count)]
+    names = [name.strip() for name in said.split(",")] if said is not None else [str(number) for number in range(count)]
     return names[:count]

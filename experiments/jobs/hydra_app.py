@@ -10,30 +10,37 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.common import progress
 from experiments.common.cache import write_atomic, write_json
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.config.compose import check, explain, explained, plain
+from experiments.config.files import take_user_folder
 from experiments.config.grid import rows_of
+from experiments.config.help import help_text
 from experiments.config.identity import job_hash, job_name, short_name
 from experiments.config.measures import check_selection
 from experiments.config.overrides import readable
+from experiments.evaluation.measure_names import mean_name
 from experiments.job_files.files import GRID, TABLE
-from experiments.job_files.status import note_failure
+from experiments.job_files.status import FAILED, note_failure
 from experiments.jobs.components import make_components
 from experiments.jobs.gpu_lock import gpu_of_its_own
-from experiments.jobs.launch_control import Gate
+from experiments.jobs.launch_control import LaunchControl
+from experiments.jobs.multirun_display import ShownMultirun
+from experiments.jobs.multirun_job import refuse, saying
 from experiments.jobs.prerequisites import jobs_before, prerequisites_of, train_prerequisites
 
 log = logging.getLogger(__name__)
 
-JOBS = "EXPERIMENTS_JOBS"  # how many jobs the multirun has; in the environment, so that parallel workers know it too
+GOES_ON = "the same command goes on from here"
+
+_multirun = ShownMultirun()
 
 
 def entry(main: Callable[[], Any]) -> None:
@@ -42,10 +49,21 @@ def entry(main: Callable[[], Any]) -> None:
     """
     # Hydra then raises what it would print, so that it can be said better here.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    sys.argv[1:] = map(readable, sys.argv[1:])
     try:
-        main()
+        sys.argv[1:] = map(readable, take_user_folder(sys.argv[1:]))
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(help_text(sys.modules[main.__module__].__doc__ or ""), end="")
+            return
+    except ExperimentError as error:
+        _exit(str(error))
+    try:
+        try:
+            main()
+        finally:
+            jobs = _multirun.end()
     except (ExperimentError, HydraException, OmegaConfBaseException) as error:
+        if any(job.state == FAILED for job in jobs):  # each was named above
+            raise SystemExit(2) from None
         _exit(explain(error))
     except KeyboardInterrupt:
         _interrupted(signal.SIGINT)
@@ -55,52 +73,69 @@ def entry(main: Callable[[], Any]) -> None:
         if type(end).__name__ == "SIGTERMException":
             _interrupted(signal.SIGTERM)
         raise
+    except Exception as error:
+        if type(error).__name__ == "TerminatedWorkerError":  # joblib's
+            print(f"error: a worker was killed, often for want of memory: {GOES_ON}", file=sys.stderr)
+        elif not any(job.state == FAILED for job in jobs):
+            raise
+        raise SystemExit(1) from None
+
+
+class QuietJobReturn(JobReturn):
+    """What a job came to. Hydra's own writes its overrides to the terminal before it raises what stopped the job."""
+
+    @property  # type: ignore[misc]  # nothing sets it after the job
+    def return_value(self) -> Any:
+        """Return the job's value, or raise what stopped it."""
+        if self.status == JobStatus.FAILED:
+            raise self._return_value
+        return self._return_value
 
 
 def _interrupted(by: signal.Signals) -> NoReturn:
-    print("interrupted: the same command goes on from here", file=sys.stderr)
+    print(f"interrupted: {GOES_ON}", file=sys.stderr)
     raise SystemExit(128 + by) from None
 
 
 def run(config: DictConfig) -> float:
     """Check a composed config and run its job; returns the headline measure on the first of the first stages.
 
-    A job that its launch does not let start (see ``Gate``) leaves nothing behind and returns NaN.
+    A job that its launch does not let start (see ``LaunchControl``) leaves nothing behind and returns NaN.
 
     Raises:
         ExperimentError: something that the user gave cannot be used.
     """
     from experiments.jobs.run_job import run_job
 
-    hydra = HydraConfig.get()
-    settings = plain(config)
-    name, gate = job_name(settings), Gate.of(hydra.job.env_set)
-    refusal = gate.refusal(name) if gate is not None else None
-    if refusal is not None:
-        log.info("%s is not started: %s", name, refusal)
+    hydra, settings = HydraConfig.get(), plain(config)
+    folder = Path(str(config.outputs)) / str(config.study) / job_name(settings)
+    in_multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
+    launch = LaunchControl.of(os.environ) if in_multirun else None
+    refusal = launch.refusal(folder.name) if launch is not None else None
+    if launch is not None and refusal is not None:
+        refuse(launch, hydra.job.num + 1, short_name(settings), refusal)
         return float("nan")
-    experiment = check(config)
-    if experiment.checkpoint is not None:
-        raise ExperimentError(
-            "checkpoint is what experiments.probe looks into; to train from those weights set backbone=local "
-            f"backbone.path={experiment.checkpoint}"
-        )
-    check_selection(experiment)
-    label = ""
-    if hydra.mode is not None and hydra.mode.name == "MULTIRUN":
-        progress.side_by_side = not str(hydra.launcher._target_).endswith("BasicLauncher")
-        label = f"[{hydra.job.num + 1}/{os.environ.get(JOBS, '?')}] {short_name(settings)}"
-    try:
-        with gpu_of_its_own(experiment.trainer, progress.side_by_side):
-            experiment, components = train_prerequisites(experiment)
-            metrics = run_job(experiment, settings, components, label)
-    except Exception as error:
-        note_failure(Path(experiment.outputs) / experiment.study / name, error, job_hash(settings))
-        if gate is not None:
-            gate.note_failure(name)
-        raise
-    found = metrics["test"].get(experiment.first_stage[0])  # empty in all but the first process of a DDP training
-    return float(found[experiment.measures[0]]) if found else float("nan")
+    with saying(launch, hydra.job.num + 1 if in_multirun else 1, short_name(settings), folder) as job:
+        experiment = check(config)
+        if experiment.checkpoint is not None:
+            raise ExperimentError(
+                "checkpoint is what experiments.probe looks into; to train from those weights set backbone=local "
+                f"backbone.path={experiment.checkpoint}"
+            )
+        check_selection(experiment)
+        side_by_side = in_multirun and not str(hydra.launcher._target_).endswith("BasicLauncher")
+        try:
+            with gpu_of_its_own(experiment.trainer, side_by_side):
+                experiment, components = train_prerequisites(experiment)
+                metrics = run_job(experiment, settings, components)
+        except Exception as error:
+            note_failure(folder, error, job_hash(settings))
+            raise
+        found, measure = metrics["test"].get(experiment.first_stage[0]), experiment.measures[0]
+        # nothing is found in all but the first process of a DDP training
+        value = float(found[measure]) if found else float("nan")
+        job.score = f"test {mean_name(measure)} {value:.3f}"
+    return value
 
 
 class Checks(Callback):
@@ -113,19 +148,25 @@ class Checks(Callback):
         _keep_table(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check every job of the grid that its launch lets start, as far as it is known beforehand."""
+        """Check every job of the grid that its launch lets start, as far as it is known beforehand; show the table."""
         _or_exit(lambda: self._check_grid(config))
         _keep_table(config)
 
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Keep Hydra from writing a line of its own for a job that failed."""
+        job_return.__class__ = QuietJobReturn
+
     def _check_grid(self, config: DictConfig) -> None:
-        rows, gate = rows_of(config), Gate.of(config.hydra.job.env_set)
-        os.environ[JOBS] = str(len(rows)) if rows else "?"
+        study = Path(str(config.outputs)) / str(config.study)
+        rows, launch = rows_of(config), LaunchControl.of(config.hydra.job.env_set)
         names = [job_name(plain(row.config)) for row in rows]
-        if gate is not None:
-            rows = [row for row, name in zip(rows, names, strict=True) if gate.refusal(name) is None]
-        check_jobs({row.where: row.config for row in rows}, networks=True)
-        if gate is None or not gate.narrows:
-            write_json(Path(str(config.outputs)) / str(config.study) / GRID, names)
+        may_start = [launch is None or launch.refusal(name) is None for name in names]
+        check_jobs({row.where: row.config for row, may in zip(rows, may_start, strict=True) if may}, networks=True)
+        if launch is None or not launch.narrows:
+            write_json(study / GRID, names)
+        # All overrides of the only job of a grid vary: its name says more.
+        labels = [row.varying if len(rows) > 1 else short_name(plain(row.config)) for row in rows]
+        _multirun.begin(launch, study, [label if may else "" for label, may in zip(labels, may_start, strict=True)])
 
 
 def _keep_table(config: DictConfig) -> None:

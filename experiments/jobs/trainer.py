@@ -93,7 +93,6 @@ def make_callbacks(
         "resumed": files.usable(),
         "path": job.folder / FILE,
         "label": label,
-        "groups": setup.steps * setup.data.groups.queries_per_step,
     }
     callbacks: list[pl.Callback] = []
     for name, settings in experiment.callbacks.items():

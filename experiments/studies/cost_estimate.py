@@ -160,12 +160,12 @@ def rates_in(outputs: Path, settings: Iterable[Setting], dev: Mapping[str, int])
     found: dict[Setting, list[Mapping[str, float]]] = {}
     for path in sorted(outputs.glob(f"*/*/{METRICS}")):
         try:
-            one = _finished(path.parent, wanted, dev)
+            measured = _finished(path.parent, wanted, dev)
         except (OSError, ValueError, KeyError, TypeError) as error:
             log.debug("%s says nothing of speed: %r", path.parent, error)  # written by another version, or half gone
             continue
-        if one is not None:
-            found.setdefault(one[0], []).append(one[1])
+        if measured is not None:
+            found.setdefault(measured[0], []).append(measured[1])
     return {setting: _median(jobs) for setting, jobs in found.items()}
 
 
@@ -180,7 +180,11 @@ def _finished(folder: Path, wanted: set[Setting], dev: Mapping[str, int]) -> tup
     """The setting and the rates of a job, if it is one of those wanted and was run in one go."""
     status, metrics = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (STATUS, METRICS))
     compute, backbone = metrics["compute"], metrics["labels"]["backbone"]
-    if status["state"] != FINISHED or status["attempts"] != 1 or backbone not in {one.backbone for one in wanted}:
+    if (
+        status["state"] != FINISHED
+        or status["attempts"] != 1
+        or backbone not in {setting.backbone for setting in wanted}
+    ):
         return None
     config = _yaml(folder / CONFIG)
     device = str(compute["device"]).split(":")[0]
@@ -203,7 +207,7 @@ def _finished(folder: Path, wanted: set[Setting], dev: Mapping[str, int]) -> tup
 def _was_scored(config: Mapping[str, Any], metrics: Mapping[str, Any], dev: Mapping[str, int]) -> int:
     data, validation = config["data"], config["validation"]
     queries = dev.get(data_key(data)) or data["queries"]["dev"] or data["carve_dev"]
-    test = sum(int(one["pairs"]) for one in metrics["test"].values())
+    test = sum(int(values["pairs"]) for values in metrics["test"].values())
     return test + int(queries * validation["depth"] * validation["times"])
 
 

@@ -1,6 +1,5 @@
 """The jobs of a study between Hydra and their folders: listed, planned, launched, and opened to be verified."""
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -14,7 +13,7 @@ from experiments.job_files.files import CONFIG
 from experiments.job_files.status import JobStatus, job_folders, status_of
 from experiments.jobs import hydra_app
 from experiments.jobs.job_states import JobStates
-from experiments.jobs.launch_control import GATE, Gate
+from experiments.jobs.launch_control import LAUNCH, LaunchControl
 from experiments.jobs.prerequisites import Prerequisite, folder_of, prerequisites_of, shared_by
 from experiments.studies import cost_estimate
 from experiments.studies.plan import Plan, PlannedJob, places_of
@@ -41,8 +40,10 @@ def jobs_of(grid: Grid) -> list[ListedJob]:
     """The jobs of a grid as they stand on disk, those that others need trained first before them."""
     experiments = [compose.check(row.config, parts=False) for row in grid.rows]
     return [
-        ListedJob(one.number, one.folder, one.what, status_of(one.folder), cost_estimate.groups_of(one.experiment))
-        for one in _entries(grid, experiments)
+        ListedJob(
+            entry.number, entry.folder, entry.what, status_of(entry.folder), cost_estimate.groups_of(entry.experiment)
+        )
+        for entry in _entries(grid, experiments)
     ]
 
 
@@ -66,23 +67,25 @@ def plan_of(grid: Grid) -> Plan:
     """
     entries = _entries(grid, hydra_app.check_jobs({row.where: row.config for row in grid.rows}))
     queries: dict[str, cost_estimate.Queries] = {}
-    for one in entries:
-        key = cost_estimate.data_key(one.config["data"])
+    for entry in entries:
+        key = cost_estimate.data_key(entry.config["data"])
         if key not in queries:
-            queries[key] = cost_estimate.queries_of(one.experiment, compose.source_of(one.experiment))
+            queries[key] = cost_estimate.queries_of(entry.experiment, compose.source_of(entry.experiment))
     settings = [
-        cost_estimate.setting_of(one.experiment, *cost_estimate.device_of(one.experiment), one.config["data"]["source"])
-        for one in entries
+        cost_estimate.setting_of(
+            entry.experiment, *cost_estimate.device_of(entry.experiment), entry.config["data"]["source"]
+        )
+        for entry in entries
     ]
     dev = {key: found.dev for key, found in queries.items() if found.dev}
     rates = cost_estimate.rates_in(Path(str(grid.config.outputs)), settings, dev)
     jobs, standing = [], JobStates()
-    for one, setting in zip(entries, settings, strict=True):
-        cost = cost_estimate.cost_of(one.experiment, queries[cost_estimate.data_key(one.config["data"])])
+    for entry, setting in zip(entries, settings, strict=True):
+        cost = cost_estimate.cost_of(entry.experiment, queries[cost_estimate.data_key(entry.config["data"])])
         rate = rates.get(setting)
         seconds, flops = (rate.seconds(cost), rate.flops * rate.pairs(cost)) if rate is not None else (None, None)
-        status = standing.of(one.folder, one.experiment, one.prerequisites)
-        jobs.append(PlannedJob(one.number, one.folder, one.what, status, cost, seconds, flops))
+        status = standing.of(entry.folder, entry.experiment, entry.prerequisites)
+        jobs.append(PlannedJob(entry.number, entry.folder, entry.what, status, cost, seconds, flops))
     launcher = grid.config.hydra.launcher
     places = places_of(str(launcher._target_), launcher.get("n_jobs"))
     return Plan(tuple(jobs), places, sum(rate.jobs for rate in rates.values()))
@@ -118,7 +121,7 @@ def _entries(grid: Grid, experiments: Sequence[Experiment]) -> list[_Entry]:
         config = compose.plain(row.config)
         folder = folder_of(experiment, config)
         rows.setdefault(folder, _Entry(row.number, folder, row.varying, experiment, config, composed[shared]))
-    return [*(one for folder, one in first.items() if folder not in rows), *rows.values()]
+    return [*(entry for folder, entry in first.items() if folder not in rows), *rows.values()]
 
 
 def launch_jobs(
@@ -131,11 +134,11 @@ def launch_jobs(
     from experiments.studies.multirun import multirun_command, run_to_end
 
     names = {folder.name for folder in folders}
-    gate = Gate.make(folders[0].parent, only=names if only else None, fail_fast=fail_fast)
+    launch = LaunchControl.make(folders[0].parent, only=names if only else None, fail_fast=fail_fast)
     try:
-        return run_to_end(multirun_command(overrides, gate), gate)
+        return run_to_end(multirun_command(overrides, launch), launch)
     finally:
-        shutil.rmtree(gate.folder)
+        launch.end()
 
 
 def saved_overrides(folders: Iterable[Path]) -> Iterator[tuple[list[str], list[Path]]]:
@@ -149,12 +152,12 @@ def saved_overrides(folders: Iterable[Path]) -> Iterator[tuple[list[str], list[P
     alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[Path, list[str]]]] = {}
     for folder in folders:
         task, hydra = _kept(folder)
-        keys = tuple(one.partition("=")[0] for one in task)
+        keys = tuple(override.partition("=")[0] for override in task)
         alike.setdefault((keys, tuple(hydra)), []).append((folder, task))
     for (_, hydra_overrides), jobs in alike.items():
         columns = zip(*(task for _, task in jobs), strict=True)
         overrides = [*map(_swept, columns), *hydra_overrides]
-        made = {folder_of(one, plain).resolve() for one, plain in _identified(compose_grid(overrides))}
+        made = {folder_of(experiment, plain).resolve() for experiment, plain in _identified(compose_grid(overrides))}
         for folder, task in jobs:
             if folder.resolve() not in made:
                 raise ExperimentError(
@@ -175,8 +178,8 @@ def _kept(folder: Path) -> tuple[list[str], list[str]]:
 
     try:
         task = yaml.safe_load((folder / "hydra" / "overrides.yaml").read_text(encoding="utf-8"))
-        kept = yaml.safe_load((folder / "hydra" / "hydra.yaml").read_text(encoding="utf-8"))
-        hydra = kept["hydra"]["overrides"]["hydra"]
+        said = yaml.safe_load((folder / "hydra" / "hydra.yaml").read_text(encoding="utf-8"))
+        hydra = said["hydra"]["overrides"]["hydra"]
     except FileNotFoundError as error:
         raise ExperimentError(
             f"{folder}: hydra/{Path(error.filename).name} is missing: it was not launched on its own, but for another "
@@ -184,13 +187,13 @@ def _kept(folder: Path) -> tuple[list[str], list[str]]:
         ) from error
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise ExperimentError(f"{folder}/hydra cannot be read: {' '.join(str(error).split())}") from error
-    return list(task), [one for one in hydra if GATE not in one and not one.startswith("hydra.mode=")]
+    return list(task), [kept for kept in hydra if LAUNCH not in kept and not kept.startswith("hydra.mode=")]
 
 
 def _swept(column: Sequence[str]) -> str:
     """One override with the values of several, such as ``seed=1,2``."""
     key = column[0].partition("=")[0]
-    values = dict.fromkeys(one.partition("=")[2] for one in column)
+    values = dict.fromkeys(override.partition("=")[2] for override in column)
     return column[0] if len(values) == 1 else f"{key}={','.join(values)}"
 
 

@@ -1,8 +1,9 @@
-"""A study before it runs, or while it does: its jobs, where they stand, what they cost and how long that takes."""
+"""Show a study before it runs, or while it does: its jobs, where they stand, what they cost and how long that takes."""
 
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich import box
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from experiments.common.text import duration, plural
-from experiments.job_files.status import DONE, FAILED, RUNNING, JobStatus, totals
+from experiments.job_files.status import CHANGED, DONE, FAILED, RUNNING, JobStatus, totals
 from experiments.studies.cost_estimate import Cost
 
 
@@ -66,9 +67,9 @@ class Plan:
 def wall(seconds: Sequence[float], places: int) -> float:
     """How long jobs take that start in order, each at the first of some places that is free."""
     busy = [0.0] * places
-    for one in seconds:
+    for job_seconds in seconds:
         place = busy.index(min(busy))
-        busy[place] += one
+        busy[place] += job_seconds
     return max(busy)
 
 
@@ -94,13 +95,16 @@ def print_plan(plan: Plan, console: Console) -> None:
         table.add_column(column, justify="right")
     for job in plan.jobs:
         number = "first" if job.number is None else str(job.number)
-        counts = [_count(one) for one in (job.cost.groups, job.cost.pairs, job.cost.scored)]
+        counts = [_count(number) for number in (job.cost.groups, job.cost.pairs, job.cost.scored)]
         cells = (number, job.folder.name, job.what, job.status.state, *counts, duration(job.seconds))
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
     console.print()
+    for job in plan.jobs:
+        if job.status.state == CHANGED:
+            console.print(Text(f"{job.folder.name} runs again: {job.status.why} changed"))
     for line in totals_of(plan):
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(line))
 
 
 def totals_of(plan: Plan) -> list[str]:
@@ -162,16 +166,27 @@ def detail(status: JobStatus, budget: int | None = None) -> str:
         said.append(f"step {status.step:,}")
     if status.groups is not None and status.state not in (DONE, FAILED):
         said.append(f"{status.groups:,}{f' of {budget:,}' if budget else ''} groups")
+    left = _seconds_left(status, budget)
+    if left is not None:
+        said.append(f"about {duration(left)} of training left")
     return ", ".join([*said, *([status.why] if status.why else [])])
+
+
+def _seconds_left(status: JobStatus, budget: int | None) -> float | None:
+    """How long a training that runs in its first attempt will take, as fast as it was; None if that is not known."""
+    if status.state != RUNNING or status.attempts != 1 or not (status.groups and budget and status.since):
+        return None
+    ran = (datetime.now(UTC) - status.since).total_seconds()
+    return ran / status.groups * max(0, budget - status.groups)
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
     """The sum; None if one of them is not known."""
     total = 0.0
-    for one in values:
-        if one is None:
+    for value in values:
+        if value is None:
             return None
-        total += one
+        total += value
     return total
 
 

@@ -14,7 +14,7 @@ from experiments.job_files.status import status_of
 BOTH = ["loss=bce,lce", "study=both"]  # what most tests run: two jobs
 
 
-def in_this_process(command: Sequence[str], gate: Any) -> int:
+def in_this_process(command: Sequence[str], launch: Any) -> int:
     """What ``run_to_end`` does with ``python -m experiments.train -m ...``, without the start of another Python."""
     from experiments import train
     from experiments.jobs import hydra_app

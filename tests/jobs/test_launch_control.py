@@ -1,56 +1,56 @@
-"""The gate of a launch: which jobs may start."""
+"""The launch of a launch: which jobs may start."""
 
 import shutil
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from experiments.jobs.launch_control import GATE, Gate
+from experiments.jobs.launch_control import LAUNCH, LaunchControl
 
 
 def test_a_gate_without_conditions_lets_every_job_start(tmp_path: Path):
-    assert Gate.make(tmp_path).refusal("lce-n7") is None
+    assert LaunchControl.make(tmp_path).refusal("lce-n7") is None
 
 
 def test_only_the_jobs_asked_for_may_start(tmp_path: Path):
-    gate = Gate.make(tmp_path, only=["lce-n7"])
-    assert gate.refusal("lce-n7") is None
-    assert gate.refusal("bce-n7") == "it is not one of those asked for"
+    launch = LaunchControl.make(tmp_path, only=["lce-n7"])
+    assert launch.refusal("lce-n7") is None
+    assert launch.refusal("bce-n7") == "it is not one of those asked for"
 
 
 def test_after_a_failure_no_job_may_start_if_the_launch_is_to_fail_fast(tmp_path: Path):
-    gate = Gate.make(tmp_path, fail_fast=True)
-    assert gate.refusal("bce-n7") is None
-    gate.note_failure("lce-n7")
-    assert gate.refusal("bce-n7") == "lce-n7 has failed (--fail-fast)"
+    launch = LaunchControl.make(tmp_path, fail_fast=True)
+    assert launch.refusal("bce-n7") is None
+    launch.note_failure("lce-n7")
+    assert launch.refusal("bce-n7") == "lce-n7 has failed (--fail-fast)"
 
 
 def test_after_a_failure_the_others_go_on_otherwise(tmp_path: Path):
-    gate = Gate.make(tmp_path)
-    gate.note_failure("lce-n7")
-    assert gate.refusal("bce-n7") is None
+    launch = LaunchControl.make(tmp_path)
+    launch.note_failure("lce-n7")
+    assert launch.refusal("bce-n7") is None
 
 
 def test_a_stopped_launch_starts_nothing(tmp_path: Path):
-    gate = Gate.make(tmp_path)
-    gate.stop()
-    assert gate.refusal("lce-n7") == "its launch was stopped"
+    launch = LaunchControl.make(tmp_path)
+    launch.stop()
+    assert launch.refusal("lce-n7") == "its launch was stopped"
 
 
 def test_a_worker_that_outlives_its_launch_starts_nothing(tmp_path: Path):
-    gate = Gate.make(tmp_path)
-    shutil.rmtree(gate.folder)
-    gate.note_failure("lce-n7")
-    assert gate.refusal("lce-n7") == "its launch is over"
+    launch = LaunchControl.make(tmp_path)
+    shutil.rmtree(launch.folder)
+    launch.note_failure("lce-n7")
+    assert launch.refusal("lce-n7") == "its launch is over"
 
 
 def test_the_override_that_names_a_gate_is_one_that_hydra_reads_back_whatever_the_folder_is_called(tmp_path: Path):
-    gate = Gate.make(tmp_path / "it's, {a} [study]")
-    (parsed,) = OverridesParser.create().parse_overrides([gate.override])
-    assert parsed.key_or_group == f"hydra.job.env_set.{GATE}"
-    assert Gate.of({GATE: parsed.value()}) == gate
+    launch = LaunchControl.make(tmp_path / "it's, {a} [study]")
+    (parsed,) = OverridesParser.create().parse_overrides([launch.override])
+    assert parsed.key_or_group == f"hydra.job.env_set.{LAUNCH}"
+    assert LaunchControl.of({LAUNCH: parsed.value()}) == launch
 
 
 def test_a_job_that_nothing_names_a_gate_to_has_none():
-    assert Gate.of({}) is None
-    assert Gate.of(None) is None
+    assert LaunchControl.of({}) is None
+    assert LaunchControl.of(None) is None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.jobs.launch_control import Gate
+from experiments.jobs.launch_control import LaunchControl
 from experiments.studies.multirun import run_to_end
 
 # A parent with a worker of its own, as joblib's: argv[1] says how the worker takes SIGINT, argv[2] where its id goes.
@@ -29,11 +29,11 @@ subprocess.Popen([sys.executable, "-c", worker, *sys.argv[1:]]).wait()
 """
 
 
-def run_signalled(number: int, how: str, tmp_path: Path, grace: float) -> tuple[int, int, Gate, float]:
-    """Run the parent, send this process a signal once its worker is there; exit code, the worker's id, the gate, and
+def run_signalled(number: int, how: str, tmp_path: Path, grace: float) -> tuple[int, int, LaunchControl, float]:
+    """Run the parent, send this process a signal once its worker is there; exit code, the worker's id, the launch, and
     seconds from the signal to the end.
     """
-    gate, place = Gate.make(tmp_path), tmp_path / "worker"
+    launch, place = LaunchControl.make(tmp_path), tmp_path / "worker"
     sent: list[float] = []
 
     def send() -> None:
@@ -43,9 +43,9 @@ def run_signalled(number: int, how: str, tmp_path: Path, grace: float) -> tuple[
 
     thread = threading.Thread(target=send)
     thread.start()
-    code = run_to_end([sys.executable, "-c", PARENT, how, str(place)], gate, grace)
+    code = run_to_end([sys.executable, "-c", PARENT, how, str(place)], launch, grace)
     thread.join()
-    return code, int(place.read_text()), gate, time.monotonic() - sent[0]
+    return code, int(place.read_text()), launch, time.monotonic() - sent[0]
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -63,10 +63,10 @@ def is_alive(process: int) -> bool:
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_reaches_the_workers_too(tmp_path: Path, number: int, code: int):
-    found, worker, gate, _ = run_signalled(number, "hears", tmp_path, grace=20)
+    found, worker, launch, _ = run_signalled(number, "hears", tmp_path, grace=20)
     assert found == code
     assert not is_alive(worker)
-    assert gate.refusal("lce-n7") == "its launch was stopped"
+    assert launch.refusal("lce-n7") == "its launch was stopped"
 
 
 def test_a_worker_that_does_not_hear_is_killed_after_the_grace(tmp_path: Path):
@@ -78,12 +78,12 @@ def test_a_worker_that_does_not_hear_is_killed_after_the_grace(tmp_path: Path):
 
 def test_the_handlers_are_as_they_were_afterwards(tmp_path: Path):
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
-    run_to_end([sys.executable, "-c", ""], Gate.make(tmp_path))
+    run_to_end([sys.executable, "-c", ""], LaunchControl.make(tmp_path))
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
 def test_the_exit_code_is_the_commands(tmp_path: Path):
-    gate = Gate.make(tmp_path)
-    assert run_to_end([sys.executable, "-c", "raise SystemExit(3)"], gate) == 3
-    assert run_to_end([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], gate) == 1
-    assert gate.refusal("lce-n7") is None
+    launch = LaunchControl.make(tmp_path)
+    assert run_to_end([sys.executable, "-c", "raise SystemExit(3)"], launch) == 3
+    assert run_to_end([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], launch) == 1
+    assert launch.refusal("lce-n7") is None

@@ -20,7 +20,6 @@ def overrides(tmp_path: Path, data: Path, backbone: Path) -> list[str]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multirun, "run_to_end", in_this_process)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    monkeypatch.setenv("EXPERIMENTS_JOBS", "?")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory, data: Path, backbone: Pat
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(multirun, "run_to_end", in_this_process)
         patch.setenv("HYDRA_FULL_ERROR", "1")
-        patch.setenv("EXPERIMENTS_JOBS", "?")
         assert study.main(["run", "--no-report", *overrides]) == 0
     (outputs,) = (one.partition("=")[2] for one in overrides if one.startswith("outputs="))
     return overrides, Path(outputs, "both")

@@ -4,6 +4,7 @@ Hydra's multirun runs in this process.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from experiments import study
 def test_a_study_that_ran_is_done(finished: tuple[list[str], Path], capsys: pytest.CaptureFixture[str]):
     overrides, folder = finished
     assert states(folder) == {"bce": "done", "lce": "done"}
-    assert not list(folder.glob(".launch-*")), "the gate is gone"
+    assert not list(folder.glob(".launch-*")), "the launch is gone"
     assert study.main(["status", *overrides]) == 0
     by_grid = capsys.readouterr().out
     assert "2 jobs: 2 done" in by_grid
@@ -47,7 +48,9 @@ def test_a_job_that_fails_leaves_the_others_done_and_is_mended_when_its_cause_is
         broken(patch, "bce", RuntimeError("out of memory\nin layer 7"))
         assert study.main(["run", "--no-report", *study_of]) == 1
     assert states(folder) == {"bce": "failed", "lce": "done"}
-    assert "failed   RuntimeError: out of memory" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "[1/2] loss=bce: failed: RuntimeError: out of memory (see " in said.err
+    assert f"rerun-failed {folder}" in said.out
     assert study.main(["rerun-failed", *study_of]) == 0
     assert states(folder) == {"bce": "done", "lce": "done"}
     assert json.loads((job(folder, "bce") / "status.json").read_text())["attempts"] == 2
@@ -93,7 +96,9 @@ def test_a_job_that_could_not_begin_says_why(
 
     monkeypatch.setattr(hydra_app, "train_prerequisites", no_components)
     assert study.main(["run", "--no-report", *overrides, "study=both"]) == 1
-    assert "failed   the retriever of negatives is not there" in capsys.readouterr().out
+    assert re.search(
+        r"\[1/1\] \S+: failed: the retriever of negatives is not there$", capsys.readouterr().err, re.MULTILINE
+    )
 
 
 def test_a_job_whose_overrides_make_another_one_today_is_not_rerun_as_that(

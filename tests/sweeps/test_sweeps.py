@@ -4,7 +4,7 @@ import pytest
 from helpers.jobs import ROOT
 from helpers.sweeps import SCALES, SWEEPS, jobs_of
 
-from experiments.wandb_sweeps import axes_of
+from experiments.config.grid import axes_of
 
 # Their numbers are documented, of one seed.
 ONE_SEED = ("quickstart", "sources")

@@ -1,0 +1,188 @@
+"""Keep one live table of a multirun on the terminal, or write a line now and then where there is none."""
+
+import os
+import select
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from experiments.job_files.live_status import DONE, FAILED, RUNNING, WAITING, LiveStatus, read_statuses
+from experiments.jobs.launch_control import LaunchControl
+from experiments.jobs.multirun_table import ended, jobs_of, line_of, name_of, table_of, total_of
+
+POLL_SECONDS = 0.3
+LINE_SECONDS = 15.0  # between two lines of one job that goes on
+
+
+class MultirunDisplay:
+    """Shows the jobs of a launch from ``start`` to ``stop``, from what they say of themselves in its folder."""
+
+    def __init__(self, launch: LaunchControl) -> None:
+        self.launch = launch
+        self._labels = launch.labels
+        self._over = threading.Event()
+        on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
+        self._screen: _Table | _Lines = _Table(len(self._labels)) if on_terminal else _Lines(len(self._labels))
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def start(self) -> None:
+        """Show the table, all jobs waiting."""
+        self._screen.start()
+        self._thread.start()
+
+    def stop(self) -> list[LiveStatus]:
+        """Show how the jobs ended and leave the terminal as it was; returns them."""
+        self._over.set()
+        self._thread.join()
+        jobs = ended(self._jobs())
+        self._screen.stop(jobs)
+        return jobs
+
+    def _jobs(self) -> list[LiveStatus]:
+        return jobs_of(self._labels, read_statuses(self.launch.folder))
+
+    def _watch(self) -> None:
+        try:
+            while not self._over.is_set():
+                self._screen.show(self._jobs())
+                self._screen.wait(self._over)
+        except BaseException:
+            self._screen.give_up()
+            raise
+
+
+class _Lines:
+    """A line when a job starts, now and then while it runs, and when it ends. ``count``: of jobs, 0 if not known."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._said: dict[int, tuple[str, float]] = {}  # of a job: its last state, and when that was written
+
+    def start(self) -> None:
+        pass
+
+    def show(self, jobs: list[LiveStatus]) -> None:
+        now = time.time()
+        for job in jobs:
+            state, when = self._said.get(job.number, (WAITING, 0.0))
+            begins = state == WAITING and job.state in (RUNNING, DONE, FAILED)
+            if begins:
+                self._write(f"{name_of(job, self._count)}: starts")
+            goes_on = state == job.state == RUNNING and job.doing and now - when >= LINE_SECONDS
+            if goes_on or (job.state != state and job.state != RUNNING):
+                self._write(line_of(job, self._count, now))
+            if begins or goes_on or job.state != state:
+                self._said[job.number] = (job.state, now)
+
+    def wait(self, over: threading.Event) -> None:
+        over.wait(POLL_SECONDS)
+
+    def give_up(self) -> None:
+        pass
+
+    def stop(self, jobs: list[LiveStatus]) -> None:
+        self.show(jobs)
+        self._write(total_of(jobs, time.time()))
+
+    @staticmethod
+    def _write(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+
+class _Table:
+    """The live table. While it is there, all that this process and those that it starts write to the terminal goes
+    through a pipe and appears above the table, whole lines only.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def start(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._saved = [os.dup(1), os.dup(2)]
+        self._out, into = os.pipe()
+        os.dup2(into, 1)
+        os.dup2(into, 2)
+        os.close(into)
+        self._rest = b""
+        self._console = Console(file=os.fdopen(os.dup(self._saved[1]), "w"), highlight=False)
+        self._live = Live(
+            console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        self._live.start()
+        self._console.show_cursor(True)  # whatever kills this process leaves a cursor behind
+
+    def show(self, jobs: list[LiveStatus]) -> None:
+        self._live.update(table_of(jobs, time.time(), self._console.height), refresh=True)
+
+    def wait(self, over: threading.Event) -> None:
+        end = time.monotonic() + POLL_SECONDS
+        while not over.is_set() and (left := end - time.monotonic()) > 0:
+            self._pass_on(left)
+
+    def give_up(self) -> None:
+        """Let this process write to the terminal again."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, saved in zip((1, 2), self._saved, strict=False):
+            os.dup2(saved, number)
+            os.close(saved)
+        self._saved = []
+
+    def stop(self, jobs: list[LiveStatus]) -> None:
+        self.give_up()
+        while self._pass_on(0):  # the pipe stays open: workers that outlive the multirun may still write into it
+            pass
+        if self._rest:
+            self._print(self._rest)
+        self._live.stop()
+        now = time.time()
+        self._console.print(table_of(jobs, now))
+        for job in jobs:
+            if job.why:
+                self._console.print(Text(line_of(job, self._count, now)), soft_wrap=True)
+
+    def _pass_on(self, seconds: float) -> bool:
+        """Print whole lines that came within some seconds; whether anything came."""
+        if not select.select([self._out], [], [], seconds)[0]:
+            return False
+        found = os.read(self._out, 65536)
+        *lines, self._rest = (self._rest + found).split(b"\n")
+        for line in lines:
+            self._print(line)
+        return bool(found)  # nothing: the last process that could write has closed the pipe
+
+    def _print(self, line: bytes) -> None:
+        said = line.decode(errors="replace").rstrip("\r").rpartition("\r")[2]  # of a bar, what it came to
+        self._console.print(Text.from_ansi(said), soft_wrap=True)
+
+
+class ShownMultirun:
+    """The multirun of this process, if it is one, from its check to its end."""
+
+    def __init__(self) -> None:
+        self._display: MultirunDisplay | None = None
+        self._own = ExitStack()
+
+    def begin(self, launch: LaunchControl | None, study: Path, labels: Sequence[str]) -> None:
+        """Show the jobs of a launch, or of a new one for the jobs of a study's folder. ``labels``: see
+        ``LaunchControl.note_labels``.
+        """
+        launch = launch or self._own.enter_context(LaunchControl.make(study).in_environment())
+        launch.note_labels(labels)
+        self._display = MultirunDisplay(launch)
+        self._display.start()
+
+    def end(self) -> list[LiveStatus]:
+        """Show how the jobs ended; returns them, none if there is no multirun."""
+        with self._own:
+            display, self._display = self._display, None
+            return display.stop() if display is not None else []

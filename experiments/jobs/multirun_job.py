@@ -1,0 +1,96 @@
+"""Let a job of a multirun say how far it is in the launch's folder, and nowhere else but in its own log."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from experiments.common import progress
+from experiments.common.errors import ExperimentError, why
+from experiments.job_files.files import STATUS
+from experiments.job_files.live_status import DONE, DONE_BEFORE, FAILED, INTERRUPTED, NOT_STARTED, LiveStatusFile
+from experiments.jobs.launch_control import LaunchControl
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class JobOfLaunch:
+    """A job while it runs. ``score``: set when it is done."""
+
+    folder: Path
+    score: str = ""
+    status_before: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.status_before = self._status()
+
+    def _status(self) -> bytes:
+        path = self.folder / STATUS
+        return path.read_bytes() if path.is_file() else b""
+
+    @property
+    def was_done_before(self) -> bool:
+        """Whether nothing was run, since it was done."""
+        return bool(self.status_before) and self._status() == self.status_before
+
+
+def refuse(launch: LaunchControl, number: int, name: str, refusal: str) -> None:
+    """Say that a job is not started, and why."""
+    log.info("%s is not started: %s", name, refusal)
+    if launch.folder.is_dir() and "" not in launch.labels[number - 1 : number]:  # else it was not asked for
+        LiveStatusFile(launch.folder, number, _label(launch, number, name)).end(NOT_STARTED, why=refusal)
+
+
+@contextmanager
+def saying(launch: LaunchControl | None, number: int, name: str, folder: Path) -> Iterator[JobOfLaunch]:
+    """Say how far a job is while it lasts, and how it ended; without a launch, leave that to its progress bars.
+
+    ``number``: in its multirun, from 1. ``name``: of the job, where the launch has no label. ``folder``: of the job.
+    """
+    job = JobOfLaunch(folder)
+    if launch is None:
+        yield job
+        return
+    said = LiveStatusFile(launch.folder, number, _label(launch, number, name))
+    _keep_off_the_terminal(f"[{number}/{len(launch.labels) or '?'}] {said.status.label}")
+    progress.in_multirun = said.tracked
+    try:
+        yield job
+    except (KeyboardInterrupt, SystemExit):
+        said.end(INTERRUPTED)
+        raise
+    except Exception as error:
+        expected = isinstance(error, ExperimentError)
+        log.info("failed: %s", why(error), exc_info=None if expected else error)  # the traceback, to the job's log
+        said.end(FAILED, why=why(error), log="" if expected else _log_file())
+        launch.note_failure(folder.name)
+        raise
+    finally:
+        progress.in_multirun = None
+    said.end(DONE_BEFORE if job.was_done_before else DONE, score=job.score)
+
+
+def _label(launch: LaunchControl, number: int, name: str) -> str:
+    labels = launch.labels
+    return labels[number - 1] if number <= len(labels) else name
+
+
+def _keep_off_the_terminal(name: str) -> None:
+    """Leave what is not a warning to the job's log file; a warning says whose it is."""
+    for handler in logging.getLogger().handlers:
+        if type(handler) is logging.StreamHandler and handler.stream in (sys.stderr, sys.stdout):
+            handler.setLevel(logging.WARNING)
+            handler.setFormatter(logging.Formatter(f"{name}: %(message)s"))
+
+
+def _log_file() -> str:
+    files = [one.baseFilename for one in logging.getLogger().handlers if isinstance(one, logging.FileHandler)]
+    return _from_here(Path(files[0])) if files else ""
+
+
+def _from_here(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

@@ -1,0 +1,94 @@
+"""Carry out the commands of ``experiments.study``: run a study, say where it stands, run what failed again, verify it.
+
+Each takes what to work on and returns the exit code: 0, 1 if a job failed or differs from what it saved, 128 + the
+signal's number if it was stopped.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments.common.errors import ExperimentError
+from experiments.config.grid import Grid
+from experiments.job_files.status import CHANGED, DONE, FAILED
+from experiments.studies.jobs import ListedJob, jobs_in, jobs_of, launch_jobs, plan_of, saved_overrides
+from experiments.studies.plan import print_status, totals_of
+
+NOTHING_TO_RERUN = "nothing to rerun: no job has failed or was interrupted"
+
+
+def run(overrides: Sequence[str], grid: Grid, fail_fast: bool, console: Console) -> tuple[int, list[Path]]:
+    """Launch the jobs of a grid and say where they stand then; returns the exit code, and the folders of the studies
+    that have results.
+    """
+    for line in totals_of(plan_of(grid)):
+        console.print(line, markup=False)
+    console.print()
+    code = launch_jobs(overrides, [job.folder for job in jobs_of(grid)], fail_fast=fail_fast)
+    jobs = jobs_of(grid)
+    done = {job.folder.parent for job in jobs if job.status.state == DONE and job.number is not None}
+    return _print_end(code, jobs, console), sorted(done)
+
+
+def status(jobs: Sequence[ListedJob], console: Console) -> int:
+    """Print where jobs stand; returns 0."""
+    print_status([(job.folder, job.status) for job in jobs], [job.budget for job in jobs], console)
+    return 0
+
+
+def rerun(overrides: Sequence[str], jobs: Sequence[ListedJob], fail_fast: bool, console: Console) -> int:
+    """Launch those jobs of a grid that failed or were interrupted; returns the exit code."""
+    wanted = [job.folder for job in jobs if job.status.needs_rerun and job.number is not None]
+    if not wanted:
+        console.print(NOTHING_TO_RERUN)
+        return 0
+    code = launch_jobs(overrides, wanted, only=True, fail_fast=fail_fast)
+    return _print_end(code, [job.looked_at_again() for job in jobs], console)
+
+
+def rerun_folder(study: Path, fail_fast: bool, console: Console) -> int:
+    """Launch the jobs of a folder that failed or were interrupted, by their own overrides; returns the exit code."""
+    wanted = [job.folder for job in jobs_in(study) if job.status.needs_rerun]
+    if not wanted:
+        console.print(NOTHING_TO_RERUN)
+        return 0
+    code = 0
+    for overrides, folders in saved_overrides(wanted):
+        code = max(code, launch_jobs(overrides, folders, only=True, fail_fast=fail_fast))
+        if code >= 128 or (code and fail_fast):
+            break
+    return _print_end(code, jobs_in(study), console)
+
+
+def verify(jobs: Sequence[ListedJob], console: Console) -> int:
+    """Score the saved runs of jobs again; returns 1 if anything differs."""
+    from experiments.studies.current_inputs import InputLoader
+    from experiments.studies.verify import summary, verify_job
+
+    done = [job for job in jobs if job.status.state == DONE]
+    if len(done) < len(jobs):
+        console.print(f"{len(jobs) - len(done)} of {len(jobs)} jobs are not done, and not verified", markup=False)
+    if not done:
+        raise ExperimentError("there is nothing to verify: no job is done")
+    loader, verified = InputLoader(), []
+    for job in done:
+        verified.append(verify_job(job.folder, loader))
+        for line in verified[-1].differences:
+            console.print(line, markup=False, soft_wrap=True)
+    console.print(summary(verified), markup=False, soft_wrap=True)
+    return int(any(job.differences for job in verified))
+
+
+def _print_end(code: int, jobs: Sequence[ListedJob], console: Console) -> int:
+    """Say what is left to do after a launch that ended with a code; returns the exit code. The launch itself said which
+    jobs are done and why others failed.
+    """
+    others = [job for job in jobs if job.status.state not in (DONE, CHANGED, FAILED)]
+    if others:
+        console.print()
+        status(others, console)
+    for folder in sorted({str(job.folder.parent) for job in jobs if job.status.needs_rerun}):
+        console.print(f"\nto run what failed again: python -m experiments.study rerun-failed {folder}", soft_wrap=True)
+    failed = any(job.status.state == FAILED for job in jobs)
+    return 1 if failed and code < 128 else code
