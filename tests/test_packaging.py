@@ -70,7 +70,7 @@ def test_a_wheel_has_the_files_that_are_no_modules(site: Path, name: str):
 def test_a_study_of_ones_own_runs_from_a_wheel_in_any_folder(site: Path, tmp_path: Path, data: Path, backbone: Path):
     here = tmp_path / "here"
     for name, text in (
-        ("loss/mine.yaml", "# Mine\nname: mine\n_target_: my_losses.mine\n_partial_: true\nlogits: 1\n"),
+        ("loss/mine.yaml", "# Mine\nname: mine\nlogits: 1\nfn: {_target_: my_losses.mine, _partial_: true}\n"),
         ("sweeps/my_study.yaml", "# @package _global_\n# Mine\nstudy: my_study\nloss: {name: mine}\n"),
     ):
         (here / "my_conf" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("loss", "sweeps"):
         (tmp_path / "my_conf" / name).mkdir(parents=True)
     (tmp_path / "my_conf" / "loss" / "mine.yaml").write_text(
-        "# Mine\nname: mine\n_target_: experiments.losses.bce.bce\n_partial_: true\nlogits: 1\n"
+        "# Mine\nname: mine\nlogits: 1\nfn: {_target_: experiments.losses.bce.bce, _partial_: true}\n"
     )
     (tmp_path / "my_conf" / "sweeps" / "my_study.yaml").write_text(
         "# @package _global_\n# Mine\nstudy: my_study\nhydra:\n  mode: MULTIRUN\n  sweeper:\n    params:\n"

@@ -36,7 +36,7 @@ def here(tmp_path: Path) -> Path:
     (tmp_path / "my_losses.py").write_text(LOSS)
     (tmp_path / "my_conf" / "loss").mkdir(parents=True)
     (tmp_path / "my_conf" / "loss" / "broken.yaml").write_text(
-        "# Broken\nname: broken\n_target_: my_losses.breaking\n_partial_: true\nlogits: 1\n"
+        "# Broken\nname: broken\nlogits: 1\nfn: {_target_: my_losses.breaking, _partial_: true}\n"
     )
     return tmp_path
 
