@@ -11,7 +11,7 @@ import pytest
 from helpers.jobs import ROOT, tiny_overrides
 from helpers.terminal import Session, run_in_terminal
 
-from experiments.job_files.status import state_of
+from experiments.job_files.status import status_of
 
 TRAIN = [sys.executable, "-m", "experiments.train", "-m"]
 PATHS = {"PYTHONPATH": str(ROOT)}
@@ -115,6 +115,6 @@ def test_ctrl_c_leaves_a_sane_terminal_and_jobs_that_go_on(here: Path, overrides
         "interrupted: the same command goes on from here",
     ]
     (folder,) = (path.parent for path in study.glob("*/status.json"))
-    assert state_of(folder).word == "interrupted"
+    assert status_of(folder).state == "interrupted"
     assert json.loads((study / "grid.json").read_text())[0] == folder.name
     assert not list(study.glob(".launch-*"))
