@@ -9,7 +9,7 @@ UV := UV_FIND_LINKS="$(PIP_FIND_LINKS)" UV_COMPILE_BYTECODE=1 $(BIN)/uv pip
 # Where that index is not reached: make ... TORCH=
 TORCH ?= $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
 RUN := $(BIN)/python -m
-SOURCES := experiments tests
+SOURCES := experiments tests docs
 
 .PHONY: help quickstart test test-slow check format docs benchmark install sweeps lock clean
 

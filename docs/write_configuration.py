@@ -17,9 +17,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "experiments"
 FILES = (
+    PACKAGE / "data" / "query_split.py",
     *sorted((PACKAGE / "config").glob("*.py")),
     *sorted((PACKAGE / "models").glob("*/config.py")),
-    PACKAGE / "data" / "assignment.py",
 )
 TOP = "Experiment"
 PAGE = "configuration.md"
@@ -55,7 +55,7 @@ def read(files: tuple[Path, ...] = FILES) -> dict[str, Declared]:
     constants: dict[str, Any] = {}
     for path in files:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef) and any("dataclass" in ast.unparse(one) for one in node.decorator_list):
+            if isinstance(node, ast.ClassDef) and _is_dataclass(node):
                 classes[node.name] = (node, path)
             elif isinstance(node, ast.Assign):
                 constants.update(_constants(node))
@@ -63,6 +63,10 @@ def read(files: tuple[Path, ...] = FILES) -> dict[str, Declared]:
     for name in classes:
         _declare(name, classes, constants, found)
     return found
+
+
+def _is_dataclass(node: ast.ClassDef) -> bool:
+    return any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
 
 
 def _constants(node: ast.Assign) -> Iterator[tuple[str, Any]]:
@@ -97,7 +101,10 @@ def _declare(
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
             key = item.target.id
             kind = ast.unparse(item.annotation).strip("'\"")
-            text = _docstring(after) or listed.get(key, "")
+            if kind.startswith("ClassVar"):  # what a part can do; no key
+                continue
+            inherited = declared.keys[key].text if key in declared.keys else ""
+            text = _docstring(after) or listed.get(key) or inherited
             default = None if item.value is None else ast.unparse(item.value)
             nested = kind if kind in classes else None
             declared.keys[key] = Key(key, kind, default, text, ranges.get(key, ""), nested)
@@ -200,15 +207,12 @@ def _section(prefix: str, declared: Declared, defaults: Any, classes: Mapping[st
 
 
 def _models(classes: Mapping[str, Declared]) -> list[str]:
-    """A section for each kind of model that has a config of its own, or one for all."""
-    own = [one for one in classes.values() if one.path.parent.parent.name == "models"]
-    if not own:
-        return _section("model", classes["Model"], composed()["model"], classes)
+    """A section for each kind of model, whose config is in its folder."""
     parts = []
-    for declared in own:
+    for declared in (one for one in classes.values() if one.path.parent.parent.name == "models"):
         kind = declared.path.parent.name
-        (section, *rest) = _section("model", declared, composed(f"model={kind}")["model"], classes)
-        parts += [f"{section}, for `model={kind}`", *rest]
+        (heading, *rest) = _section("model", declared, composed(f"model={kind}")["model"], classes)
+        parts += [f"{heading}, for `model={kind}`", *rest]
     return parts
 
 

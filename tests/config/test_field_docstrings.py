@@ -5,8 +5,9 @@ import ast
 import pytest
 from helpers.jobs import ROOT
 
-NAMES = ("training", "compute", "probe", "audit", "experiment")
-FILES = [ROOT / "experiments" / "config" / f"{name}.py" for name in (*NAMES, "model")]
+NAMES = ("audit", "compute", "data", "experiment", "model", "negatives", "paper_table", "probe", "training")
+FILES = [ROOT / "experiments" / "config" / f"{name}.py" for name in NAMES]
+FILES += [ROOT / "experiments" / "data" / "query_split.py"]
 FILES += sorted((ROOT / "experiments" / "models").glob("*/config.py"))
 FIELDS = [
     (node.name, field.target.id, below)
