@@ -9,9 +9,9 @@ UV := UV_FIND_LINKS="$(PIP_FIND_LINKS)" UV_COMPILE_BYTECODE=1 $(BIN)/uv pip
 # Where that index is not reached: make ... TORCH=
 TORCH ?= $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
 RUN := $(BIN)/python -m
-SOURCES := experiments tests
+SOURCES := experiments tests docs
 
-.PHONY: help quickstart test test-slow check format benchmark install sweeps lock clean
+.PHONY: help quickstart test test-slow check format docs benchmark install sweeps lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ check: $(STAMPS)/dev ## linter, formatter, type checker
 format: $(STAMPS)/dev ## format the sources
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+docs: $(STAMPS)/dev ## the documentation as a site, into site/; any warning is an error
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
 
 benchmark: $(STAMPS)/dev ## re-ranking, retrieval, probing and encoding speed beside sentence-transformers
 	$(BIN)/python tests/benchmarks/bench_rerank.py
@@ -66,4 +69,4 @@ lock: $(BIN)/uv ## write constraints.txt anew from pyproject.toml
 		--extra dev --extra joblib -c - pyproject.toml -o constraints.txt
 
 clean: ## remove the environment, caches and stamps; results in outputs/ stay
-	rm -rf $(VENV) $(STAMPS) .cache .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) $(STAMPS) site .cache .pytest_cache .mypy_cache .ruff_cache *.egg-info

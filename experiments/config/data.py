@@ -14,11 +14,14 @@ from experiments.data.splits import REPEATED_QUERIES, WITHOUT_RELEVANT
 
 @dataclass
 class QueryLimits:
-    """How many queries of each split to use; null for all. A smaller sample is part of a larger one."""
+    """How many queries of each split are used. A smaller sample is part of a larger one."""
 
     train: int | None = None
+    """Training queries; null for all."""
     dev: int | None = 200
+    """Dev queries; null for all."""
     test: int | None = None
+    """Test queries; null for all."""
 
     def __post_init__(self) -> None:
         for split in ("train", "dev", "test"):
@@ -27,27 +30,30 @@ class QueryLimits:
 
 @dataclass
 class Data:
-    """A data set.
-
-    ``source``: the reader (``_target_``) and its settings. ``min_grade``: the lowest grade that counts as relevant.
-    ``carve_dev``: without a dev split, that many training queries become it. ``split``: shares or counts of the judged
-    queries for train, dev and test, for data sets with one file of qrels. ``folds`` and ``fold``: k-fold
-    cross-validation; the jobs of all folds (``data.fold=0,1,2,3,4``) are one result, pooled by query.
-    ``without_relevant``: judged queries of dev and test without a relevant passage are left out (``leave_out``) or
-    ``count_as_zero``. ``repeated_queries``: ``keep`` or ``drop`` training queries with the text of a dev or test query.
-    """
+    """A collection, its queries and judgements."""
 
     source: Any = None
+    """The reader by ``_target_``, and its settings."""
     path: str | None = MISSING  # each file of conf/data says null or ???; ??? would not replace a default
+    """Folder or file that the reader reads; null where it needs none."""
     min_grade: int = 1
+    """Lowest grade of a relevant passage."""
     queries: QueryLimits = field(default_factory=QueryLimits)
+    """How many queries of each split are used."""
     carve_dev: int = 200
+    """Training queries that become dev queries where the collection has none."""
     split: QuerySplit = field(default_factory=QuerySplit)
+    """Shares or counts of the judged queries for train, dev and test, for a collection with one file of judgements."""
     folds: int | None = None
+    """Folds of a cross-validation; the jobs of all folds are one result, pooled by query."""
     fold: int | None = None
+    """Which of the folds is tested, from 0: ``data.fold=0,1,2,3,4`` runs all of five."""
     without_relevant: str = "leave_out"
+    """Judged queries of dev and test without a relevant passage: ``leave_out`` or ``count_as_zero``."""
     repeated_queries: str = "keep"
+    """Training queries with the text of a dev or test query: ``keep`` or ``drop``."""
     ignore_identical_ids: bool | None = None
+    """Whether a query that is a passage too may not find itself; null: as the collection has it."""
 
     def __post_init__(self) -> None:
         one_of("data.without_relevant", self.without_relevant, WITHOUT_RELEVANT)
@@ -59,17 +65,22 @@ class Data:
 
 @dataclass
 class Backbone:
-    """Pretrained weights: from an installed registry package (``package``, ``version``, ``folder`` in it, ``sha256`` of
-    the weights), or a hub id or local folder (``path``, ``revision``).
-    """
+    """Pretrained weights: of an installed registry package, or from a hub id or a local folder."""
 
     name: str = MISSING
+    """What tables call it."""
     path: str | None = None
+    """A hub id or a local folder; null for a registry package."""
     revision: str | None = None
+    """Revision of a hub id; a commit keeps a study repeatable."""
     package: str | None = None
+    """An installed registry package that carries weights; null for a hub id or folder."""
     version: str | None = None
+    """Version of the package."""
     folder: str | None = None
+    """Folder of the weights in the package."""
     sha256: str | None = None
+    """Checksum of the weights in the package."""
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.package is None):
@@ -81,6 +92,7 @@ class Backbone:
 
 @dataclass
 class Negatives(NegativeRule):
-    """A sampling rule with the name that tables call it by; its sources are keys of ``retrievers``."""
+    """A sampling rule with a name; its sources are keys of ``retrievers``."""
 
     name: str = "uniform"
+    """What tables call the rule."""

@@ -29,36 +29,33 @@ def sources_of(source: str) -> tuple[str, ...]:
 
 @dataclass  # not frozen: see NegativeRule
 class NegativeFilter:
-    """Which candidates are dropped before any is drawn, because they may be relevant although nobody judged them so.
+    """Which candidates are dropped before any is drawn, because they may be relevant though nobody judged them so.
 
-    ``copies``: drop a candidate that has the very text of any positive of the query, white space aside: it is as right
-    an answer as that one. ``near_duplicate``: drop a candidate whose text is at least this similar (Jaccard similarity
-    of word shingles, above 0 to 1) to *any* positive of the query. ``twin_query``: drop a candidate that is judged
-    relevant for another training query at least this similar (Jaccard similarity of pairs of words without function
-    words, above 0 to 1; 1 is the same content words in the same order). ``absolute_margin``: keep a candidate only if
-    its score is at most the positive's minus this margin; a negative margin lets candidates stand somewhat above it.
-    ``relative_margin``: keep a candidate only if the positive's score is above its own by at least this share of the
-    positive's absolute score (TopK-PercPos of NV-Retriever, Moreira et al. 2024, at 1 - this share; written with the
-    absolute value, as in ``mine_hard_negatives`` of sentence-transformers, so that it holds for negative scores too).
-
-    ``scorer``: whose scores the margins compare: the folder or hub id of a trained cross-encoder or bi-encoder, or
-    ``source`` for the scores of the run that the candidate stands in. A positive that this run did not retrieve has no
-    score there: such a query keeps all of its candidates from that run, and is counted as ``not_compared``. Without a
-    margin no scorer is loaded.
-
-    Where a query has several positives the margins compare with the best-scored one. Relevance is a matter of degree,
-    and judges mark partial answers too: a candidate above the weakest of several positives is nothing unusual, and to
-    ask for less than the weakest would throw away exactly the hard negatives wherever a scorer misreads one positive.
-    A candidate that comes near the *best* is what a missed judgement looks like. (sentence-transformers compares with
-    the lowest-scored and so drops more.)
+    Where a query has several positives, the margins compare with the best-scored one. Judges mark partial answers
+    too: a candidate above the weakest of several positives is nothing unusual, and a filter by the weakest would
+    drop exactly the hard negatives wherever a scorer misreads one positive. A candidate that comes near the *best*
+    is what a missed judgement looks like. (sentence-transformers compares with the lowest-scored and so drops
+    more.)
     """
 
     copies: bool = True
+    """Drop a candidate that has the very text of any positive of the query, white space aside."""
     near_duplicate: float | None = None
+    """Drop a candidate whose text is at least this similar to any positive of the query: Jaccard similarity of word
+    shingles, above 0 to 1."""
     twin_query: float | None = None
+    """Drop a candidate that is judged relevant for another training query at least this similar: Jaccard similarity of
+    pairs of words without function words, above 0 to 1; 1 is the same content words in the same order."""
     absolute_margin: float | None = None
+    """Keep a candidate only if its score is at most the positive's minus this margin; a negative margin lets candidates
+    score somewhat above it."""
     relative_margin: float | None = None
+    """Keep a candidate only if the positive's score is above its own by at least this share of the positive's absolute
+    score (TopK-PercPos of NV-Retriever, Moreira et al. 2024, at 1 - this share)."""
     scorer: str | None = None
+    """Whose scores the margins compare: the folder or hub id of a trained cross-encoder or bi-encoder, or ``source``
+    for the scores of the run that the candidate is from. A query whose positive that run did not retrieve keeps its
+    candidates from it and is counted as ``not_compared``."""
 
     def __post_init__(self) -> None:
         for name, value in (("near_duplicate", self.near_duplicate), ("twin_query", self.twin_query)):
@@ -94,34 +91,37 @@ class NegativeFilter:
 class NegativeRule:
     """A sampling rule.
 
-    ``source``: the retriever whose run is sampled from, or several that take turns (see ``sources_of``). ``count``:
-    negatives a group, 1 to 31. ``skip`` and ``depth``: the candidates are ranks skip + 1 to depth of the source's run,
-    less every passage judged ``exclude_grade`` or better, every positive (``data.min_grade``), and what ``filter``
-    drops. ``pool``: keep a fixed random sub-set of that many
-    candidates per query and draw from it only (Gao 2021: 10 of the top 100); None keeps all. ``replacement``: whether a
-    passage may be drawn twice for one group (Pradeep 2022). ``redraw``: new negatives each ``epoch``, or ``never``.
-    ``positives``: ``all`` that are judged relevant, or only the ``retrieved`` ones among ranks 1 to depth (Pradeep
-    2022). ``short``: what to do with a query that has fewer candidates than ``count``: stop with an ``error`` before
-    training, draw with ``replacement`` for it (Gao 2021), or ``drop`` it; both exceptions are counted and logged.
-    ``exclude_grade``: the lowest judged grade that is never drawn; at 1 a passage judged 1 is no negative where
-    ``data.min_grade=2`` makes it no positive either. What is judged below it is what the retriever ``judged`` finds.
-
-    Of a mixture ``skip``, ``depth`` and ``pool`` are those of each source: "bm25+colbert" with depth 100 has up to 200
-    candidates. ``positives: retrieved`` asks for one source that retrieved the positive, and ``short`` looks at the
-    different candidates of all sources together.
+    Of a mixture of sources, ``skip``, ``depth`` and ``pool`` are those of each source: "bm25+colbert" with depth
+    100 has up to 200 candidates. ``short`` looks at the different candidates of all sources together.
     """
 
     count: int = 7
+    """Negatives of a group, 1 to 31."""
     depth: int = 100
+    """Deepest rank of the source's run that is a candidate. Passages judged ``exclude_grade`` or better, positives, and
+    what ``filter`` drops are none."""
     skip: int = 0
+    """First ranks of the run that are left out."""
     pool: int | None = None
+    """Keep a fixed random sub-set of that many candidates per query and draw from it only (Gao 2021: 10 of the top
+    100); null keeps all."""
     replacement: bool = False
+    """Whether a passage may be drawn twice for one group (Pradeep 2022)."""
     redraw: str = "epoch"
+    """Draw new negatives each ``epoch``, or ``never``."""
     positives: str = "all"
+    """Which positives are trained on: ``all`` that are judged relevant, or only the ``retrieved`` ones among ranks 1 to
+    ``depth`` of a single source (Pradeep 2022)."""
     short: str = "error"
+    """What happens to a query with fewer candidates than ``count``: an ``error`` before training, ``replacement``
+    draws some twice (Gao 2021), ``drop`` leaves the query out; both are counted."""
     exclude_grade: int = 1
+    """Lowest judged grade that is never drawn; at 1, a passage judged 1 is no negative where ``data.min_grade=2`` makes
+    it no positive either. What is judged below it is what the retriever ``judged`` finds."""
     filter: NegativeFilter = field(default_factory=NegativeFilter)
+    """Which candidates are dropped before any is drawn."""
     source: str = "bm25"
+    """The retriever whose run is sampled from, or several that take turns, such as ``bm25+colbert``."""
 
     def __post_init__(self) -> None:
         if not MIN_COUNT <= self.count <= MAX_COUNT:

@@ -20,63 +20,76 @@ Where = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Published:
-    """One published cell. ``where``: its labels; ``value``: None where nobody has read it (``mark`` is ``unknown``)."""
+    """One published cell."""
 
     where: Where
+    """Its labels."""
     value: float | None
+    """The published mean; null where nobody has read it."""
     mark: str
+    """How it is known: ``primary`` (read where its authors put it), ``second-hand``, or ``unknown``."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What is claimed of the cells, in words (``says``), and the test of it.
-
-    ``kind``: ``beats`` (cells with the labels ``better`` against those with ``worse``, at equal other labels),
-    ``rises`` or ``falls`` (over the numeric label ``over``), ``within`` (``better`` and ``worse`` differ by at most
-    ``margin``, which is a share of the latter's mean if ``relative``). ``where``: which cells it speaks of. ``of``: the
-    ``test`` results of trained models or their probed ``layers``. ``published``: whether the source says so itself, and
-    where.
-    """
+    """What is claimed of the settings of a study, and the test of it."""
 
     says: str
+    """The claim in words."""
     kind: str
+    """``beats`` (settings with the labels ``better`` against those with ``worse``, at equal other labels), ``rises``
+    or ``falls`` (over the label ``over``), or ``within`` (``better`` and ``worse`` differ by at most ``margin``)."""
     where: Where = field(default_factory=dict)
+    """Labels of the settings that it speaks of."""
     better: Where = field(default_factory=dict)
+    """Labels of one side."""
     worse: Where = field(default_factory=dict)
+    """The same labels with the values of the other side."""
     over: str | None = None
+    """The numeric label of a trend."""
     margin: float | None = None
+    """Largest difference of ``within``."""
     relative: bool = False
+    """Whether the margin is a share of the mean of ``worse``."""
     of: str = "test"
+    """What it speaks of: the ``test`` results of trained models, or their probed ``layers``."""
     published: str | None = None
+    """Whether the source says so itself, and where."""
 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table of a paper, or one of our own without published cells.
-
-    ``measure``: whose means are compared; None for the first of the jobs' ``measures``. ``source``: where the values
-    were read. ``data``: the collection they were measured on (a job's label ``data``); on another one published and
-    measured values stand side by side but are not compared. ``where``: labels of all cells. ``rows``, ``columns``: the
-    labels that span it. ``tolerance``: how far a repetition may lie from the published value, and why
-    (``tolerance_source``). ``stand_ins``: what takes the place of a published label at a smaller scale, such as
-    ``colbert: tct_colbert``. ``reference``: labels of the cell that the others are compared with; empty for the first
-    stage. ``notes``: what a reader has to know.
-    """
+    """A table of a paper, or one of our own without published cells."""
 
     title: str
+    """What the report is called."""
     source: str
+    """Where the values were read."""
     measure: str | None = None
+    """Whose means are compared; null for the first of the jobs' ``measures``."""
     data: str | None = None
+    """The collection that the values were measured on (a label ``data``); on another one, published and measured values
+    are shown next to each other but not compared."""
     where: Where = field(default_factory=dict)
+    """Labels of all cells."""
     rows: tuple[str, ...] = ("loss",)
+    """Labels that span the rows."""
     columns: tuple[str, ...] = ("negatives",)
+    """Labels that span the columns."""
     published: tuple[Published, ...] = ()
+    """The published cells."""
     tolerance: float | None = None
+    """How far a repetition may be from the published value."""
     tolerance_source: str | None = None
+    """Why so far."""
     stand_ins: Mapping[str, str] = field(default_factory=dict)
+    """What takes the place of a published label at a smaller scale, such as ``colbert: tct_colbert``."""
     reference: Where = field(default_factory=dict)
+    """Labels of the setting that the others are compared with; empty for the first stage."""
     claims: tuple[Claim, ...] = ()
+    """What is claimed of the settings."""
     notes: str | None = None
+    """What a reader has to know."""
 
 
 def table_of(settings: Mapping[str, Any]) -> PaperTable:

@@ -25,18 +25,20 @@ KEYS = 2.0**64  # a key of ``key_of`` is below it
 class QuerySplit:
     """How the judged queries of a data set are shared out among train, dev and test; all null keeps its own splits.
 
-    ``train``, ``dev`` and ``test``: shares (numbers with a point, such as 0.6, together at most 1) or counts (whole
-    numbers); null gives that split nothing, and dev is then carved from train (``data.carve_dev``). ``of``: the one
-    split of the data set whose queries are shared out; null takes the queries of all its splits together.
+    Sizes are shares (numbers with a point, such as 0.6, together at most 1) or counts (whole numbers).
 
     Queries are placed by a hash of their ids, test from one end and train from the other. So a query never moves when
     others come or go (shares), and the test queries stay when only the share of train changes.
     """
 
     of: str | None = None
+    """The one split of the data set whose queries are shared out; null takes the queries of all its splits together."""
     train: Any = None
+    """Share or count of the training queries; null for none."""
     dev: Any = None
+    """Share or count of the dev queries; null carves them from the training queries (``data.carve_dev``)."""
     test: Any = None
+    """Share or count of the test queries; null for none."""
 
     def __post_init__(self) -> None:
         for name, value in self.sizes.items():
