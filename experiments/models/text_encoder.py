@@ -1,9 +1,10 @@
-"""What encoders of single texts share: ColBERT and dual encoders, on sentence-transformers' ``Transformer``."""
+"""Share steps between encoders of single texts (ColBERT, dual encoders), on sentence-transformers' ``Transformer``."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def text_batches(
     inputs: "TrainingInputs", encoder: Any, layout: str
 ) -> tuple[TextBatcher, Callable[..., Dataset[Any]]]:
-    """Return what an encoder of single texts reads of groups, and the batches in which it scores a run."""
+    """Return the batcher of an encoder's groups, and the factory of the batches in which it scores a run."""
     queries, passages = (
         features_of(inputs.collection, texts, encoder, inputs.cache) for texts in ("queries", "passages")
     )
@@ -30,20 +31,28 @@ def text_batches(
     return batcher, partial(RunTexts, queries=queries, passages=passages, tokens_per_batch=score_tokens)
 
 
-def check_reach(network: PreTrainedModel, model: Model, said: str) -> None:
-    """Refuse texts longer than a network's positions.
+def check_reach(network: PreTrainedModel, model: Model, label: str) -> None:
+    """Refuse maximum lengths beyond a network's positions.
 
     Raises:
-        ExperimentError: for queries or passages, with the longest that can be set.
+        ExperimentError: names the setting and the largest value.
     """
-    check_length(network, "model.max_length", model.max_length, said)
-    check_length(network, "model.max_query_tokens", model.max_query_tokens, said)
+    check_length(network, "model.max_length", model.max_length, label)
+    check_length(network, "model.max_query_tokens", model.max_query_tokens, label)
 
 
-def settle_text_tokenizer(transformer: Any, said: str) -> None:
-    """Give tokenizer and network one padding token, and let the tokenizer leave out segment ids other than 0: XLNet's
-    last token has a segment of its own, which training does not pass on, so that an export must not.
+def set_module_dropout(network: nn.Module, rate: float | None) -> None:
+    """Set the rate of every dropout module; None keeps the rates of the backbone."""
+    for module in network.modules():
+        if isinstance(module, nn.Dropout) and rate is not None:
+            module.p = rate
+
+
+def settle_text_tokenizer(transformer: Any, label: str) -> None:
+    """Give tokenizer and network one padding token, and drop segment ids if the tokenizer sets any other than 0.
+
+    XLNet's last token has its own segment, which training does not pass on; an export must not either.
     """
-    settle_padding(transformer.model, transformer.tokenizer, said)
+    settle_padding(transformer.model, transformer.tokenizer, label)
     if any(transformer.tokenizer("a", return_token_type_ids=True)["token_type_ids"]):
         keep(transformer.tokenizer, model_input_names=["input_ids", "attention_mask"])

@@ -26,7 +26,7 @@ def load_encoder(source: Source) -> tuple[PreTrainedModel, PreTrainedTokenizerBa
         ExperimentError: it cannot be read, or lacks weights of its layers.
     """
     tokenizer = tokenizer_of(source)
-    network, _ = load_weights(AutoModel, source, may_start_anew=is_pooler)
+    network, _ = load_weights(AutoModel, source, may_be_random=is_pooler)
     return network.eval(), tokenizer
 
 

@@ -23,7 +23,7 @@ def longest_input(network: PreTrainedModel) -> int | None:
     return int(positions) if padding is None else int(positions) - int(padding) - 1
 
 
-def check_length(network: PreTrainedModel, key: str, tokens: int, said: str) -> None:
+def check_length(network: PreTrainedModel, key: str, tokens: int, label: str) -> None:
     """Refuse inputs longer than a network's positions. ``key``: the setting that says how long they are.
 
     Raises:
@@ -32,12 +32,12 @@ def check_length(network: PreTrainedModel, key: str, tokens: int, said: str) -> 
     longest = longest_input(network)
     if longest is not None and tokens > longest:
         raise ExperimentError(
-            f"{key}={tokens}, but {said} has {longest} positions for tokens: set {key} to at most {longest}"
+            f"{key}={tokens}, but {label} has {longest} positions for tokens: set {key} to at most {longest}"
         )
 
 
 def check_vocabulary(
-    network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, said: str, *, spare: float | None = None
+    network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, label: str, *, spare: float | None = None
 ) -> None:
     """Refuse a tokenizer of another vocabulary than a network's embeddings.
 
@@ -50,6 +50,6 @@ def check_vocabulary(
     rows, words = int(embeddings.num_embeddings), max(tokenizer.get_vocab().values(), default=-1) + 1
     if words > rows or (spare is not None and rows - words > spare * words):
         raise ExperimentError(
-            f"{said}: its tokenizer has {words:,} tokens but its network has embeddings of {rows:,}: they do not "
+            f"{label}: its tokenizer has {words:,} tokens but its network has embeddings of {rows:,}: they do not "
             f"belong together, give the tokenizer that the network was trained with"
         )

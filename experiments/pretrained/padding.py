@@ -18,7 +18,7 @@ def pads_left(network: PreTrainedModel) -> bool:
     return getattr(summary, "summary_type", None) == "last"
 
 
-def settle_padding(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, said: str) -> None:
+def settle_padding(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, label: str) -> None:
     """Set one padding token in a network's config and its tokenizer: the config's, the tokenizer's, or the token that
     ends a text; and the side.
 
@@ -34,7 +34,7 @@ def settle_padding(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     token = None if token_id is None else tokenizer.convert_ids_to_tokens(token_id)
     if token is None:
         raise ExperimentError(
-            f"{said}: neither its config.json nor its tokenizer has a padding token, or a token that ends a text, so "
+            f"{label}: neither its config.json nor its tokenizer has a padding token, or a token that ends a text, so "
             f"that texts of different lengths share no batch: name one as pad_token in its tokenizer_config.json"
         )
     config.pad_token_id = network.config.pad_token_id = token_id

@@ -20,7 +20,7 @@ class Source:
     """
 
     place: str
-    said: str
+    label: str
     fix: str
     revision: str | None = None
     subfolder: str = ""
@@ -28,7 +28,7 @@ class Source:
     def check_place(self) -> None:
         """Raise ExperimentError if the place can only be a folder and there is none."""
         if is_folder(self.place) and not Path(self.place).is_dir():
-            raise ExperimentError(f"{self.said}: there is no folder {self.place}: {self.fix}")
+            raise ExperimentError(f"{self.label}: there is no folder {self.place}: {self.fix}")
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -46,7 +46,7 @@ class Source:
             raise
         except Exception as error:
             raise ExperimentError(
-                f"{self.said} cannot be loaded from {self.place!r} ({first_line(error)}): {self.fix}"
+                f"{self.label} cannot be loaded from {self.place!r} ({first_line(error)}): {self.fix}"
             ) from error
 
 

@@ -19,7 +19,7 @@ from experiments.pretrained.source import Source
 
 log = logging.getLogger(__name__)
 
-MayStartAnew = Callable[[PreTrainedModel, str], bool]  # of a network and the name of one of its weights
+MayBeRandom = Callable[[PreTrainedModel, str], bool]  # of a network and the name of one of its weights
 
 # Heads that pretraining leaves in a file; nobody misses them in a ranker.
 PRETRAINING_HEADS = (
@@ -47,11 +47,11 @@ class Report:
 
 
 def load_weights(
-    auto: Any, source: Source, *, config: Any = None, may_start_anew: MayStartAnew
+    auto: Any, source: Source, *, config: Any = None, may_be_random: MayBeRandom
 ) -> tuple[PreTrainedModel, Report]:
     """Load a network with fp32 weights by one of transformers' Auto classes.
 
-    ``config``: None for the source's own. ``may_start_anew``: whether a weight of the network, by its name, need not be
+    ``config``: None for the source's own. ``may_be_random``: whether a weight of the network, by its name, need not be
     in the files. Files of PyTorch's own format are read by its reader for weights alone, which runs no code that is in
     them.
 
@@ -69,7 +69,7 @@ def load_weights(
             output_loading_info=True,
         )
     report = Report.of(info)
-    refuse_random(network, report, source, may_start_anew)
+    refuse_random(network, report, source, may_be_random)
     say_new(network, report, source)
     return network, report
 
@@ -77,7 +77,7 @@ def load_weights(
 def check_weights(
     network: PreTrainedModel,
     source: Source,
-    may_start_anew: MayStartAnew,
+    may_be_random: MayBeRandom,
     *,
     fewer_layers: bool = False,
 ) -> None:
@@ -93,7 +93,7 @@ def check_weights(
     files = weight_files(source)
     if files:
         skeleton, report = matched(type(network), network.config, files, source)
-        refuse_random(skeleton, report, source, may_start_anew)
+        refuse_random(skeleton, report, source, may_be_random)
         say_new(skeleton, report, source, fewer_layers)
 
 
@@ -166,24 +166,24 @@ def is_pooler(network: PreTrainedModel, name: str) -> bool:
     return "pooler" in name.split(".")
 
 
-def refuse_random(network: PreTrainedModel, report: Report, source: Source, may_start_anew: MayStartAnew) -> None:
+def refuse_random(network: PreTrainedModel, report: Report, source: Source, may_be_random: MayBeRandom) -> None:
     """Refuse a load that leaves weights of a network at random.
 
     Raises:
         ExperimentError: a weight that may not start anew is missing, or has another shape in the files.
     """
     kind = type(network).__name__
-    wrong = [name for name in report.mismatched if not may_start_anew(network, name)]
+    wrong = [name for name in report.mismatched if not may_be_random(network, name)]
     if wrong:
         theirs, ours = report.mismatched[wrong[0]]
         raise ExperimentError(
-            f"{source.said}: {source.place} has {wrong[0]} of shape {list(theirs)}, but its config.json makes a {kind} "
-            f"that needs {list(ours)}: {source.fix}"
+            f"{source.label}: {source.place} has {wrong[0]} of shape {list(theirs)}, but its config.json makes a "
+            f"{kind} that needs {list(ours)}: {source.fix}"
         )
-    missing = [name for name in report.missing if not may_start_anew(network, name)]
+    missing = [name for name in report.missing if not may_be_random(network, name)]
     if missing:
         raise ExperimentError(
-            f"{source.said}: {source.place} lacks {len(missing)} weights of its {kind}, such as {_some(missing)}, "
+            f"{source.label}: {source.place} lacks {len(missing)} weights of its {kind}, such as {_some(missing)}, "
             f"which would be random. {_way_out(network, missing, report.unused, source)}"
         )
 
@@ -194,17 +194,17 @@ def say_new(network: PreTrainedModel, report: Report, source: Source, fewer_laye
         theirs, ours = next(iter(report.mismatched.values()))
         log.warning(
             "%s has a head of %d outputs, and this model one of %d: the head (%s) starts anew",
-            source.said, theirs[0], ours[0], _some(report.mismatched),
+            source.label, theirs[0], ours[0], _some(report.mismatched),
         )  # fmt: skip
     left = [name for name in report.unused if not name.startswith(PRETRAINING_HEADS)]
     layers = _further_layers(network, left)
     if layers and not fewer_layers:
-        log.warning("%s: %s has more layers than its config.json says; they are not used", source.said, source.place)
+        log.warning("%s: %s has more layers than its config.json says; they are not used", source.label, source.place)
     others = [name for name in left if name not in layers]
     if others and report.missing:
         log.warning(
             "%s: a %s has no place for some weights of %s (%s); %s start anew",
-            source.said, type(network).__name__, source.place, _some(others), _some(report.missing),
+            source.label, type(network).__name__, source.place, _some(others), _some(report.missing),
         )  # fmt: skip
 
 
