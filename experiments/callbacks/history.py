@@ -1,4 +1,4 @@
-"""The training curve, kept in the job's folder whatever the logger."""
+"""Record the training curve in the job's folder, whatever the logger."""
 
 import math
 import time
@@ -12,22 +12,21 @@ from torch import Tensor
 from experiments.job_files.history import DIAGNOSTICS, write_history
 from experiments.models.ranker import Ranker
 
-HISTORY_SECONDS = 5.0  # the whole file is written each time, so rows that come faster wait for the next time
+HISTORY_SECONDS = 5.0  # the whole file is written each time, so frequent rows wait
 
 
 class HistoryCallback(pl.Callback):
-    """Write the training curve (``experiments.job_files.history``): a row every ``trainer.log_every_n_steps``
-    steps, and one at each validation.
+    """Write the training curve (``experiments.job_files.history``): a row every ``trainer.log_every_n_steps`` steps,
+    and one at each validation.
 
-    ``path``: the file. ``monitor``: what Lightning calls the dev measure. The rows, and the sums since the last one,
-    are part of the checkpoint, and so neither doubled nor lost when a training is resumed. Of several processes the
-    first one's groups are recorded.
+    ``path``: the file. ``monitor``: Lightning's name of the dev measure. Rows and current sums are part of the
+    checkpoint, so a resumed training neither doubles nor loses them. Only the first process records its groups.
     """
 
     def __init__(self, path: Path, monitor: str) -> None:
         self.path, self.monitor = path, monitor
         self.rows: list[dict[str, float]] = []
-        self._sums: dict[str, Tensor] = {}  # of what was observed since the last row; on the device, to not wait for it
+        self._sums: dict[str, Tensor] = {}  # since the last row; on the device, to not wait for it
         self._steps = 0
         self._rate = math.nan
         self._written = 0.0
@@ -41,7 +40,7 @@ class HistoryCallback(pl.Callback):
         self._steps, self._rate = int(state_dict["steps"]), float(state_dict["rate"])
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._write(trainer)  # what another attempt left after its last checkpoint is done again
+        self._write(trainer)  # drops rows that an interrupted attempt wrote after its last checkpoint
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

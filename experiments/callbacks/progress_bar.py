@@ -1,5 +1,5 @@
-"""Show Lightning's progress as all other work's: a live bar with an ETA in a terminal, a line now and then in a log, a
-row of the table in a multirun.
+"""Show Lightning's progress: a live bar with an ETA in a terminal, occasional lines in a log, a table row in a
+multirun.
 """
 
 from contextlib import AbstractContextManager
@@ -19,9 +19,9 @@ class ProgressBar(pl.Callback):
         self._bars: list[tuple[AbstractContextManager[Advance], Advance]] = []
         self._dev = ""
 
-    def _open(self, trainer: pl.Trainer, what: str, total: int, done: int = 0) -> None:
+    def _open(self, trainer: pl.Trainer, activity: str, total: int, done: int = 0) -> None:
         if trainer.is_global_zero:
-            bar = tracked(what, total, done, self.label)
+            bar = tracked(activity, total, done, self.label)
             self._bars.append((bar, bar.__enter__()))
 
     def _advance(self, count: int, note: str = "") -> None:
@@ -45,8 +45,8 @@ class ProgressBar(pl.Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         values = {name: value for name, value in trainer.callback_metrics.items() if name.startswith("dev/")}
         values.pop("dev/ties", None)
-        said = [f"dev {mean_name(name.removeprefix('dev/'))} {float(value):.3f}" for name, value in values.items()]
-        self._dev = ", ".join(said)
+        texts = [f"dev {mean_name(name.removeprefix('dev/'))} {float(value):.3f}" for name, value in values.items()]
+        self._dev = ", ".join(texts)
         self._advance(0, self._dev)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -77,7 +77,7 @@ class ProgressBar(pl.Callback):
 
 
 def announce_scoring(trainer: pl.Trainer, scoring: str) -> None:
-    """Name what the trainer scores next, such as ``re-ranking bm25``, on its progress bar if it has one."""
+    """Set the text of the progress bar for the next scoring, such as ``re-ranking bm25``."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, ProgressBar):
             callback.scoring = scoring

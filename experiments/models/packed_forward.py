@@ -214,7 +214,7 @@ def _embed(network: "PreTrainedModel", tokens: TokenBatch, start_T: Tensor) -> T
 
 
 def _encode(layer: Any, hidden_TD: Tensor, runs: list[tuple[int, int]], first_B: Tensor | None = None) -> Tensor:
-    """Return the (T, D) output of a layer; with ``first_B``, the row of each pair's first token, (B, D) at those rows."""
+    """Return the (T, D) output of a layer; with ``first_B``, the rows of the pairs' first tokens, only those (B, D)."""
     attention: Any = layer.attention.self
     wanted_SD = hidden_TD if first_B is None else hidden_TD.index_select(0, first_B)
     context_SD = _attend(

@@ -1,6 +1,6 @@
-"""Load encoders of single texts, by transformers or sentence-transformers, with the weights of the network checked.
+"""Load encoders of single texts, by transformers or sentence-transformers, and check that all weights were loaded.
 
-sentence-transformers draws what is missing at random and says so in its log alone.
+sentence-transformers draws missing weights at random with only a line in its log.
 """
 
 import json
@@ -15,12 +15,12 @@ from experiments.pretrained.source import Source
 from experiments.pretrained.tokenizer import tokenizer_of
 from experiments.pretrained.weights import check_weights, is_pooler, load_weights
 
-# Mismatched weights are let through here and refused by check_network, which names them.
+# Mismatched weights pass here and are refused by check_network, which names them.
 MODEL = {"dtype": torch.float32, "ignore_mismatched_sizes": True}
 
 
 def load_encoder(source: Source) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load the encoder of a model, without a head, in fp32 and in evaluation mode, and its tokenizer.
+    """Load the encoder of a model without a head, in fp32 and evaluation mode, and its tokenizer.
 
     Raises:
         ExperimentError: it cannot be read, or lacks weights of its layers.
@@ -31,7 +31,7 @@ def load_encoder(source: Source) -> tuple[PreTrainedModel, PreTrainedTokenizerBa
 
 
 def load_sentence_transformer(source: Source, kind: str, device: str) -> Any:
-    """A saved ``SentenceTransformer`` or ``MultiVectorEncoder``, by the name of its class, in fp32.
+    """Load a saved ``SentenceTransformer`` or ``MultiVectorEncoder`` (``kind``: name of the class) in fp32.
 
     Raises:
         ExperimentError: it cannot be read, or lacks weights of its network.
@@ -53,13 +53,14 @@ def check_network(transformer: Any, source: Source) -> None:
         ExperimentError: a weight is missing, or has another shape.
     """
     network = getattr(transformer, "model", None)
-    if network is None:  # a module of another kind, which has no weights of a network
-        return
-    check_weights(network, network_source(source), is_pooler)
+    if network is not None:  # other kinds of module have no network
+        check_weights(network, network_source(source), is_pooler)
 
 
 def network_source(source: Source) -> Source:
-    """Where the network's files are in a saved model: by modules.json, which older ones have next to 0_Transformer."""
+    """Return the source of the network's files in a saved model, as modules.json names it (older models use
+    0_Transformer).
+    """
     from transformers.utils.hub import cached_file
 
     modules = cached_file(

@@ -1,7 +1,7 @@
-"""Weights that are complete or refused: nothing but a head may start anew, and that is said.
+"""Load weights completely or refuse them: only a head may be random, and a warning says so.
 
-transformers itself loads what fits, draws the rest at random and says so in its log alone: a file whose names carry a
-wrapper's prefix trains from random weights.
+transformers itself draws missing weights at random with only a line in its log: a file whose names carry a wrapper's
+prefix would train from random weights.
 """
 
 import logging
@@ -19,9 +19,9 @@ from experiments.pretrained.source import Source
 
 log = logging.getLogger(__name__)
 
-MayBeRandom = Callable[[PreTrainedModel, str], bool]  # of a network and the name of one of its weights
+MayBeRandom = Callable[[PreTrainedModel, str], bool]  # (network, name of a weight) -> whether it may be missing
 
-# Heads that pretraining leaves in a file; nobody misses them in a ranker.
+# Pretraining heads, which a ranker does not use.
 PRETRAINING_HEADS = (
     "cls.", "lm_head.", "lm_loss.", "head.", "decoder.", "predictions.", "sop_classifier.", "vocab_",
     "mask_predictions.", "lm_predictions.", "discriminator_predictions.", "generator_predictions.",
@@ -31,8 +31,10 @@ PRETRAINING_HEADS = (
 
 @dataclass(frozen=True)
 class Report:
-    """What a load found. ``missing``: weights of the network that the files lack. ``unused``: names in the files that
-    the network has no place for. ``mismatched``: name -> (shape in the files, shape in the network).
+    """The result of matching files with a network.
+
+    ``missing``: weights of the network that the files lack. ``unused``: names in the files without a weight in the
+    network. ``mismatched``: name -> (shape in the files, shape in the network).
     """
 
     missing: tuple[str, ...]
@@ -41,7 +43,7 @@ class Report:
 
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> "Report":
-        """From what transformers returns under ``output_loading_info``."""
+        """Convert transformers' ``output_loading_info``."""
         shapes = {name: (tuple(theirs), tuple(ours)) for name, theirs, ours in sorted(info["mismatched_keys"])}
         return cls(tuple(sorted(info["missing_keys"])), tuple(sorted(info["unexpected_keys"])), shapes)
 
@@ -51,12 +53,11 @@ def load_weights(
 ) -> tuple[PreTrainedModel, Report]:
     """Load a network with fp32 weights by one of transformers' Auto classes.
 
-    ``config``: None for the source's own. ``may_be_random``: whether a weight of the network, by its name, need not be
-    in the files. Files of PyTorch's own format are read by its reader for weights alone, which runs no code that is in
-    them.
+    ``config``: None for the source's own. ``may_be_random``: whether a weight, by its name, may be missing. PyTorch
+    files are read as weights alone, without running code in them.
 
     Raises:
-        ExperimentError: the files cannot be read, or lack a weight, or have it in another shape.
+        ExperimentError: the files cannot be read, lack a weight, or have it in another shape.
     """
     with source.reading():
         network, info = auto.from_pretrained(
@@ -75,17 +76,12 @@ def load_weights(
 
 
 def check_weights(
-    network: PreTrainedModel,
-    source: Source,
-    may_be_random: MayBeRandom,
-    *,
-    fewer_layers: bool = False,
+    network: PreTrainedModel, source: Source, may_be_random: MayBeRandom, *, fewer_layers: bool = False
 ) -> None:
     """Compare the names and shapes in a source's files with a network's, as transformers would match them.
 
-    No weight is read: the match is made with zeros that take no memory. Does nothing where the files are not on this
-    machine, or are adapters of another model's weights. ``fewer_layers``: the network was asked to have fewer layers
-    than the files, so that nothing is said of it.
+    No weight is read; zeros without memory are matched. Does nothing if the files are not local or are adapters.
+    ``fewer_layers``: do not warn that the files have more layers than the network.
 
     Raises:
         ExperimentError: as ``load_weights``.
@@ -98,7 +94,7 @@ def check_weights(
 
 
 def matched(kind: Any, config: Any, files: list[Path], source: Source) -> tuple[PreTrainedModel, Report]:
-    """A network of class ``kind`` whose weights mean nothing, and the report of loading the files into it."""
+    """Return a network of class ``kind`` with meaningless weights, and the report of loading the files into it."""
     with source.reading(), torch.random.fork_rng(devices=[]):
         zeros = {name: torch.zeros(()).expand(shape) for file in files for name, shape in _shapes(file).items()}
         network, info = kind.from_pretrained(
@@ -113,11 +109,11 @@ def matched(kind: Any, config: Any, files: list[Path], source: Source) -> tuple[
 
 
 def weight_files(source: Source) -> list[Path]:
-    """The files of a source's weights, as far as they are on this machine; none for adapters."""
+    """Return the local files of a source's weights; none for adapters."""
     from transformers.utils.hub import cached_file
 
     def local(name: str) -> Path | None:
-        found = cached_file(
+        path = cached_file(
             source.place,
             name,
             revision=source.revision,
@@ -127,7 +123,7 @@ def weight_files(source: Source) -> list[Path]:
             _raise_exceptions_for_missing_entries=False,
             _raise_exceptions_for_connection_errors=False,
         )
-        return Path(found) if found is not None else None
+        return Path(path) if path is not None else None
 
     if local("adapter_config.json") is not None:
         return []
@@ -145,7 +141,7 @@ def weight_files(source: Source) -> list[Path]:
 
 
 def _shapes(file: Path) -> dict[str, list[int]]:
-    """Name -> shape of the tensors in a file, read from its header."""
+    """Read name -> shape of the tensors from a file's header."""
     if file.suffix == ".safetensors":
         from safetensors import safe_open
 
@@ -156,7 +152,7 @@ def _shapes(file: Path) -> dict[str, list[int]]:
 
 
 def is_head(network: PreTrainedModel, name: str) -> bool:
-    """Whether a weight is no part of the encoder: it stands outside of it, or in its pooler."""
+    """Whether a weight is outside the encoder, or in its pooler."""
     outside = network.base_model is not network and not name.startswith(f"{network.base_model_prefix}.")
     return outside or is_pooler(network, name)
 
@@ -167,10 +163,10 @@ def is_pooler(network: PreTrainedModel, name: str) -> bool:
 
 
 def refuse_random(network: PreTrainedModel, report: Report, source: Source, may_be_random: MayBeRandom) -> None:
-    """Refuse a load that leaves weights of a network at random.
+    """Refuse a load that leaves weights of a network random.
 
     Raises:
-        ExperimentError: a weight that may not start anew is missing, or has another shape in the files.
+        ExperimentError: a weight that must not be random is missing, or has another shape in the files.
     """
     kind = type(network).__name__
     wrong = [name for name in report.mismatched if not may_be_random(network, name)]
@@ -189,7 +185,7 @@ def refuse_random(network: PreTrainedModel, report: Report, source: Source, may_
 
 
 def say_new(network: PreTrainedModel, report: Report, source: Source, fewer_layers: bool = False) -> None:
-    """Log what of a head starts anew although the files have one, and layers that are left out."""
+    """Warn of a head in the files that is replaced by a random one, and of unused layers."""
     if report.mismatched:
         theirs, ours = next(iter(report.mismatched.values()))
         log.warning(
@@ -209,19 +205,18 @@ def say_new(network: PreTrainedModel, report: Report, source: Source, fewer_laye
 
 
 def _some(names: Iterable[str]) -> str:
-    first = list(names)[:3]
-    return ", ".join(first)
+    return ", ".join(list(names)[:3])
 
 
 def _further_layers(network: PreTrainedModel, unused: list[str]) -> set[str]:
-    """Names that differ from a weight of the network in a layer's number only."""
+    """Return the names that differ from a weight of the network only in a layer's number."""
     known = {re.sub(r"\d+", "#", name) for name in network.state_dict()}
     prefix = f"{network.base_model_prefix}."
     return {name for name in unused if {pattern := re.sub(r"\d+", "#", name), prefix + pattern} & known}
 
 
 def _way_out(network: PreTrainedModel, missing: list[str], unused: tuple[str, ...], source: Source) -> str:
-    """What to type if the missing weights are there under a prefix; else what can be wrong."""
+    """Return the command that renames weights under a prefix, else the likely cause."""
     prefix = common_prefix([name.removeprefix(f"{network.base_model_prefix}.") for name in missing], unused)
     if prefix is None:
         depth = getattr(network.config, "num_hidden_layers", None)
@@ -237,7 +232,7 @@ def _way_out(network: PreTrainedModel, missing: list[str], unused: tuple[str, ..
 
 
 def common_prefix(missing: list[str], unused: Iterable[str]) -> str | None:
-    """The prefix under which all missing names stand among the unused; None if there is none."""
+    """Return the prefix under which all missing names are among the unused; None if there is none."""
     there = set(unused)
     candidates = {name[: -len(missing[0])] for name in there if name.endswith(f".{missing[0]}")}
     fitting = [prefix for prefix in sorted(candidates) if all(prefix + name in there for name in missing)]

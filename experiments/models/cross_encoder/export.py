@@ -103,12 +103,7 @@ def _write_truncation(folder: Path) -> None:
         "module_output_name": "scores",
         "processing_kwargs": {"text": {"truncation": "only_second"}},
     }
-    settings: dict[str, Any] = {
-        "model_type": "CrossEncoder",
-        "activation_fn": IDENTITY,
-        "prompts": {},
-        "default_prompt_name": None,
-    }
+    settings = {"activation_fn": IDENTITY, "prompts": dict[str, str](), "default_prompt_name": None}
     write_json(folder / "modules.json", [MODULE])
     write_json(folder / "sentence_bert_config.json", transformer)
     write_json(folder / "config_sentence_transformers.json", {"model_type": "CrossEncoder", **settings})
