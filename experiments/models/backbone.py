@@ -61,9 +61,5 @@ def source_of(backbone: Backbone) -> Source:
 
 
 def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a backbone.
-
-    Raises:
-        ExperimentError: it cannot be found.
-    """
+    """Load the tokenizer of a backbone, or raise ExperimentError."""
     return tokenizer_of(source_of(backbone))

@@ -20,7 +20,15 @@ from experiments.pretrained.encoder import network_source
 from experiments.pretrained.limits import check_vocabulary
 from experiments.pretrained.source import Source
 from experiments.pretrained.tokenizer import tokenizer_of
-from experiments.pretrained.weights import MayBeRandom, Report, is_head, is_pooler, matched, refuse_random, weight_files
+from experiments.pretrained.weights import (
+    MayBeRandom,
+    Report,
+    is_head,
+    is_pooler,
+    match_weights,
+    refuse_random,
+    weight_files,
+)
 
 _passed: set[str] = set()  # a grid repeats its backbones: each is checked once, and again when its files change
 
@@ -93,4 +101,4 @@ def _skeleton(source: Source, auto: Any, settings: dict[str, Any]) -> tuple[PreT
     files = weight_files(network_source(source))
     if not files:
         return network, None
-    return matched(type(network), config, files, source)
+    return match_weights(type(network), config, files, source)

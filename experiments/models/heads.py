@@ -41,11 +41,7 @@ def head_of(network: PreTrainedModel) -> str | None:
 
 
 def check_foldable(network: PreTrainedModel, label: str) -> None:
-    """Refuse a network of two classes whose head cannot be folded into one logit for the export.
-
-    Raises:
-        ExperimentError: no linear layer outputs the network's logits.
-    """
+    """Raise ExperimentError if a head of two classes cannot be folded into one logit for the export."""
     if int(network.config.num_labels or 0) > 1 and head_of(network) is None:
         raise ExperimentError(
             f"{label} is a {type(network).__name__}, whose two logits come from no linear layer and cannot be exported "
@@ -67,23 +63,19 @@ def one_logit(network: PreTrainedModel, rank_by: str) -> Iterator[None]:
     head = network.get_submodule(name)
     assert isinstance(head, nn.Linear)
     parent, attribute = network.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]
-    setattr(parent, attribute, _folded(head, rank_by))
-    network.config.num_labels = 1
-    try:
-        yield
-    finally:
-        setattr(parent, attribute, head)
-        network.config.num_labels = labels
-
-
-def _folded(head: nn.Linear, rank_by: str) -> nn.Linear:
     first = 1.0 if rank_by == "log_odds" else 0.0
     folded = nn.Linear(head.in_features, 1, bias=head.bias is not None, device=head.weight.device)
     with torch.no_grad():
         folded.weight.copy_(head.weight[1:] - first * head.weight[:1])
         if head.bias is not None:
             folded.bias.copy_(head.bias[1:] - first * head.bias[:1])
-    return folded
+    setattr(parent, attribute, folded)
+    network.config.num_labels = 1
+    try:
+        yield
+    finally:
+        setattr(parent, attribute, head)
+        network.config.num_labels = labels
 
 
 @torch.no_grad()

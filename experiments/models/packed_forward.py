@@ -103,7 +103,11 @@ def packed_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
     *inner, last = base.encoder.layer
     for layer in inner:
         hidden_TD = _encode(layer, hidden_TD, runs)
-    return _classify(network, _encode(last, hidden_TD, runs, first_B)).float()
+    first_B1D = _encode(last, hidden_TD, runs, first_B)[:, None]
+    pooler: nn.Module | None = getattr(base, "pooler", None)
+    model: Any = network
+    logits_BC: Tensor = model.classifier(first_B1D if pooler is None else model.dropout(pooler(first_B1D)))
+    return logits_BC.float()
 
 
 def padded_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
@@ -191,11 +195,6 @@ def _begin(network: "PreTrainedModel", tokens: TokenBatch) -> tuple[Tensor, Tens
     first_B = lengths_B.cumsum(0) - lengths_B
     runs = [(len(list(same)), length) for length, same in groupby(tokens.lengths)]
     start_T = first_B.repeat_interleave(lengths_B, output_size=sum(tokens.lengths))
-    return _embed(network, tokens, start_T), first_B, runs
-
-
-def _embed(network: "PreTrainedModel", tokens: TokenBatch, start_T: Tensor) -> Tensor:
-    """Return the (T, D) embeddings. ``start_T``: row where each token's pair starts."""
     base: Any = network.base_model
     position_T = torch.arange(len(start_T), device=start_T.device) - start_T
     if _OFFSET_POSITIONS[network.config.model_type]:  # a padding token inside a text has no position
@@ -209,8 +208,7 @@ def _embed(network: "PreTrainedModel", tokens: TokenBatch, start_T: Tensor) -> T
     )
     if hasattr(base, "embeddings_project"):  # ELECTRA, whose embeddings may be narrower than its layers
         embedded_1TE = base.embeddings_project(embedded_1TE)
-    hidden_TD: Tensor = embedded_1TE[0]
-    return hidden_TD
+    return embedded_1TE[0], first_B, runs
 
 
 def _encode(layer: Any, hidden_TD: Tensor, runs: list[tuple[int, int]], first_B: Tensor | None = None) -> Tensor:
@@ -248,12 +246,3 @@ def _attend(
         context = scaled_dot_product_attention(query, key, value, dropout_p=dropout)
         contexts.append(context.transpose(1, 2).reshape(-1, heads * width))
     return torch.cat(contexts)
-
-
-def _classify(network: "PreTrainedModel", first_BD: Tensor) -> Tensor:
-    """Return the (B, C) logits of the model's own head, which reads the first token of a sequence."""
-    model: Any = network
-    pooler: nn.Module | None = getattr(model.base_model, "pooler", None)
-    first_B1D = first_BD[:, None]
-    logits_BC: Tensor = model.classifier(first_B1D if pooler is None else model.dropout(pooler(first_B1D)))
-    return logits_BC

@@ -10,7 +10,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,23 +39,7 @@ PAIRS_PER_CHUNK = 8_192
 GIVE = "give the folder of a trained cross-encoder or bi-encoder, such as the folder model of a finished job"
 
 
-class PairScorer(Protocol):
-    """A trained model that scores pairs of a query and a passage."""
-
-    def fingerprint(self) -> Mapping[str, Any]:
-        """Return everything that decides the scores, as JSON: the content of the files and the settings."""
-        ...
-
-    def score(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
-        """Return the (P,) scores of the pairs of query and passage rows (P,), from the cache if present."""
-        ...
-
-    def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
-        """Compute the same without the cache."""
-        ...
-
-
-def load_scorer(path: str, key: str = "negatives.filter.scorer") -> PairScorer:
+def load_scorer(path: str, key: str = "negatives.filter.scorer") -> "PairScorer":
     """Load the model of a folder or hub id: with a ``modules.json`` a sentence-transformers bi-encoder, else a
     cross-encoder in Hugging Face format, such as a job's ``model`` folder. ``key``: its config key, for messages.
 
@@ -67,8 +51,8 @@ def load_scorer(path: str, key: str = "negatives.filter.scorer") -> PairScorer:
     return CrossEncoderScorer(source) if kind == "CrossEncoder" else BiEncoderScorer(source, kind)
 
 
-class CachedScorer(ABC):
-    """Identify a scorer by its content, and cache its scores."""
+class PairScorer(ABC):
+    """A trained model that scores pairs of a query and a passage; its content and the pairs are the cache key."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
@@ -80,7 +64,7 @@ class CachedScorer(ABC):
         return self._fingerprint
 
     def score(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
-        """Return the (P,) scores, computed once.
+        """Return the (P,) scores of the pairs of query and passage rows (P,), from the cache if present.
 
         Raises:
             ExperimentError: a score is not finite.
@@ -104,10 +88,10 @@ class CachedScorer(ABC):
 
     @abstractmethod
     def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
-        """Compute the (P,) scores."""
+        """Compute the (P,) scores without the cache."""
 
 
-class CrossEncoderScorer(CachedScorer):
+class CrossEncoderScorer(PairScorer):
     """A sequence classifier of one logit, or of two whose log-odds are the score.
 
     Pairs are cut as the folder says, as a job's does; by default the query to ``MAX_QUERY_TOKENS``, the passage to the
@@ -132,7 +116,6 @@ class CrossEncoderScorer(CachedScorer):
 
     @torch.no_grad()
     def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
-        """Compute the (P,) scores in length-sorted batches."""
         encoder = PairEncoder(
             PairTemplate.of(self.tokenizer),
             tokens_of(collection, "queries", self.tokenizer, self.max_query_tokens, cache),
@@ -150,7 +133,7 @@ class CrossEncoderScorer(CachedScorer):
         return scores_P
 
 
-class BiEncoderScorer(CachedScorer):
+class BiEncoderScorer(PairScorer):
     """A ``SentenceTransformer`` or ``MultiVectorEncoder``: each distinct text is encoded once, and the model's own
     similarity is the score.
 
@@ -166,7 +149,6 @@ class BiEncoderScorer(CachedScorer):
 
     @torch.no_grad()
     def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
-        """Compute the (P,) similarities."""
         distinct_queries, query_P = np.unique(queries, return_inverse=True)
         distinct_passages, passage_P = np.unique(passages, return_inverse=True)
         order_P = np.argsort(passage_P, kind="stable")
@@ -184,7 +166,8 @@ class BiEncoderScorer(CachedScorer):
                 for part_B in _chunks(order_P[bounds[first] : bounds[first + len(rows)]], PAIRS_PER_CHUNK):
                     left = [query_vectors[i] for i in query_P[part_B]]
                     right = [vectors[i - first] for i in passage_P[part_B]]
-                    scores_P[part_B] = self._similarity(left, right)
+                    pair = (np.stack(left), np.stack(right)) if left[0].ndim == 1 else (left, right)
+                    scores_P[part_B] = self.model.similarity_pairwise(*pair).float().cpu().numpy()
                 first += len(rows)
                 advance(len(rows))
         return scores_P
@@ -193,14 +176,6 @@ class BiEncoderScorer(CachedScorer):
     def _vectors(encode: Any, texts: list[str]) -> list[NDArray[np.float32]]:
         """Return (D,) or (tokens, D) vectors of each text."""
         return list(encode(texts, convert_to_numpy=True, show_progress_bar=False))
-
-    def _similarity(self, left: list[NDArray[np.float32]], right: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        if left[0].ndim == 1:  # one vector a text
-            scores = self.model.similarity_pairwise(np.stack(left), np.stack(right))
-        else:
-            scores = self.model.similarity_pairwise(left, right)
-        values: NDArray[np.float32] = scores.float().cpu().numpy()
-        return values
 
 
 def _chunks(rows: Rows, size: int) -> Iterator[Rows]:

@@ -91,7 +91,6 @@ class Ranker(pl.LightningModule, ABC):
     # --- training
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Return the loss of a step's groups."""
         # Dropout is seeded by the step, so that a resumed training equals an uninterrupted one.
         torch.manual_seed(key_of("dropout", self.seed, batch.step, self.global_rank))
         loss, scores_QN = self.objective(batch)
@@ -127,37 +126,30 @@ class Ranker(pl.LightningModule, ABC):
         self.log("train/gradient_norm", nn.utils.clip_grad_norm_(self.parameters(), limit))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Return the configured optimiser and schedule, stepped every optimiser step."""
         optimizer = make_optimizer(self.network, self.config.optimizer, fused=self.trainer.precision != "16-mixed")
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, make_schedule(self.config.scheduler, self.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """Start the clock of the training's seconds."""
         self._started = time.monotonic()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the totals."""
         checkpoint["spent"] = self.spent.as_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the totals."""
         self.spent = Spent(**{name: total for name, total in checkpoint["spent"].items() if name != "padding_waste"})
 
     # --- validation
 
     def on_validation_start(self) -> None:
-        """Stop the training's clock."""
-        if self._started:
+        if self._started:  # validation is not training time
             self.spent.seconds += time.monotonic() - self._started
 
     def on_validation_epoch_start(self) -> None:
-        """Prepare for the scores of the dev pairs."""
         assert self.dev is not None
         self.begin_scoring(len(self.dev.run.passages.values))
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Process one batch of dev pairs."""
         self.score_batch(batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -169,5 +161,4 @@ class Ranker(pl.LightningModule, ABC):
         self.log("dev/ties", float(ties))
 
     def on_validation_end(self) -> None:
-        """Start the training's clock again."""
         self._started = time.monotonic()

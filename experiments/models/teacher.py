@@ -68,10 +68,11 @@ class Teacher:
         first of its two copies. ``layer``: counted as in ``output_hidden_states``, 0 for the embeddings.
         """
         parts = [
-            _means(self._hidden(micro, layer)[own_T], own_counts)
+            rows_TD.float().mean(dim=0)
             for micro, own_T, own_counts in zip(batch.micro_batches, batch.own_T, batch.own_counts, strict=True)
+            for rows_TD in torch.split(self._hidden(micro, layer)[own_T], list(own_counts))
         ]
-        vectors_PD = torch.cat(parts).float()
+        vectors_PD = torch.stack(parts)
         return torch.empty_like(vectors_PD).index_copy(0, batch.place_P, vectors_PD)
 
     def _logits(self, tokens: TokenBatch) -> Tensor:
@@ -157,11 +158,6 @@ def reach_of(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> in
     unknown) and its tokenizer's limit.
     """
     return int(min(longest_input(network) or LONGEST, tokenizer.model_max_length))
-
-
-def _means(states_TD: Tensor, counts: tuple[int, ...]) -> Tensor:
-    """Return the (B, D) means of neighbouring rows, ``counts`` rows per text."""
-    return torch.stack([rows_TD.float().mean(dim=0) for rows_TD in torch.split(states_TD, list(counts))])
 
 
 def load_teacher(place: str, key: str = KEY) -> Teacher:

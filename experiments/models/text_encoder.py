@@ -1,22 +1,51 @@
 """Share steps between encoders of single texts (ColBERT, dual encoders), on sentence-transformers' ``Transformer``."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
 from experiments.config import Model
 from experiments.data.batches.text_batches import RunTexts, TextBatcher
 from experiments.data.batches.text_features import features_of
+from experiments.models.ranker import Ranker
 from experiments.pretrained.limits import check_length
 from experiments.pretrained.padding import settle_padding
+from experiments.pretrained.source import quiet
 from experiments.pretrained.tokenizer import keep
 
 if TYPE_CHECKING:
     from experiments.models.training_setup import TrainingInputs
+
+
+class TextRanker(Ranker):
+    """Score a run with an encoder that encodes each text once."""
+
+    network: Any
+
+    def begin_scoring(self, pairs: int) -> None:
+        self.encoded: dict[tuple[str, int], Tensor] = {}  # (kind, row) -> vector or token vectors, for one run
+
+    @abstractmethod
+    def query_scores(self, query: int, passages: list[int]) -> Tensor:
+        """Return the scores of one query's passages from their vectors."""
+
+    def gathered_scores(self) -> Tensor:
+        assert self.dev is not None
+        run = self.dev.run
+        scores = [self.query_scores(int(query), run.passages[i].tolist()) for i, query in enumerate(run.queries)]
+        self.encoded = {}
+        return torch.cat(scores)
+
+    def export(self, folder: Path) -> None:
+        with quiet():
+            self.network.save_pretrained(str(folder), create_model_card=False)
 
 
 def text_batches(
@@ -32,11 +61,7 @@ def text_batches(
 
 
 def check_reach(network: PreTrainedModel, model: Model, label: str) -> None:
-    """Refuse maximum lengths beyond a network's positions.
-
-    Raises:
-        ExperimentError: names the setting and the largest value.
-    """
+    """Raise ExperimentError if the maximum lengths of ``model`` exceed a network's positions."""
     check_length(network, "model.max_length", model.max_length, label)
     check_length(network, "model.max_query_tokens", model.max_query_tokens, label)
 

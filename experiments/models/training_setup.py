@@ -82,7 +82,13 @@ class TrainingInputs:
         if queries % devices:
             raise ExperimentError(f"a step has {queries} queries, which {devices} devices cannot share evenly")
         groups = TrainingGroups(self.sampler, queries, batcher)
-        steps = steps_for(experiment, groups)
+        steps = experiment.steps()
+        if steps is None:  # a budget in tokens: count the tokens of the groups
+            steps = tokens = 0
+            while tokens < experiment.budget.size:
+                tokens += groups.tokens(steps)
+                steps += 1
+            steps = experiment.whole_steps(steps)
         data = RankingData(groups, scoring, self.dev.run, experiment.compute.workers)
         optimizer, seed = experiment.optimization, experiment.seed
         module = make_module(loss=self.loss, optimizer=optimizer, steps=steps, seed=seed, dev=self.dev)
@@ -92,15 +98,3 @@ class TrainingInputs:
 def uses_gpu(accelerator: str) -> bool:
     """Return whether an accelerator, as Lightning names it, is a GPU on this machine."""
     return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
-
-
-def steps_for(experiment: Experiment, groups: TrainingGroups) -> int:
-    """Return the optimiser steps of the budget; for a budget in tokens, count the tokens of the groups."""
-    known = experiment.steps()
-    if known is not None:
-        return known
-    steps = spent = 0
-    while spent < experiment.budget.size:
-        spent += groups.tokens(steps)
-        steps += 1
-    return experiment.whole_steps(steps)

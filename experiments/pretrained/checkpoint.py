@@ -37,11 +37,7 @@ class Checkpoint:
 
     @property
     def place(self) -> str:
-        """The folder or hub id.
-
-        Raises:
-            ExperimentError: it is not set.
-        """
+        """The folder or hub id; raises ExperimentError if it is not set."""
         if self._place is None:
             raise ExperimentError(f"{self.key} is null: give a model's folder or hub id{self._source}")
         return self._place
@@ -52,11 +48,7 @@ class Checkpoint:
         return self._place is not None and is_folder(self._place)
 
     def content(self) -> str:
-        """Return the digest of a folder's files, or the id and commit of a hub model.
-
-        Raises:
-            ExperimentError: there is no checkpoint yet.
-        """
+        """Return the digest of a folder's files, or the id and commit of a hub model."""
         return model_digest(self.place, self.revision, self.key)
 
     def json(self, name: str) -> Any:
@@ -84,11 +76,8 @@ class Checkpoint:
 
 
 def check_projection(checkpoint: Checkpoint) -> None:
-    """Refuse a plain encoder, or a single-vector model without projection: sentence-transformers would silently add a
+    """Raise ExperimentError for an encoder without ColBERT's projection: sentence-transformers would silently add a
     random one.
-
-    Raises:
-        ExperimentError: there is no projection, or the checkpoint cannot be read.
     """
     modules = checkpoint.json("modules.json")
     if modules is not None:
@@ -122,7 +111,9 @@ def token_budget(tokens_per_batch: int | None, device: "torch.device") -> int:
 
 
 def token_counts(tokenizer: Any, texts: Sequence[str], most: int | None) -> NDArray[np.int64]:
-    """Return the (B,) tokens of texts without special tokens, at most ``most``; words if the tokenizer is not callable."""
+    """Return the (B,) tokens of texts without special tokens, at most ``most``; words if there is no callable
+    tokenizer.
+    """
     if callable(tokenizer):
         ids = tokenizer(list(texts), add_special_tokens=False, padding=False, truncation=False, verbose=False)
         counts = list(map(len, ids["input_ids"]))

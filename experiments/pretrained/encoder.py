@@ -47,11 +47,7 @@ def load_sentence_transformer(source: Source, kind: str, device: str) -> Any:
 
 
 def check_network(transformer: Any, source: Source) -> None:
-    """Refuse a library's ``Transformer`` whose weights are not all in the source's files.
-
-    Raises:
-        ExperimentError: a weight is missing, or has another shape.
-    """
+    """Raise ExperimentError if a weight of a library's ``Transformer`` is missing in the source, or has another shape."""
     network = getattr(transformer, "model", None)
     if network is not None:  # other kinds of module have no network
         check_weights(network, network_source(source), is_pooler)

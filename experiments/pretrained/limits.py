@@ -23,11 +23,7 @@ def longest_input(network: PreTrainedModel) -> int | None:
 
 
 def check_length(network: PreTrainedModel, key: str, tokens: int, label: str) -> None:
-    """Refuse inputs longer than a network's positions. ``key``: the setting of their length.
-
-    Raises:
-        ExperimentError: names the largest value.
-    """
+    """Raise ExperimentError if inputs exceed a network's positions. ``key``: the setting of their length."""
     longest = longest_input(network)
     if longest is not None and tokens > longest:
         raise ExperimentError(
@@ -38,12 +34,9 @@ def check_length(network: PreTrainedModel, key: str, tokens: int, label: str) ->
 def check_vocabulary(
     network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, label: str, *, spare: float | None = None
 ) -> None:
-    """Refuse a tokenizer whose vocabulary does not match a network's embeddings.
+    """Raise ExperimentError if a token has no embedding, or too many embeddings have no token.
 
     ``spare``: largest share of embeddings without a token; None allows any.
-
-    Raises:
-        ExperimentError: a token has no embedding, or too many embeddings have no token.
     """
     embeddings: Any = network.get_input_embeddings()
     rows, words = int(embeddings.num_embeddings), max(tokenizer.get_vocab().values(), default=-1) + 1

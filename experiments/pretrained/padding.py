@@ -34,8 +34,8 @@ def settle_padding(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     token = None if token_id is None else tokenizer.convert_ids_to_tokens(token_id)
     if token is None:
         raise ExperimentError(
-            f"{label}: neither its config.json nor its tokenizer has a padding token, or a token that ends a text, which "
-            f"batches of different lengths need: name one as pad_token in its tokenizer_config.json"
+            f"{label}: neither its config.json nor its tokenizer has a padding token, or a token that ends a text, "
+            f"which batches of different lengths need: name one as pad_token in its tokenizer_config.json"
         )
     config.pad_token_id = network.config.pad_token_id = token_id
     if tokenizer.pad_token_id != token_id:

@@ -8,11 +8,7 @@ from experiments.pretrained.source import Source
 
 
 def tokenizer_of(source: Source, **settings: Any) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a source.
-
-    Raises:
-        ExperimentError: it cannot be read.
-    """
+    """Load the tokenizer of a source, or raise ExperimentError."""
     with source.reading():
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source.place, revision=source.revision, **settings

@@ -71,7 +71,7 @@ def load_weights(
         )
     report = Report.of(info)
     refuse_random(network, report, source, may_be_random)
-    say_new(network, report, source)
+    warn_of_new_weights(network, report, source)
     return network, report
 
 
@@ -88,12 +88,12 @@ def check_weights(
     """
     files = weight_files(source)
     if files:
-        skeleton, report = matched(type(network), network.config, files, source)
+        skeleton, report = match_weights(type(network), network.config, files, source)
         refuse_random(skeleton, report, source, may_be_random)
-        say_new(skeleton, report, source, fewer_layers)
+        warn_of_new_weights(skeleton, report, source, fewer_layers)
 
 
-def matched(kind: Any, config: Any, files: list[Path], source: Source) -> tuple[PreTrainedModel, Report]:
+def match_weights(kind: Any, config: Any, files: list[Path], source: Source) -> tuple[PreTrainedModel, Report]:
     """Return a network of class ``kind`` with meaningless weights, and the report of loading the files into it."""
     with source.reading(), torch.random.fork_rng(devices=[]):
         zeros = {name: torch.zeros(()).expand(shape) for file in files for name, shape in _shapes(file).items()}
@@ -163,11 +163,7 @@ def is_pooler(network: PreTrainedModel, name: str) -> bool:
 
 
 def refuse_random(network: PreTrainedModel, report: Report, source: Source, may_be_random: MayBeRandom) -> None:
-    """Refuse a load that leaves weights of a network random.
-
-    Raises:
-        ExperimentError: a weight that must not be random is missing, or has another shape in the files.
-    """
+    """Raise ExperimentError if a weight that must not be random is missing, or has another shape in the files."""
     kind = type(network).__name__
     wrong = [name for name in report.mismatched if not may_be_random(network, name)]
     if wrong:
@@ -184,7 +180,7 @@ def refuse_random(network: PreTrainedModel, report: Report, source: Source, may_
         )
 
 
-def say_new(network: PreTrainedModel, report: Report, source: Source, fewer_layers: bool = False) -> None:
+def warn_of_new_weights(network: PreTrainedModel, report: Report, source: Source, fewer_layers: bool = False) -> None:
     """Warn of a head in the files that is replaced by a random one, and of unused layers."""
     if report.mismatched:
         theirs, ours = next(iter(report.mismatched.values()))
@@ -193,7 +189,9 @@ def say_new(network: PreTrainedModel, report: Report, source: Source, fewer_laye
             source.label, theirs[0], ours[0], _some(report.mismatched),
         )  # fmt: skip
     left = [name for name in report.unused if not name.startswith(PRETRAINING_HEADS)]
-    layers = _further_layers(network, left)
+    # names that differ from a weight of the network only in a layer's number
+    known, prefix = {re.sub(r"\d+", "#", name) for name in network.state_dict()}, f"{network.base_model_prefix}."
+    layers = {name for name in left if {pattern := re.sub(r"\d+", "#", name), prefix + pattern} & known}
     if layers and not fewer_layers:
         log.warning("%s: %s has more layers than its config.json says; they are not used", source.label, source.place)
     others = [name for name in left if name not in layers]
@@ -206,13 +204,6 @@ def say_new(network: PreTrainedModel, report: Report, source: Source, fewer_laye
 
 def _some(names: Iterable[str]) -> str:
     return ", ".join(list(names)[:3])
-
-
-def _further_layers(network: PreTrainedModel, unused: list[str]) -> set[str]:
-    """Return the names that differ from a weight of the network only in a layer's number."""
-    known = {re.sub(r"\d+", "#", name) for name in network.state_dict()}
-    prefix = f"{network.base_model_prefix}."
-    return {name for name in unused if {pattern := re.sub(r"\d+", "#", name), prefix + pattern} & known}
 
 
 def _way_out(network: PreTrainedModel, missing: list[str], unused: tuple[str, ...], source: Source) -> str:

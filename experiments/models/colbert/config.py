@@ -59,7 +59,6 @@ class ColBERTConfig(Model):
             raise ExperimentError(f"model: query_marker and passage_marker must differ, both are {self.query_marker!r}")
 
     def build(self, inputs: "TrainingInputs") -> "TrainingSetup":
-        """Build the backbone with a projection of each token."""
         from functools import partial
 
         from experiments.models.colbert.lightning_module import ColBERT
@@ -71,7 +70,6 @@ class ColBERTConfig(Model):
         return inputs.setup(partial(ColBERT, encoder, in_batch=self.in_batch, scale=self.scale), batcher, scoring)
 
     def check_backbone(self, source: "Source") -> None:
-        """Refuse a backbone that lacks weights or has too few positions."""
         from transformers import AutoModel
 
         from experiments.models.backbone_check import check_fit
@@ -81,7 +79,6 @@ class ColBERTConfig(Model):
         check_reach(check_fit(source, AutoModel, {}, is_pooler), self, source.label)
 
     def as_retriever(self, folder: Path) -> TrainedRetriever:
-        """Return the trained encoder as a retriever."""
         from experiments.retrieval.colbert import ColBERT
 
         return ColBERT(checkpoint=str(folder), name=self.name)

@@ -53,7 +53,6 @@ class CrossEncoderConfig(Model):
         return CrossEncoder
 
     def build(self, inputs: "TrainingInputs") -> "TrainingSetup":
-        """Build the backbone with a head on pairs, and the teacher that it learns from."""
         from functools import partial
 
         from experiments.data.batches.pair_batches import PairBatcher, RunPairs
@@ -89,7 +88,6 @@ class CrossEncoderConfig(Model):
         return inputs.setup(make_module, batcher, partial(RunPairs, encoder=encoder, tokens_per_batch=score_tokens))
 
     def check_backbone(self, source: "Source") -> None:
-        """Refuse a backbone that lacks encoder weights or has too few positions."""
         from transformers import AutoModelForSequenceClassification
 
         from experiments.models.backbone_check import check_fit

@@ -76,7 +76,6 @@ class CrossEncoder(Ranker):
         return torch.empty_like(scores_P).index_copy(0, batch.place_P, scores_P).view(batch.shape_QN)
 
     def scored_groups(self, batch: GroupBatch) -> tuple[Tensor, Tensor]:
-        """Return the (Q, N) scores of the groups twice: the loss reads no other scores."""
         scores_QN = self.group_scores(batch)
         return scores_QN, scores_QN
 
@@ -95,7 +94,6 @@ class CrossEncoder(Ranker):
         return score_of(self(micro))
 
     def cost_of(self, batch: GroupBatch) -> Step:
-        """Return the tokens of a step's pairs, and the operations including the teacher's pass."""
         lengths = [micro.lengths for micro in batch.micro_batches]
         tokens = sum(map(sum, lengths))
         padded = sum(max(micro) * len(micro) for micro in lengths)
@@ -108,21 +106,17 @@ class CrossEncoder(Ranker):
     # --- scoring
 
     def on_predict_epoch_start(self) -> None:
-        """Allocate the scores of a run's pairs."""
         loader = self.trainer.predict_dataloaders
         assert loader is not None
         self.begin_scoring(loader.dataset.total)
 
     def predict_step(self, batch: ScoringBatch, batch_idx: int) -> None:
-        """Score one batch of a run's pairs."""
         self.score_batch(batch)
 
     def begin_scoring(self, pairs: int) -> None:
-        """Allocate the scores of ``pairs`` pairs."""
         self.scores_P = torch.zeros(pairs, dtype=torch.float32)
 
     def score_batch(self, batch: ScoringBatch) -> None:
-        """Score one batch of pairs."""
         self.scores_P[batch.places_B] = score_of(self(batch.tokens), self.rank_by).cpu()
 
     def gathered_scores(self) -> Tensor:
@@ -136,5 +130,4 @@ class CrossEncoder(Ranker):
     # --- export
 
     def export(self, folder: Path) -> None:
-        """Save the network with one logit, the score that ranks; see ``export_pairs``."""
         export_pairs(self.network, self.tokenizer, folder, self.rank_by, self.cut)

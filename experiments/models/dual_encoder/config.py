@@ -111,7 +111,6 @@ class DualEncoderConfig(Model):
 
     @property
     def learns_from_teacher(self) -> bool:
-        """Whether the cross-encoder is read during training."""
         return self.distil != "none" or self.align_layer is not None
 
     @property
@@ -131,7 +130,6 @@ class DualEncoderConfig(Model):
         return f"distil={self.distil} learns from it" if self.distil != "none" else "align_layer is one of its layers"
 
     def labels(self) -> dict[str, Any]:
-        """Return the labels of the initial weights and of the distillation terms."""
         copied = [*(["embeddings"] if self.infuse_embeddings else []), *map(str, self.infused)]
         distilled = [self.distil] if self.distil != "none" else []
         distilled += [f"layer {self.align_layer}"] if self.align_layer is not None else []
@@ -144,20 +142,16 @@ class DualEncoderConfig(Model):
         }
 
     def prerequisites(self) -> dict[str, Any]:
-        """Return the job that trains the cross-encoder, if one is needed and none is given."""
         return {"job": self.job} if self._needs_cross_encoder and self.job and self.cross_encoder is None else {}
 
     def reads(self) -> dict[str, str]:
-        """Return the cross-encoder, if one is given."""
         return {} if self.cross_encoder is None else {"cross_encoder": self.cross_encoder}
 
     @property
     def second_stage(self) -> str | None:
-        """The cross-encoder whose weights were copied."""
         return self.cross_encoder
 
     def build(self, inputs: "TrainingInputs") -> "TrainingSetup":
-        """Build the infused encoder, and the cross-encoder that it learns from."""
         from functools import partial
 
         from experiments.models.dual_encoder.lightning_module import DualEncoder
@@ -181,7 +175,6 @@ class DualEncoderConfig(Model):
         return inputs.setup(make_module, batcher or texts, scoring)
 
     def check_backbone(self, source: "Source") -> None:
-        """Refuse a backbone that lacks weights it must provide, or has too few positions."""
         from functools import partial
 
         from transformers import AutoModel
@@ -194,7 +187,6 @@ class DualEncoderConfig(Model):
         check_reach(check_fit(source, AutoModel, depth, partial(may_be_random, self)), self, source.label)
 
     def as_retriever(self, folder: Path) -> TrainedRetriever:
-        """Return the trained encoder as a retriever."""
         from experiments.retrieval.dense import Dense
 
         return Dense(checkpoint=str(folder), name=self.name)

@@ -8,7 +8,6 @@ run, B texts of a batch, L tokens of the longest, T tokens of all texts, D dimen
 """
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,9 +24,9 @@ from experiments.losses.margin_mse import margin_mse
 from experiments.models.compute_cost import CostModel, Step
 from experiments.models.in_batch_negatives import with_in_batch
 from experiments.models.packed_forward import packed_hidden_states
-from experiments.models.ranker import DevSet, Loss, Ranker
+from experiments.models.ranker import DevSet, Loss
 from experiments.models.teacher import Teacher
-from experiments.pretrained.source import quiet
+from experiments.models.text_encoder import TextRanker
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from experiments.models.dual_encoder.config import DualEncoderConfig
 
 
-class DualEncoder(Ranker):
+class DualEncoder(TextRanker):
     """Train a ``SentenceTransformer`` on groups, with the losses of the cross-encoders.
 
     ``settings``: the keys of ``model``; with ``in_batch`` the loss ``lce`` equals sentence-transformers'
@@ -67,28 +66,24 @@ class DualEncoder(Ranker):
         if teacher is not None and settings.align_layer is not None:
             _check_layer(teacher, settings.align_layer, int(transformer.model.config.hidden_size))
         self.cost = _cost_of(transformer.model)
-        self._encoded: dict[tuple[str, int], Tensor] = {}  # (kind, row) -> vector, for the run being scored
 
     def forward(self, features: Features) -> Tensor:
         """Return the (B, D) vectors of texts."""
+        pooled: dict[str, Any]
         if self.layout == "packed":
-            return self._packed(features)
-        vectors_BD: Tensor = self.network(dict(features))["sentence_embedding"]
-        return vectors_BD
-
-    def _packed(self, features: Features) -> Tensor:
-        """Encode without padding, then apply the network's own pooling and later modules."""
-        modules: list[Any] = list(self.network)
-        transformer, *after = modules
-        real_BL = features["attention_mask"].bool()
-        ids_T = features["input_ids"][real_BL]
-        tokens = TokenBatch(ids_T, torch.zeros_like(ids_T), tuple(real_BL.sum(dim=1).tolist()))
-        *_, last_TD = packed_hidden_states(transformer.model, tokens)
-        states_BLD = last_TD.new_zeros(*real_BL.shape, last_TD.shape[1])
-        states_BLD[real_BL] = last_TD
-        pooled: dict[str, Any] = {"token_embeddings": states_BLD, "attention_mask": features["attention_mask"]}
-        for module in after:
-            pooled = module(pooled)
+            modules: list[Any] = list(self.network)
+            transformer, *after = modules  # the encoder; then pooling and later modules, which work on padded states
+            real_BL = features["attention_mask"].bool()
+            ids_T = features["input_ids"][real_BL]
+            tokens = TokenBatch(ids_T, torch.zeros_like(ids_T), tuple(real_BL.sum(dim=1).tolist()))
+            *_, last_TD = packed_hidden_states(transformer.model, tokens)
+            states_BLD = last_TD.new_zeros(*real_BL.shape, last_TD.shape[1])
+            states_BLD[real_BL] = last_TD
+            pooled = {"token_embeddings": states_BLD, "attention_mask": features["attention_mask"]}
+            for module in after:
+                pooled = module(pooled)
+        else:
+            pooled = self.network(dict(features))
         vectors_BD: Tensor = pooled["sentence_embedding"]
         return vectors_BD
 
@@ -99,20 +94,27 @@ class DualEncoder(Ranker):
         texts = batch.texts if isinstance(batch, DistilBatch) else batch
         queries_QD, passages_PD = self._vectors(texts)
         scores, scores_QN = self._scored(queries_QD, passages_PD, texts)
-        total, share = self.loss(scores), self.settings.distil_weight
-        if isinstance(batch, DistilBatch) and batch.pairs is not None:
-            distilled = self._distilled(batch, scores_QN)
+        total, settings, teacher = self.loss(scores), self.settings, self.teacher
+        if teacher is None or not isinstance(batch, DistilBatch):
+            return total, scores_QN
+        if batch.pairs is not None:
+            teacher_QN, share = teacher.scores(batch.pairs), settings.distil_weight
+            if settings.distil == "margin_mse":
+                distilled = margin_mse(scores_QN, teacher_QN)
+            else:
+                distilled = kl_divergence(scores_QN, teacher_QN, settings.distil_temperature)
             self.log("train/contrastive_loss", total.detach())
             self.log("train/distil_loss", distilled.detach())
             total = (1 - share) * total + share * distilled
-        if isinstance(batch, DistilBatch) and batch.alone is not None:
-            apart = self._apart(batch, torch.cat([queries_QD, passages_PD]))
-            self.log("train/align_loss", apart.detach())
-            total = total + self.settings.align_weight * apart
+        if batch.alone is not None and settings.align_layer is not None:
+            vectors_PD = torch.cat([queries_QD, passages_PD]).float()
+            targets_PD = teacher.vectors(batch.alone, settings.align_layer)
+            distance = (1 - F.cosine_similarity(vectors_PD, targets_PD, dim=1)).mean()
+            self.log("train/align_loss", distance.detach())
+            total = total + settings.align_weight * distance
         return total, scores_QN
 
     def scored_groups(self, batch: TextGroupBatch | DistilBatch) -> tuple[Tensor, Tensor]:
-        """Return the scores that the loss reads (with in-batch negatives), and the (Q, N) scores of the groups."""
         texts = batch.texts if isinstance(batch, DistilBatch) else batch
         return self._scored(*self._vectors(texts), texts)
 
@@ -127,25 +129,7 @@ class DualEncoder(Ranker):
         scores_QN = scores_QP.gather(1, texts.place_QN)
         return (with_in_batch(scores_QP, texts) if self.settings.in_batch else scores_QN), scores_QN
 
-    def _distilled(self, batch: DistilBatch, scores_QN: Tensor) -> Tensor:
-        """Return the distance of the scaled scores to the teacher's scores."""
-        assert self.teacher is not None
-        assert batch.pairs is not None
-        teacher_QN = self.teacher.scores(batch.pairs)
-        if self.settings.distil == "margin_mse":
-            return margin_mse(scores_QN, teacher_QN)
-        return kl_divergence(scores_QN, teacher_QN, self.settings.distil_temperature)
-
-    def _apart(self, batch: DistilBatch, vectors_PD: Tensor) -> Tensor:
-        """Return 1 minus the cosine to the teacher's vector of the same text, averaged over queries and passages."""
-        assert self.teacher is not None
-        assert batch.alone is not None
-        assert self.settings.align_layer is not None
-        targets_PD = self.teacher.vectors(batch.alone, self.settings.align_layer)
-        return (1 - F.cosine_similarity(vectors_PD.float(), targets_PD, dim=1)).mean()
-
     def cost_of(self, batch: TextGroupBatch | DistilBatch) -> Step:
-        """Return the tokens of a step's texts, and the operations including the teacher's passes."""
         texts = batch.texts if isinstance(batch, DistilBatch) else batch
         tokens = sum(map(sum, texts.lengths))
         computed = sum(features["input_ids"].numel() for features in (texts.queries, *texts.passages))
@@ -155,33 +139,12 @@ class DualEncoder(Ranker):
             flops += sum(self.teacher.cost.forward(micro.lengths) for batches in inputs for micro in batches)
         return Step(texts.shape_QN, tokens, tokens if self.layout == "packed" else computed, flops)
 
-    # --- scoring
-
-    def begin_scoring(self, pairs: int) -> None:
-        """Drop the vectors of the previous run."""
-        self._encoded = {}
-
     def score_batch(self, batch: EncodingBatch) -> None:
-        """Encode a batch of texts of the run."""
         keys = [(batch.kind, row) for row in batch.rows.tolist()]
-        self._encoded |= dict(zip(keys, self(batch.features).float().cpu(), strict=True))
+        self.encoded |= dict(zip(keys, self(batch.features).float().cpu(), strict=True))
 
-    def gathered_scores(self) -> Tensor:
-        """Return the (P,) fp32 similarities of the dev run's pairs."""
-        assert self.dev is not None
-        run = self.dev.run
-        scores = [
-            torch.stack([self._encoded["passages", row] for row in run.passages[i].tolist()])
-            @ self._encoded["queries", int(query)]
-            for i, query in enumerate(run.queries)
-        ]
-        self._encoded = {}
-        return torch.cat(scores)
-
-    def export(self, folder: Path) -> None:
-        """Save the encoder in ``SentenceTransformer`` format, with its maximum lengths and similarity."""
-        with quiet():
-            self.network.save_pretrained(str(folder), create_model_card=False)
+    def query_scores(self, query: int, passages: list[int]) -> Tensor:
+        return torch.stack([self.encoded["passages", row] for row in passages]) @ self.encoded["queries", query]
 
 
 def _check_layer(teacher: Teacher, layer: int, width: int) -> None:

@@ -55,8 +55,7 @@ def load_dual_encoder(backbone: Backbone, model: "DualEncoderConfig", seed: int)
             torch.manual_seed(seed)
             network.load_state_dict(AutoModel.from_config(network.config, dtype=torch.float32).state_dict())
     if model.infuses:
-        if model.cross_encoder is None:
-            raise ExperimentError("the model infuses weights of a cross-encoder: set model.cross_encoder or model.job")
+        assert model.cross_encoder is not None  # DualEncoderConfig checks it, and a prerequisite job trains it
         _infuse(network, transformer.tokenizer, backbone, model, model.cross_encoder)
     set_module_dropout(network, model.dropout)
     modules: list[nn.Module] = [transformer, Pooling(int(network.config.hidden_size), model.pooling)]
@@ -82,7 +81,8 @@ def _transformer(backbone: Backbone, model: "DualEncoderConfig") -> Any:
             processor_kwargs=dict(revision),
             config_kwargs={**revision, **depth},
         )
-    if (model.layers is not None or model.infuses) and layers_of(transformer.model) is None:
+    layers = getattr(getattr(transformer.model, "encoder", None), "layer", None)
+    if (model.layers is not None or model.infuses) and not isinstance(layers, nn.ModuleList):
         raise ExperimentError(
             f"backbone {backbone.name!r} is a {type(transformer.model).__name__}, which has no list of layers at "
             f"encoder.layer: this model cuts and infuses BERT-like encoders only, such as BERT, ELECTRA and RoBERTa"
@@ -101,12 +101,6 @@ def may_be_random(model: "DualEncoderConfig", network: PreTrainedModel, name: st
     if model.rest == "random" or is_pooler(network, name):
         return True
     return bool(infused_weights({name: torch.empty(0)}, model.infused, model.infuse_embeddings))
-
-
-def layers_of(network: nn.Module) -> nn.ModuleList | None:
-    """Return the layers of a BERT-like encoder without a head; None if it has no such list."""
-    layers = getattr(getattr(network, "encoder", None), "layer", None)
-    return layers if isinstance(layers, nn.ModuleList) else None
 
 
 def _check_depth(config: PretrainedConfig, backbone: Backbone, model: "DualEncoderConfig") -> None:
