@@ -14,9 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch.optim import Optimizer
 
 from experiments.common.cache import sync_folder
 from experiments.common.checks import at_least
@@ -42,7 +43,7 @@ class AtomicIO(TorchCheckpointIO):
         sync_folder(path.parent)
 
 
-class KeepCheckpoints(pl.Callback):
+class KeepCheckpoints(Callback):
     """Write the checkpoints of a training and choose the best on dev; must be a trainer's last callback.
 
     ``monitor``: Lightning's name of the dev measure. ``interval``: steps between validations. ``resumed``: the
@@ -67,22 +68,18 @@ class KeepCheckpoints(pl.Callback):
 
     # --- when to save
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._between_steps, self._saved_at = True, time.monotonic()
         self._spent = replace(_ranker(pl_module).spent)
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self._spent = replace(_ranker(pl_module).spent)
 
-    def on_before_optimizer_step(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
-    ) -> None:
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         self._between_steps = False
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._between_steps = True
         self._spent = replace(_ranker(pl_module).spent)
@@ -90,17 +87,19 @@ class KeepCheckpoints(pl.Callback):
         if trainer.strategy.broadcast(due) if trainer.world_size > 1 else due:
             self._save(trainer)
 
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        finish_place(trainer)
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Count the step that `fit_loop_state` held back for the last validation of a training.
+        loop = trainer.fit_loop.epoch_loop
+        loop.automatic_optimization.optim_progress.optimizer.step.total.completed = loop.batch_progress.total.completed
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         value = float(trainer.callback_metrics[self.monitor])
         value = -math.inf if math.isnan(value) else value
         self._validated = trainer.global_step
         best = self.current.value if self.current is not None else None
         self._save(trainer, value if best is None or value > best else None)
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Keep the steps since the last checkpoint, unless the exception interrupted an optimiser step, or one process
         of several may have failed alone.
         """
@@ -115,20 +114,16 @@ class KeepCheckpoints(pl.Callback):
 
     # --- the contents
 
-    def on_save_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         step = trainer.global_step
         pending = step % self.interval == 0 and self._validated != step
-        checkpoint["loops"] = {"fit_loop": place(trainer, step, self.interval, pending)}
+        checkpoint["loops"] = {"fit_loop": fit_loop_state(trainer, step, self.interval, pending)}
         checkpoint["stopped"] = trainer.should_stop  # by EarlyStopping, which does not check again after a resume
 
-    def on_load_checkpoint(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         trainer.should_stop = bool(checkpoint["stopped"])
 
-    def _save(self, trainer: pl.Trainer, value: float | None = None) -> None:
+    def _save(self, trainer: Trainer, value: float | None = None) -> None:
         """Write the state as the last; as the best too if ``value`` is given."""
         step = trainer.global_step
         name = f"{self._serial:06d}-step-{step}.ckpt"
@@ -144,12 +139,12 @@ class KeepCheckpoints(pl.Callback):
         self.current, self._saved_at = generation, time.monotonic()
 
 
-def _ranker(module: pl.LightningModule) -> Ranker:
+def _ranker(module: LightningModule) -> Ranker:
     assert isinstance(module, Ranker)
     return module
 
 
-def place(trainer: pl.Trainer, step: int, interval: int, pending: bool) -> dict[str, Any]:
+def fit_loop_state(trainer: Trainer, step: int, interval: int, pending: bool) -> dict[str, Any]:
     """Return the state of Lightning's fit loop after ``step`` steps of one endless epoch.
 
     ``interval``: steps between validations. ``pending``: a validation is due at this step and runs first after a
@@ -157,7 +152,7 @@ def place(trainer: pl.Trainer, step: int, interval: int, pending: bool) -> dict[
     """
     steps = {"ready": step, "completed": step}
     batches = {**steps, "started": step, "processed": step}
-    # Lightning would end the training if its last step counted as done: see `finish_place`
+    # Lightning would end the training if its last step counted as done: see `on_validation_start`
     counted = {"ready": step, "completed": step - 1 if pending and step == trainer.max_steps else step}
     nothing = {"ready": 0, "completed": 0, "started": 0, "processed": 0}
     begun = {"ready": 1, "completed": 0, "started": 1, "processed": 0}
@@ -177,9 +172,3 @@ def place(trainer: pl.Trainer, step: int, interval: int, pending: bool) -> dict[
         f"{loop}val_loop.batch_progress": {"total": val_total, "current": nothing, "is_last_batch": False},
         "epoch_progress": {"total": begun, "current": begun},
     }
-
-
-def finish_place(trainer: pl.Trainer) -> None:
-    """Count the step that ``place`` held back for the last validation of a training."""
-    loop = trainer.fit_loop.epoch_loop
-    loop.automatic_optimization.optim_progress.optimizer.step.total.completed = loop.batch_progress.total.completed

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from experiments.job_files.history import DIAGNOSTICS, write_history
@@ -15,7 +15,7 @@ from experiments.models.ranker import Ranker
 HISTORY_SECONDS = 5.0  # the whole file is written each time, so frequent rows wait
 
 
-class HistoryCallback(pl.Callback):
+class HistoryCallback(Callback):
     """Write the training curve (``experiments.job_files.history``): a row every ``trainer.log_every_n_steps`` steps,
     and one at each validation.
 
@@ -39,11 +39,11 @@ class HistoryCallback(pl.Callback):
         self.rows, self._sums = list(state_dict["rows"]), dict(state_dict["sums"])
         self._steps, self._rate = int(state_dict["steps"]), float(state_dict["rate"])
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer)  # drops rows that an interrupted attempt wrote after its last checkpoint
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, Ranker)
         for name in ("loss", *DIAGNOSTICS):
@@ -57,36 +57,28 @@ class HistoryCallback(pl.Callback):
             if time.monotonic() - self._written > HISTORY_SECONDS:
                 self._write(trainer)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Ranker)
         if self._steps:
             self._add_row(trainer, pl_module)
         self.rows[-1]["dev"] = float(trainer.callback_metrics[self.monitor])
         self._write(trainer)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer)
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if self.rows:
             self._write(trainer)
 
-    def _add_row(self, trainer: pl.Trainer, module: Ranker) -> None:
+    def _add_row(self, trainer: Trainer, module: Ranker) -> None:
         spent, sums = module.spent, torch.stack(list(self._sums.values())).tolist()
-        self.rows.append(
-            {
-                "step": trainer.global_step,
-                "groups": spent.groups,
-                "pairs": spent.pairs,
-                "tokens": spent.tokens,
-                "seconds": spent.seconds,
-                "lr": self._rate,
-                **{name: total / self._steps for name, total in zip(self._sums, sums, strict=True)},
-            }
-        )
+        totals = {name: getattr(spent, name) for name in ("groups", "pairs", "tokens", "seconds")}
+        means = {name: total / self._steps for name, total in zip(self._sums, sums, strict=True)}
+        self.rows.append({"step": trainer.global_step, **totals, "lr": self._rate, **means})
         self._steps = 0
 
-    def _write(self, trainer: pl.Trainer) -> None:
+    def _write(self, trainer: Trainer) -> None:
         if trainer.is_global_zero:
             write_history(self.path, self.rows)
             self._written = time.monotonic()

@@ -5,13 +5,13 @@ multirun.
 from contextlib import AbstractContextManager
 from typing import Any
 
-import pytorch_lightning as pl
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from experiments.common.progress import Advance, tracked
 from experiments.evaluation.measure_names import mean_name
 
 
-class ProgressBar(pl.Callback):
+class ProgressBar(Callback):
     """``label``: the job, such as ``lce-n7-bm25-s1``."""
 
     def __init__(self, label: str) -> None:
@@ -19,7 +19,7 @@ class ProgressBar(pl.Callback):
         self._bars: list[tuple[AbstractContextManager[Advance], Advance]] = []
         self._dev = ""
 
-    def _open(self, trainer: pl.Trainer, activity: str, total: int, done: int = 0) -> None:
+    def _open(self, trainer: Trainer, activity: str, total: int, done: int = 0) -> None:
         if trainer.is_global_zero:
             bar = tracked(activity, total, done, self.label)
             self._bars.append((bar, bar.__enter__()))
@@ -32,35 +32,35 @@ class ProgressBar(pl.Callback):
         if self._bars:
             self._bars.pop()[0].__exit__(None, None, None)
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._step = trainer.global_step
         self._open(trainer, "training", trainer.max_steps, self._step)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self._advance(trainer.global_step - self._step, self._dev)
         self._step = trainer.global_step
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        values = {name: value for name, value in trainer.callback_metrics.items() if name.startswith("dev/")}
-        values.pop("dev/ties", None)
-        texts = [f"dev {mean_name(name.removeprefix('dev/'))} {float(value):.3f}" for name, value in values.items()]
-        self._dev = ", ".join(texts)
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        values = {
+            name.removeprefix("dev/"): value for name, value in trainer.callback_metrics.items() if "dev/" in name
+        }
+        self._dev = ", ".join(f"dev {mean_name(name)} {float(values[name]):.3f}" for name in values if name != "ties")
         self._advance(0, self._dev)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()
 
-    def on_predict_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loader = trainer.predict_dataloaders
         assert loader is not None
         self._open(trainer, self.scoring, loader.dataset.total)
 
     def on_predict_batch_end(
         self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
+        trainer: Trainer,
+        pl_module: LightningModule,
         outputs: Any,
         batch: Any,
         batch_idx: int,
@@ -68,15 +68,15 @@ class ProgressBar(pl.Callback):
     ) -> None:
         self._advance(len(batch) * trainer.world_size)
 
-    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         while self._bars:
             self._close()
 
 
-def announce_scoring(trainer: pl.Trainer, scoring: str) -> None:
+def announce_scoring(trainer: Trainer, scoring: str) -> None:
     """Set the text of the progress bar for the next scoring, such as ``re-ranking bm25``."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, ProgressBar):

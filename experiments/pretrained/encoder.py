@@ -5,7 +5,6 @@ sentence-transformers draws missing weights at random with only a line in its lo
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,7 +46,7 @@ def load_sentence_transformer(source: Source, kind: str, device: str) -> Any:
 
 
 def check_network(transformer: Any, source: Source) -> None:
-    """Raise ExperimentError if a weight of a library's ``Transformer`` is missing in the source, or has another shape."""
+    """Raise ExperimentError if the source lacks a weight of a library's ``Transformer``, or has another shape."""
     network = getattr(transformer, "model", None)
     if network is not None:  # other kinds of module have no network
         check_weights(network, network_source(source), is_pooler)
@@ -57,17 +56,8 @@ def network_source(source: Source) -> Source:
     """Return the source of the network's files in a saved model, as modules.json names it (older models use
     0_Transformer).
     """
-    from transformers.utils.hub import cached_file
-
-    modules = cached_file(
-        source.place,
-        "modules.json",
-        revision=source.revision,
-        local_files_only=True,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
+    modules = source.local_file("modules.json")
     if modules is None:
         return source
     with source.reading():
-        return replace(source, subfolder=str(json.loads(Path(modules).read_text(encoding="utf-8"))[0].get("path", "")))
+        return replace(source, subfolder=str(json.loads(modules.read_text(encoding="utf-8"))[0].get("path", "")))

@@ -25,6 +25,22 @@ class Source:
     revision: str | None = None
     subfolder: str = ""
 
+    def local_file(self, name: str) -> Path | None:
+        """Return a file of the source; None if it is not on this machine."""
+        from transformers.utils.hub import cached_file
+
+        path = cached_file(
+            self.place,
+            name,
+            revision=self.revision,
+            subfolder=self.subfolder,
+            local_files_only=True,
+            _raise_exceptions_for_gated_repo=False,
+            _raise_exceptions_for_missing_entries=False,
+            _raise_exceptions_for_connection_errors=False,
+        )
+        return Path(path) if path is not None else None
+
     def check_place(self) -> None:
         """Raise ExperimentError if the place can only be a folder and does not exist."""
         if is_folder(self.place) and not Path(self.place).is_dir():

@@ -110,25 +110,10 @@ def match_weights(kind: Any, config: Any, files: list[Path], source: Source) -> 
 
 def weight_files(source: Source) -> list[Path]:
     """Return the local files of a source's weights; none for adapters."""
-    from transformers.utils.hub import cached_file
-
-    def local(name: str) -> Path | None:
-        path = cached_file(
-            source.place,
-            name,
-            revision=source.revision,
-            subfolder=source.subfolder,
-            local_files_only=True,
-            _raise_exceptions_for_gated_repo=False,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
-        return Path(path) if path is not None else None
-
-    if local("adapter_config.json") is not None:
+    if source.local_file("adapter_config.json") is not None:
         return []
     for name in ("model.safetensors", "pytorch_model.bin"):
-        whole, index = local(name), local(f"{name}.index.json")
+        whole, index = source.local_file(name), source.local_file(f"{name}.index.json")
         if whole is not None:
             return [whole]
         if index is not None:
@@ -136,7 +121,7 @@ def weight_files(source: Source) -> list[Path]:
 
             with source.reading():
                 shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            return [path for path in map(local, sorted(shards)) if path is not None]
+            return [path for path in map(source.local_file, sorted(shards)) if path is not None]
     return []
 
 
@@ -185,7 +170,7 @@ def warn_of_new_weights(network: PreTrainedModel, report: Report, source: Source
     if report.mismatched:
         theirs, ours = next(iter(report.mismatched.values()))
         log.warning(
-            "%s has a head of %d outputs, and this model one of %d: the head (%s) starts anew",
+            "%s has a head of %d outputs, and this model one of %d: the head (%s) starts at random",
             source.label, theirs[0], ours[0], _some(report.mismatched),
         )  # fmt: skip
     left = [name for name in report.unused if not name.startswith(PRETRAINING_HEADS)]
@@ -197,7 +182,7 @@ def warn_of_new_weights(network: PreTrainedModel, report: Report, source: Source
     others = [name for name in left if name not in layers]
     if others and report.missing:
         log.warning(
-            "%s: a %s has no place for some weights of %s (%s); %s start anew",
+            "%s: a %s has no place for some weights of %s (%s); %s start at random",
             source.label, type(network).__name__, source.place, _some(others), _some(report.missing),
         )  # fmt: skip
 

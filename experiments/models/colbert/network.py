@@ -38,7 +38,12 @@ def load_colbert(backbone: Backbone, model: "ColBERTConfig", seed: int) -> "Mult
         torch.manual_seed(seed)
         if is_late_interaction(source.place):
             encoder: MultiVectorEncoder = load_sentence_transformer(source, "MultiVectorEncoder", "cpu")
-            _check_dimension(encoder, model, backbone)
+            dimension = encoder.get_embedding_dimension()
+            if dimension != model.dimension:
+                raise ExperimentError(
+                    f"backbone {backbone.name!r} is a late-interaction checkpoint of dimension {dimension}: set "
+                    f"model.dimension={dimension}, not {model.dimension}"
+                )
         else:
             encoder = _fresh(source, model)
         transformer: Any = encoder[0]
@@ -102,15 +107,6 @@ def _identity(hidden: int, dimension: int) -> torch.Tensor:
             f"model.fresh_projection=random"
         )
     return torch.eye(dimension, hidden)
-
-
-def _check_dimension(encoder: "MultiVectorEncoder", model: "ColBERTConfig", backbone: Backbone) -> None:
-    own, wanted = encoder.get_embedding_dimension(), model.dimension
-    if own != wanted:
-        raise ExperimentError(
-            f"backbone {backbone.name!r} is a late-interaction checkpoint of dimension {own}: set "
-            f"model.dimension={own}, not {wanted}"
-        )
 
 
 def _set_lengths(transformer: Any, model: "ColBERTConfig") -> None:

@@ -65,8 +65,6 @@ class CrossEncoder(Ranker):
         """Return the (B, C) logits of pairs."""
         return logits_of(self.network, tokens, self.layout)
 
-    # --- training
-
     def group_scores(self, batch: GroupBatch) -> Tensor:
         """Return the (Q, N) log-odds of groups, on which the losses are defined whatever ``rank_by`` is.
 
@@ -103,8 +101,6 @@ class CrossEncoder(Ranker):
             flops += sum(self.teacher.cost.forward(micro.lengths) for micro in teacher_batches)
         return Step(batch.shape_QN, tokens, tokens if self.layout == "packed" else padded, flops)
 
-    # --- scoring
-
     def on_predict_epoch_start(self) -> None:
         loader = self.trainer.predict_dataloaders
         assert loader is not None
@@ -126,8 +122,6 @@ class CrossEncoder(Ranker):
         scores_P = self.scores_P.to(self.device, copy=True)  # reduced in place
         torch.distributed.all_reduce(scores_P)
         return scores_P.cpu()
-
-    # --- export
 
     def export(self, folder: Path) -> None:
         export_pairs(self.network, self.tokenizer, folder, self.rank_by, self.cut)

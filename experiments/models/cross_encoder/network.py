@@ -49,20 +49,14 @@ def load_cross_encoder(backbone: Backbone, model: "CrossEncoderConfig", seed: in
     check_length(network, "model.max_length", model.max_length, source.label)
     check_foldable(network, source.label)
     if model.fresh_pooler == "identity" and f"{network.base_model_prefix}.pooler.dense.weight" in report.missing:
-        _start_pooler_as_identity(network)
+        # The head reads the tanh of the [CLS] state itself. The small random weights that transformers draws would hide
+        # that state from the classifier for the first hundreds of steps.
+        base: Any = network.base_model
+        dense = base.pooler.dense
+        with torch.no_grad():
+            dense.weight.copy_(torch.eye(dense.out_features, dense.in_features))
+            dense.bias.zero_()
     return network
-
-
-def _start_pooler_as_identity(network: Any) -> None:
-    """Let the head read the tanh of the [CLS] state itself.
-
-    The small random weights that transformers draws hide that state from the classifier for the first hundreds of
-    steps.
-    """
-    dense = network.base_model.pooler.dense
-    with torch.no_grad():
-        dense.weight.copy_(torch.eye(dense.out_features, dense.in_features))
-        dense.bias.zero_()
 
 
 def set_dropout(config: Any, rate: float) -> None:
