@@ -43,10 +43,10 @@ class ProgressBar(Callback):
         self._step = trainer.global_step
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        values = {
-            name.removeprefix("dev/"): value for name, value in trainer.callback_metrics.items() if "dev/" in name
-        }
-        self._dev = ", ".join(f"dev {mean_name(name)} {float(values[name]):.3f}" for name in values if name != "ties")
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("dev/")}
+        metrics.pop("dev/ties", None)
+        texts = [f"dev {mean_name(name.removeprefix('dev/'))} {value:.3f}" for name, value in metrics.items()]
+        self._dev = ", ".join(texts)
         self._advance(0, self._dev)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -94,8 +94,8 @@ class PairScorer(ABC):
 class CrossEncoderScorer(PairScorer):
     """A sequence classifier of one logit, or of two whose log-odds are the score.
 
-    Pairs are cut as the folder says, as a job's does; by default the query to ``MAX_QUERY_TOKENS``, the passage to the
-    rest of ``MAX_LENGTH`` or of the model's positions.
+    The folder of a job gives the maximum lengths; otherwise the query is cut to ``MAX_QUERY_TOKENS``, the passage to
+    the rest of ``MAX_LENGTH`` or of the model's positions.
 
     Raises:
         ExperimentError: the folder has no such model, no trained head, or more logits.
