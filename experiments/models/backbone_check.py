@@ -14,8 +14,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.models.backbone import source_of
-from experiments.models.pair_scorer import GIVE as SCORER
-from experiments.models.teacher import GIVE
+from experiments.models.pair_scorer import FIX as SCORER_FIX
+from experiments.models.teacher import FIX as TEACHER_FIX
 from experiments.pretrained.encoder import network_source
 from experiments.pretrained.limits import check_vocabulary
 from experiments.pretrained.source import Source
@@ -46,13 +46,13 @@ def check_backbone(experiment: Experiment) -> None:
     loss, whole = experiment.loss, model.learns_from_teacher
     _once(source, repr(model), lambda: model.check_backbone(source))
     for key, place in model.reads().items():
-        trained = Source(place, f"model.{key}", GIVE)
+        trained = Source(place, f"model.{key}", TEACHER_FIX)
         _once(trained, f"read whole: {whole}", partial(_check_trained, trained, whole))
     if experiment.learns_from_teacher and loss["teacher"] is not None:
-        teacher = Source(str(loss["teacher"]), "loss.teacher", GIVE)
+        teacher = Source(str(loss["teacher"]), "loss.teacher", TEACHER_FIX)
         _once(teacher, "teacher", lambda: _check_trained(teacher, True))
     if experiment.negatives.filter.model is not None:
-        Source(experiment.negatives.filter.model, "negatives.filter.scorer", SCORER).check_place()
+        Source(experiment.negatives.filter.model, "negatives.filter.scorer", SCORER_FIX).check_place()
 
 
 def _once(source: Source, settings: str, check: Callable[[], None]) -> None:

@@ -36,7 +36,7 @@ from experiments.pretrained.token_budget import tokens_per_batch
 MAX_LENGTH, MAX_QUERY_TOKENS = 512, 64  # for a cross-encoder whose config has no limits
 TEXTS_PER_CHUNK = 2_048  # passages whose vectors a bi-encoder holds at a time
 PAIRS_PER_CHUNK = 8_192
-GIVE = "give the folder of a trained cross-encoder or bi-encoder, such as the folder model of a finished job"
+FIX = "give the folder of a trained cross-encoder or bi-encoder, such as the folder model of a finished job"
 
 
 def load_scorer(path: str, key: str = "negatives.filter.scorer") -> "PairScorer":
@@ -46,7 +46,7 @@ def load_scorer(path: str, key: str = "negatives.filter.scorer") -> "PairScorer"
     Raises:
         ExperimentError: there is no such model, or it is neither of these.
     """
-    source = Source(str(_folder_of(path, key)), key, GIVE)
+    source = Source(str(_folder_of(path, key)), key, FIX)
     kind = _kind_of(source)
     return CrossEncoderScorer(source) if kind == "CrossEncoder" else BiEncoderScorer(source, kind)
 
@@ -193,7 +193,7 @@ def _folder_of(path: str, key: str) -> Path:
     except (OSError, ValueError) as error:
         raise ExperimentError(
             f"{key} is {path!r}: there is no such folder, and the hub gave no model of this name "
-            f"({first_line(error)}): {GIVE}"
+            f"({first_line(error)}): {FIX}"
         ) from error
 
 

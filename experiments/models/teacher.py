@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 LONGEST = 512  # where a config has no number of positions
 KEY = "model.cross_encoder"
-GIVE = "give the folder model of a finished cross-encoder job, a folder in Hugging Face format, or a hub id"
+FIX = "give the folder model of a finished cross-encoder job, a folder in Hugging Face format, or a hub id"
 
 
 class Teacher:
@@ -166,7 +166,7 @@ def load_teacher(place: str, key: str = KEY) -> Teacher:
     Raises:
         ExperimentError: it cannot be found, has no trained head, or has more than two logits.
     """
-    return Teacher(*load_classifier(Source(place, key, GIVE)))
+    return Teacher(*load_classifier(Source(place, key, FIX)))
 
 
 def load_encoder(place: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -175,6 +175,6 @@ def load_encoder(place: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     Raises:
         ExperimentError: it cannot be found, or lacks weights.
     """
-    source = Source(place, KEY, GIVE)
+    source = Source(place, KEY, FIX)
     network, _ = load_weights(AutoModel, source, may_be_random=is_pooler)
     return network, tokenizer_of(source)
