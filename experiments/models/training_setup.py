@@ -80,7 +80,9 @@ class TrainingInputs:
         experiment, devices = self.experiment, self.experiment.trainer.devices
         queries = experiment.batch.queries(experiment.negatives.count)
         if queries % devices:
-            raise ExperimentError(f"a step has {queries} queries, which {devices} devices cannot share evenly: change trainer.devices")
+            raise ExperimentError(
+                f"trainer.devices={devices} cannot evenly share the {queries} queries of a step: set a divisor"
+            )
         groups = TrainingGroups(self.sampler, queries, batcher)
         steps = experiment.steps()
         if steps is None:  # a budget in tokens: count the tokens of the groups
