@@ -212,14 +212,14 @@ def test_a_backbone_without_a_trained_head_is_an_error(bert: Path):
 
 
 def test_a_classifier_of_three_classes_is_an_error(bert: Path, tmp_path: Path):
-    with pytest.raises(ExperimentError, match="has 3 logits a pair, not one or two"):
+    with pytest.raises(ExperimentError, match="has 3 logits, not one or two"):
         load_scorer(str(write_classifier(tmp_path / "three", bert, logits=3)))
 
 
 def test_another_kind_of_sentence_transformers_model_is_an_error(tmp_path: Path):
     (tmp_path / "modules.json").write_text("[]")
     (tmp_path / "config_sentence_transformers.json").write_text(json.dumps({"model_type": "SparseEncoder"}))
-    with pytest.raises(ExperimentError, match="holds a SparseEncoder, which is not served"):
+    with pytest.raises(ExperimentError, match="holds a SparseEncoder, which is not supported"):
         load_scorer(str(tmp_path))
 
 
