@@ -9,10 +9,10 @@ from experiments.data.ids import BLANKS, UNUSABLE, escaped
 
 
 def checked_batch(ids: list[str], texts: list[str], schema: pa.Schema, kind: str, name: str) -> pa.RecordBatch:
-    """Rows of the data set ``name`` as a record batch. ``kind``: passage or query.
+    """Return rows of the data set ``name`` as a record batch. ``kind``: passage or query.
 
     Raises:
-        ExperimentError: text that is no Unicode, or an id that no file with fields can hold.
+        ExperimentError: text that is not Unicode, or an id that no file with fields can hold.
     """
     try:
         batch = pa.record_batch([ids, texts], schema=schema)
@@ -42,7 +42,7 @@ def is_broken(text: str) -> bool:
 
 
 def check_ids(column: pa.ChunkedArray, kind: str, name: str) -> None:
-    """See to it that all ids of a data set are different, in run files too.
+    """Check that all ids of a data set are different, in run files too.
 
     Raises:
         ExperimentError: two are the same.
