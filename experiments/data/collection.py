@@ -25,7 +25,6 @@ from experiments.data.source import SPLITS, Source
 from experiments.data.text_checks import check_ids, checked_batch
 
 log = logging.getLogger(__name__)
-
 FORMAT = 1  # raise it when the files of a collection's folder change their meaning
 INT32 = 2**31  # grades are below it
 BATCH = 20_000  # rows per record batch: a few megabytes
@@ -108,7 +107,7 @@ class Qrels:
     grades: Ragged
 
     def relevant(self, min_grade: int = 1) -> dict[int, NDArray[np.int64]]:
-        """Map each query row to the rows of its passages judged ``min_grade`` or better; leave out queries without any."""
+        """Map query rows to their passages judged ``min_grade`` or better, without queries that have none."""
         by_query = {int(query): self.passages[i][self.grades[i] >= min_grade] for i, query in enumerate(self.queries)}
         return {query: passages for query, passages in by_query.items() if len(passages)}
 
@@ -190,13 +189,8 @@ def _build(source: Source, folder: Path) -> None:
     for split, rows in splits.items():
         where = f"qrels of {source.name!r}, split {split!r},"
         _write_qrels(folder / f"qrels.{split}.arrow", rows, passages, queries, where, lenient)
-    log.info(
-        "%s: %s passages, %s queries, splits %s",
-        source.name,
-        f"{len(passages):,}",
-        f"{len(queries):,}",
-        ", ".join(splits),
-    )
+    counts = f"{len(passages):,} passages, {len(queries):,} queries"
+    log.info("%s: %s, splits %s", source.name, counts, ", ".join(splits))
 
 
 def _write_texts(path: Path, rows: Iterable[tuple[str, str]], kind: str, name: str) -> None:
@@ -219,12 +213,7 @@ def _write_texts(path: Path, rows: Iterable[tuple[str, str]], kind: str, name: s
 
 
 def _write_qrels(
-    path: Path,
-    rows: Iterable[tuple[str, str, int]],
-    passages: TextTable,
-    queries: TextTable,
-    where: str,
-    lenient: str,
+    path: Path, rows: Iterable[tuple[str, str, int]], passages: TextTable, queries: TextTable, where: str, lenient: str
 ) -> None:
     triples = list(rows)
     if not triples:

@@ -14,8 +14,8 @@ class RankingData(pl.LightningDataModule):
     """Hand a trainer its batches. The trainer's rank selects them, so Lightning needs no distributed sampler.
 
     ``groups``: the training stream. ``scoring``: called with a run, ``rank`` and ``ranks``, returns the batches for
-    scoring it. ``dev``: the first stage's run over the dev queries. ``workers``: loading processes; 0 suffices, as
-    joining cached tokens is cheap.
+    scoring it. ``dev``: the first stage's run over the dev queries. ``workers``: loading processes; 0 suffices for
+    cached tokens.
     """
 
     def __init__(
@@ -33,11 +33,9 @@ class RankingData(pl.LightningDataModule):
         return self._loader(StepStream(self.groups, start, *self._place()))
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Load the dev run."""
         return self.run_loader(self.dev)
 
     def run_loader(self, run: Run, place: tuple[int, int] | None = None) -> DataLoader[Any]:
-        """Load a run for scoring."""
         rank, ranks = place or self._place()
         return self._loader(self.scoring(run, rank=rank, ranks=ranks))
 

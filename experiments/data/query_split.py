@@ -113,12 +113,10 @@ def assigned(
 
     ``folds`` and ``fold``: k-fold cross-validation. All judged queries are ordered by a hash of their ids and dealt out
     in turn, so that folds differ by at most one query; test is fold number ``fold``, train is the rest. ``split.of``
-    limits them to one split, and keeps the data set's dev split. Unlike with shares, a query may change its fold when
-    the judged queries change.
+    limits them to one split, and keeps the data set's dev split. Other judged queries may change a query's fold.
 
     Raises:
-        ExperimentError: ``split.of`` is no split of the data set, a split gets no query, or a split is given although
-            the data set has it.
+        ExperimentError: ``split.of`` is unknown, a split gets no query, or a given split exists in the data set.
     """
     split = split or QuerySplit()
     own_qrels = {name: collection.qrels(name) for name in collection.splits}
@@ -158,11 +156,7 @@ def assigned(
 
 
 def _merged(collection: Collection, own: Mapping[str, JudgedQueries]) -> JudgedQueries:
-    """Merge the judgements of all splits.
-
-    Raises:
-        ExperimentError: a passage is judged differently for one query in two splits.
-    """
+    """Merge the judgements of all splits; refuse a passage judged differently for one query in two splits."""
     if len(own) == 1:
         return next(iter(own.values()))
     parts = [judged.qrels for judged in own.values()]

@@ -62,7 +62,6 @@ def run_in_order(
 
 
 def save(run: Run, folder: Path) -> None:
-    """Save a run's arrays into a folder."""
     arrays = (run.queries, run.passages.offsets, run.passages.values, run.scores.values)
     for name, array in zip(ARRAYS, arrays, strict=True):
         np.save(folder / f"{name}.npy", array)
@@ -87,8 +86,7 @@ def strictly_descending(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def write_trec(run: Run, collection: Collection, path: Path) -> None:
-    """Write ``query Q0 passage rank score name`` lines with strictly falling scores, gzipped for a path that ends in
-    ``.gz``.
+    """Write ``query Q0 passage rank score name`` lines with strictly falling scores, gzipped for a ``.gz`` path.
 
     Ids with blanks are percent-encoded (``experiments.data.ids``).
     """

@@ -1,5 +1,4 @@
-"""Read runs in ids and ranked order from TREC's and MS MARCO's formats, plain scores, and ir_datasets' scored
-documents.
+"""Read runs into ranked ids: TREC's and MS MARCO's formats, plain scores, and ir_datasets' scored documents.
 
 Equal scores are ordered as by trec_eval: by passage id, descending as bytes. The published nDCG of a run with ties uses
 that order, whatever the ranks in its file. pyarrow reads files in columns; a file that it rejects is read again line by
@@ -34,8 +33,8 @@ class RankedIds:
     """A run in ids. Shapes: Q queries, P distinct passages, L lines.
 
     ``query_ids``: (Q,) Arrow strings. ``offsets``: (Q + 1,) limits of each query's lines. ``passage_ids``: (P,) Arrow
-    strings, ascending. ``passages``: (L,) positions in ``passage_ids``, each query's best first. ``scores``: (L,)
-    float32, not ascending within a query.
+    strings, ascending. ``passages``: (L,) positions in ``passage_ids``, best first. ``scores``: (L,) float32,
+    descending.
     """
 
     query_ids: Any
@@ -45,11 +44,8 @@ class RankedIds:
     scores: NDArray[np.float32]
 
     def save(self, folder: Path) -> None:
-        """Save the run into a folder."""
-        for name, table in (
-            ("queries", pa.table({"id": self.query_ids})),
-            ("passages", pa.table({"id": self.passage_ids})),
-        ):
+        for name, ids in (("queries", self.query_ids), ("passages", self.passage_ids)):
+            table = pa.table({"id": ids})
             with pa.OSFile(str(folder / f"{name}.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
                 writer.write_table(table)
         for name, array in (("offsets", self.offsets), ("passages", self.passages), ("scores", self.scores)):
@@ -57,7 +53,6 @@ class RankedIds:
 
     @classmethod
     def load(cls, folder: Path) -> "RankedIds":
-        """Memory-map a saved run."""
         queries, passages = (
             pa.ipc.open_file(pa.memory_map(str(folder / f"{name}.arrow"))).read_all().column("id").combine_chunks()
             for name in ("queries", "passages")

@@ -60,9 +60,7 @@ def fields_of(where: str, line: str, layout: str, key: str) -> tuple[str, str, i
 
 
 def _trec_fields(line: str) -> list[str] | None:
-    """Return the six fields of a TREC line, or None. More than six are a name with blanks, as trec_eval writes it, only
-    if the other fields look like a run's: an id with blanks must not become two fields.
-    """
+    """Return the six fields of a TREC line, or None; more than six are a name with blanks if the rest looks like a run."""
     parts = [field.strip() for field in line.split("\t")]
     if len(parts) == 6:
         return parts if all(parts) else None

@@ -36,8 +36,11 @@ def check_missing(missing: str) -> str:
     return missing
 
 
-def with_judged(passages: Iterator[tuple[str, str]], judged: Judged) -> Iterator[tuple[str, str]]:
+def with_judged(passages: Iterator[tuple[str, str]], judged: Judged, missing: str) -> Iterator[tuple[str, str]]:
     """Yield all passages, then each judged passage not among them, with an empty text, by id."""
+    if missing == "error":
+        yield from passages
+        return
     absent = {passage for rows in judged.values() for _, passage, _ in rows}
     for passage, text in passages:
         absent.discard(passage)
@@ -59,16 +62,12 @@ class Source(Protocol):
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return what determines the content and is cheap to read (file sizes and times, versions), as JSON."""
-        ...
 
     def passages(self) -> Iterator[tuple[str, str]]:
         """Yield (passage id, text) of every passage."""
-        ...
 
     def queries(self) -> Iterator[tuple[str, str]]:
         """Yield (query id, text) of every query of all splits."""
-        ...
 
     def qrels(self) -> Mapping[str, Iterator[tuple[str, str, int]]]:
         """Return (query id, passage id, grade) rows for some of train, dev, test."""
-        ...

@@ -1,4 +1,4 @@
-"""Build the splits train, dev and test: fixed sub-samples by hash, and a dev split carved from train if there is none."""
+"""Build train, dev and test: fixed sub-samples by hash, and a dev split carved from train if there is none."""
 
 import logging
 from collections.abc import Mapping, Sequence, Set
@@ -43,8 +43,8 @@ class Split:
 
 @dataclass
 class _Draft:
-    """A split in the making. ``rows``: query rows in hash order; ``without``: judged query rows without a relevant
-    passage, kept or left out.
+    """A split in the making. ``rows``: query rows in hash order; ``without``: rows without a relevant passage, kept or
+    not.
     """
 
     rows: list[int]
@@ -171,9 +171,7 @@ def _warn_of_unjudged(
 
 
 def _look_for_repeated(collection: Collection, drafts: Mapping[str, _Draft], repeated_queries: str) -> None:
-    """Warn of training queries that repeat a dev or test query, and dev queries that repeat a test query; drop the
-    former from training for ``repeated_queries=drop``.
-    """
+    """Warn of train or dev queries that repeat the text of a later split; drop the former if wanted."""
     for name, others in (("train", ("dev", "test")), ("dev", ("test",))):
         if name not in drafts:
             continue

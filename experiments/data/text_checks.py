@@ -1,11 +1,15 @@
 """Check passages and queries before they are kept: Unicode texts, and unique ids that run files can hold."""
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from experiments.common.errors import ExperimentError
 from experiments.data.ids import BLANKS, UNUSABLE, escaped
+
+SURROGATE = re.compile(r"[\ud800-\udfff]")  # half of a pair: JSON can write it, UTF-8 cannot
 
 
 def checked_batch(ids: list[str], texts: list[str], schema: pa.Schema, kind: str, name: str) -> pa.RecordBatch:
@@ -17,7 +21,7 @@ def checked_batch(ids: list[str], texts: list[str], schema: pa.Schema, kind: str
     try:
         batch = pa.record_batch([ids, texts], schema=schema)
     except UnicodeEncodeError as error:
-        broken = next(row_id for row_id, text in zip(ids, texts, strict=True) if is_broken(row_id) or is_broken(text))
+        broken = next(row_id for row_id, text in zip(ids, texts, strict=True) if SURROGATE.search(row_id + text))
         raise ExperimentError(
             f"data set {name!r}: the {kind} {broken!r} has half of a character in it (a lone surrogate such as "
             f"\\ud83d): write \\ufffd in its place"
@@ -30,15 +34,6 @@ def checked_batch(ids: list[str], texts: list[str], schema: pa.Schema, kind: str
             f"end or another control character, which no qrels or run file can hold: give it another id"
         )
     return batch
-
-
-def is_broken(text: str) -> bool:
-    """Whether a string holds half of a surrogate pair, which JSON can write but UTF-8 cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def check_ids(column: pa.ChunkedArray, kind: str, name: str) -> None:

@@ -1,7 +1,6 @@
 """Build batches for a dual encoder that learns from a cross-encoder: texts for the student, pairs for the teacher.
 
-Shapes: Q queries of a step, N passages a group (the positive at index 0), P distinct passages of a step, B texts of a
-batch, T tokens of a batch.
+Shapes: Q queries, N passages a group (the positive at index 0), P distinct passages of a step, B texts, T tokens.
 """
 
 from dataclasses import dataclass
@@ -20,9 +19,8 @@ from experiments.data.ragged import Ragged
 
 @dataclass(frozen=True)
 class SelfPairBatch(DeviceBatch):
-    """Texts paired with themselves, in micro-batches. ``own_T``: mask of the first copy's text tokens, one a
-    micro-batch; ``own_counts``: how many of each text. ``place_P``: index of each text among all, in the order of the
-    micro-batches.
+    """Texts paired with themselves, in micro-batches. ``own_T``: mask of the first copy's tokens, one a micro-batch;
+    ``own_counts``: tokens of each text. ``place_P``: index of each text among all, in micro-batch order.
     """
 
     micro_batches: tuple[TokenBatch, ...]
@@ -43,12 +41,10 @@ class DistilBatch(DeviceBatch):
 
     @property
     def step(self) -> int:
-        """Number of the step."""
         return self.texts.step
 
     @property
     def shape_QN(self) -> tuple[int, int]:  # noqa: N802 - the suffix is the shape's
-        """Groups and passages a group."""
         return self.texts.shape_QN
 
 
@@ -108,8 +104,8 @@ class SelfPairBatcher:
 
 @dataclass(frozen=True)
 class DistilBatcher:
-    """Gather the texts of a step's groups for the student and its teacher. ``pairs``: for learning the teacher's
-    scores; ``alone``: for learning the vectors of a layer.
+    """Gather a step's texts and, for its teacher, ``pairs`` to learn its scores and ``alone`` to learn a layer's
+    vectors.
     """
 
     texts: TextBatcher
@@ -117,7 +113,6 @@ class DistilBatcher:
     alone: SelfPairBatcher | None = None
 
     def batch(self, step: int, groups: Groups) -> DistilBatch:
-        """Build the texts and pairs of a step's groups."""
         texts = self.texts.batch(step, groups)
         alone = None
         if self.alone is not None:

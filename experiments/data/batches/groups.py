@@ -7,6 +7,7 @@ Shapes: Q queries of a step, N passages a group (the positive at index 0, then t
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from itertools import count
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -61,15 +62,12 @@ class GroupSampler(Protocol):
     @property
     def count(self) -> int:
         """Negatives of a group."""
-        ...
 
     def positive(self, query: int, epoch: int) -> int:
         """Return the row of a query's positive passage in an epoch."""
-        ...
 
     def draw(self, query: int, epoch: int) -> NDArray[np.int64]:
         """Return the (count,) rows of a query's negatives in an epoch."""
-        ...
 
 
 class Batcher(Protocol):
@@ -77,11 +75,9 @@ class Batcher(Protocol):
 
     def batch(self, step: int, groups: Groups) -> Any:
         """Return the batch of one device at a step, with ``shape_QN`` and ``to(device)``."""
-        ...
 
     def tokens(self, groups: Groups) -> int:
         """Count the tokens that the network reads, without padding."""
-        ...
 
 
 class TrainingGroups:
@@ -132,7 +128,6 @@ class StepStream(IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()
-        step, stride = (self.start, 1) if worker is None else (self.start + worker.id, worker.num_workers)
-        while True:
+        start, stride = (self.start, 1) if worker is None else (self.start + worker.id, worker.num_workers)
+        for step in count(start, stride):
             yield self.groups.batch(step, self.rank, self.ranks)
-            step += stride

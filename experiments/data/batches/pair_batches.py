@@ -19,9 +19,8 @@ from experiments.data.run import Run
 
 @dataclass(frozen=True)
 class GroupBatch(DeviceBatch):
-    """Pairs of a step's groups, in micro-batches. ``place_P``: index of each pair in the flattened (Q, N) groups, in
-    the order of the micro-batches. ``teacher``: the same pairs in the teacher's tokens, None without a teacher or if it
-    reads these.
+    """Pairs of a step's groups. ``place_P``: index of each pair in the flattened (Q, N) groups, in micro-batch order.
+    ``teacher``: the same pairs in the teacher's tokens; None without a teacher or with equal tokens.
     """
 
     step: int
@@ -42,7 +41,6 @@ class PairBatcher:
     teacher: "PairBatcher | None" = None
 
     def batch(self, step: int, groups: Groups) -> GroupBatch:
-        """Build the pairs of a step's groups."""
         queries, passages = _pairs(groups)
         parts = micro_batches(self.encoder.lengths(queries, passages), self.tokens_per_batch)
         joined = tuple(self.encoder.join(queries[part], passages[part]) for part in parts)

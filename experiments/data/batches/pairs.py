@@ -19,8 +19,8 @@ from experiments.data.ragged import Ragged
 
 @dataclass(frozen=True)
 class TokenBatch(DeviceBatch):
-    """Concatenated pairs. ``input_ids_T``, ``token_type_ids_T``: (T,) int64. ``lengths``: tokens of each pair, summing
-    to T.
+    """Concatenated pairs. ``input_ids_T``, ``token_type_ids_T``: (T,) int64. ``lengths``: tokens of each pair, T in
+    sum.
     """
 
     input_ids_T: Tensor
@@ -78,11 +78,7 @@ class PairTemplate:
 
 
 def _one_token_texts(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[str, int], tuple[str, int]]:
-    """Find two texts of one known token each: English words, or any two of a vocabulary without them.
-
-    Raises:
-        ExperimentError: the vocabulary has no two such texts.
-    """
+    """Find two texts of one known token each: English words, or any two of a vocabulary without them."""
     special = {*tokenizer.all_special_ids, tokenizer.unk_token_id}
     texts: dict[int, str] = {}
     for text in _texts(tokenizer):
@@ -150,12 +146,10 @@ class PairEncoder:
 
 
 def micro_batches(lengths: NDArray[np.int64], tokens_per_batch: int, at_least: int = 1) -> list[NDArray[np.int64]]:
-    """Sort pairs by length and cut them into batches of about equal tokens, at most ``tokens_per_batch``; return
-    indices.
+    """Sort pairs by length; return indices of batches of about equal tokens, at most ``tokens_per_batch``.
 
     Sorting reduces padding and the spread of attention's cost; equal batches make the remaining time predictable. A
-    batch has at least one pair, however long. ``at_least``: minimum number of batches if there are enough pairs, one a
-    device.
+    batch has at least one pair, however long. ``at_least``: minimum number of batches if pairs suffice, one a device.
     """
     order = np.argsort(-lengths, kind="stable")
     ends = np.cumsum(lengths[order])

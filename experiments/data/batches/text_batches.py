@@ -1,7 +1,6 @@
 """Build batches of single texts for an encoder, for training groups and for scoring a run.
 
-Shapes: Q queries of a step, N passages a group (the positive at index 0), P distinct passages of a step, L tokens of
-the longest text of a batch.
+Shapes: Q queries, N passages a group (the positive at index 0), P distinct passages, L tokens of the longest text.
 """
 
 from collections.abc import Mapping
@@ -26,11 +25,9 @@ class TextSource(Protocol):
 
     def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the tokens of each text."""
-        ...
 
     def batch(self, rows: NDArray[np.int64]) -> Features:
         """Return an encoder's input for the given texts."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,7 @@ class TextGroupBatch(DeviceBatch):
     """Texts of a step's groups, each distinct passage once.
 
     ``passages``: micro-batches sorted by length, P passages in all. ``place_QN``: index of each group's passages among
-    the P. ``relevant_QP``: whether a passage is judged relevant to a query. ``lengths``: tokens of the texts of each
-    micro-batch, the queries last.
+    the P. ``relevant_QP``: whether a passage is judged relevant. ``lengths``: tokens by micro-batch, the queries last.
     """
 
     step: int
@@ -51,7 +47,6 @@ class TextGroupBatch(DeviceBatch):
 
     @property
     def shape_QN(self) -> tuple[int, int]:  # noqa: N802 - the suffix is the shape's
-        """Groups and passages a group."""
         return (self.place_QN.shape[0], self.place_QN.shape[1])
 
 
@@ -71,7 +66,6 @@ class TextBatcher:
     hashes_P: NDArray[np.uint64] | None = None
 
     def batch(self, step: int, groups: Groups) -> TextGroupBatch:
-        """Build the texts of a step's groups."""
         distinct_P, place = np.unique(groups.passages_QN, return_inverse=True)
         lengths_P = self.passages.lengths(distinct_P)
         parts = micro_batches(lengths_P, self.tokens_per_batch)

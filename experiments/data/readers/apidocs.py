@@ -32,70 +32,50 @@ MIN_SECTIONS = 3  # of a documented object: with fewer, finding the object is ne
 MIN_WORDS, MAX_WORDS, MAX_PARTS = 6, 120, 4  # of a passage's body; and how many passages a section may fill
 DEV_SHARE, TEST_SHARE = 0.085, 0.115
 
-QUESTIONS = {
+WORDINGS = {  # by kind of section, separated by |
     "description": (
-        "What does {it} do?",
-        "What is {it} for?",
-        "What is the purpose of {it}?",
-        "Explain briefly what {it} does.",
-        "I came across {it}: what is it used for?",
+        "What does {it} do? | What is {it} for? | What is the purpose of {it}? | Explain briefly what {it} does. | "
+        "I came across {it}: what is it used for?"
     ),
     "parameters": (
-        "Which arguments does {it} take?",
-        "What are the parameters of {it}?",
-        "What can I pass to {it}?",
-        "What inputs does {it} expect, and of which types?",
-        "What do the options of {it} mean?",
+        "Which arguments does {it} take? | What are the parameters of {it}? | What can I pass to {it}? | "
+        "What inputs does {it} expect, and of which types? | What do the options of {it} mean?"
     ),
     "returns": (
-        "What does {it} return?",
-        "What is the return value of {it}?",
-        "What do I get back from {it}?",
-        "What type is the result of {it}?",
-        "What is the output of {it}?",
+        "What does {it} return? | What is the return value of {it}? | What do I get back from {it}? | "
+        "What type is the result of {it}? | What is the output of {it}?"
     ),
-    "yields": ("What does {it} yield?", "What do I get when I iterate over {it}?", "What does {it} generate?"),
+    "yields": "What does {it} yield? | What do I get when I iterate over {it}? | What does {it} generate?",
     "raises": (
-        "What errors can {it} raise?",
-        "Which exceptions does {it} throw?",
-        "When does {it} fail?",
-        "Which exception should I catch when calling {it}?",
+        "What errors can {it} raise? | Which exceptions does {it} throw? | When does {it} fail? | "
+        "Which exception should I catch when calling {it}?"
     ),
     "warnings": (
-        "Is there anything to be careful about with {it}?",
-        "What are the pitfalls of {it}?",
-        "What should I watch out for when using {it}?",
+        "Is there anything to be careful about with {it}? | What are the pitfalls of {it}? | "
+        "What should I watch out for when using {it}?"
     ),
     "attributes": (
-        "Which attributes does {it} have?",
-        "What can I read from an instance of {it}?",
-        "What fields are stored by {it}?",
+        "Which attributes does {it} have? | What can I read from an instance of {it}? | What fields are stored by {it}?"
     ),
     "notes": (
-        "How does {it} work in detail?",
-        "What is the background of {it}?",
-        "What else should I know about {it}?",
-        "Are there any remarks on how {it} is implemented or behaves?",
+        "How does {it} work in detail? | What is the background of {it}? | What else should I know about {it}? | "
+        "Are there any remarks on how {it} is implemented or behaves?"
     ),
     "examples": (
-        "How do I use {it}?",
-        "Show me an example of {it}.",
-        "What does a call of {it} look like in code?",
-        "Is there a code snippet for {it}?",
+        "How do I use {it}? | Show me an example of {it}. | What does a call of {it} look like in code? | "
+        "Is there a code snippet for {it}?"
     ),
     "see_also": (
-        "What is related to {it}?",
-        "What are alternatives to {it}?",
-        "What is similar to {it}?",
-        "What else could I use instead of {it}?",
+        "What is related to {it}? | What are alternatives to {it}? | What is similar to {it}? | "
+        "What else could I use instead of {it}?"
     ),
     "references": (
-        "Which papers or pages describe the method behind {it}?",
-        "What literature is {it} based on?",
-        "Where can I read more about the method behind {it}?",
+        "Which papers or pages describe the method behind {it}? | What literature is {it} based on? | "
+        "Where can I read more about the method behind {it}?"
     ),
-    "shape": ("Which tensor shapes does {it} expect?", "What shape do the input and output of {it} have?"),
+    "shape": "Which tensor shapes does {it} expect? | What shape do the input and output of {it} have?",
 }
+QUESTIONS = {kind: tuple(wordings.split(" | ")) for kind, wordings in WORDINGS.items()}
 
 
 class Apidocs:
@@ -136,14 +116,13 @@ class Apidocs:
         return sections
 
     def passages(self) -> Iterator[tuple[str, str]]:
-        """Yield (passage id, "qualified name heading: body"); parts of a long section are name#kind, name#kind-2, ..."""
+        """Yield (passage id, "qualified name heading: body"); a long section's parts are name#kind, name#kind-2, ..."""
         for section, bodies in self.sections.items():
             name, _, kind = section.partition("#")
             for passage, body in zip(passage_ids(section, len(bodies)), bodies, strict=True):
                 yield passage, f"{name} {kind.replace('_', ' ')}: {body}"
 
     def queries(self) -> Iterator[tuple[str, str]]:
-        """Return (section id, question) of every section."""
         return ((section, question(section)) for section in self.sections)
 
     def qrels(self) -> dict[str, Iterator[tuple[str, str, int]]]:
@@ -196,11 +175,7 @@ def _hash(purpose: str, text: str) -> int:
 
 
 def _version(package: str) -> str:
-    """Return the version of the distribution of an import name.
-
-    Raises:
-        ExperimentError: none is installed.
-    """
+    """Return the version of the distribution of an import name."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -12,7 +12,7 @@ QUERIES_AMONG_PASSAGES = ("arguana", "quora")  # data sets whose queries are pas
 
 
 class BeirFolder:
-    """``corpus.jsonl`` and ``queries.jsonl`` (``_id``, ``title``, ``text``) with ``qrels/<split>.tsv`` or
+    """``corpus.jsonl`` and ``queries.jsonl`` (``_id``, ``title``, ``text``), ``qrels/<split>.tsv`` or
     ``qrels.<split>.txt``.
 
     ``path``: the folder. ``name``: name in results; the folder's by default. ``title``: whether a passage is title and
@@ -52,7 +52,7 @@ class BeirFolder:
 
     def passages(self) -> Iterator[tuple[str, str]]:
         """Yield (id, title and text) of every passage."""
-        return with_judged(self._passages(), self.qrels()) if self.missing == "empty" else self._passages()
+        return with_judged(self._passages(), self.qrels(), self.missing)
 
     def _passages(self) -> Iterator[tuple[str, str]]:
         for passage, fields in self._objects(self._corpus):
@@ -60,12 +60,10 @@ class BeirFolder:
             yield passage, f"{title} {fields['text']}" if self.title and title else fields["text"]
 
     def queries(self) -> Iterator[tuple[str, str]]:
-        """Yield (id, text) of every query."""
         for query, fields in self._objects(self._queries):
             yield query, fields["text"]
 
     def qrels(self) -> Mapping[str, Iterator[tuple[str, str, int]]]:
-        """Return the judgements of each split."""
         return {split: lines.qrels(path) for split, path in self._qrels.items()}
 
     @staticmethod

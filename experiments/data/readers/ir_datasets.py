@@ -13,8 +13,8 @@ class IrDataset:
     """One catalogue id for each split; all must share their passages.
 
     ``splits``: for some of train, dev and test an ir_datasets id with queries and qrels. ``name``: name in results; the
-    first part of the ids by default. ``missing``: whether a judged passage without a text is an ``error`` or ``empty``,
-    so that it counts in the measures.
+    first part of the ids by default. ``missing``: a judged passage without a text is an ``error``, or ``empty`` and
+    counts.
 
     Raises:
         ExperimentError: an id that the catalogue does not have, or that lacks passages, queries or qrels.
@@ -58,12 +58,9 @@ class IrDataset:
 
     def passages(self) -> Iterator[tuple[str, str]]:
         """Yield (id, default text) of every document."""
-        return with_judged(self._passages(), self.qrels()) if self.missing == "empty" else self._passages()
-
-    def _passages(self) -> Iterator[tuple[str, str]]:
-        dataset = next(iter(self._datasets.values()))
-        for doc in self._guarded(dataset.docs_iter):
-            yield doc.doc_id, doc.default_text()
+        documents = self._guarded(next(iter(self._datasets.values())).docs_iter)
+        passages = ((document.doc_id, document.default_text()) for document in documents)
+        return with_judged(passages, self.qrels(), self.missing)
 
     def queries(self) -> Iterator[tuple[str, str]]:
         """Yield (id, default text) of each query of all splits once."""
@@ -75,12 +72,10 @@ class IrDataset:
                     yield query.query_id, query.default_text()
 
     def qrels(self) -> Mapping[str, Iterator[tuple[str, str, int]]]:
-        """Return the judgements of each split."""
-        return {split: self._judgements(dataset) for split, dataset in self._datasets.items()}
-
-    def _judgements(self, dataset: Any) -> Iterator[tuple[str, str, int]]:
-        for judgement in self._guarded(dataset.qrels_iter):
-            yield judgement.query_id, judgement.doc_id, judgement.relevance
+        return {
+            split: ((row.query_id, row.doc_id, row.relevance) for row in self._guarded(dataset.qrels_iter))
+            for split, dataset in self._datasets.items()
+        }
 
     def _guarded(self, rows: Callable[[], Iterable[Any]]) -> Iterator[Any]:
         """Yield the rows; report a file that the catalogue cannot find or fetch."""

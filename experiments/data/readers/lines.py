@@ -95,8 +95,8 @@ def _is_header(row: list[str]) -> bool:
 
 
 def qrels(path: Path) -> Iterator[tuple[str, str, int]]:
-    """Yield (query id, passage id, grade) of TREC qrels (query, iteration, passage, grade) or BEIR's TSV (query,
-    passage, grade).
+    """Yield (query id, passage id, grade) of TREC qrels (query, iteration, passage, grade) or BEIR's TSV (without
+    iteration).
 
     Tabs separate the fields of a line that has tabs, so that ids may hold blanks. Left out are a header (a first line
     whose grade is a word such as ``score``) and comments (lines that begin with # and are no judgement).
