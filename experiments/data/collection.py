@@ -45,11 +45,9 @@ class TextTable:
         return len(self._ids)
 
     def id(self, row: int) -> str:
-        """Return the id of a row."""
         return str(self._ids[int(row)].as_py())
 
     def text(self, row: int) -> str:
-        """Return the text of a row."""
         return str(self._texts[int(row)].as_py())
 
     def ids(self, rows: NDArray[Any] | Sequence[int]) -> list[str]:
@@ -151,9 +149,7 @@ class Collection:
             ExperimentError: the collection has no such split.
         """
         if split not in self._qrels:
-            raise ExperimentError(
-                f"data set {self.name!r} has no qrels for the split {split!r}; it has {', '.join(self.splits)}"
-            )
+            raise ExperimentError(f"data set {self.name!r} has no qrels for {split!r}; it has {', '.join(self.splits)}")
         table = self._qrels[split]
         queries, passages, grades = (table.column(name).to_numpy() for name in QRELS_SCHEMA.names)
         distinct, offsets = group_by_key(queries)

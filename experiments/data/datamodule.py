@@ -13,9 +13,9 @@ from experiments.data.run import Run
 class RankingData(pl.LightningDataModule):
     """Hand a trainer its batches. The trainer's rank selects them, so Lightning needs no distributed sampler.
 
-    ``groups``: the training stream. ``scoring``: called with a run, ``rank`` and ``ranks``, returns the batches for
-    scoring it. ``dev``: the first stage's run over the dev queries. ``workers``: loading processes; 0 suffices for
-    cached tokens.
+    ``groups``: the training stream. ``scoring``: called with a run, ``rank`` and ``ranks``, returns the batches to
+    score. ``dev``: the first stage's run over the dev queries. ``workers``: loading processes; 0 suffices for cached
+    tokens.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Write ids into files with fields, and read them back.
 
-A TREC file separates its fields by blanks. An id with blanks is therefore written percent-encoded: each blank and each
-% becomes %XX (its UTF-8 bytes). Ids without blanks are written unchanged, also with a %. On reading, an id is decoded
-only if the collection does not have it.
+A TREC file separates its fields by blanks. An id with blanks is therefore percent-encoded: each blank and each %
+becomes %XX (its UTF-8 bytes). Other ids are written unchanged, also with a %. On reading, only an unknown id is
+decoded.
 """
 
 import re

@@ -43,21 +43,15 @@ class QuerySplit:
         for name, value in self.sizes.items():
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ExperimentError(
-                    f"data.split.{name} is {value!r}: it must be a share such as 0.6, a count such as 100, or null"
+                    f"data.split.{name} is {value!r}: it must be a share (0.6), a count (100) or null"
                 )
             if not 0 < value < float("inf") or (isinstance(value, float) and value > 1):
-                raise ExperimentError(
-                    f"data.split.{name} is {value}: a share must be above 0 and at most 1, a count at least 1"
-                )
+                raise ExperimentError(f"data.split.{name} is {value}: give a share above 0 up to 1 or a count from 1")
         if len({isinstance(value, int) for value in self.sizes.values()}) > 1:
             mixed = ", ".join(f"{name}={value}" for name, value in self.sizes.items())
-            raise ExperimentError(
-                f"data.split mixes shares with counts ({mixed}): give all as shares (0.6) or all as counts (100)"
-            )
+            raise ExperimentError(f"data.split mixes shares with counts ({mixed}): give only shares or only counts")
         if not self.counts and sum(self.sizes.values()) > 1 + 1e-9:
-            raise ExperimentError(
-                f"data.split: the shares add up to {sum(self.sizes.values()):g}, which is above 1: lower one of them"
-            )
+            raise ExperimentError(f"data.split: the shares add up to {sum(self.sizes.values()):g}, above 1: lower one")
         if self.of is not None and self.of not in SPLITS:
             raise ExperimentError(f"data.split.of is {self.of!r}: it must be null or one of {', '.join(SPLITS)}")
 
@@ -95,9 +89,7 @@ def check_folds(folds: int | None, fold: int | None, split: QuerySplit) -> None:
         raise ExperimentError(f"data.folds is {folds}: it must be null or at least 2")
     every = ",".join(map(str, range(folds)))
     if fold is None:
-        raise ExperimentError(
-            f"data.fold must be given with data.folds={folds}: data.fold=0, or all by -m data.fold={every}"
-        )
+        raise ExperimentError(f"data.folds={folds} needs a fold: data.fold=0, or all by -m data.fold={every}")
     if not 0 <= fold < folds:
         raise ExperimentError(f"data.fold is {fold}: with data.folds={folds} it must be one of {every}")
     if split.sizes:
@@ -130,8 +122,7 @@ def assigned(
         return own
     if split.of is not None and split.of not in own:
         raise ExperimentError(
-            f"data.split.of is {split.of!r}, but data set {collection.name!r} has {', '.join(own)}: name one of these, "
-            f"or null for all"
+            f"data.split.of is {split.of!r}, but data set {collection.name!r} has {', '.join(own)}: name one, or null"
         )
     pool = own[split.of] if split.of is not None else _merged(collection, own)
     if folds is not None:
@@ -212,9 +203,7 @@ def _counted(collection: Collection, pool: JudgedQueries, split: QuerySplit) -> 
 
 def _folds(collection: Collection, pool: JudgedQueries, folds: int, fold: int) -> dict[str, JudgedQueries]:
     if folds > len(pool.queries):
-        raise ExperimentError(
-            f"data.folds is {folds}, but only {len(pool.queries):,} queries are judged: lower it to at most that"
-        )
+        raise ExperimentError(f"data.folds is {folds}, but only {len(pool.queries):,} queries are judged: lower it")
     rank_Q = np.argsort(np.argsort(_keys(collection, pool.queries, "fold"), kind="stable"), kind="stable")
     tested = rank_Q % folds == fold
     return {

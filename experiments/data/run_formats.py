@@ -33,8 +33,7 @@ class RankedIds:
     """A run in ids. Shapes: Q queries, P distinct passages, L lines.
 
     ``query_ids``: (Q,) Arrow strings. ``offsets``: (Q + 1,) limits of each query's lines. ``passage_ids``: (P,) Arrow
-    strings, ascending. ``passages``: (L,) positions in ``passage_ids``, best first. ``scores``: (L,) float32,
-    descending.
+    strings, ascending. ``passages``: (L,) positions in them, best first. ``scores``: (L,) float32, not ascending.
     """
 
     query_ids: Any

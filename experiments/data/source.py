@@ -19,9 +19,7 @@ def named_splits(splits: Mapping[str, str | None] | None) -> dict[str, str]:
     """
     unknown = {str(split) for split in splits or {}} - set(SPLITS)
     if unknown:
-        raise ExperimentError(
-            f"data.source.splits names {', '.join(sorted(unknown))}; the splits are {', '.join(SPLITS)}"
-        )
+        raise ExperimentError(f"data.source.splits names {', '.join(sorted(unknown))}; splits are {', '.join(SPLITS)}")
     return {split: str(name) for split, name in (splits or {}).items() if name is not None}
 
 

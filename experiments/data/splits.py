@@ -43,9 +43,7 @@ class Split:
 
 @dataclass
 class _Draft:
-    """A split in the making. ``rows``: query rows in hash order; ``without``: rows without a relevant passage, kept or
-    not.
-    """
+    """A split in the making. ``rows``: query rows in hash order; ``without``: rows without a relevant passage."""
 
     rows: list[int]
     without: list[int]
@@ -143,8 +141,7 @@ def _check_disjoint(collection: Collection, drafts: Mapping[str, _Draft]) -> Non
         if shared := set(drafts[first].rows) & set(drafts[second].rows):
             example = collection.queries.id(min(shared))
             raise ExperimentError(
-                f"{len(shared):,} queries are in both {first} and {second}, such as {example!r}: splits must be "
-                f"disjoint"
+                f"{len(shared):,} queries are in {first} and {second}, such as {example!r}: splits must be disjoint"
             )
 
 

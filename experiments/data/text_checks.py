@@ -47,7 +47,7 @@ def check_ids(column: pa.ChunkedArray, kind: str, name: str) -> None:
         double = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
         shown = ", ".join(repr(row_id) for row_id in double[:3])
         raise ExperimentError(
-            f"data set {name!r} has {len(double):,} {kind} id(s) more than once, such as {shown}: ids must be unique"
+            f"data set {name!r} repeats {len(double):,} {kind} ids, such as {shown}: make them unique"
         )
     blank = column.filter(pc.match_substring_regex(column, BLANKS)).to_pylist()
     clash = pc.index_in(pa.array([escaped(row_id) for row_id in blank], pa.large_string()), value_set=column)

@@ -223,9 +223,7 @@ def _upper_tail(distance: float, comparison: Comparison) -> float:
 def _check(terms: Sequence[Term]) -> None:
     shapes = [term.values_SQ.shape for term in terms]
     if len({shape[-1] for shape in shapes}) != 1 or any(len(shape) != 2 or shape[1] < 2 for shape in shapes):
-        raise ExperimentError(
-            f"a comparison needs values by seed and query, of the same two or more queries; the shapes are {shapes}"
-        )
+        raise ExperimentError(f"a comparison needs values by seed of the same two or more queries; shapes are {shapes}")
     if any(shape[0] != len(term.models or (None,)) for shape, term in zip(shapes, terms, strict=True)):
         raise ExperimentError(f"a comparison needs a row for each model and at least one; the shapes are {shapes}")
     if not all(np.isfinite(term.values_SQ).all() for term in terms):

@@ -148,9 +148,7 @@ def _parsed(name: str, key: str) -> Any:
         if value is not None and (isinstance(value, bool) or value < 1):
             raise ExperimentError(f"{key}: {name!r} is no measure: its {parameter} must be a whole number, at least 1")
     if not isinstance(measure.aggregator(), ir_measures.MeanAgg):
-        raise ExperimentError(
-            f"{key}: {name} counts queries and scores none, so it has no mean: name another, such as {EXAMPLES}"
-        )
+        raise ExperimentError(f"{key}: {name} counts queries and scores none: name another, such as {EXAMPLES}")
     return measure
 
 

@@ -22,8 +22,7 @@ def lambda_loss(scores_QN: Tensor, scheme: str = "ndcg_loss2", sigma: float = 1.
     ``ndcg_loss2++`` is ``lambda_rank`` + mu ``ndcg_loss2``.
 
     Wang et al. 2018 (CIKM, doi 10.1145/3269206.3271784), with base-2 logarithms as there. sentence-transformers'
-    ``LambdaLoss`` takes the mean over pairs instead of the sum: with M negatives this is M times as much. Only
-    differences within a group matter.
+    ``LambdaLoss`` takes the mean over pairs instead of the sum: with M negatives this is M times as much.
 
     Raises:
         ExperimentError: there is no such scheme.

@@ -90,8 +90,8 @@ def test_folds_differ_by_one_query_at_most_and_each_query_is_tested_once(tmp_pat
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"train": 0.7, "test": 0.4}, r"the shares add up to 1\.1, which is above 1"),
-        ({"train": 1.5}, r"data\.split\.train is 1\.5: a share must be above 0 and at most 1"),
+        ({"train": 0.7, "test": 0.4}, r"the shares add up to 1\.1, above 1"),
+        ({"train": 1.5}, r"data\.split\.train is 1\.5: give a share above 0 up to 1"),
         ({"train": 0}, r"data\.split\.train is 0: a share must be above 0"),
         ({"train": 0.7, "test": 20}, r"mixes shares with counts \(train=0\.7, test=20\)"),
         ({"train": "most"}, r"data\.split\.train is 'most': it must be a share"),

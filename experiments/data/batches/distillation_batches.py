@@ -31,8 +31,8 @@ class SelfPairBatch(DeviceBatch):
 
 @dataclass(frozen=True)
 class DistilBatch(DeviceBatch):
-    """One step's groups for student and teacher. ``pairs``: scored by the teacher; ``alone``: the queries, then the P
-    passages in the order of ``texts.passages``, each paired with itself.
+    """One step's groups. ``pairs``: the teacher's; ``alone``: self-pairs of the queries, then of ``texts.passages`` in
+    order.
     """
 
     texts: TextGroupBatch
@@ -49,8 +49,7 @@ class DistilBatch(DeviceBatch):
 
 
 class SelfPairBatcher:
-    """Pair texts with themselves to read a cross-encoder's layers: ``[CLS] text [SEP] text [SEP]`` (Ananthakrishnan et
-    al. 2025, arXiv 2502.03552).
+    """Pair texts with themselves to read a cross-encoder's layers: ``[CLS] text [SEP] text [SEP]`` (arXiv 2502.03552).
 
     ``queries``, ``passages``: ragged token ids without special tokens, by row. A copy has at most ``max_query_tokens``
     or ``max_passage_tokens`` tokens, and at most half of the model's ``positions``.
@@ -75,18 +74,13 @@ class SelfPairBatcher:
 
     def batch(self, queries: NDArray[np.int64], passages: NDArray[np.int64]) -> SelfPairBatch:
         """Pair queries, then passages, by row. An empty text is read off the special tokens before it ([CLS])."""
-        joined: list[TokenBatch] = []
-        own: list[Tensor] = []
-        counts: list[tuple[int, ...]] = []
-        places: list[NDArray[np.int64]] = []
+        batches: list[tuple[TokenBatch, Tensor, tuple[int, ...], NDArray[np.int64]]] = []
         for encoder, rows, offset in ((self.queries, queries, 0), (self.passages, passages, len(queries))):
             for part in micro_batches(encoder.lengths(rows, rows), self.tokens_per_batch):
-                joined.append(encoder.join(rows[part], rows[part]))
-                mask_T, own_counts = self._own(encoder, rows[part], joined[-1].lengths)
-                own.append(mask_T)
-                counts.append(own_counts)
-                places.append(part + offset)
-        return SelfPairBatch(tuple(joined), tuple(own), tuple(counts), torch.from_numpy(np.concatenate(places)))
+                tokens = encoder.join(rows[part], rows[part])
+                batches.append((tokens, *self._own(encoder, rows[part], tokens.lengths), part + offset))
+        joined, own_T, own_counts, places = zip(*batches, strict=True)
+        return SelfPairBatch(joined, own_T, own_counts, torch.from_numpy(np.concatenate(places)))
 
     def _own(
         self, encoder: PairEncoder, rows: NDArray[np.int64], lengths: tuple[int, ...]
@@ -104,9 +98,7 @@ class SelfPairBatcher:
 
 @dataclass(frozen=True)
 class DistilBatcher:
-    """Gather a step's texts and, for its teacher, ``pairs`` to learn its scores and ``alone`` to learn a layer's
-    vectors.
-    """
+    """Gather a step's texts and, for the teacher, ``pairs`` to learn scores and ``alone`` to learn a layer's vectors."""
 
     texts: TextBatcher
     pairs: PairBatcher | None = None

@@ -25,9 +25,8 @@ class DeviceBatch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """Return the batch with its tensors on a device (Lightning calls this)."""
-        return replace(
-            self, **{field.name: _moved(getattr(self, field.name), device, non_blocking) for field in fields(self)}
-        )
+        moved = {field.name: _moved(getattr(self, field.name), device, non_blocking) for field in fields(self)}
+        return replace(self, **moved)
 
 
 def _moved(value: Any, device: torch.device | str, non_blocking: bool) -> Any:

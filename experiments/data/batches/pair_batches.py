@@ -32,8 +32,8 @@ class GroupBatch(DeviceBatch):
 
 @dataclass(frozen=True)
 class PairBatcher:
-    """Join queries with the passages of their groups, in length-sorted micro-batches of at most ``tokens_per_batch``
-    tokens. ``teacher``: batcher for a teacher with its own tokens.
+    """Join queries with their groups' passages in micro-batches of at most ``tokens_per_batch``; ``teacher``: in its
+    tokens.
     """
 
     encoder: PairEncoder
@@ -73,9 +73,7 @@ class ScoringBatch:
 
 
 class RunPairs(Dataset[ScoringBatch]):
-    """All pairs of a run in batches under a token budget, sorted by length over the whole run; each rank has every
-    ``ranks``-th batch, so that no pair is scored twice.
-    """
+    """All pairs of a run in batches under a token budget, sorted by length; each rank scores every ``ranks``-th batch."""
 
     def __init__(self, run: Run, encoder: PairEncoder, tokens_per_batch: int, rank: int = 0, ranks: int = 1) -> None:
         self.queries = np.repeat(run.queries, run.passages.lengths)

@@ -19,9 +19,7 @@ from experiments.data.ragged import Ragged
 
 @dataclass(frozen=True)
 class TokenBatch(DeviceBatch):
-    """Concatenated pairs. ``input_ids_T``, ``token_type_ids_T``: (T,) int64. ``lengths``: tokens of each pair, T in
-    sum.
-    """
+    """Concatenated pairs. ``input_ids_T``, ``token_type_ids_T``: (T,) int64. ``lengths``: tokens of each pair."""
 
     input_ids_T: Tensor
     token_type_ids_T: Tensor
@@ -89,8 +87,7 @@ def _one_token_texts(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[str, int
             (first, query), (second, passage) = texts.items()
             return (query, first), (passage, second)
     raise ExperimentError(
-        f"the tokenizer of {tokenizer.name_or_path!r} has no two tokens that are texts: check that its vocabulary "
-        f"is complete"
+        f"the tokenizer of {tokenizer.name_or_path!r} has no two tokens that are texts: check its vocabulary"
     )
 
 

@@ -93,20 +93,17 @@ def features_of(collection: Collection, kind: str, encoder: "Encoder", cache: Ca
 
 def _preprocess(collection: Collection, kind: str, encoder: "Encoder", folder: Path) -> None:
     table = collection.passages if kind == "passages" else collection.queries
-    ids: list[NDArray[Any]] = []
-    added: list[NDArray[Any]] = []
-    lengths: list[NDArray[np.int64]] = []
+    parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]] = []
     with tracked(f"tokenising {len(table):,} {kind} for the encoder", len(table)) as advance:
         for texts in table.text_batches():
             for start in range(0, len(texts), CHUNK):
                 chunk = texts[start : start + CHUNK]
-                rows = _rows(encoder.preprocess(chunk, prompt=encoder.prompts.get(TASKS[kind]), task=TASKS[kind]))
-                for column, values in zip((ids, added, lengths), rows, strict=True):
-                    column.append(values)
+                features = encoder.preprocess(chunk, prompt=encoder.prompts.get(TASKS[kind]), task=TASKS[kind])
+                parts.append(_rows(features))
                 advance(len(chunk))
-    np.save(folder / "ids.npy", np.concatenate(ids))
-    np.save(folder / "added.npy", np.concatenate(added))
-    np.save(folder / "offsets.npy", offsets_of(np.concatenate(lengths)))
+    ids, added, lengths = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    for name, array in (("ids", ids), ("added", added), ("offsets", offsets_of(lengths))):
+        np.save(folder / f"{name}.npy", array)
 
 
 def _rows(features: Mapping[str, Tensor]) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:

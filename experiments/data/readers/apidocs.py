@@ -7,8 +7,7 @@
     query    scipy.linalg.solve#returns   "What does scipy.linalg.solve return?"
 
 All sections of a function share its name, and most questions avoid the words of the heading. A lexical first stage
-therefore finds the function easily but not the section, which is left to the re-ranker. The versions of the packages
-determine the content.
+finds the function easily but not the section, which is left to the re-ranker. Package versions fix the content.
 """
 
 import hashlib

@@ -12,13 +12,13 @@ QUERIES_AMONG_PASSAGES = ("arguana", "quora")  # data sets whose queries are pas
 
 
 class BeirFolder:
-    """``corpus.jsonl`` and ``queries.jsonl`` (``_id``, ``title``, ``text``), ``qrels/<split>.tsv`` or
-    ``qrels.<split>.txt``.
+    """``corpus.jsonl`` and ``queries.jsonl`` (``_id``, ``title``, ``text``) with qrels by split.
 
     ``path``: the folder. ``name``: name in results; the folder's by default. ``title``: whether a passage is title and
-    text, as in BEIR, or text alone. ``splits``: the folder's qrels for train, dev and test, such as ``{"test":
-    "dl19"}``; a split without a name uses its own. ``missing``: whether a judged passage without a text is an ``error``
-    or ``empty``, which counts in the measures: published so for pools that hold only the passages of some runs.
+    text, as in BEIR, or text alone. ``splits``: qrels for train, dev and test, such as ``{"test": "dl19"}``, read from
+    ``qrels/<name>.tsv`` or ``qrels.<name>.txt``; a split without a name uses its own. ``missing``: whether a judged
+    passage without a text is an ``error`` or ``empty`` and counts, as published for pools that hold only the passages
+    of some runs.
 
     Raises:
         ExperimentError: the folder or one of its files is missing.

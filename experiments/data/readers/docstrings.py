@@ -145,7 +145,12 @@ def read_module(path: Path, name: str) -> Module:
     exported: list[str] | None = []
     for node in _statements(tree.body):
         if isinstance(node, ast.ImportFrom):
-            _read_import(node, package, module)
+            above = package.split(".")[: 1 - node.level or None] if node.level else []
+            source = ".".join(above + ([node.module] if node.module else []))
+            module.star_imports += [source for alias in node.names if alias.name == "*"]
+            module.imports |= {
+                alias.asname or alias.name: (source, alias.name) for alias in node.names if alias.name != "*"
+            }
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             _read_definition(node, module)
         elif isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign) and exported is not None:
@@ -172,16 +177,6 @@ def _literal_names(node: ast.expr | None) -> list[str] | None:
         return None
     names = [item.value for item in node.elts if isinstance(item, ast.Constant) and isinstance(item.value, str)]
     return names if len(names) == len(node.elts) else None
-
-
-def _read_import(node: ast.ImportFrom, package: str, module: Module) -> None:
-    above = package.split(".")[: 1 - node.level or None] if node.level else []
-    source = ".".join(above + ([node.module] if node.module else []))
-    for alias in node.names:
-        if alias.name == "*":
-            module.star_imports.append(source)
-        else:
-            module.imports[alias.asname or alias.name] = (source, alias.name)
 
 
 def _read_definition(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, module: Module) -> None:

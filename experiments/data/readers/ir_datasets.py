@@ -13,8 +13,8 @@ class IrDataset:
     """One catalogue id for each split; all must share their passages.
 
     ``splits``: for some of train, dev and test an ir_datasets id with queries and qrels. ``name``: name in results; the
-    first part of the ids by default. ``missing``: a judged passage without a text is an ``error``, or ``empty`` and
-    counts.
+    first part of the ids by default. ``missing``: judged passages without a text are an ``error``, or ``empty`` and
+    count.
 
     Raises:
         ExperimentError: an id that the catalogue does not have, or that lacks passages, queries or qrels.

@@ -82,21 +82,16 @@ def columns(path: Path, count: int) -> Iterator[tuple[int, list[str]]]:
         row = line.split("\t", count - 1)
         if len(row) != count:
             raise ExperimentError(f"{path}, line {number}: {count} tab-separated fields are expected, {len(row)} found")
-        if first and _is_header(row):
+        *ids, text = (field.strip().lower() for field in row)
+        if first and text in TEXT_HEADS and ID_HEADS.issuperset(ids):
             log.info("%s, line %s: %r is taken for a header", path, number, line)
         else:
             yield number, row
         first = False
 
 
-def _is_header(row: list[str]) -> bool:
-    *ids, text = (field.strip().lower() for field in row)
-    return text in TEXT_HEADS and ID_HEADS.issuperset(ids)
-
-
 def qrels(path: Path) -> Iterator[tuple[str, str, int]]:
-    """Yield (query id, passage id, grade) of TREC qrels (query, iteration, passage, grade) or BEIR's TSV (without
-    iteration).
+    """Yield (query id, passage id, grade) of TREC qrels (query, iteration, passage, grade) or BEIR's without iteration.
 
     Tabs separate the fields of a line that has tabs, so that ids may hold blanks. Left out are a header (a first line
     whose grade is a word such as ``score``) and comments (lines that begin with # and are no judgement).
@@ -111,14 +106,13 @@ def qrels(path: Path) -> Iterator[tuple[str, str, int]]:
         if value is None or query == "#":
             if line.lstrip().startswith("#"):
                 continue
-            if not (first and grade.lower() in GRADE_HEADS):
-                reason = (
-                    f"the grade {grade!r} is not a whole number"
-                    if grade
-                    else f"'query 0 passage grade' or 'query passage grade' is expected, not {line!r}; where ids have "
-                    f"blanks, separate the fields by tabs"
+            if not grade:
+                raise ExperimentError(
+                    f"{path}, line {number}: 'query 0 passage grade' or 'query passage grade' is expected, not {line!r}"
+                    f"; separate fields by tabs if ids have blanks"
                 )
-                raise ExperimentError(f"{path}, line {number}: {reason}")
+            if not (first and grade.lower() in GRADE_HEADS):
+                raise ExperimentError(f"{path}, line {number}: the grade {grade!r} is not a whole number")
         elif not -INT32 <= value < INT32:
             raise ExperimentError(f"{path}, line {number}: the grade {grade} does not fit into 32 bits")
         else:
