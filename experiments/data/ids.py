@@ -16,9 +16,7 @@ FIELD = re.compile(r"[^ \t\r\n\f\v]+")
 
 def escaped(text: str) -> str:
     """Percent-encode the blanks and % of an id with blanks; return others unchanged."""
-    if text.isascii() and " " not in text:  # nearly all ids
-        return text
-    if not any(letter.isspace() for letter in text):
+    if (text.isascii() and " " not in text) or not any(map(str.isspace, text)):  # the first holds for nearly all ids
         return text
     return "".join(quote(letter, safe="") if letter.isspace() or letter == "%" else letter for letter in text)
 

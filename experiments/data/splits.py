@@ -149,11 +149,8 @@ def _warn_of_unjudged(
     collection: Collection, drafts: Mapping[str, _Draft], wanted: Set[str], min_grade: int, without_relevant: str
 ) -> None:
     """Warn of judged queries without a relevant passage."""
-    counts = [
-        f"{len(draft.without):,} of {draft.judged:,} in {name}"
-        for name, draft in drafts.items()
-        if draft.without and name in wanted
-    ]
+    unjudged = {name: draft for name, draft in drafts.items() if draft.without and name in wanted}
+    counts = [f"{len(draft.without):,} of {draft.judged:,} in {name}" for name, draft in unjudged.items()]
     if not counts:
         return
     fate = (

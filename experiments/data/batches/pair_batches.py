@@ -73,7 +73,7 @@ class ScoringBatch:
 
 
 class RunPairs(Dataset[ScoringBatch]):
-    """All pairs of a run in batches under a token budget, sorted by length; each rank scores every ``ranks``-th batch."""
+    """All pairs of a run in batches under a token budget, sorted by length; each rank has every ``ranks``-th batch."""
 
     def __init__(self, run: Run, encoder: PairEncoder, tokens_per_batch: int, rank: int = 0, ranks: int = 1) -> None:
         self.queries = np.repeat(run.queries, run.passages.lengths)
