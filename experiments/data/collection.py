@@ -51,11 +51,9 @@ class TextTable:
         return str(self._texts[int(row)].as_py())
 
     def ids(self, rows: NDArray[Any] | Sequence[int]) -> list[str]:
-        """Return the ids of the given rows, in their order."""
         return list(self._ids.take(pa.array(rows, pa.int64())).to_pylist())
 
     def texts(self, rows: NDArray[Any] | Sequence[int]) -> list[str]:
-        """Return the texts of the given rows, in their order."""
         return list(self._texts.take(pa.array(rows, pa.int64())).to_pylist())
 
     def text_batches(self) -> Iterator[list[str]]:

@@ -116,7 +116,7 @@ def assigned(
     if not split.sizes and folds is None:
         if split.of is not None:
             raise ExperimentError(
-                f"data.split.of={split.of} shares out no queries: add data.split.train=0.7 data.split.test=0.3, "
+                f"data.split.of={split.of} divides no queries: add data.split.train=0.7 data.split.test=0.3, "
                 f"or data.folds=5 data.fold=0"
             )
         return own
@@ -133,14 +133,14 @@ def assigned(
     if both := sorted(kept.keys() & split.sizes.keys()):
         raise ExperimentError(
             f"data.split.{both[0]} is given, but data set {collection.name!r} has a {both[0]} split of its own: set "
-            f"data.split.of=null to share out the queries of all its splits, or data.split.{both[0]}=null to keep it"
+            f"data.split.of=null to divide the queries of all its splits, or data.split.{both[0]}=null to keep it"
         )
     parts = _counted(collection, pool, split) if split.counts else _shared(collection, pool, split)
     for name, rows in parts.items():
         if not len(rows):
             raise ExperimentError(
-                f"data.split.{name}={split.sizes[name]} leaves no query for {name}: {len(pool.queries):,} judged "
-                f"queries are shared out; raise it"
+                f"data.split.{name}={split.sizes[name]} leaves no query for {name}: raise it, as there are "
+                f"{len(pool.queries):,} judged queries"
             )
     made = kept | {name: JudgedQueries(rows, pool.qrels) for name, rows in parts.items()}
     return {name: made[name] for name in SPLITS if name in made}

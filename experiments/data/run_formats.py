@@ -156,7 +156,8 @@ def _by_column(path: Path, layout: str, first: str) -> Columns | None:
     except (pa.ArrowInvalid, OSError):
         return None  # reading by line reports where
     queries, passages = _encoded(table.column("query").chunks), _encoded(table.column("passage").chunks)
-    score = _float32(table.column("score").to_numpy()) if "score" in names else None
+    with np.errstate(over="ignore"):  # too large a score becomes infinite, which is reported
+        score = table.column("score").to_numpy().astype(np.float32) if "score" in names else None
     odd = any(pc.any(pc.match_substring_regex(ids.dictionary, ODD)).as_py() for ids in (queries, passages))
     if odd or (score is not None and not np.isfinite(score).all()) or _repeat(queries, passages) is not None:
         return None
@@ -183,11 +184,6 @@ def _by_line(path: Path, layout: str, key: str) -> Columns:
         -np.array(ranks, np.float32) if layout == "msmarco" else score_L,
         None if np.isnan(score_L).any() else score_L,
     )
-
-
-def _float32(scores: NDArray[np.float64]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # too large a score becomes infinite, which is reported
-        return scores.astype(np.float32)
 
 
 def _encoded(chunks: Iterable[Any]) -> Any:

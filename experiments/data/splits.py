@@ -113,8 +113,7 @@ def _check_needed(
         if name not in judged and not carved:
             raise ExperimentError(
                 f"data set {collection.name!r} has no {name} split (it has {', '.join(judged)}): name one under "
-                f"data.source.splits, or share out the judged queries, such as data.split.train=0.7 "
-                f"data.split.test=0.3"
+                f"data.source.splits, or divide the judged queries: data.split.train=0.7 data.split.test=0.3"
             )
 
 

@@ -54,7 +54,7 @@ def paired_bootstrap(difference_Q: ArrayLike, level: float = 0.95, resamples: in
     """
     values_Q = _checked(difference_Q)
     mean = float(values_Q.mean())
-    if _all_equal(values_Q):
+    if np.ptp(values_Q) <= _ROUNDING:
         return Interval(mean, mean, mean)
     from scipy import stats
 
@@ -116,7 +116,7 @@ def paired_t_test(difference_Q: ArrayLike) -> float:
         ExperimentError: fewer than two queries.
     """
     values_Q = _checked(difference_Q)
-    if _all_equal(values_Q):
+    if np.ptp(values_Q) <= _ROUNDING:
         return 1.0 if abs(values_Q[0]) <= _ROUNDING else 0.0
     from scipy.special import stdtr  # scipy.stats takes a second to import
 
@@ -147,7 +147,3 @@ def _checked(difference_Q: ArrayLike) -> FloatArray:
     if not np.isfinite(values_Q).all():
         raise ExperimentError("a paired comparison needs finite differences: a per-query value is NaN or infinite")
     return values_Q
-
-
-def _all_equal(values_Q: FloatArray) -> bool:
-    return float(np.ptp(values_Q)) <= _ROUNDING

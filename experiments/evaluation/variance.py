@@ -64,15 +64,12 @@ class SeedVariance:
     settings: float
 
 
-NO_SEEDS = SeedVariance(seen=0.0, noise=0.0, df=1.0, spare=1.0, sd=None, of_seeds=None, of_both=0.0, settings=0.0)
-
-
 def seed_variance(terms: Sequence[Term]) -> SeedVariance:
     """Sum the variance over seeds over sets of models; a set of one model borrows the mean of the others."""
     sets = _by_models(terms)
     several = [(values_SQ, weight) for values_SQ, weight in sets if len(values_SQ) > 1 and weight > 0]
     if not several:
-        return NO_SEEDS
+        return SeedVariance(seen=0.0, noise=0.0, df=1.0, spare=1.0, sd=None, of_seeds=None, of_both=0.0, settings=0.0)
     single = sum(weight for values_SQ, weight in sets if len(values_SQ) == 1) / len(several)
     queries = several[0][0].shape[1]
     seeds_C = np.array([len(values_SQ) for values_SQ, _ in several], dtype=np.float64)

@@ -109,7 +109,7 @@ def test_shares_and_counts_out_of_their_range_are_refused(given: dict[str, objec
         (QuerySplit(train=30, test=11), r"30 train \+ 11 test = 41 queries, but only 40 are judged"),
         (QuerySplit(train=0.5, test=0.0001), r"data\.split\.test=0\.0001 leaves no query for test: 40 judged"),
         (QuerySplit(of="train", test=0.5), r"data\.split\.of is 'train', but data set 'literal' has test"),
-        (QuerySplit(of="test"), r"data\.split\.of=test shares out no queries"),
+        (QuerySplit(of="test"), r"data\.split\.of=test divides no queries"),
     ],
 )
 def test_shares_that_the_data_do_not_have_are_refused(tmp_path: Path, split: QuerySplit, message: str):

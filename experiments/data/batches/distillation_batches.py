@@ -98,7 +98,7 @@ class SelfPairBatcher:
 
 @dataclass(frozen=True)
 class DistilBatcher:
-    """Gather a step's texts and, for the teacher, ``pairs`` to learn its scores, ``alone`` to learn a layer's vectors."""
+    """Gather a step's texts and, for the teacher, ``pairs`` to learn its scores, ``alone`` to learn a layer."""
 
     texts: TextBatcher
     pairs: PairBatcher | None = None
