@@ -10,9 +10,9 @@ difference has two parts, estimated as variance components (Cornfield and Tukey 
 The difference divided by its standard error is compared with Student's t. A variance of two or three seeds is often far
 too small by chance. A bootstrap over queries and seeds declares a difference where there is none in 16 to 25 % of
 comparisons at 3 and 2 seeds (Q 300, sd .05 over seeds). Satterthwaite's degrees of freedom, ``df_seeds / share ** 2``
-with the seeds' share of the error, leave 12 % for 2 seeds against a first stage. So the exponent here is ``2 - 4 / (3
-n)``, with n seeds beyond the first of each setting: 6 %. Cochran and Cox's rule is as safe and finds less: 39 % instead
-of 52 % of differences of .037 that no seed affects, at 2 seeds (Q 300).
+with the seeds' share of the error, leave 12 % for 2 seeds against a first stage. The exponent ``2 - 4 / (3 n)``, with n
+seeds beyond the first of each setting, leaves 6 %. Cochran and Cox's rule is as safe and finds less: 39 % instead of 52
+% of differences of .037 that no seed affects, at 2 seeds (Q 300).
 
 Equal seeds of two settings are not paired: a seed decides order, draws and new weights, and little of that carries over
 to another loss. Pairing would halve the few degrees of freedom; not pairing errs on the side of caution. Measurements
@@ -58,7 +58,8 @@ class Comparison(Interval):
     "queries" if no setting has more than one seed. ``p_t`` and ``p_permutation``: over queries only, of the
     seed-averaged values. ``wins``, ``ties``, ``losses``: queries whose seed-averaged difference is above, at or below
     0. ``seeds``: the fewest of a setting, 0 without seeds. ``detectable``: the smallest difference that as many queries
-    and seeds detect with 80 % power at p <= .05. ``sd_seeds``: standard deviation of the difference over seeds or None.
+    and seeds detect with 80 % power at p <= .05. ``sd_seeds``: standard deviation of the difference over seeds, or None
+    if unknown.
     """
 
     p: float
@@ -161,7 +162,7 @@ def detectable_difference(se: float | FloatArray, df: float | FloatArray, level:
 
 
 def needed(comparison: Comparison, difference: float | None = None, level: float = LEVEL) -> Needed:
-    """Compute how many seeds, or how many queries, would detect a difference with 80 % power; at least the present.
+    """Compute how many seeds, or how many queries, would detect a difference with 80 % power; no fewer than now.
 
     ``difference``: the observed mean by default. Seeds are tried up to 100, queries up to 100,000 in steps of 2 %.
     Without a second seed the seeds' variance is unknown, and only queries are counted.
