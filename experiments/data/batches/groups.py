@@ -5,7 +5,7 @@ A ``Batcher`` turns groups into a network's input: pairs (``pair_batches``) or s
 Shapes: Q queries of a step, N passages a group (the positive at index 0, then the negatives), B rows of a batch.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import count
 from typing import Any, Protocol, Self
@@ -36,7 +36,7 @@ def _moved(value: Any, device: torch.device | str, non_blocking: bool) -> Any:
         return value.to(device, non_blocking)
     if isinstance(value, tuple):
         return tuple(_moved(part, device, non_blocking) for part in value)
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {name: _moved(part, device, non_blocking) for name, part in value.items()}
     return value
 
