@@ -53,7 +53,7 @@ def fields_of(where: str, line: str, layout: str, key: str) -> tuple[str, str, i
     if len(parts) not in (3, 4) or not all(parts):
         raise ExperimentError(f"{where}: {MSMARCO} are expected, not {line!r}")
     if not parts[2].isdecimal():
-        raise ExperimentError(f"{where}: the rank {parts[2]!r} is no whole number; if it is a score, set {key}=scores")
+        raise ExperimentError(f"{where}: the rank {parts[2]!r} is not a whole number; if a score, set {key}=scores")
     return parts[0], parts[1], int(parts[2]), _score(where, parts[3]) if len(parts) == 4 else math.nan
 
 

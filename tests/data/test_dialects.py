@@ -46,7 +46,7 @@ def test_qrels_in_any_dialect(tmp_path: Path, content: str, expected: list[tuple
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("q 1 0 1 7 1\n", r"line 1: .*'q 1 0 1 7 1'; where ids have blanks, separate the fields by tabs"),
+        ("q 1 0 1 7 1\n", r"line 1: .*'q 1 0 1 7 1'; separate fields by tabs if ids have blanks"),
         ("q1\tp1\t0.5\n", "line 1: the grade '0.5' is not a whole number"),
         ("q1\tp1\t1_0\n", "line 1: the grade '1_0' is not a whole number"),
         ("q1 p1 score\nq1 p2 score\n", "line 2: the grade 'score' is not a whole number"),
