@@ -120,7 +120,7 @@ def test_paper_scale_is_pradeeps_setting():
         ("measures=[]", "measures is empty"),
         ("measures=[RR@10,MRR@10]", "measures: RR@10 and MRR@10 are one measure"),
         ("probe.measures=[AP,MAP]", "probe.measures: AP and MAP are one measure"),
-        ("measures=[RR@10,NumQ]", "measures: NumQ counts and scores no query"),
+        ("measures=[RR@10,NumQ]", "measures: NumQ counts queries and scores none"),
         ("measures=[RR@10,alpha_nDCG@20]", "measures: alpha_nDCG@20 cannot be computed here"),
         ("probe.measures=[NRBP]", r"probe.measures: NRBP cannot be computed here: .*pip install"),
         ("measures=[RR@10,R@100]", "measures: R@100 looks at 100 passages, but first_stage_depth=50"),
