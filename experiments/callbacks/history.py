@@ -1,33 +1,32 @@
-"""The training curve, kept in the job's folder whatever the logger."""
+"""Record the training curve in the job's folder, whatever the logger."""
 
 import math
 import time
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from experiments.job_files.history import DIAGNOSTICS, write_history
 from experiments.models.ranker import Ranker
 
-HISTORY_SECONDS = 5.0  # the whole file is written each time, so rows that come faster wait for the next time
+HISTORY_SECONDS = 5.0  # the whole file is written each time, so frequent rows wait
 
 
-class HistoryCallback(pl.Callback):
-    """Write the training curve (``experiments.job_files.history``): a row every ``trainer.log_every_n_steps``
-    steps, and one at each validation.
+class HistoryCallback(Callback):
+    """Write the training curve (``experiments.job_files.history``): a row every ``trainer.log_every_n_steps`` steps,
+    and one at each validation.
 
-    ``path``: the file. ``monitor``: what Lightning calls the dev measure. The rows, and the sums since the last one,
-    are part of the checkpoint, and so neither doubled nor lost when a training is resumed. Of several processes the
-    first one's groups are recorded.
+    ``path``: the file. ``monitor``: Lightning's name of the dev measure. Rows and current sums are part of the
+    checkpoint, so a resumed training neither doubles nor loses them. Only the first process records its groups.
     """
 
     def __init__(self, path: Path, monitor: str) -> None:
         self.path, self.monitor = path, monitor
         self.rows: list[dict[str, float]] = []
-        self._sums: dict[str, Tensor] = {}  # of what was observed since the last row; on the device, to not wait for it
+        self._sums: dict[str, Tensor] = {}  # since the last row; on the device, to not wait for it
         self._steps = 0
         self._rate = math.nan
         self._written = 0.0
@@ -40,11 +39,11 @@ class HistoryCallback(pl.Callback):
         self.rows, self._sums = list(state_dict["rows"]), dict(state_dict["sums"])
         self._steps, self._rate = int(state_dict["steps"]), float(state_dict["rate"])
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._write(trainer)  # what another attempt left after its last checkpoint is done again
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._write(trainer)  # drops rows that an interrupted attempt wrote after its last checkpoint
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, Ranker)
         for name in ("loss", *DIAGNOSTICS):
@@ -58,36 +57,28 @@ class HistoryCallback(pl.Callback):
             if time.monotonic() - self._written > HISTORY_SECONDS:
                 self._write(trainer)
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Ranker)
         if self._steps:
             self._add_row(trainer, pl_module)
         self.rows[-1]["dev"] = float(trainer.callback_metrics[self.monitor])
         self._write(trainer)
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write(trainer)
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         if self.rows:
             self._write(trainer)
 
-    def _add_row(self, trainer: pl.Trainer, module: Ranker) -> None:
+    def _add_row(self, trainer: Trainer, module: Ranker) -> None:
         spent, sums = module.spent, torch.stack(list(self._sums.values())).tolist()
-        self.rows.append(
-            {
-                "step": trainer.global_step,
-                "groups": spent.groups,
-                "pairs": spent.pairs,
-                "tokens": spent.tokens,
-                "seconds": spent.seconds,
-                "lr": self._rate,
-                **{name: total / self._steps for name, total in zip(self._sums, sums, strict=True)},
-            }
-        )
+        totals = {name: getattr(spent, name) for name in ("groups", "pairs", "tokens", "seconds")}
+        means = {name: total / self._steps for name, total in zip(self._sums, sums, strict=True)}
+        self.rows.append({"step": trainer.global_step, **totals, "lr": self._rate, **means})
         self._steps = 0
 
-    def _write(self, trainer: pl.Trainer) -> None:
+    def _write(self, trainer: Trainer) -> None:
         if trainer.is_global_zero:
             write_history(self.path, self.rows)
             self._written = time.monotonic()

@@ -1,4 +1,4 @@
-"""Weights & Biases as a Lightning logger: the run of one job."""
+"""Log one job to its Weights & Biases run, as a Lightning logger."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,12 +13,11 @@ from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
 
 
 class StudyWandbLogger(WandbLogger):
-    """Log to the job's own W&B run, which is open while ``tracking`` is entered.
+    """Log to the job's own W&B run, which is open while ``tracking`` is entered; only rank zero logs.
 
-    ``identity``, ``folder``: given by the framework. ``group``: in place of the study. ``tags``: added to the job's
-    own. The others: see ``WandbRun``. On every rank but zero nothing is opened or logged. The config shown is
-    ``identity.config`` and what Lightning adds to it: a module that calls ``save_hyperparameters`` should do so with
-    ``logger=False``.
+    ``identity``, ``folder``: given by the framework. ``group``: replaces the study. ``tags``: added to the job's own.
+    The others: see ``WandbRun``. A module that calls ``save_hyperparameters`` should pass ``logger=False``, as the
+    config shown is ``identity.config``.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""The models that are trained, a folder each, and what they share."""
+"""The models that are trained, one folder each, and their shared parts."""

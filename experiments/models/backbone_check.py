@@ -1,7 +1,6 @@
-"""What can be seen of pretrained models before anything runs: without their weights, in a fraction of a second each.
+"""Check pretrained models before a job starts, without their weights, in a fraction of a second each.
 
-BM25 over a large collection takes minutes; a backbone that is not there, is incomplete or reads too few tokens is known
-before.
+BM25 over a large collection takes minutes: a missing, incomplete or too short backbone is refused first.
 """
 
 from collections.abc import Callable
@@ -15,88 +14,86 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.models.backbone import source_of
-from experiments.models.pair_scorer import GIVE as SCORER
-from experiments.models.teacher import GIVE
+from experiments.models.pair_scorer import FIX as SCORER_FIX
+from experiments.models.teacher import FIX as TEACHER_FIX
 from experiments.pretrained.encoder import network_source
 from experiments.pretrained.limits import check_vocabulary
 from experiments.pretrained.source import Source
 from experiments.pretrained.tokenizer import tokenizer_of
 from experiments.pretrained.weights import (
-    MayStartAnew,
+    MayBeRandom,
     Report,
     is_head,
     is_pooler,
-    matched,
+    match_weights,
     refuse_random,
     weight_files,
 )
 
-_passed: set[str] = set()  # a grid repeats its backbones: each is looked at once, and again when its files change
+_passed: set[str] = set()  # a grid repeats its backbones: each is checked once, and again when its files change
 
 
 def check_backbone(experiment: Experiment) -> None:
-    """Check an experiment's backbone, and the trained models that it learns from or filters by, without weights.
+    """Check an experiment's backbone, teacher and filter models, without weights.
 
-    Of a hub id only what is on this machine is looked at, and its config.json, which is small, is fetched.
+    Of a hub id only local files are checked, and its small config.json is fetched.
 
     Raises:
-        ExperimentError: one is not there, is none of the model's kind, lacks weights, or reads too few tokens; or a
-        backbone's tokenizer has tokens that its embeddings lack.
+        ExperimentError: a model is missing, is of the wrong kind, lacks weights, has too few positions, or lacks
+        embeddings of tokens.
     """
     model, source = experiment.model, source_of(experiment.backbone)
     loss, whole = experiment.loss, model.learns_from_teacher
     _once(source, repr(model), lambda: model.check_backbone(source))
     for key, place in model.reads().items():
-        trained = Source(place, f"model.{key}", GIVE)
+        trained = Source(place, f"model.{key}", TEACHER_FIX)
         _once(trained, f"read whole: {whole}", partial(_check_trained, trained, whole))
     if experiment.learns_from_teacher and loss["teacher"] is not None:
-        teacher = Source(str(loss["teacher"]), "loss.teacher", GIVE)
+        teacher = Source(str(loss["teacher"]), "loss.teacher", TEACHER_FIX)
         _once(teacher, "teacher", lambda: _check_trained(teacher, True))
     if experiment.negatives.filter.model is not None:
-        Source(experiment.negatives.filter.model, "negatives.filter.scorer", SCORER).check_place()
+        Source(experiment.negatives.filter.model, "negatives.filter.scorer", SCORER_FIX).check_place()
 
 
 def _once(source: Source, settings: str, check: Callable[[], None]) -> None:
     files = sorted(path for path in Path(source.place).glob("*") if path.is_file())
-    seen = repr((source, settings, [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]))
-    if seen not in _passed:
+    key = repr((source, settings, [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]))
+    if key not in _passed:
         check()
-        _passed.add(seen)
+        _passed.add(key)
 
 
-def check_fit(source: Source, auto: Any, settings: dict[str, Any], may_start_anew: MayStartAnew) -> PreTrainedModel:
+def check_fit(source: Source, auto: Any, settings: dict[str, Any], may_be_random: MayBeRandom) -> PreTrainedModel:
     """Return a backbone's network without its weights.
 
-    ``auto``: transformers' class that makes it; ``settings``: of its config. ``may_start_anew``: which weights may be
+    ``auto``: transformers' Auto class. ``settings``: changes to its config. ``may_be_random``: which weights may be
     missing.
 
     Raises:
-        ExperimentError: other weights are missing, or its tokenizer has tokens that its embeddings lack.
+        ExperimentError: other weights are missing, or tokens have no embedding.
     """
     network, report = _skeleton(source, auto, settings)
     if report is not None:
-        refuse_random(network, report, source, may_start_anew)
-    check_vocabulary(network, tokenizer_of(source), source.said)
+        refuse_random(network, report, source, may_be_random)
+    check_vocabulary(network, tokenizer_of(source), source.label)
     return network
 
 
 def _check_trained(source: Source, whole: bool) -> None:
-    """A trained cross-encoder, with its head if it is read ``whole``."""
+    """Check a trained cross-encoder, with its head if it is read ``whole``."""
     network, report = _skeleton(source, AutoModelForSequenceClassification if whole else AutoModel, {})
     if report is None:
         return
     refuse_random(network, report, source, is_head if whole else is_pooler)
     if whole and report.missing:
         raise ExperimentError(
-            f"{source.said}: {source.place} is no trained cross-encoder, it lacks weights such as {report.missing[0]}: "
-            f"{source.fix}"
+            f"{source.label}: {source.place} is no trained cross-encoder, it lacks weights such as "
+            f"{report.missing[0]}: {source.fix}"
         )
 
 
 def _skeleton(source: Source, auto: Any, settings: dict[str, Any]) -> tuple[PreTrainedModel, Report | None]:
-    """A network of a source's architecture without its weights, and what loading them would report; None where they are
-    not on this machine.
-    """
+    """Return the network without weights, and the report of loading them; None where the files are not local."""
     with source.reading():
         config = AutoConfig.from_pretrained(source.place, revision=source.revision, **settings)
         with torch.device("meta"):
@@ -104,4 +101,4 @@ def _skeleton(source: Source, auto: Any, settings: dict[str, Any]) -> tuple[PreT
     files = weight_files(network_source(source))
     if not files:
         return network, None
-    return matched(type(network), config, files, source)
+    return match_weights(type(network), config, files, source)

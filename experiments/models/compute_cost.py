@@ -1,4 +1,4 @@
-"""What a training really spent: groups, pairs, tokens, seconds, and an estimate of floating-point operations."""
+"""Count the cost of a training: groups, pairs, tokens, seconds, and estimated floating-point operations."""
 
 from dataclasses import asdict, dataclass
 
@@ -7,10 +7,10 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Step:
-    """What one device read and computed at one step.
+    """Cost of one optimiser step on one device.
 
-    ``shape_QN``: groups and passages a group. ``tokens``: of all texts or pairs, special tokens included;
-    ``computed_tokens``: with padding, as computed; ``flops``: an estimate.
+    ``shape_QN``: groups, and passages per group. ``tokens``: of all texts or pairs, special tokens included.
+    ``computed_tokens``: the same with padding. ``flops``: an estimate.
     """
 
     shape_QN: tuple[int, int]
@@ -21,9 +21,9 @@ class Step:
 
 @dataclass
 class Spent:
-    """Running totals over all ranks' steps so far, kept in the checkpoint so that a resumed job counts on.
+    """Running totals over all ranks, kept in the checkpoint so that a resumed job counts on.
 
-    ``tokens``: of pairs, special tokens included. ``computed_tokens``: the same with padding, as computed.
+    ``tokens``, ``computed_tokens``: see ``Step``.
     """
 
     steps: int = 0
@@ -35,7 +35,7 @@ class Spent:
     flops: float = 0.0
 
     def count(self, step: Step, ranks: int) -> None:
-        """Add one step. Every rank has the same number of groups; tokens and operations of the others are taken as this
+        """Add one step. Every rank has the same number of groups; its tokens and operations are assumed equal to this
         rank's.
         """
         queries, passages = step.shape_QN
@@ -47,17 +47,18 @@ class Spent:
         self.flops += step.flops * ranks
 
     def as_dict(self) -> dict[str, float]:
-        """The totals and the share of computed tokens that were padding."""
+        """Return the totals, and the share of computed tokens that were padding."""
         waste = 1 - self.tokens / self.computed_tokens if self.computed_tokens else 0.0
         return {**asdict(self), "padding_waste": waste}
 
 
 @dataclass(frozen=True)
 class CostModel:
-    """Floating-point operations of an encoder, as the algorithm has them: what a packed pass leaves out of the last
-    layer (see ``packing``) is counted all the same, so that jobs compare whatever computed them. ``weights``:
-    parameters that every token is multiplied with (embeddings are looked up, not multiplied). ``attention``: layers
-    times hidden size.
+    """Floating-point operations of an encoder, as the full algorithm has them: work that a packed pass skips is counted
+    too, so that jobs compare.
+
+    ``weights``: parameters multiplied with every token (embeddings are looked up instead). ``attention``: layers times
+    hidden size.
     """
 
     weights: int
@@ -65,20 +66,21 @@ class CostModel:
 
     @classmethod
     def of(cls, network: nn.Module) -> "CostModel":
-        """Read off a Hugging Face model."""
-        lookups = {
-            id(p) for module in network.modules() if isinstance(module, nn.Embedding) for p in module.parameters()
-        }
+        """Read the sizes of a Hugging Face model."""
+        embeddings = [module for module in network.modules() if isinstance(module, nn.Embedding)]
+        lookups = {id(p) for module in embeddings for p in module.parameters()}
         weights = sum(p.numel() for p in network.parameters() if id(p) not in lookups)
         config = network.config
         return cls(weights, int(getattr(config, "num_hidden_layers", 0)) * int(getattr(config, "hidden_size", 0)))
 
     def forward(self, lengths: tuple[int, ...]) -> float:
-        """Of one forward pass: 2 per weight and token, and 4 * length * hidden per token and layer in attention (Kaplan
-        et al. 2020, table 1).
+        """Return the operations of one forward pass: 2 per weight and token, and in attention 4 * length * hidden per
+        token and layer (Kaplan et al. 2020, table 1).
         """
         return 2.0 * self.weights * sum(lengths) + 4.0 * self.attention * sum(length * length for length in lengths)
 
     def training(self, lengths: tuple[int, ...], *, recomputed: bool = False) -> float:
-        """Of a forward and a backward pass (twice the forward), and once more forward if activations are recomputed."""
+        """Return the operations of a forward and a backward pass (2 forwards), plus 1 forward if activations are
+        recomputed.
+        """
         return (4.0 if recomputed else 3.0) * self.forward(lengths)

@@ -1,4 +1,4 @@
-"""The head of a sequence classifier: the linear layer whose output is the logits, found by what it computes.
+"""Find and fold the head of a sequence classifier: the linear layer whose output is the logits.
 
 Shapes: C logits of a pair, D hidden size.
 """
@@ -15,11 +15,10 @@ from experiments.common.errors import ExperimentError
 
 
 def head_of(network: PreTrainedModel) -> str | None:
-    """The name of the linear layer that gives a network's logits; None if there is none.
+    """Return the name of the linear layer that outputs a network's logits; None if there is none.
 
-    Its place and its name differ between families (``classifier``, ``classifier.out_proj``, ``score``,
-    ``logits_proj``), and so does what stands behind it, so every linear layer of as many outputs is watched in one
-    forward pass of a short input.
+    Place and name differ between families (``classifier``, ``classifier.out_proj``, ``score``, ``logits_proj``), as do
+    the modules after it. So every linear layer with that many outputs is watched during one forward pass.
     """
     labels, outputs = int(network.config.num_labels or 0), dict[str, Tensor]()
 
@@ -29,35 +28,31 @@ def head_of(network: PreTrainedModel) -> str | None:
 
         return keep
 
-    linear = [(name, one) for name, one in network.named_modules() if isinstance(one, nn.Linear)]
-    hooks = [one.register_forward_hook(watched(name)) for name, one in linear if one.out_features == labels]
+    linear = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+    hooks = [layer.register_forward_hook(watched(name)) for name, layer in linear if layer.out_features == labels]
     try:
         logits_C = _logits(network)
     finally:
         for hook in hooks:
             hook.remove()
     rows = {name: output.reshape(-1, labels) for name, output in outputs.items()}
-    giving = [name for name, rows_RC in rows.items() if (rows_RC == logits_C).all(dim=1).any()]
-    return giving[-1] if giving else None
+    matching = [name for name, rows_RC in rows.items() if (rows_RC == logits_C).all(dim=1).any()]
+    return matching[-1] if matching else None
 
 
-def check_foldable(network: PreTrainedModel, said: str) -> None:
-    """Refuse a network of two classes whose head cannot be made one logit for the export.
-
-    Raises:
-        ExperimentError: the network has no linear layer that gives its logits.
-    """
+def check_foldable(network: PreTrainedModel, label: str) -> None:
+    """Raise ExperimentError if a head of two classes cannot be folded into one logit for the export."""
     if int(network.config.num_labels or 0) > 1 and head_of(network) is None:
         raise ExperimentError(
-            f"{said} is a {type(network).__name__}, whose two logits come from no linear layer and cannot be exported "
+            f"{label} is a {type(network).__name__}, whose two logits come from no linear layer and cannot be exported "
             f"as one score: choose a loss of one logit, such as loss=lce"
         )
 
 
 @contextmanager
 def one_logit(network: PreTrainedModel, rank_by: str) -> Iterator[None]:
-    """Fold a head of two classes into the one logit that ranks, for the duration of the body: its rows' difference, or
-    with ``positive_logit`` its second row.
+    """Fold a head of two classes into the one logit that ranks, within the ``with`` block: the difference of its rows,
+    or with ``positive_logit`` its second row.
     """
     labels = int(network.config.num_labels or 0)
     if labels == 1:
@@ -68,7 +63,13 @@ def one_logit(network: PreTrainedModel, rank_by: str) -> Iterator[None]:
     head = network.get_submodule(name)
     assert isinstance(head, nn.Linear)
     parent, attribute = network.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]
-    setattr(parent, attribute, _folded(head, rank_by))
+    first = 1.0 if rank_by == "log_odds" else 0.0
+    folded = nn.Linear(head.in_features, 1, bias=head.bias is not None, device=head.weight.device)
+    with torch.no_grad():
+        folded.weight.copy_(head.weight[1:] - first * head.weight[:1])
+        if head.bias is not None:
+            folded.bias.copy_(head.bias[1:] - first * head.bias[:1])
+    setattr(parent, attribute, folded)
     network.config.num_labels = 1
     try:
         yield
@@ -77,19 +78,9 @@ def one_logit(network: PreTrainedModel, rank_by: str) -> Iterator[None]:
         network.config.num_labels = labels
 
 
-def _folded(head: nn.Linear, rank_by: str) -> nn.Linear:
-    first = 1.0 if rank_by == "log_odds" else 0.0
-    folded = nn.Linear(head.in_features, 1, bias=head.bias is not None, device=head.weight.device)
-    with torch.no_grad():
-        folded.weight.copy_(head.weight[1:] - first * head.weight[:1])
-        if head.bias is not None:
-            folded.bias.copy_(head.bias[1:] - first * head.bias[:1])
-    return folded
-
-
 @torch.no_grad()
 def _logits(network: PreTrainedModel) -> Tensor:
-    """(C,) logits of a short input that is no padding."""
+    """Return the (C,) logits of a short input without padding."""
     trained, device = network.training, network.device
     token = 1 if network.config.get_text_config().pad_token_id != 1 else 0
     ids = torch.full((1, 4), token, device=device)

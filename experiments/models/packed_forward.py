@@ -1,16 +1,14 @@
-"""Logits of a batch of pairs, and the hidden states of every layer, each by either of two forward passes that agree to
-rounding.
+"""Compute logits of pairs, and hidden states of every layer, by two forward passes that agree to rounding.
 
-``packed_logits`` computes no padding: the pairs stand one after another in one long row, positions restart at each
-pair, and each attends to itself only. In the last layer only the first token of each pair, which the head reads, is
-computed beyond its keys and values. ``padded_logits`` is the general path: any architecture, one call of the model.
+``packed_logits`` computes no padding: pairs are concatenated in one long row, positions restart at each pair, and each
+pair attends only to itself. The last layer computes only keys, values and the first token of each pair, which the head
+reads. ``padded_logits`` works with any architecture: one call of the model.
 
-The packed pass calls the model's own submodules in turn instead of its ``forward``. Registering an attention function
-with transformers would keep ``forward``, but could not leave out the last layer's work, which is most of the gain, and
-needs the model's config switched for the duration of each pass. Here nothing of the model is changed. What is not run
-are hooks on the model and on its whole layers.
+The packed pass calls the model's own submodules, without changing the model. An attention function registered with
+transformers would keep ``forward``, but could not skip the last layer's work, which is most of the gain. Hooks on the
+model and on its whole layers do not run.
 
-Shapes: B pairs, T tokens of all pairs, S rows of queries (T, or B where only first tokens are wanted), L tokens of the
+Shapes: B pairs, T tokens of all pairs, S rows of queries (T, or B if only first tokens are wanted), L tokens of the
 longest pair, D hidden size, C logits of a pair.
 """
 
@@ -35,10 +33,10 @@ _OFFSET_POSITIONS = {"bert": False, "electra": False, "roberta": True, "xlm-robe
 
 
 def choose_layout(network: "PreTrainedModel", layout: str, device: str, *, head: bool = True) -> str:
-    """Return ``packed`` or ``padded``. ``auto`` packs on a CPU wherever the architecture allows it; elsewhere one
-    attention call per text would leave the device idle, and length-sorted padded batches are used.
+    """Return ``packed`` or ``padded``. ``auto`` packs on a CPU where the architecture allows it; on a GPU one attention
+    call per text would leave the device idle.
 
-    ``head``: whether logits are computed, or hidden states alone.
+    ``head``: whether logits are computed, rather than hidden states.
     """
     if layout != "auto":
         return layout
@@ -47,8 +45,8 @@ def choose_layout(network: "PreTrainedModel", layout: str, device: str, *, head:
 
 
 def score_of(logits_BC: Tensor, rank_by: str = "log_odds") -> Tensor:
-    """Return the (B,) fp32 scores of pairs. One logit is the score. Of two classes the score is the log-odds, the
-    second logit minus the first, or with ``positive_logit`` the second alone.
+    """Return the (B,) fp32 scores of pairs: the single logit, or of two the log-odds (second minus first), or with
+    ``positive_logit`` the second.
     """
     logits_BC = logits_BC.float()
     if logits_BC.shape[1] == 1:
@@ -62,22 +60,20 @@ def logits_of(network: "PreTrainedModel", tokens: TokenBatch, layout: str) -> Te
 
 
 def supports_packing(network: "PreTrainedModel") -> bool:
-    """Whether ``packed_logits`` is exact for a model: a BERT, ELECTRA, RoBERTa, XLM-RoBERTa or CamemBERT sequence
-    classifier as transformers defines it, an encoder with at least one layer, without gradient checkpointing (which
-    acts in the layers' own ``forward``; recomputing a whole pass around ``packed_logits`` works).
+    """Whether ``packed_logits`` is exact: a BERT, ELECTRA, RoBERTa, XLM-RoBERTa or CamemBERT sequence classifier of
+    transformers, an encoder with at least one layer, without gradient checkpointing (it acts in the layers'
+    ``forward``; recompute a whole pass around ``packed_logits`` instead).
     """
-    kind = type(network)
-    return (
-        kind.__module__.startswith("transformers.models.")
-        and kind.__name__.endswith("ForSequenceClassification")
-        and _has_layers_of_bert(network)
-    )
+    return _has_layers_of_bert(network, type(network), "ForSequenceClassification")
 
 
-def _has_layers_of_bert(network: "PreTrainedModel") -> bool:
+def _has_layers_of_bert(network: "PreTrainedModel", kind: type, suffix: str) -> bool:
+    """``kind``: the class of the network or its base, defined by transformers under a name with the ``suffix``."""
     config = network.config
     return (
-        config.model_type in _OFFSET_POSITIONS
+        kind.__module__.startswith("transformers.models.")
+        and kind.__name__.endswith(suffix)
+        and config.model_type in _OFFSET_POSITIONS
         and config.num_hidden_layers > 0
         and not config.is_decoder
         and not _recomputes(network)
@@ -89,14 +85,13 @@ def _recomputes(network: nn.Module) -> bool:
 
 
 def packed_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
-    """(B, C) fp32 logits of pairs, in their order, computed without padding.
+    """Return the (B, C) fp32 logits of pairs, in their order, computed without padding.
 
-    Gradients flow, and dropout acts when the model is in training mode. On a CPU this is the fastest pass; pairs sorted
-    by length are faster still, because neighbours of one length share an attention call. On a GPU one attention call
-    per length would leave the device idle: use ``padded_logits`` there.
+    Gradients flow, and dropout acts in training mode. This is the fastest pass on a CPU, most of all with pairs sorted
+    by length, as neighbours of one length share an attention call. On a GPU use ``padded_logits``.
 
     Raises:
-        ExperimentError: the model is none for which this is exact (see ``supports_packing``).
+        ExperimentError: the model is not supported (see ``supports_packing``).
     """
     if not supports_packing(network):
         reason = " while gradient checkpointing is on" if _recomputes(network) else ""
@@ -108,37 +103,36 @@ def packed_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
     *inner, last = base.encoder.layer
     for layer in inner:
         hidden_TD = _encode(layer, hidden_TD, runs)
-    return _classify(network, _encode(last, hidden_TD, runs, first_B)).float()
+    first_B1D = _encode(last, hidden_TD, runs, first_B)[:, None]
+    pooler: nn.Module | None = getattr(base, "pooler", None)
+    model: Any = network
+    logits_BC: Tensor = model.classifier(first_B1D if pooler is None else model.dropout(pooler(first_B1D)))
+    return logits_BC.float()
 
 
 def padded_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
-    """(B, C) fp32 logits of pairs, in their order, from one call of the model on pairs padded to the longest of them.
+    """Return the (B, C) fp32 logits of pairs, in their order, from one call of the model on padded pairs.
 
-    They are padded with the config's ``pad_token_id``, by which a decoder's head finds the last token. Segment ids are
-    passed to models that distinguish segments.
+    The padding is the config's ``pad_token_id``, by which a decoder's head finds the last token. Models with segments
+    get segment ids.
     """
     logits_BC: Tensor = network(**_padded_inputs(network, tokens)).logits
     return logits_BC.float()
 
 
 def supports_packed_hidden_states(network: "PreTrainedModel") -> bool:
-    """Whether ``packed_hidden_states`` is exact for a model: as ``supports_packing``, but with any head, or none."""
-    kind = type(network.base_model)
-    return (
-        kind.__module__.startswith("transformers.models.")
-        and kind.__name__.endswith("Model")
-        and _has_layers_of_bert(network)
-    )
+    """Whether ``packed_hidden_states`` is exact: as ``supports_packing``, with any head or none."""
+    return _has_layers_of_bert(network, type(network.base_model), "Model")
 
 
 def packed_hidden_states(network: "PreTrainedModel", tokens: TokenBatch) -> Iterator[Tensor]:
-    """The (T, D) hidden states of layer 0, the embeddings, then 1, 2 ..., each computed when it is asked for, without
-    padding. They are numbered as ``output_hidden_states`` numbers them.
+    """Yield the (T, D) hidden states of the embeddings, then of layer 1, 2 ..., as ``output_hidden_states`` numbers
+    them, computed on demand without padding.
 
-    Who stops at a layer computes no further one. Gradients flow; of batches sorted by length see ``packed_logits``.
+    A caller that stops at a layer computes no further one. Gradients flow. Batches sorted by length are fastest.
 
     Raises:
-        ExperimentError: the model is none for which this is exact (see ``supports_packed_hidden_states``).
+        ExperimentError: the model is not supported (see ``supports_packed_hidden_states``).
     """
     if not supports_packed_hidden_states(network):
         raise ExperimentError(
@@ -157,17 +151,17 @@ def _packed_layers(network: "PreTrainedModel", tokens: TokenBatch) -> Iterator[T
 
 
 def padded_hidden_states(network: "PreTrainedModel", tokens: TokenBatch) -> Iterator[Tensor]:
-    """The same as ``packed_hidden_states``, for any architecture: one call of the model without its head on padded
-    texts, all layers computed and held at once.
+    """Return the states of ``packed_hidden_states`` for any architecture: one call of the model without its head, all
+    layers held at once.
 
-    They are what ``output_hidden_states`` gives, so the last is what the model gives out: of an architecture that
-    normalises behind its last layer, as ModernBERT does, the last is normalised and those before it are not.
+    They equal ``output_hidden_states``: an architecture with a normalisation after its last layer, such as ModernBERT,
+    normalises the last state only.
 
     Raises:
-        ExperimentError: an architecture with a decoder beside its encoder.
+        ExperimentError: the architecture has a decoder in addition to its encoder.
     """
     if getattr(network.config, "is_encoder_decoder", False):
-        raise ExperimentError(f"{type(network).__name__} has a decoder beside its encoder: give an encoder alone")
+        raise ExperimentError(f"{type(network).__name__} has a decoder next to its encoder: give an encoder alone")
     inputs = _padded_inputs(network, tokens)
     hidden = network.base_model(**inputs, output_hidden_states=True).hidden_states
     own_BL = inputs["attention_mask"].bool()
@@ -178,7 +172,7 @@ def _padded_inputs(network: "PreTrainedModel", tokens: TokenBatch) -> dict[str, 
     config, left = network.config.get_text_config(), pads_left(network)
     lengths_B = torch.tensor(tokens.lengths, device=tokens.input_ids_T.device)
     places_L = torch.arange(max(tokens.lengths), device=lengths_B.device)
-    filler = config.pad_token_id if config.pad_token_id is not None else 0  # of no account but to a head
+    filler = config.pad_token_id if config.pad_token_id is not None else 0  # matters to a head only
     inputs = {
         "input_ids": _pad(tokens.input_ids_T, tokens.lengths, filler, left),
         "attention_mask": ((places_L.flip(0) if left else places_L) < lengths_B[:, None]).long(),
@@ -194,19 +188,16 @@ def _pad(values_T: Tensor, lengths: Sequence[int], filler: int, left: bool) -> T
 
 
 def _begin(network: "PreTrainedModel", tokens: TokenBatch) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
-    """(T, D) embeddings, (B,) the row of each pair's first token, and (pairs, length) of neighbours of one length."""
+    """Return the (T, D) embeddings, the (B,) row of each pair's first token, and the runs of one length as (pairs,
+    length).
+    """
     lengths_B = torch.tensor(tokens.lengths, device=tokens.input_ids_T.device)
     first_B = lengths_B.cumsum(0) - lengths_B
     runs = [(len(list(same)), length) for length, same in groupby(tokens.lengths)]
     start_T = first_B.repeat_interleave(lengths_B, output_size=sum(tokens.lengths))
-    return _embed(network, tokens, start_T), first_B, runs
-
-
-def _embed(network: "PreTrainedModel", tokens: TokenBatch, start_T: Tensor) -> Tensor:
-    """(T, D) embeddings, given where each token's pair starts."""
     base: Any = network.base_model
     position_T = torch.arange(len(start_T), device=start_T.device) - start_T
-    if _OFFSET_POSITIONS[network.config.model_type]:  # and a padding token that a text is about has no position
+    if _OFFSET_POSITIONS[network.config.model_type]:  # a padding token inside a text has no position
         padding = base.embeddings.padding_idx
         real_T = (tokens.input_ids_T != padding).long()
         before_T = real_T.cumsum(0) - real_T
@@ -217,12 +208,11 @@ def _embed(network: "PreTrainedModel", tokens: TokenBatch, start_T: Tensor) -> T
     )
     if hasattr(base, "embeddings_project"):  # ELECTRA, whose embeddings may be narrower than its layers
         embedded_1TE = base.embeddings_project(embedded_1TE)
-    hidden_TD: Tensor = embedded_1TE[0]
-    return hidden_TD
+    return embedded_1TE[0], first_B, runs
 
 
 def _encode(layer: Any, hidden_TD: Tensor, runs: list[tuple[int, int]], first_B: Tensor | None = None) -> Tensor:
-    """(T, D) output of a layer; with ``first_B``, the row of each pair's first token, (B, D) at those rows only."""
+    """Return the (T, D) output of a layer; with ``first_B``, the rows of the pairs' first tokens, only those (B, D)."""
     attention: Any = layer.attention.self
     wanted_SD = hidden_TD if first_B is None else hidden_TD.index_select(0, first_B)
     context_SD = _attend(
@@ -241,30 +231,18 @@ def _encode(layer: Any, hidden_TD: Tensor, runs: list[tuple[int, int]], first_B:
 def _attend(
     query_SD: Tensor, key_TD: Tensor, value_TD: Tensor, runs: list[tuple[int, int]], *, heads: int, dropout: float
 ) -> Tensor:
-    """(S, D) attention within each pair. ``runs``: (pairs, length) of neighbours of one length, which need no mask.
+    """Return the (S, D) attention within each pair. ``runs``: (pairs, length) of neighbours of one length, which need
+    no mask.
 
-    Rows are parted by ``split``, whose gradient is one concatenation; that of slices is a zero tensor of T rows each.
+    Rows are divided by ``split``, whose gradient is one concatenation; each slice would have a gradient of T rows.
     """
     width = key_TD.shape[1] // heads
     spans = [pairs * length for pairs, length in runs]
     query_spans = spans if len(query_SD) == len(key_TD) else [pairs for pairs, _ in runs]
-    queries, keys, values = (
-        torch.split(query_SD, query_spans),
-        torch.split(key_TD, spans),
-        torch.split(value_TD, spans),
-    )
+    parts = (torch.split(query_SD, query_spans), torch.split(key_TD, spans), torch.split(value_TD, spans))
     contexts = []
-    for (pairs, _), *rows in zip(runs, queries, keys, values, strict=True):
+    for (pairs, _), *rows in zip(runs, *parts, strict=True):
         query, key, value = (part.view(pairs, -1, heads, width).transpose(1, 2) for part in rows)
         context = scaled_dot_product_attention(query, key, value, dropout_p=dropout)
         contexts.append(context.transpose(1, 2).reshape(-1, heads * width))
     return torch.cat(contexts)
-
-
-def _classify(network: "PreTrainedModel", first_BD: Tensor) -> Tensor:
-    """(B, C) logits by the model's own head, which reads the first token of a sequence."""
-    model: Any = network
-    pooler: nn.Module | None = getattr(model.base_model, "pooler", None)
-    first_B1D = first_BD[:, None]
-    logits_BC: Tensor = model.classifier(first_B1D if pooler is None else model.dropout(pooler(first_B1D)))
-    return logits_BC

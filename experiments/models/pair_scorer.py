@@ -1,7 +1,6 @@
-"""Scores of query-passage pairs by a trained model: a cross-encoder, or a bi-encoder of one or many vectors a text.
+"""Score query-passage pairs with a trained model: a cross-encoder, or a bi-encoder of one or many vectors per text.
 
-A model is known by the content of its folder and a list of pairs by its rows, so that what was scored once is read from
-the cache ever after.
+Scores are cached under the content of the model's folder and the rows of the pairs.
 
 Shapes: P pairs, B pairs of a batch.
 """
@@ -11,7 +10,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,46 +33,26 @@ from experiments.pretrained.limits import longest_input
 from experiments.pretrained.source import Source, quiet
 from experiments.pretrained.token_budget import tokens_per_batch
 
-MAX_LENGTH, MAX_QUERY_TOKENS = 512, 64  # of a cross-encoder that does not say how its pairs were cut
-TEXTS_PER_CHUNK = 2_048  # passages that a bi-encoder holds the vectors of at a time
+MAX_LENGTH, MAX_QUERY_TOKENS = 512, 64  # for a cross-encoder whose config has no limits
+TEXTS_PER_CHUNK = 2_048  # passages whose vectors a bi-encoder holds at a time
 PAIRS_PER_CHUNK = 8_192
-GIVE = "give the folder of a trained cross-encoder or bi-encoder, such as the folder model of a finished job"
+FIX = "give the folder of a trained cross-encoder or bi-encoder, such as the folder model of a finished job"
 
 
-class PairScorer(Protocol):
-    """A trained model that gives a pair of a query and a passage a score."""
-
-    def fingerprint(self) -> Mapping[str, Any]:
-        """What decides its scores, as JSON: the content of its files and how they are used."""
-        ...
-
-    def score(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
-        """(P,) the scores of the pairs of query and passage rows (P,), from the cache if it has them."""
-        ...
-
-    def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
-        """The same, computed now."""
-        ...
-
-
-def load_scorer(path: str, key: str = "negatives.filter.scorer") -> PairScorer:
-    """The model in a folder, or of that name on the hub: with a ``modules.json`` a sentence-transformers bi-encoder,
-    else a cross-encoder in Hugging Face format, such as a job's ``model`` folder. ``key``: what names it in the config,
-    for messages.
+def load_scorer(path: str, key: str = "negatives.filter.scorer") -> "PairScorer":
+    """Load the model of a folder or hub id: with a ``modules.json`` a sentence-transformers bi-encoder, else a
+    cross-encoder in Hugging Face format, such as a job's ``model`` folder. ``key``: its config key, for messages.
 
     Raises:
-        ExperimentError: there is no such folder or model, or it is neither of these.
+        ExperimentError: there is no such model, or it is neither of these.
     """
-    folder = _folder_of(path, key)
-    source = Source(str(folder), key, GIVE)
+    source = Source(str(_folder_of(path, key)), key, FIX)
     kind = _kind_of(source)
-    if kind == "CrossEncoder":
-        return CrossEncoderScorer(source)
-    return BiEncoderScorer(source, kind)
+    return CrossEncoderScorer(source) if kind == "CrossEncoder" else BiEncoderScorer(source, kind)
 
 
-class CachedScorer(ABC):
-    """What scorers share: identity by content, and scores kept in the cache."""
+class PairScorer(ABC):
+    """A trained model that scores pairs of a query and a passage; its content and the pairs are the cache key."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
         self.folder = folder
@@ -81,11 +60,11 @@ class CachedScorer(ABC):
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """The content of the folder and the settings."""
+        """Return the digest of the folder and the settings."""
         return self._fingerprint
 
     def score(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
-        """(P,) scores, computed at the first time.
+        """Return the (P,) scores of the pairs of query and passage rows (P,), from the cache if present.
 
         Raises:
             ExperimentError: a score is not finite.
@@ -101,7 +80,7 @@ class CachedScorer(ABC):
         def build(target: Path) -> None:
             scores_P = self.computed(collection, rows[0], rows[1], cache)
             if not np.isfinite(scores_P).all():
-                raise ExperimentError(f"the scorer {self.folder} gives scores that are not finite: it cannot compare")
+                raise ExperimentError(f"the scorer {self.folder} gives scores that are not finite: choose another")
             np.save(target / "scores.npy", scores_P)
 
         scores_P: NDArray[np.float32] = np.load(cache.get("pair_scores", key, build) / "scores.npy")
@@ -109,17 +88,17 @@ class CachedScorer(ABC):
 
     @abstractmethod
     def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
-        """(P,) scores, computed now."""
+        """Compute the (P,) scores without the cache."""
 
 
-class CrossEncoderScorer(CachedScorer):
-    """A sequence classifier of one logit, the score, or of two, whose log-odds are the score.
+class CrossEncoderScorer(PairScorer):
+    """A sequence classifier of one logit, or of two whose log-odds are the score.
 
-    Pairs are cut as in training where the folder says how, as a job's does. Of others the query is cut to
-    ``MAX_QUERY_TOKENS``, the passage to what is left of ``MAX_LENGTH``, or of the model's positions.
+    The folder of a job gives the maximum lengths; otherwise the query is cut to ``MAX_QUERY_TOKENS``, the passage to
+    the rest of ``MAX_LENGTH`` or of the model's positions.
 
     Raises:
-        ExperimentError: the folder has no such model, it has no trained head, or more logits.
+        ExperimentError: the folder has no such model, no trained head, or more logits.
     """
 
     def __init__(self, source: Source) -> None:
@@ -137,7 +116,6 @@ class CrossEncoderScorer(CachedScorer):
 
     @torch.no_grad()
     def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
-        """(P,) scores, in length-sorted batches."""
         encoder = PairEncoder(
             PairTemplate.of(self.tokenizer),
             tokens_of(collection, "queries", self.tokenizer, self.max_query_tokens, cache),
@@ -155,11 +133,11 @@ class CrossEncoderScorer(CachedScorer):
         return scores_P
 
 
-class BiEncoderScorer(CachedScorer):
-    """A ``SentenceTransformer`` or ``MultiVectorEncoder``: each different text is encoded once, as a query or as a
-    document, and a pair's score is the model's own similarity.
+class BiEncoderScorer(PairScorer):
+    """A ``SentenceTransformer`` or ``MultiVectorEncoder``: each distinct text is encoded once, and the model's own
+    similarity is the score.
 
-    The vectors of all queries are held in memory, those of the passages a chunk at a time.
+    All query vectors are held in memory, passage vectors one chunk at a time.
     """
 
     def __init__(self, source: Source, kind: str) -> None:
@@ -171,7 +149,6 @@ class BiEncoderScorer(CachedScorer):
 
     @torch.no_grad()
     def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
-        """(P,) similarities."""
         distinct_queries, query_P = np.unique(queries, return_inverse=True)
         distinct_passages, passage_P = np.unique(passages, return_inverse=True)
         order_P = np.argsort(passage_P, kind="stable")
@@ -179,33 +156,26 @@ class BiEncoderScorer(CachedScorer):
         scores_P = np.empty(len(queries), np.float32)
         total = len(distinct_queries) + len(distinct_passages)
         with tracked(f"encoding {total:,} texts", total) as advance:
-            of_queries: list[NDArray[np.float32]] = []
+            query_vectors: list[NDArray[np.float32]] = []
             for rows in _chunks(distinct_queries, TEXTS_PER_CHUNK):
-                of_queries += self._vectors(self.model.encode_query, collection.queries.texts(rows))
+                query_vectors += self._vectors(self.model.encode_query, collection.queries.texts(rows))
                 advance(len(rows))
             first = 0
             for rows in _chunks(distinct_passages, TEXTS_PER_CHUNK):
                 vectors = self._vectors(self.model.encode_document, collection.passages.texts(rows))
                 for part_B in _chunks(order_P[bounds[first] : bounds[first + len(rows)]], PAIRS_PER_CHUNK):
-                    left = [of_queries[i] for i in query_P[part_B]]
+                    left = [query_vectors[i] for i in query_P[part_B]]
                     right = [vectors[i - first] for i in passage_P[part_B]]
-                    scores_P[part_B] = self._similarity(left, right)
+                    pair = (np.stack(left), np.stack(right)) if left[0].ndim == 1 else (left, right)
+                    scores_P[part_B] = self.model.similarity_pairwise(*pair).float().cpu().numpy()
                 first += len(rows)
                 advance(len(rows))
         return scores_P
 
     @staticmethod
     def _vectors(encode: Any, texts: list[str]) -> list[NDArray[np.float32]]:
-        """(D,) or (tokens, D) of each text."""
+        """Return (D,) or (tokens, D) vectors of each text."""
         return list(encode(texts, convert_to_numpy=True, show_progress_bar=False))
-
-    def _similarity(self, left: list[NDArray[np.float32]], right: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-        if left[0].ndim == 1:  # one vector a text
-            scores = self.model.similarity_pairwise(np.stack(left), np.stack(right))
-        else:
-            scores = self.model.similarity_pairwise(left, right)
-        values: NDArray[np.float32] = scores.float().cpu().numpy()
-        return values
 
 
 def _chunks(rows: Rows, size: int) -> Iterator[Rows]:
@@ -222,8 +192,8 @@ def _folder_of(path: str, key: str) -> Path:
             return Path(snapshot_download(path, ignore_patterns=["onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot"]))
     except (OSError, ValueError) as error:
         raise ExperimentError(
-            f"{key} is {path!r}: there is no such folder, and no model of this name could be had from the hub "
-            f"({first_line(error)}): {GIVE}"
+            f"{key} is {path!r}: there is no such folder, and the hub gave no model of this name "
+            f"({first_line(error)}): {FIX}"
         ) from error
 
 
@@ -233,9 +203,9 @@ def _kind_of(source: Source) -> str:
         return "CrossEncoder"
     config = folder / "config_sentence_transformers.json"
     with source.reading():
-        said = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-    kind = str(said.get("model_type", "SentenceTransformer"))
-    kind = {"ColBERT": "MultiVectorEncoder"}.get(kind, kind)  # PyLate's word for it
+        settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    kind = str(settings.get("model_type", "SentenceTransformer"))
+    kind = {"ColBERT": "MultiVectorEncoder"}.get(kind, kind)  # PyLate's name
     if kind not in ("CrossEncoder", "SentenceTransformer", "MultiVectorEncoder"):
-        raise ExperimentError(f"{source.said}: {folder} holds a {kind}, which is not served: {source.fix}")
+        raise ExperimentError(f"{source.label}: {folder} holds a {kind}, which is not supported: {source.fix}")
     return kind

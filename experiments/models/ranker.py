@@ -1,7 +1,6 @@
-"""What every trained ranker shares, whatever it reads: the loss over groups, the optimiser, what was spent, and the
-choice of checkpoints on dev queries.
+"""Share the training of all rankers: the loss over groups, the optimiser, cost counting, and validation on dev queries.
 
-Shapes: Q queries of a step, N passages a group (the positive at index 0), P pairs of a run.
+Shapes: Q queries of a step, N passages per group (the positive at index 0), P pairs of a run.
 """
 
 import time
@@ -24,13 +23,15 @@ from experiments.losses.diagnostics import diagnostics
 from experiments.models.compute_cost import Spent, Step
 from experiments.models.optimizer import make_optimizer, make_schedule
 
-Loss = Callable[..., Tensor]  # of (Q, N) scores; of a teacher's too, if it learns from one
+Loss = Callable[..., Tensor]  # (Q, N) scores, and the teacher's (Q, N) scores if there is a teacher -> loss
 
 
 @dataclass(frozen=True)
 class DevSet:
-    """What checkpoints are chosen on. ``run``: the first stage's run over the dev queries; ``relevance``: query row ->
-    passage row -> grade; ``measure``: the measure, such as RR@10.
+    """Data on which checkpoints are chosen.
+
+    ``run``: the first stage's run over the dev queries. ``relevance``: query row -> passage row -> grade. ``measure``:
+    such as RR@10.
     """
 
     run: Run
@@ -41,11 +42,9 @@ class DevSet:
 class Ranker(pl.LightningModule, ABC):
     """A network that scores the passages of a query, trained on groups.
 
-    ``network``: what is trained. ``loss``: of (Q, N) scores. ``optimizer``: with the schedule of its rate. ``steps``:
-    optimiser steps in all.
-    ``dev``: what validation measures. A ranker of its own kind says how groups are scored (``scored_groups``), what a
-    step cost (``cost_of``), how the pairs of a run are scored (``begin_scoring``, ``score_batch``, ``gathered_scores``)
-    and how it is kept (``export``). ``observed``: learning rate, loss and diagnostics of the last step, on its device.
+    ``network``: the trained network. ``loss``: a function of (Q, N) scores. ``optimizer``: optimiser and schedule
+    settings. ``steps``: optimiser steps in all. ``dev``: the validation data. ``observed``: learning rate, loss and
+    diagnostics of the last step, on its device. A subclass implements the abstract methods.
     """
 
     def __init__(
@@ -58,51 +57,48 @@ class Ranker(pl.LightningModule, ABC):
         self.observed: dict[str, Tensor | float] = {}
         self._started = 0.0
 
-    # --- what a kind of ranker says of itself
+    # --- implemented by each kind of ranker
 
     @abstractmethod
     def scored_groups(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """The scores that the loss is taken of, the positive at index 0, and the (Q, N) scores of the groups alone."""
+        """Return the scores that the loss reads, the positive at index 0, and the (Q, N) scores of the groups."""
 
     def objective(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """What a step minimises, and the (Q, N) scores of the groups alone: the loss of the scores, unless a kind of
-        ranker adds to it.
-        """
+        """Return the quantity to minimise (by default the loss of the scores), and the (Q, N) scores of the groups."""
         scores, scores_QN = self.scored_groups(batch)
         return self.loss(scores), scores_QN
 
     @abstractmethod
     def cost_of(self, batch: Any) -> Step:
-        """What a step reads and computes."""
+        """Return the cost of a step."""
 
     @abstractmethod
     def begin_scoring(self, pairs: int) -> None:
-        """Make room for the scores of a run's pairs."""
+        """Prepare for the scores of a run of ``pairs`` pairs."""
 
     @abstractmethod
     def score_batch(self, batch: Any) -> None:
-        """Work on one batch of a run to be scored."""
+        """Process one batch of a run."""
 
     @abstractmethod
     def gathered_scores(self) -> Tensor:
-        """(P,) fp32 scores of all pairs just scored, of every rank."""
+        """Return the (P,) fp32 scores of all pairs of the run, from every rank."""
 
     @abstractmethod
     def export(self, folder: Path) -> None:
-        """Save the network in a format that sentence-transformers loads, with the same scores."""
+        """Save the network in a sentence-transformers format, with the same scores."""
 
     # --- training
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """The loss of a step's groups."""
-        # Dropout is seeded by the step: a resumed training goes on as if it had never stopped.
+        # Dropout is seeded by the step, so that a resumed training equals an uninterrupted one.
         torch.manual_seed(key_of("dropout", self.seed, batch.step, self.global_rank))
         loss, scores_QN = self.objective(batch)
         self._observe(batch, scores_QN.detach(), loss.detach())
         return loss
 
     def _observe(self, batch: Any, scores_QN: Tensor, loss: Tensor) -> None:
-        """Count what the step spent, see what its scores say, and log both where the logger takes a row."""
+        """Count the cost of the step, compute diagnostics, and log both where the logger takes a row."""
         logged: dict[str, Tensor | float] = {}
         now = time.monotonic()
         tokens_before = self.spent.tokens
@@ -114,7 +110,7 @@ class Ranker(pl.LightningModule, ABC):
         rate = self.lr_schedulers().get_last_lr()[0]  # type: ignore[union-attr]
         self.observed = {"lr": float(rate), "loss": loss, **diagnostics(scores_QN)}
         logged |= self.observed | {"groups": float(self.spent.groups), "pairs": float(self.spent.pairs)}
-        # Lightning takes some tenths of a millisecond a value, also at steps that the logger leaves out
+        # Lightning takes tenths of a millisecond per value, even at steps that the logger skips
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (self.trainer.global_step + 1) % every == 0:
             self.log_dict({f"train/{name}": value for name, value in logged.items()})
@@ -125,45 +121,35 @@ class Ranker(pl.LightningModule, ABC):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip to ``optimizer.clip`` and log the norm before it; one pass over the gradients does both."""
-        clip = self.config.optimizer.clip
-        limit = clip if clip is not None else float("inf")
+        """Clip to ``optimizer.clip`` and log the norm before it, in one pass over the gradients."""
+        limit = float("inf") if self.config.optimizer.clip is None else self.config.optimizer.clip
         self.log("train/gradient_norm", nn.utils.clip_grad_norm_(self.parameters(), limit))
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Return the configured optimiser and schedule, stepped every optimiser step."""
         optimizer = make_optimizer(self.network, self.config.optimizer, fused=self.trainer.precision != "16-mixed")
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, make_schedule(self.config.scheduler, self.steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_start(self) -> None:
-        """Start the clock of the training's seconds."""
         self._started = time.monotonic()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what was spent so far."""
         checkpoint["spent"] = self.spent.as_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Count on from there."""
-        spent = dict(checkpoint["spent"])
-        spent.pop("padding_waste")
-        self.spent = Spent(**spent)
+        self.spent = Spent(**{name: total for name, total in checkpoint["spent"].items() if name != "padding_waste"})
 
     # --- validation
 
     def on_validation_start(self) -> None:
-        """Stop the training's clock."""
-        if self._started:
+        if self._started:  # validation is not training time
             self.spent.seconds += time.monotonic() - self._started
 
     def on_validation_epoch_start(self) -> None:
-        """Make room for the scores of the dev pairs."""
         assert self.dev is not None
         self.begin_scoring(len(self.dev.run.passages.values))
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Work on one batch of dev pairs."""
         self.score_batch(batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -175,5 +161,4 @@ class Ranker(pl.LightningModule, ABC):
         self.log("dev/ties", float(ties))
 
     def on_validation_end(self) -> None:
-        """Start the training's clock again."""
         self._started = time.monotonic()

@@ -1,20 +1,19 @@
 """Learning-rate schedules: pure functions that ``scheduler._target_`` names.
 
-Each returns what the peak learning rate is multiplied by at ``step`` (0 is the first of ``steps``). ``warmup`` below 1
-is a share of all steps, 1 or more is a number of steps; over them the rate rises linearly. A new schedule is one
-function here and one file in ``conf/scheduler``.
+Each returns the factor on the peak learning rate at ``step`` (0 is the first of ``steps``). The rate rises linearly
+over ``warmup``: a share of all steps if below 1, else a number of steps. To add a schedule, write one function here and
+one file in ``conf/scheduler``.
 """
 
 import math
 
 
 def warmup_steps(warmup: float, steps: int) -> int:
-    """Return the number of warm-up steps: a share of all ``steps`` is rounded, a number is cut to a whole one."""
+    """Return the number of warm-up steps: a share of ``steps`` is rounded, a number is cut to an integer."""
     return round(warmup * steps) if warmup < 1 else math.floor(warmup)
 
 
 def _rise(step: int, warming: int) -> float:
-    """Return the factor of a step of the warm-up."""
     return (step + 1) / (warming + 1)
 
 
@@ -33,7 +32,7 @@ def linear(step: int, steps: int, warmup: float = 0.1) -> float:
 def inverse_time(step: int, steps: int, warmup: float = 0.1, decay: float = 1.0) -> float:
     """Fall as 1 / (1 + ``decay`` * share of the training since the warm-up).
 
-    Pradeep 2022: 3,000 of 30,000 steps of warm-up, about 0.53 of the peak at the end with ``decay`` 1.
+    Pradeep 2022: 3,000 of 30,000 warm-up steps, about 0.53 of the peak at the end with ``decay`` 1.
     """
     warming = warmup_steps(warmup, steps)
     return _rise(step, warming) if step < warming else 1.0 / (1.0 + decay * (step - warming) / steps)

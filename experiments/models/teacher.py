@@ -1,6 +1,6 @@
-"""A trained cross-encoder that another ranker learns from: its scores of groups, and its layers' vectors of texts.
+"""Read a trained cross-encoder from which another ranker learns: its scores of groups, or its layers' vectors of texts.
 
-Shapes: Q queries, N passages a group, P pairs or texts of a step, T tokens of a batch, D hidden size.
+Shapes: Q queries, N passages per group, P pairs or texts of a step, T tokens of a batch, D hidden size.
 """
 
 from itertools import islice
@@ -36,16 +36,17 @@ from experiments.pretrained.weights import is_pooler, load_weights
 if TYPE_CHECKING:
     from experiments.models.dual_encoder.config import DualEncoderConfig
 
-LONGEST = 512  # where a config says nothing of positions
+LONGEST = 512  # where a config has no number of positions
 KEY = "model.cross_encoder"
-GIVE = "give the folder model of a finished cross-encoder job, a folder in Hugging Face format, or a hub id"
+FIX = "give the folder model of a finished cross-encoder job, a folder in Hugging Face format, or a hub id"
 
 
 class Teacher:
-    """A cross-encoder that only reads: no dropout, no gradient. It is no module, so that what holds it neither trains
-    it nor keeps it in checkpoints; it follows what it reads to its device.
+    """A frozen cross-encoder: no dropout, no gradient.
 
-    ``network``: a sequence classifier of one logit, the score, or of two, whose log-odds are the score.
+    It is not a module, so its owner neither trains it nor saves it in checkpoints. It moves to the device of its input.
+
+    ``network``: a sequence classifier of one logit, or of two whose log-odds are the score.
     """
 
     def __init__(self, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -57,20 +58,21 @@ class Teacher:
 
     @torch.no_grad()
     def scores(self, batch: GroupBatch) -> Tensor:
-        """(Q, N) fp32 scores of groups."""
+        """Return the (Q, N) fp32 scores of groups."""
         scores_P = torch.cat([score_of(self._logits(micro)) for micro in batch.micro_batches])
         return torch.empty_like(scores_P).index_copy(0, batch.place_P, scores_P).view(batch.shape_QN)
 
     @torch.no_grad()
     def vectors(self, batch: SelfPairBatch, layer: int) -> Tensor:
-        """(P, D) fp32 vectors of texts: the mean of a layer's states over the text's own tokens, in the first of its
-        two copies. ``layer``: counted as ``output_hidden_states`` does, 0 being the embeddings.
+        """Return the (P, D) fp32 vectors of texts: the mean of a layer's states over the text's own tokens, in the
+        first of its two copies. ``layer``: counted as in ``output_hidden_states``, 0 for the embeddings.
         """
         parts = [
-            _means(self._hidden(micro, layer)[own_T], own_counts)
+            rows_TD.float().mean(dim=0)
             for micro, own_T, own_counts in zip(batch.micro_batches, batch.own_T, batch.own_counts, strict=True)
+            for rows_TD in torch.split(self._hidden(micro, layer)[own_T], list(own_counts))
         ]
-        vectors_PD = torch.cat(parts).float()
+        vectors_PD = torch.stack(parts)
         return torch.empty_like(vectors_PD).index_copy(0, batch.place_P, vectors_PD)
 
     def _logits(self, tokens: TokenBatch) -> Tensor:
@@ -84,7 +86,7 @@ class Teacher:
         return next(islice(states, layer, None))
 
     def _at(self, tokens: TokenBatch) -> PreTrainedModel:
-        """The network where the tokens are."""
+        """Move the network to the tokens' device."""
         network: Any = self.network
         if network.device != tokens.input_ids_T.device:
             network.to(tokens.input_ids_T.device)
@@ -99,10 +101,10 @@ def distil_batcher(
     cache: Cache,
     tokens_per_batch: int,
 ) -> DistilBatcher:
-    """The batches of a dual encoder whose teacher reads the same groups, cut to about the same tokens: pairs to
-    ``max_query_tokens`` and ``max_length`` together, or to what the teacher's positions reach.
+    """Return the batcher of a dual encoder whose teacher reads the same groups, with pairs cut to ``max_query_tokens``
+    and ``max_length`` together, or to the teacher's positions.
 
-    ``tokens_per_batch``: of one forward pass of the teacher, which keeps no activations.
+    ``tokens_per_batch``: of one forward pass of the teacher, without activations kept.
     """
     longest = model.max_query_tokens + model.max_length
     pairs = _pair_batcher(teacher, collection, model, cache, longest, tokens_per_batch)
@@ -116,9 +118,7 @@ def distil_batcher(
         tokens_per_batch,
     )
     return DistilBatcher(
-        texts,
-        pairs if model.distil != "none" else None,
-        alone if model.align_layer is not None else None,
+        texts, pairs if model.distil != "none" else None, alone if model.align_layer is not None else None
     )
 
 
@@ -130,13 +130,13 @@ def teacher_batcher(
     cache: Cache,
     tokens_per_batch: int,
 ) -> PairBatcher | None:
-    """The batches of the teacher of a cross-encoder, cut to ``max_length`` or to what the teacher's positions reach;
-    None where it reads the student's own: of the same ``tokenizer``, and as long.
+    """Return the batcher of a cross-encoder's teacher, cut to ``max_length`` or to the teacher's positions; None if it
+    can read the student's batches (same ``tokenizer``, long enough).
 
-    ``tokens_per_batch``: of one forward pass of the teacher, which keeps no activations.
+    ``tokens_per_batch``: of one forward pass of the teacher, without activations kept.
     """
-    alike = tokenizer_fingerprint(tokenizer) == tokenizer_fingerprint(teacher.tokenizer)
-    if alike and reach_of(teacher.network, teacher.tokenizer) >= model.max_length:
+    same_tokens = tokenizer_fingerprint(tokenizer) == tokenizer_fingerprint(teacher.tokenizer)
+    if same_tokens and reach_of(teacher.network, teacher.tokenizer) >= model.max_length:
         return None
     return _pair_batcher(teacher, collection, model, cache, model.max_length, tokens_per_batch)
 
@@ -144,7 +144,7 @@ def teacher_batcher(
 def _pair_batcher(
     teacher: Teacher, collection: Collection, model: Model, cache: Cache, longest: int, tokens_per_batch: int
 ) -> PairBatcher:
-    """Pairs of at most ``longest`` tokens, or what the teacher's positions reach."""
+    """Batch pairs of at most ``longest`` tokens, or the teacher's positions."""
     tokenizer = teacher.tokenizer
     queries = tokens_of(collection, "queries", tokenizer, model.max_query_tokens, cache)
     passages = tokens_of(collection, "passages", tokenizer, model.max_length, cache)
@@ -154,32 +154,27 @@ def _pair_batcher(
 
 
 def reach_of(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    """The longest input of a trained cross-encoder, special tokens included: what its positions reach and its tokenizer
-    was set to; 512 where its config does not say.
+    """Return the longest input of a trained cross-encoder, special tokens included: the lower of its positions (512 if
+    unknown) and its tokenizer's limit.
     """
     return int(min(longest_input(network) or LONGEST, tokenizer.model_max_length))
 
 
-def _means(states_TD: Tensor, counts: tuple[int, ...]) -> Tensor:
-    """(B, D) means of neighbouring rows, so many for each text."""
-    return torch.stack([rows_TD.float().mean(dim=0) for rows_TD in torch.split(states_TD, list(counts))])
-
-
 def load_teacher(place: str, key: str = KEY) -> Teacher:
-    """A trained cross-encoder from a folder or the hub, in fp32. ``key``: what names it in the config, for messages.
+    """Load a trained cross-encoder in fp32 from a folder or the hub. ``key``: its config key, for messages.
 
     Raises:
-        ExperimentError: there is none, it has no trained head, or a head of more than two logits.
+        ExperimentError: it cannot be found, has no trained head, or has more than two logits.
     """
-    return Teacher(*load_classifier(Source(place, key, GIVE)))
+    return Teacher(*load_classifier(Source(place, key, FIX)))
 
 
 def load_encoder(place: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The encoder of a cross-encoder from a folder or the hub without its head, in fp32, and its tokenizer.
+    """Load the encoder of a cross-encoder without its head, in fp32, and its tokenizer.
 
     Raises:
-        ExperimentError: there is none, or weights of it are missing.
+        ExperimentError: it cannot be found, or lacks weights.
     """
-    source = Source(place, KEY, GIVE)
-    network, _ = load_weights(AutoModel, source, may_start_anew=is_pooler)
+    source = Source(place, KEY, FIX)
+    network, _ = load_weights(AutoModel, source, may_be_random=is_pooler)
     return network, tokenizer_of(source)

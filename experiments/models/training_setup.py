@@ -1,4 +1,4 @@
-"""What a model is built from, and what it is built into; the steps of building that all models share."""
+"""Define the inputs and the result of building a model, and the building steps that all models share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """A LightningModule and the data that it trains on."""
+    """A LightningModule and its training data."""
 
     module: Ranker
     data: RankingData
@@ -36,28 +36,28 @@ class TrainingSetup:
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """All that a training needs, checked."""
+    """The checked inputs of a training."""
 
     experiment: Experiment
     collection: Collection
     splits: Mapping[str, Split]
     sampler: "NegativeSampler"
     never_negative: Mapping[int, NDArray[np.int64]]
-    """Training query row -> the passages that are no negatives of it where groups share their negatives."""
+    """Training query row -> passages that are never its negatives where groups share negatives."""
     passage_hashes: NDArray[np.uint64] | None
-    """Hash of each passage's text, by which copies of answers are known; None if copies may be negatives."""
+    """Hash of each passage's text, to detect copies of answers; None if copies may be negatives."""
     dev: DevSet
     """The first of the first stages over the dev queries, cut to the validation depth."""
     test: Mapping[str, Run]
-    """Each first stage over the test queries."""
+    """First stage -> its run over the test queries."""
     candidates: Mapping[str, Run]
-    """What of ``test`` is re-ranked: the same unless gold is injected."""
+    """First stage -> the run that is re-ranked: ``test``, unless gold is injected."""
     loss: Loss
     cache: Cache
 
     @property
     def device(self) -> str:
-        """Where the training runs: ``cpu`` or ``gpu``."""
+        """Device of the training: ``cpu`` or ``gpu``."""
         return "gpu" if uses_gpu(self.experiment.trainer.accelerator) else "cpu"
 
     def tokens_per_batch(self, purpose: str, layout: str) -> int:
@@ -66,38 +66,37 @@ class TrainingInputs:
         return getattr(wanted, purpose) or tokens_per_batch(purpose, self.device, layout)
 
     def setup(
-        self, make_module: Callable[[int], Ranker], batcher: Batcher, scoring: Callable[..., Dataset[Any]]
+        self, make_module: Callable[..., Ranker], batcher: Batcher, scoring: Callable[..., Dataset[Any]]
     ) -> TrainingSetup:
-        """Return a module and its data.
+        """Return the module and its data.
 
-        ``make_module``: makes the module of a number of optimiser steps. ``batcher``: what it reads of groups.
-        ``scoring``: of a run and the keywords ``rank`` and ``ranks``, the batches in which the run is scored.
+        ``make_module``: builds the module from ``loss``, ``optimizer``, ``steps``, ``seed`` and ``dev``. ``batcher``:
+        encodes groups. ``scoring``: called with a run, ``rank`` and ``ranks``, returns the batches in which the run is
+        scored.
 
         Raises:
-            ExperimentError: a step cannot be shared by the devices.
+            ExperimentError: the devices cannot share a step evenly.
         """
         experiment, devices = self.experiment, self.experiment.trainer.devices
         queries = experiment.batch.queries(experiment.negatives.count)
         if queries % devices:
-            raise ExperimentError(f"a step has {queries} queries, which {devices} devices cannot share evenly")
+            raise ExperimentError(
+                f"trainer.devices={devices} cannot evenly share the {queries} queries of a step: set a divisor"
+            )
         groups = TrainingGroups(self.sampler, queries, batcher)
-        steps = steps_for(experiment, groups)
+        steps = experiment.steps()
+        if steps is None:  # a budget in tokens: count the tokens of the groups
+            steps = tokens = 0
+            while tokens < experiment.budget.size:
+                tokens += groups.tokens(steps)
+                steps += 1
+            steps = experiment.whole_steps(steps)
         data = RankingData(groups, scoring, self.dev.run, experiment.compute.workers)
-        return TrainingSetup(make_module(steps), data, steps)
+        optimizer, seed = experiment.optimization, experiment.seed
+        module = make_module(loss=self.loss, optimizer=optimizer, steps=steps, seed=seed, dev=self.dev)
+        return TrainingSetup(module, data, steps)
 
 
 def uses_gpu(accelerator: str) -> bool:
     """Return whether an accelerator, as Lightning names it, is a GPU on this machine."""
     return accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
-
-
-def steps_for(experiment: Experiment, groups: TrainingGroups) -> int:
-    """Return the optimiser steps of the budget; those of a budget in tokens are counted on the groups themselves."""
-    known = experiment.steps()
-    if known is not None:
-        return known
-    steps = spent = 0
-    while spent < experiment.budget.size:
-        spent += groups.tokens(steps)
-        steps += 1
-    return experiment.whole_steps(steps)

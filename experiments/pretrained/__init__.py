@@ -1,1 +1,1 @@
-"""Pretrained networks and tokenizers: loaded in one way, and checked: weights, positions, vocabulary, padding."""
+"""Load pretrained networks and tokenizers, and check their weights, positions, vocabulary and padding."""

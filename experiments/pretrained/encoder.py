@@ -1,11 +1,10 @@
-"""Load encoders of single texts, by transformers or sentence-transformers, with the weights of the network checked.
+"""Load encoders of single texts, by transformers or sentence-transformers, and check that all weights were loaded.
 
-sentence-transformers draws what is missing at random and says so in its log alone.
+sentence-transformers draws missing weights at random with only a line in its log.
 """
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,23 +14,23 @@ from experiments.pretrained.source import Source
 from experiments.pretrained.tokenizer import tokenizer_of
 from experiments.pretrained.weights import check_weights, is_pooler, load_weights
 
-# Mismatched weights are let through here and refused by check_network, which names them.
+# Mismatched weights pass here and are refused by check_network, which names them.
 MODEL = {"dtype": torch.float32, "ignore_mismatched_sizes": True}
 
 
 def load_encoder(source: Source) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load the encoder of a model, without a head, in fp32 and in evaluation mode, and its tokenizer.
+    """Load the encoder of a model without a head, in fp32 and evaluation mode, and its tokenizer.
 
     Raises:
         ExperimentError: it cannot be read, or lacks weights of its layers.
     """
     tokenizer = tokenizer_of(source)
-    network, _ = load_weights(AutoModel, source, may_start_anew=is_pooler)
+    network, _ = load_weights(AutoModel, source, may_be_random=is_pooler)
     return network.eval(), tokenizer
 
 
 def load_sentence_transformer(source: Source, kind: str, device: str) -> Any:
-    """A saved ``SentenceTransformer`` or ``MultiVectorEncoder``, by the name of its class, in fp32.
+    """Load a saved ``SentenceTransformer`` or ``MultiVectorEncoder`` (``kind``: name of the class) in fp32.
 
     Raises:
         ExperimentError: it cannot be read, or lacks weights of its network.
@@ -47,30 +46,18 @@ def load_sentence_transformer(source: Source, kind: str, device: str) -> Any:
 
 
 def check_network(transformer: Any, source: Source) -> None:
-    """Refuse a library's ``Transformer`` whose weights are not all in the source's files.
-
-    Raises:
-        ExperimentError: a weight is missing, or has another shape.
-    """
+    """Raise ExperimentError if the source lacks a weight of a library's ``Transformer``, or has another shape."""
     network = getattr(transformer, "model", None)
-    if network is None:  # a module of another kind, which has no weights of a network
-        return
-    check_weights(network, network_source(source), is_pooler)
+    if network is not None:  # other kinds of module have no network
+        check_weights(network, network_source(source), is_pooler)
 
 
 def network_source(source: Source) -> Source:
-    """Where the network's files are in a saved model: by modules.json, which older ones have next to 0_Transformer."""
-    from transformers.utils.hub import cached_file
-
-    modules = cached_file(
-        source.place,
-        "modules.json",
-        revision=source.revision,
-        local_files_only=True,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
+    """Return the source of the network's files in a saved model, as modules.json names it (older models use
+    0_Transformer).
+    """
+    modules = source.local_file("modules.json")
     if modules is None:
         return source
     with source.reading():
-        return replace(source, subfolder=str(json.loads(Path(modules).read_text(encoding="utf-8"))[0].get("path", "")))
+        return replace(source, subfolder=str(json.loads(modules.read_text(encoding="utf-8"))[0].get("path", "")))

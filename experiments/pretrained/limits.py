@@ -1,4 +1,4 @@
-"""What a network can read: how many tokens, and which."""
+"""Check how many tokens a network can read, and which."""
 
 from typing import Any
 
@@ -6,15 +6,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.common.errors import ExperimentError
 
-# Rows of embeddings that no token has: checkpoints round the vocabulary up, the hub's by less than this share of it.
+# Embeddings without a token: checkpoints round the vocabulary up, those on the hub by less than this share.
 SPARE_ROWS = 0.05
 
 
 def longest_input(network: PreTrainedModel) -> int | None:
-    """How many tokens a network reads at most, special tokens included; None where nothing limits them.
+    """Return the maximum input length, special tokens included; None if unlimited (XLNet's positions are relative).
 
-    RoBERTa, XLM-RoBERTa, CamemBERT and MPNet count positions from behind the padding index, so that 514 of them serve
-    512 tokens. XLNet's are relative.
+    RoBERTa, XLM-RoBERTa, CamemBERT and MPNet count positions from the padding index: 514 positions serve 512 tokens.
     """
     positions = getattr(network.config, "max_position_embeddings", None)
     if not positions or positions < 0:
@@ -23,33 +22,26 @@ def longest_input(network: PreTrainedModel) -> int | None:
     return int(positions) if padding is None else int(positions) - int(padding) - 1
 
 
-def check_length(network: PreTrainedModel, key: str, tokens: int, said: str) -> None:
-    """Refuse inputs longer than a network's positions. ``key``: the setting that says how long they are.
-
-    Raises:
-        ExperimentError: with the longest that can be set.
-    """
+def check_length(network: PreTrainedModel, key: str, tokens: int, label: str) -> None:
+    """Raise ExperimentError if inputs exceed a network's positions. ``key``: the setting of their length."""
     longest = longest_input(network)
     if longest is not None and tokens > longest:
         raise ExperimentError(
-            f"{key}={tokens}, but {said} has {longest} positions for tokens: set {key} to at most {longest}"
+            f"{key}={tokens}, but {label} has {longest} positions for tokens: set {key} to at most {longest}"
         )
 
 
 def check_vocabulary(
-    network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, said: str, *, spare: float | None = None
+    network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, label: str, *, spare: float | None = None
 ) -> None:
-    """Refuse a tokenizer of another vocabulary than a network's embeddings.
+    """Raise ExperimentError if a token has no embedding, or too many embeddings have no token.
 
-    ``spare``: the share of embeddings without a token from which on they must be another vocabulary's; None allows any.
-
-    Raises:
-        ExperimentError: a token has no embedding, or too many embeddings have no token.
+    ``spare``: largest share of embeddings without a token; None allows any.
     """
     embeddings: Any = network.get_input_embeddings()
     rows, words = int(embeddings.num_embeddings), max(tokenizer.get_vocab().values(), default=-1) + 1
     if words > rows or (spare is not None and rows - words > spare * words):
         raise ExperimentError(
-            f"{said}: its tokenizer has {words:,} tokens but its network has embeddings of {rows:,}: they do not "
+            f"{label}: its tokenizer has {words:,} tokens but its network has embeddings of {rows:,}: they do not "
             f"belong together, give the tokenizer that the network was trained with"
         )

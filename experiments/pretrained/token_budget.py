@@ -1,8 +1,8 @@
-"""Tokens of one forward pass: the one table of what suits each device.
+"""Define the default tokens of one forward pass on each device.
 
-On a CPU, as measured with both registry backbones on one thread: packed passes are fastest around 2k tokens (training
-up to 4k, which spreads the cost of the vocabulary's dense gradient), padded ones at half of that or less. On a GPU
-large batches fill the device; these were not measured.
+Measured on a CPU with both registry backbones on one thread: packed passes are fastest around 2k tokens (training up to
+4k, which spreads the cost of the vocabulary's dense gradient), padded ones at half of that or less. GPU values were not
+measured; large batches fill the device.
 """
 
 TOKENS_PER_BATCH = {  # (purpose, device) -> tokens of a packed pass, and of a padded one
@@ -18,7 +18,7 @@ TOKENS_PER_BATCH = {  # (purpose, device) -> tokens of a packed pass, and of a p
 def tokens_per_batch(purpose: str, device: str, layout: str = "padded") -> int:
     """Return the tokens of one forward pass.
 
-    ``purpose``: ``train`` a model, ``score`` pairs with one, or ``encode`` texts with a trained one. ``device``:
-    ``cpu``, or any other for a GPU. ``layout``: ``packed`` or ``padded``.
+    ``purpose``: ``train`` a model, ``score`` pairs, or ``encode`` texts with a trained model. ``device``: ``cpu``, or
+    any other for a GPU. ``layout``: ``packed`` or ``padded``.
     """
     return TOKENS_PER_BATCH[purpose, "cpu" if device == "cpu" else "gpu"][layout]

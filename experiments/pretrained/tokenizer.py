@@ -1,4 +1,4 @@
-"""The tokenizer of a pretrained model."""
+"""Load the tokenizer of a pretrained model."""
 
 from typing import Any
 
@@ -8,11 +8,7 @@ from experiments.pretrained.source import Source
 
 
 def tokenizer_of(source: Source, **settings: Any) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a source.
-
-    Raises:
-        ExperimentError: it cannot be read.
-    """
+    """Load the tokenizer of a source, or raise ExperimentError."""
     with source.reading():
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             source.place, revision=source.revision, **settings
@@ -21,8 +17,8 @@ def tokenizer_of(source: Source, **settings: Any) -> PreTrainedTokenizerBase:
 
 
 def keep(tokenizer: PreTrainedTokenizerBase, **settings: Any) -> None:
-    """Change settings of a tokenizer so that ``save_pretrained`` writes them: it leaves out what was not given when the
-    tokenizer was made.
+    """Change settings of a tokenizer so that ``save_pretrained`` writes them; it only writes arguments of the
+    constructor.
     """
     for name, value in settings.items():
         setattr(tokenizer, name, value)

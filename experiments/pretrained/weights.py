@@ -1,7 +1,7 @@
-"""Weights that are complete or refused: nothing but a head may start anew, and that is said.
+"""Load weights completely or refuse them: only a head may be random, and a warning says so.
 
-transformers itself loads what fits, draws the rest at random and says so in its log alone: a file whose names carry a
-wrapper's prefix trains from random weights.
+transformers itself draws missing weights at random with only a line in its log: a file whose names carry a wrapper's
+prefix would train from random weights.
 """
 
 import logging
@@ -19,9 +19,9 @@ from experiments.pretrained.source import Source
 
 log = logging.getLogger(__name__)
 
-MayStartAnew = Callable[[PreTrainedModel, str], bool]  # of a network and the name of one of its weights
+MayBeRandom = Callable[[PreTrainedModel, str], bool]  # (network, name of a weight) -> whether it may be missing
 
-# Heads that pretraining leaves in a file; nobody misses them in a ranker.
+# Pretraining heads, which a ranker does not use.
 PRETRAINING_HEADS = (
     "cls.", "lm_head.", "lm_loss.", "head.", "decoder.", "predictions.", "sop_classifier.", "vocab_",
     "mask_predictions.", "lm_predictions.", "discriminator_predictions.", "generator_predictions.",
@@ -31,8 +31,10 @@ PRETRAINING_HEADS = (
 
 @dataclass(frozen=True)
 class Report:
-    """What a load found. ``missing``: weights of the network that the files lack. ``unused``: names in the files that
-    the network has no place for. ``mismatched``: name -> (shape in the files, shape in the network).
+    """The result of matching files with a network.
+
+    ``missing``: weights of the network that the files lack. ``unused``: names in the files without a weight in the
+    network. ``mismatched``: name -> (shape in the files, shape in the network).
     """
 
     missing: tuple[str, ...]
@@ -41,22 +43,21 @@ class Report:
 
     @classmethod
     def of(cls, info: Mapping[str, Any]) -> "Report":
-        """From what transformers returns under ``output_loading_info``."""
+        """Convert transformers' ``output_loading_info``."""
         shapes = {name: (tuple(theirs), tuple(ours)) for name, theirs, ours in sorted(info["mismatched_keys"])}
         return cls(tuple(sorted(info["missing_keys"])), tuple(sorted(info["unexpected_keys"])), shapes)
 
 
 def load_weights(
-    auto: Any, source: Source, *, config: Any = None, may_start_anew: MayStartAnew
+    auto: Any, source: Source, *, config: Any = None, may_be_random: MayBeRandom
 ) -> tuple[PreTrainedModel, Report]:
     """Load a network with fp32 weights by one of transformers' Auto classes.
 
-    ``config``: None for the source's own. ``may_start_anew``: whether a weight of the network, by its name, need not be
-    in the files. Files of PyTorch's own format are read by its reader for weights alone, which runs no code that is in
-    them.
+    ``config``: None for the source's own. ``may_be_random``: whether a weight, by its name, may be missing. PyTorch
+    files are read as weights alone, without running code in them.
 
     Raises:
-        ExperimentError: the files cannot be read, or lack a weight, or have it in another shape.
+        ExperimentError: the files cannot be read, lack a weight, or have it in another shape.
     """
     with source.reading():
         network, info = auto.from_pretrained(
@@ -69,36 +70,31 @@ def load_weights(
             output_loading_info=True,
         )
     report = Report.of(info)
-    refuse_random(network, report, source, may_start_anew)
-    say_new(network, report, source)
+    refuse_random(network, report, source, may_be_random)
+    warn_of_new_weights(network, report, source)
     return network, report
 
 
 def check_weights(
-    network: PreTrainedModel,
-    source: Source,
-    may_start_anew: MayStartAnew,
-    *,
-    fewer_layers: bool = False,
+    network: PreTrainedModel, source: Source, may_be_random: MayBeRandom, *, fewer_layers: bool = False
 ) -> None:
     """Compare the names and shapes in a source's files with a network's, as transformers would match them.
 
-    No weight is read: the match is made with zeros that take no memory. Does nothing where the files are not on this
-    machine, or are adapters of another model's weights. ``fewer_layers``: the network was asked to have fewer layers
-    than the files, so that nothing is said of it.
+    No weight is read; zeros without memory are matched. Does nothing if the files are not local or are adapters.
+    ``fewer_layers``: do not warn that the files have more layers than the network.
 
     Raises:
         ExperimentError: as ``load_weights``.
     """
     files = weight_files(source)
     if files:
-        skeleton, report = matched(type(network), network.config, files, source)
-        refuse_random(skeleton, report, source, may_start_anew)
-        say_new(skeleton, report, source, fewer_layers)
+        skeleton, report = match_weights(type(network), network.config, files, source)
+        refuse_random(skeleton, report, source, may_be_random)
+        warn_of_new_weights(skeleton, report, source, fewer_layers)
 
 
-def matched(kind: Any, config: Any, files: list[Path], source: Source) -> tuple[PreTrainedModel, Report]:
-    """A network of class ``kind`` whose weights mean nothing, and the report of loading the files into it."""
+def match_weights(kind: Any, config: Any, files: list[Path], source: Source) -> tuple[PreTrainedModel, Report]:
+    """Return a network of class ``kind`` with meaningless weights, and the report of loading the files into it."""
     with source.reading(), torch.random.fork_rng(devices=[]):
         zeros = {name: torch.zeros(()).expand(shape) for file in files for name, shape in _shapes(file).items()}
         network, info = kind.from_pretrained(
@@ -113,26 +109,11 @@ def matched(kind: Any, config: Any, files: list[Path], source: Source) -> tuple[
 
 
 def weight_files(source: Source) -> list[Path]:
-    """The files of a source's weights, as far as they are on this machine; none for adapters."""
-    from transformers.utils.hub import cached_file
-
-    def local(name: str) -> Path | None:
-        found = cached_file(
-            source.place,
-            name,
-            revision=source.revision,
-            subfolder=source.subfolder,
-            local_files_only=True,
-            _raise_exceptions_for_gated_repo=False,
-            _raise_exceptions_for_missing_entries=False,
-            _raise_exceptions_for_connection_errors=False,
-        )
-        return Path(found) if found is not None else None
-
-    if local("adapter_config.json") is not None:
+    """Return the local files of a source's weights; none for adapters."""
+    if source.local_file("adapter_config.json") is not None:
         return []
     for name in ("model.safetensors", "pytorch_model.bin"):
-        whole, index = local(name), local(f"{name}.index.json")
+        whole, index = source.local_file(name), source.local_file(f"{name}.index.json")
         if whole is not None:
             return [whole]
         if index is not None:
@@ -140,12 +121,12 @@ def weight_files(source: Source) -> list[Path]:
 
             with source.reading():
                 shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            return [path for path in map(local, sorted(shards)) if path is not None]
+            return [path for path in map(source.local_file, sorted(shards)) if path is not None]
     return []
 
 
 def _shapes(file: Path) -> dict[str, list[int]]:
-    """Name -> shape of the tensors in a file, read from its header."""
+    """Read name -> shape of the tensors from a file's header."""
     if file.suffix == ".safetensors":
         from safetensors import safe_open
 
@@ -156,7 +137,7 @@ def _shapes(file: Path) -> dict[str, list[int]]:
 
 
 def is_head(network: PreTrainedModel, name: str) -> bool:
-    """Whether a weight is no part of the encoder: it stands outside of it, or in its pooler."""
+    """Whether a weight is outside the encoder, or in its pooler."""
     outside = network.base_model is not network and not name.startswith(f"{network.base_model_prefix}.")
     return outside or is_pooler(network, name)
 
@@ -166,62 +147,52 @@ def is_pooler(network: PreTrainedModel, name: str) -> bool:
     return "pooler" in name.split(".")
 
 
-def refuse_random(network: PreTrainedModel, report: Report, source: Source, may_start_anew: MayStartAnew) -> None:
-    """Refuse a load that leaves weights of a network at random.
-
-    Raises:
-        ExperimentError: a weight that may not start anew is missing, or has another shape in the files.
-    """
+def refuse_random(network: PreTrainedModel, report: Report, source: Source, may_be_random: MayBeRandom) -> None:
+    """Raise ExperimentError if a weight that must not be random is missing, or has another shape in the files."""
     kind = type(network).__name__
-    wrong = [name for name in report.mismatched if not may_start_anew(network, name)]
+    wrong = [name for name in report.mismatched if not may_be_random(network, name)]
     if wrong:
         theirs, ours = report.mismatched[wrong[0]]
         raise ExperimentError(
-            f"{source.said}: {source.place} has {wrong[0]} of shape {list(theirs)}, but its config.json makes a {kind} "
-            f"that needs {list(ours)}: {source.fix}"
+            f"{source.label}: {source.place} has {wrong[0]} of shape {list(theirs)}, but its config.json makes a "
+            f"{kind} that needs {list(ours)}: {source.fix}"
         )
-    missing = [name for name in report.missing if not may_start_anew(network, name)]
+    missing = [name for name in report.missing if not may_be_random(network, name)]
     if missing:
         raise ExperimentError(
-            f"{source.said}: {source.place} lacks {len(missing)} weights of its {kind}, such as {_some(missing)}, "
+            f"{source.label}: {source.place} lacks {len(missing)} weights of its {kind}, such as {_some(missing)}, "
             f"which would be random. {_way_out(network, missing, report.unused, source)}"
         )
 
 
-def say_new(network: PreTrainedModel, report: Report, source: Source, fewer_layers: bool = False) -> None:
-    """Log what of a head starts anew although the files have one, and layers that are left out."""
+def warn_of_new_weights(network: PreTrainedModel, report: Report, source: Source, fewer_layers: bool = False) -> None:
+    """Warn of a head in the files that is replaced by a random one, and of unused layers."""
     if report.mismatched:
         theirs, ours = next(iter(report.mismatched.values()))
         log.warning(
-            "%s has a head of %d outputs, and this model one of %d: the head (%s) starts anew",
-            source.said, theirs[0], ours[0], _some(report.mismatched),
+            "%s has a head of %d outputs, and this model one of %d: the head (%s) starts at random",
+            source.label, theirs[0], ours[0], _some(report.mismatched),
         )  # fmt: skip
     left = [name for name in report.unused if not name.startswith(PRETRAINING_HEADS)]
-    layers = _further_layers(network, left)
+    # names that differ from a weight of the network only in a layer's number
+    known, prefix = {re.sub(r"\d+", "#", name) for name in network.state_dict()}, f"{network.base_model_prefix}."
+    layers = {name for name in left if {pattern := re.sub(r"\d+", "#", name), prefix + pattern} & known}
     if layers and not fewer_layers:
-        log.warning("%s: %s has more layers than its config.json says; they are not used", source.said, source.place)
+        log.warning("%s: %s has more layers than its config.json says; they are not used", source.label, source.place)
     others = [name for name in left if name not in layers]
     if others and report.missing:
         log.warning(
-            "%s: a %s has no place for some weights of %s (%s); %s start anew",
-            source.said, type(network).__name__, source.place, _some(others), _some(report.missing),
+            "%s: a %s has no place for some weights of %s (%s); %s start at random",
+            source.label, type(network).__name__, source.place, _some(others), _some(report.missing),
         )  # fmt: skip
 
 
 def _some(names: Iterable[str]) -> str:
-    first = list(names)[:3]
-    return ", ".join(first)
-
-
-def _further_layers(network: PreTrainedModel, unused: list[str]) -> set[str]:
-    """Names that differ from a weight of the network in a layer's number only."""
-    known = {re.sub(r"\d+", "#", name) for name in network.state_dict()}
-    prefix = f"{network.base_model_prefix}."
-    return {name for name in unused if {pattern := re.sub(r"\d+", "#", name), prefix + pattern} & known}
+    return ", ".join(list(names)[:3])
 
 
 def _way_out(network: PreTrainedModel, missing: list[str], unused: tuple[str, ...], source: Source) -> str:
-    """What to type if the missing weights are there under a prefix; else what can be wrong."""
+    """Return the command that renames weights under a prefix, else the likely cause."""
     prefix = common_prefix([name.removeprefix(f"{network.base_model_prefix}.") for name in missing], unused)
     if prefix is None:
         depth = getattr(network.config, "num_hidden_layers", None)
@@ -237,7 +208,7 @@ def _way_out(network: PreTrainedModel, missing: list[str], unused: tuple[str, ..
 
 
 def common_prefix(missing: list[str], unused: Iterable[str]) -> str | None:
-    """The prefix under which all missing names stand among the unused; None if there is none."""
+    """Return the prefix under which all missing names are among the unused; None if there is none."""
     there = set(unused)
     candidates = {name[: -len(missing[0])] for name in there if name.endswith(f".{missing[0]}")}
     fitting = [prefix for prefix in sorted(candidates) if all(prefix + name in there for name in missing)]

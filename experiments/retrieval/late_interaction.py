@@ -85,7 +85,7 @@ class LateInteractionEncoder:
         log.info("%s: loading %s", self.name, self.checkpoint.place)
         source, device = self.checkpoint.as_source(), str(device_of(self._device))
         model: MultiVectorEncoder = load_sentence_transformer(source, "MultiVectorEncoder", device)
-        with self.checkpoint.loading():
+        with source.reading():
             _set_lengths(model[0], self.settings)
         self._check_positions(model)
         _set_markers(model, self.settings)

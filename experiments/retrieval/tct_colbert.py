@@ -80,7 +80,7 @@ class TctColBERT(SingleVectorRetriever):
         log.info("%s: loading %s", self.name, source.place)
         network, tokenizer = load_encoder(source)
         check_length(network, f"retrievers.{self.name}.max_length", self.max_length, repr(source.place))
-        check_vocabulary(network, tokenizer, source.said)
+        check_vocabulary(network, tokenizer, source.label)
         return tokenizer, network.to(device_of(self.device))  # type: ignore[arg-type]
 
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:

@@ -143,7 +143,7 @@ def test_a_head_of_another_name_is_not_lost_in_silence(folder: Path, caplog: pyt
     with caplog.at_level(logging.WARNING):
         load_cross_encoder(backbone(folder), CrossEncoderConfig(max_length=16), 1)
     assert "no place for some weights" in caplog.text
-    assert "(linear.weight); classifier.bias, classifier.weight start anew" in caplog.text
+    assert "(linear.weight); classifier.bias, classifier.weight start at random" in caplog.text
 
 
 def test_layers_that_the_config_leaves_out_are_said(folder: Path, caplog: pytest.LogCaptureFixture):

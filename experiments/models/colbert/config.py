@@ -1,4 +1,4 @@
-"""ColBERT as a choice of the group ``model``: its keys, and how it is built from them."""
+"""The keys of ColBERT in the group ``model``, and how it is built from them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 
 @dataclass
 class ColBERTConfig(Model):
-    """Late interaction: queries and passages are encoded apart, a vector a token (Khattab and Zaharia 2020)."""
+    """Late interaction: query and passage are encoded separately, one vector per token (Khattab and Zaharia 2020)."""
 
     name: str = "colbert"
     dimension: int = 128
-    """Of a token's embedding."""
+    """Dimensions of a token vector."""
     query_marker: str = "[unused0]"
-    """The token after the first that says that a text is a query."""
+    """Token after the first that marks a text as a query."""
     passage_marker: str = "[unused1]"
-    """The same of a passage."""
+    """Token after the first that marks a text as a passage."""
     expand_queries: bool = False
     """Fill queries up to ``max_query_tokens`` with mask tokens that are matched too."""
     attend_to_expansion: bool = False
-    """Let other tokens see those mask tokens."""
+    """Let other tokens attend to those mask tokens."""
     skip_punctuation: bool = True
-    """Match no punctuation of passages."""
+    """Ignore punctuation of passages in the matching."""
     fresh_projection: str = "identity"
-    """How the projection starts: as the ``identity`` (the first ``dimension`` coordinates) or ``random``."""
+    """Initial projection: ``identity`` (the first ``dimension`` coordinates) or ``random``."""
     in_batch: bool = True
-    """Take the other groups' passages as negatives too."""
+    """Use the other groups' passages as negatives too."""
     scale: float = 1.0
-    """What scores are multiplied with in the loss."""
+    """Factor on the scores in the loss."""
 
     retrieves: ClassVar[bool] = True
     code: ClassVar[Mapping[str, int]] = {
@@ -59,41 +59,26 @@ class ColBERTConfig(Model):
             raise ExperimentError(f"model: query_marker and passage_marker must differ, both are {self.query_marker!r}")
 
     def build(self, inputs: "TrainingInputs") -> "TrainingSetup":
-        """Return the backbone with a projection of each token."""
+        from functools import partial
+
         from experiments.models.colbert.lightning_module import ColBERT
         from experiments.models.colbert.network import load_colbert
         from experiments.models.text_encoder import text_batches
 
-        experiment = inputs.experiment
-        encoder = load_colbert(experiment.backbone, self, experiment.seed)
+        encoder = load_colbert(inputs.experiment.backbone, self, inputs.experiment.seed)
         batcher, scoring = text_batches(inputs, encoder, "padded")
-
-        def make_module(steps: int) -> ColBERT:
-            return ColBERT(
-                encoder,
-                inputs.loss,
-                experiment.optimization,
-                steps=steps,
-                seed=experiment.seed,
-                in_batch=self.in_batch,
-                scale=self.scale,
-                dev=inputs.dev,
-            )
-
-        return inputs.setup(make_module, batcher, scoring)
+        return inputs.setup(partial(ColBERT, encoder, in_batch=self.in_batch, scale=self.scale), batcher, scoring)
 
     def check_backbone(self, source: "Source") -> None:
-        """Refuse a backbone that lacks weights or reads fewer tokens than a text may have."""
         from transformers import AutoModel
 
         from experiments.models.backbone_check import check_fit
         from experiments.models.text_encoder import check_reach
         from experiments.pretrained.weights import is_pooler
 
-        check_reach(check_fit(source, AutoModel, {}, is_pooler), self, source.said)
+        check_reach(check_fit(source, AutoModel, {}, is_pooler), self, source.label)
 
     def as_retriever(self, folder: Path) -> TrainedRetriever:
-        """Return the trained encoder as a retriever."""
         from experiments.retrieval.colbert import ColBERT
 
         return ColBERT(checkpoint=str(folder), name=self.name)

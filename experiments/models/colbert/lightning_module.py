@@ -1,13 +1,12 @@
-"""Late interaction: a query and a passage are encoded apart, and each query token meets its most similar passage token.
+"""Train ColBERT (late interaction): each query token is matched with its most similar passage token.
 
 score(q, p) = sum over the tokens i of q of the maximum over the tokens j of p of q_i . p_j (Khattab and Zaharia 2020,
 eq. 3).
 
-Shapes: Q queries of a step, N passages a group (the positive at index 0), P distinct passages of a step, or pairs of a
+Shapes: Q queries of a step, N passages per group (the positive at index 0), P distinct passages of a step or pairs of a
 run.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,19 +17,19 @@ from experiments.config import Optimization
 from experiments.data.batches.text_batches import EncodingBatch, Features, TextGroupBatch
 from experiments.models.compute_cost import CostModel, Step
 from experiments.models.in_batch_negatives import with_in_batch
-from experiments.models.ranker import DevSet, Loss, Ranker
-from experiments.pretrained.source import quiet
+from experiments.models.ranker import DevSet, Loss
+from experiments.models.text_encoder import TextRanker
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
 
-class ColBERT(Ranker):
-    """Trains a ``MultiVectorEncoder`` on groups, with the losses that the cross-encoders have.
+class ColBERT(TextRanker):
+    """Train a ``MultiVectorEncoder`` on groups, with the losses of the cross-encoders.
 
-    ``in_batch``: the other groups' passages are negatives too, except those judged relevant to the query; with the loss
-    ``lce`` this is sentence-transformers' ``MultiVectorMultipleNegativesRankingLoss``. ``scale``: what scores are
-    multiplied with before the loss, the inverse of the temperature. The others: see ``Ranker``.
+    ``in_batch``: use the other groups' passages as negatives, except those judged relevant; with the loss ``lce`` this
+    is sentence-transformers' ``MultiVectorMultipleNegativesRankingLoss``. ``scale``: factor on scores before the loss,
+    the inverse of the temperature. The others: see ``Ranker``.
     """
 
     network: "MultiVectorEncoder"
@@ -51,17 +50,13 @@ class ColBERT(Ranker):
         self.in_batch, self.scale = in_batch, scale
         transformer: Any = network[0]
         self.cost = CostModel.of(transformer.model)
-        self._encoded: dict[tuple[str, int], Tensor] = {}  # (kind, row) -> token embeddings, of the run being scored
 
     def forward(self, features: Features, task: str) -> tuple[Tensor, Tensor]:
-        """Token embeddings (B, L, D) of some texts, and which of them count (B, L). ``task``: query or document."""
+        """Return the token vectors (B, L, D) of texts, and which tokens count (B, L). ``task``: query or document."""
         output = self.network(dict(features), task=task)
         return output["token_embeddings"], output["attention_mask"].bool()
 
-    # --- training
-
     def scored_groups(self, batch: TextGroupBatch) -> tuple[Tensor, Tensor]:
-        """Scores of all passages of the step that serve as negatives, and those of the groups alone."""
         from sentence_transformers.util.similarity import maxsim
 
         queries, query_mask = self(batch.queries, "query")
@@ -74,38 +69,17 @@ class ColBERT(Ranker):
         return (with_in_batch(scores_QP, batch) if self.in_batch else scores_QN), scores_QN
 
     def cost_of(self, batch: TextGroupBatch) -> Step:
-        """Tokens, computed tokens and operations of a step's texts."""
-        computed = sum(one["input_ids"].numel() for one in (batch.queries, *batch.passages))
-        flops = sum(self.cost.training(some) for some in batch.lengths)
+        computed = sum(features["input_ids"].numel() for features in (batch.queries, *batch.passages))
+        flops = sum(map(self.cost.training, batch.lengths))
         return Step(batch.shape_QN, sum(map(sum, batch.lengths)), computed, flops)
 
-    # --- scoring
-
-    def begin_scoring(self, pairs: int) -> None:
-        """Forget the texts of the run scored before."""
-        self._encoded = {}
-
     def score_batch(self, batch: EncodingBatch) -> None:
-        """Encode some texts of the run being scored."""
         embeddings, mask = self(batch.features, "query" if batch.kind == "queries" else "document")
         for row, tokens, counts in zip(batch.rows.tolist(), embeddings, mask, strict=True):
-            self._encoded[batch.kind, row] = tokens[counts].float().cpu()
+            self.encoded[batch.kind, row] = tokens[counts].float().cpu()
 
-    def gathered_scores(self) -> Tensor:
-        """(P,) fp32 scores of the dev run's pairs."""
-        assert self.dev is not None
-        run = self.dev.run
-        scores = [self._scores_of(int(query), run.passages[i].tolist()) for i, query in enumerate(run.queries)]
-        self._encoded = {}
-        return torch.cat(scores)
-
-    def _scores_of(self, query: int, passages: list[int]) -> Tensor:
-        tokens = [self._encoded["passages", passage] for passage in passages]
-        similarity = self._encoded["queries", query] @ torch.cat(tokens).T
+    def query_scores(self, query: int, passages: list[int]) -> Tensor:
+        tokens = [self.encoded["passages", passage] for passage in passages]
+        similarity = self.encoded["queries", query] @ torch.cat(tokens).T
         starts = np.cumsum([0, *map(len, tokens[:-1])])
         return torch.from_numpy(np.maximum.reduceat(similarity.numpy(), starts, axis=1).sum(axis=0))
-
-    def export(self, folder: Path) -> None:
-        """Save the encoder as ``MultiVectorEncoder`` loads it, lengths and markers included."""
-        with quiet():
-            self.network.save_pretrained(str(folder), create_model_card=False)

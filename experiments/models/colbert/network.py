@@ -1,6 +1,5 @@
-"""A late-interaction encoder (ColBERT) from any backbone, as sentence-transformers' ``MultiVectorEncoder``."""
+"""Build a late-interaction encoder (ColBERT) from any backbone, as sentence-transformers' ``MultiVectorEncoder``."""
 
-import logging
 import string
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from torch import nn
 from experiments.common.errors import ExperimentError
 from experiments.config import Backbone
 from experiments.models.backbone import source_of
-from experiments.models.text_encoder import check_reach, settle_text_tokenizer
+from experiments.models.text_encoder import check_reach, set_module_dropout, settle_text_tokenizer
 from experiments.pretrained.encoder import MODEL, check_network, load_sentence_transformer
 from experiments.pretrained.limits import check_vocabulary
 from experiments.pretrained.source import Source
@@ -21,56 +20,53 @@ if TYPE_CHECKING:
 
     from experiments.models.colbert.config import ColBERTConfig
 
-log = logging.getLogger(__name__)
-
 
 def load_colbert(backbone: Backbone, model: "ColBERTConfig", seed: int) -> "MultiVectorEncoder":
-    """The backbone with a projection of every token to ``model.dimension``, normalised (Khattab and Zaharia
-    2020, section 3.2), in fp32.
+    """Load the backbone in fp32 with a normalised projection of every token to ``model.dimension`` (Khattab and Zaharia
+    2020, section 3.2).
 
-    Queries begin with the query marker and passages with the passage marker. A marker that the vocabulary lacks is
-    added to it; new embeddings and a ``random`` projection are drawn from ``seed``. A backbone that is a ColBERT
-    already keeps its own projection and markers and is trained on.
+    Queries and passages begin with their markers; markers that the vocabulary lacks are added. New embeddings and a
+    ``random`` projection are drawn from ``seed``. A backbone that is a ColBERT already keeps its projection and
+    markers.
 
     Raises:
-        ExperimentError: the backbone cannot be found or lacks weights, its positions do not reach ``model.max_length``,
-        or an identity cannot be ``dimension`` wide.
+        ExperimentError: the backbone cannot be found, lacks weights, has too few positions for ``model.max_length``, or
+        is narrower than an identity of ``dimension``.
     """
     source = source_of(backbone)
     with source.reading(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if is_late_interaction(source.place):
             encoder: MultiVectorEncoder = load_sentence_transformer(source, "MultiVectorEncoder", "cpu")
-            _check_dimension(encoder, model, backbone)
+            dimension = encoder.get_embedding_dimension()
+            if dimension != model.dimension:
+                raise ExperimentError(
+                    f"backbone {backbone.name!r} is a late-interaction checkpoint of dimension {dimension}: set "
+                    f"model.dimension={dimension}, not {model.dimension}"
+                )
         else:
             encoder = _fresh(source, model)
         transformer: Any = encoder[0]
         _set_lengths(transformer, model)
-    check_vocabulary(transformer.model, transformer.tokenizer, source.said)
-    check_reach(transformer.model, model, source.said)
-    if model.dropout is not None:
-        for module in encoder.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = model.dropout
+    check_vocabulary(transformer.model, transformer.tokenizer, source.label)
+    check_reach(transformer.model, model, source.label)
+    set_module_dropout(encoder, model.dropout)
     return encoder.float()
 
 
 def is_late_interaction(place: str) -> bool:
-    """Whether a local folder holds a late-interaction checkpoint: one in sentence-transformers' or PyLate's format, or
-    Stanford's (a ``config.json`` of the architecture ``HF_ColBERT``).
+    """Whether a local folder holds a late-interaction checkpoint in the format of sentence-transformers, PyLate or
+    Stanford (architecture ``HF_ColBERT`` in ``config.json``).
     """
     import json
 
     folder = Path(place)
     own, plain = folder / "config_sentence_transformers.json", folder / "config.json"
-    if own.is_file() and json.loads(own.read_text(encoding="utf-8")).get("model_type") in (
-        "MultiVectorEncoder",
-        "ColBERT",
-    ):
+    kinds = ("MultiVectorEncoder", "ColBERT")
+    if own.is_file() and json.loads(own.read_text(encoding="utf-8")).get("model_type") in kinds:
         return True
-    if plain.is_file():
-        return "HF_ColBERT" in (json.loads(plain.read_text(encoding="utf-8")).get("architectures") or [])
-    return False
+    stanford = json.loads(plain.read_text(encoding="utf-8")).get("architectures") if plain.is_file() else None
+    return "HF_ColBERT" in (stanford or [])
 
 
 def _fresh(source: Source, model: "ColBERTConfig") -> "MultiVectorEncoder":
@@ -81,34 +77,22 @@ def _fresh(source: Source, model: "ColBERTConfig") -> "MultiVectorEncoder":
 
     revision = {"revision": source.revision} if source.revision else {}
     transformer = Transformer(
-        source.place,
-        model_kwargs={**MODEL, **revision},
-        processor_kwargs=dict(revision),
-        config_kwargs=dict(revision),
+        source.place, model_kwargs={**MODEL, **revision}, processor_kwargs=dict(revision), config_kwargs=dict(revision)
     )
     check_network(transformer, source)
-    check_vocabulary(transformer.model, transformer.tokenizer, source.said)
-    settle_text_tokenizer(transformer, source.said)
+    check_vocabulary(transformer.model, transformer.tokenizer, source.label)
+    settle_text_tokenizer(transformer, source.label)
     hidden = int(transformer.get_embedding_dimension())
-    projection = Dense(
-        hidden,
-        model.dimension,
-        bias=False,
-        activation_function=nn.Identity(),
-        init_weight=_identity(hidden, model.dimension) if model.fresh_projection == "identity" else None,
-        module_input_name="token_embeddings",
-    )
+    identity = _identity(hidden, model.dimension) if model.fresh_projection == "identity" else None
+    linear: dict[str, Any] = {"bias": False, "activation_function": nn.Identity(), "init_weight": identity}
+    projection = Dense(hidden, model.dimension, **linear, module_input_name="token_embeddings")
+    mask = MultiVectorMask(skiplist_words=list(string.punctuation) if model.skip_punctuation else [])
     encoder = MultiVectorEncoder(
-        modules=[
-            transformer,
-            projection,
-            MultiVectorMask(skiplist_words=list(string.punctuation) if model.skip_punctuation else []),
-            Normalize(module_input_name="token_embeddings"),
-        ],
+        modules=[transformer, projection, mask, Normalize(module_input_name="token_embeddings")],
         prompts={"query": f"{model.query_marker} ", "document": f"{model.passage_marker} "},
         device="cpu",
     )
-    # As special tokens, so that they are not cut into pieces; those that the vocabulary has keep their id.
+    # Special tokens are not split into pieces; tokens of the vocabulary keep their id.
     encoder.tokenizer.add_tokens([model.query_marker, model.passage_marker], special_tokens=True)
     embeddings = transformer.model.get_input_embeddings()
     if len(encoder.tokenizer) > embeddings.num_embeddings:
@@ -125,22 +109,10 @@ def _identity(hidden: int, dimension: int) -> torch.Tensor:
     return torch.eye(dimension, hidden)
 
 
-def _check_dimension(encoder: "MultiVectorEncoder", model: "ColBERTConfig", backbone: Backbone) -> None:
-    own, wanted = encoder.get_embedding_dimension(), model.dimension
-    if own != wanted:
-        raise ExperimentError(
-            f"backbone {backbone.name!r} is a late-interaction checkpoint of dimension {own}: set "
-            f"model.dimension={own}, not {wanted}"
-        )
-
-
 def _set_lengths(transformer: Any, model: "ColBERTConfig") -> None:
     transformer.document_length = model.max_length
-    transformer.query_expansion = None  # before the length of queries, which may not fall below it
+    transformer.query_expansion = None  # first: the query length may not fall below the expansion's
     transformer.query_length = model.max_query_tokens
     if model.expand_queries:
-        transformer.query_expansion = {
-            "strategy": "fixed",
-            "attend": model.attend_to_expansion,
-            "length": model.max_query_tokens,
-        }
+        expansion = {"attend": model.attend_to_expansion, "length": model.max_query_tokens}
+        transformer.query_expansion = {"strategy": "fixed", **expansion}

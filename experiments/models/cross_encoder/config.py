@@ -1,4 +1,4 @@
-"""The cross-encoder as a choice of the group ``model``: its keys, and how it is built from them."""
+"""The keys of the cross-encoder in the group ``model``, and how it is built from them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class CrossEncoderConfig(Model):
-    """A cross-encoder: one network reads a query and a passage together and gives the pair a score."""
+    """A cross-encoder: one network reads query and passage together and scores the pair."""
 
     name: str = "cross_encoder"
     rank_by: str = "log_odds"
     """With 2 logits, the score that ranks: ``log_odds`` or the ``positive_logit`` alone (Pradeep 2022)."""
     fresh_pooler: str = "identity"
-    """How BERT's pooler starts if the backbone brings none: as the ``identity`` or ``random``."""
+    """Initial BERT pooler if the backbone has none: ``identity`` or ``random``."""
 
     unnamed: ClassVar[bool] = True
     two_logits: ClassVar[bool] = True
@@ -44,18 +44,15 @@ class CrossEncoderConfig(Model):
         one_of("model.fresh_pooler", self.fresh_pooler, ("identity", "random"))
         one_of("model.rank_by", self.rank_by, ("log_odds", "positive_logit"))
         if self.rank_by == "positive_logit" and self.logits == 1:
-            raise ExperimentError(
-                "model.rank_by=positive_logit needs model.logits=2: one logit is the log-odds already"
-            )
+            raise ExperimentError("model.rank_by=positive_logit needs model.logits=2: one logit is the log-odds")
 
     def module_class(self) -> Callable[..., "CrossEncoder"]:
-        """Return what makes the LightningModule; a variant of the model returns its own."""
+        """Return the LightningModule class; a variant of the model returns its own."""
         from experiments.models.cross_encoder.lightning_module import CrossEncoder
 
         return CrossEncoder
 
     def build(self, inputs: "TrainingInputs") -> "TrainingSetup":
-        """Return the backbone with a head on pairs, and the teacher that it learns from."""
         from functools import partial
 
         from experiments.data.batches.pair_batches import PairBatcher, RunPairs
@@ -81,24 +78,16 @@ class CrossEncoderConfig(Model):
             self.module_class(),
             network,
             tokenizer,
-            inputs.loss,
-            experiment.optimization,
-            seed=experiment.seed,
             layout=layout,
             rank_by=self.rank_by,
             recompute=experiment.batch.checkpoint,
             cut=PairCut.of(encoder),
             teacher=teacher,
-            dev=inputs.dev,
         )
-        return inputs.setup(
-            lambda steps: make_module(steps=steps),
-            PairBatcher(encoder, inputs.tokens_per_batch("train", layout), own_pairs),
-            partial(RunPairs, encoder=encoder, tokens_per_batch=score_tokens),
-        )
+        batcher = PairBatcher(encoder, inputs.tokens_per_batch("train", layout), own_pairs)
+        return inputs.setup(make_module, batcher, partial(RunPairs, encoder=encoder, tokens_per_batch=score_tokens))
 
     def check_backbone(self, source: "Source") -> None:
-        """Refuse a backbone that lacks weights of its encoder or reads fewer tokens than a pair may have."""
         from transformers import AutoModelForSequenceClassification
 
         from experiments.models.backbone_check import check_fit
@@ -106,4 +95,4 @@ class CrossEncoderConfig(Model):
         from experiments.pretrained.weights import is_head
 
         network = check_fit(source, AutoModelForSequenceClassification, {"num_labels": self.logits}, is_head)
-        check_length(network, "model.max_length", self.max_length, source.said)
+        check_length(network, "model.max_length", self.max_length, source.label)

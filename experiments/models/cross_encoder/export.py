@@ -1,13 +1,12 @@
-"""A trained cross-encoder as a folder that sentence-transformers' ``CrossEncoder`` loads with the same scores.
+"""Export a trained cross-encoder to a folder that sentence-transformers' ``CrossEncoder`` loads with the same scores.
 
-What decides a score beside the weights is in the folder: how pairs are padded, whether segments are told apart, and how
-pairs are cut. One thing ``CrossEncoder`` cannot be told, a limit to the query's tokens: it stands in ``config.json``,
-where ``load_scorer`` reads it, and in the folder's README.md.
+The folder also holds the padding, the segment ids and the cutting of pairs. ``CrossEncoder`` has no limit on query
+tokens: the limit is in ``config.json``, where ``load_scorer`` reads it, and in the folder's README.md.
 """
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,16 @@ from experiments.pretrained.tokenizer import keep
 
 log = logging.getLogger(__name__)
 
-FIELD = "rerank_ablations"  # of config.json
+FIELD = "rerank_ablations"  # key in config.json
 MODULE = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"}
 IDENTITY = "torch.nn.modules.linear.Identity"
 
 
 @dataclass(frozen=True)
 class PairCut:
-    """How pairs are cut: the query to ``max_query_tokens``, the passage to what is left of ``max_length``.
+    """Maximum lengths of a pair: ``max_query_tokens`` for the query, the rest of ``max_length`` for the passage.
 
-    ``cut_queries``, ``queries``: how many of the collection's queries are longer, and how many there are.
+    ``cut_queries``: the collection's queries that are longer, of ``queries`` in all.
     """
 
     max_query_tokens: int
@@ -41,23 +40,23 @@ class PairCut:
 
     @classmethod
     def of(cls, encoder: PairEncoder) -> "PairCut":
-        """Return how an encoder cuts pairs, and warn of queries that are cut."""
+        """Return the maximum lengths of an encoder, and warn of queries that are cut."""
         lengths, limit = encoder.queries.lengths, encoder.max_query_tokens
         cut = cls(limit, encoder.max_length, int((lengths > limit).sum()), len(lengths))
         if cut.cut_queries:
-            log.warning("%s", cut.said())
+            log.warning("%s", cut.describe())
         return cut
 
     @classmethod
     def read(cls, config: PreTrainedConfig) -> "PairCut | None":
-        """The cut of an exported model by its config; None if it says nothing of one."""
-        said = getattr(config, FIELD, None)
-        if not isinstance(said, Mapping) or not {"max_query_tokens", "max_length"} <= said.keys():
+        """Read the maximum lengths from an exported model's config; None if it has none."""
+        limits = getattr(config, FIELD, None)
+        if not isinstance(limits, Mapping) or not {"max_query_tokens", "max_length"} <= limits.keys():
             return None
-        return cls(int(said["max_query_tokens"]), int(said["max_length"]))
+        return cls(int(limits["max_query_tokens"]), int(limits["max_length"]))
 
-    def said(self) -> str:
-        """The limit, in words, and whom it concerns."""
+    def describe(self) -> str:
+        """Describe the query limit and the number of queries that it cuts."""
         return (
             f"queries are cut to {self.max_query_tokens} tokens (model.max_query_tokens), and {self.cut_queries:,} of "
             f"the collection's {self.queries:,} are longer; sentence-transformers' CrossEncoder has no such limit and "
@@ -70,15 +69,15 @@ def export_pairs(
 ) -> None:
     """Save network and tokenizer in Hugging Face format with one logit, the score that ranks.
 
-    ``rank_by``: of two logits, see ``score_of``. ``cut``: how pairs were cut in training; None where nobody knows.
+    ``rank_by``: which score two logits give, see ``score_of``. ``cut``: the maximum lengths of the training; None if
+    unknown.
     """
     config = network.config
     with one_logit(network, rank_by), quiet():
         # sentence-transformers puts a sigmoid on a single logit unless the config names another activation
         config.sentence_transformers = {"activation_fn": IDENTITY, "version": "5.0.0"}
         if cut is not None:
-            kept = {name: value for name, value in asdict(cut).items() if name.startswith("max_")}
-            setattr(config, FIELD, kept)
+            setattr(config, FIELD, {"max_query_tokens": cut.max_query_tokens, "max_length": cut.max_length})
         network.save_pretrained(folder)
     names = ["input_ids", "token_type_ids", "attention_mask"]
     keep(
@@ -95,25 +94,19 @@ def export_pairs(
 
 
 def _write_truncation(folder: Path) -> None:
-    """Let ``CrossEncoder`` cut the passage alone, as in training. Its own way, the longer text first, gives the same
-    unless the query may take more than half of a pair.
+    """Make ``CrossEncoder`` cut the passage alone, as in training. Its default, the longer text first, differs only if
+    the query may take more than half of a pair.
     """
-    modality = {"text": {"method": "forward", "method_output_name": "logits"}}
     transformer: dict[str, Any] = {
         "transformer_task": "sequence-classification",
-        "modality_config": modality,
+        "modality_config": {"text": {"method": "forward", "method_output_name": "logits"}},
         "module_output_name": "scores",
         "processing_kwargs": {"text": {"truncation": "only_second"}},
     }
-    settings: dict[str, Any] = {
-        "model_type": "CrossEncoder",
-        "activation_fn": IDENTITY,
-        "prompts": {},
-        "default_prompt_name": None,
-    }
+    settings = {"activation_fn": IDENTITY, "prompts": dict[str, str](), "default_prompt_name": None}
     write_json(folder / "modules.json", [MODULE])
     write_json(folder / "sentence_bert_config.json", transformer)
-    write_json(folder / "config_sentence_transformers.json", settings)
+    write_json(folder / "config_sentence_transformers.json", {"model_type": "CrossEncoder", **settings})
 
 
 def _readme(cut: PairCut, passage_alone: bool) -> str:
@@ -126,7 +119,7 @@ from sentence_transformers import CrossEncoder
 scores = CrossEncoder("path/of/this/folder").predict([("query", "passage")])
 ```
 
-Pairs have at most {cut.max_length} tokens; the passage is cut. In training, {cut.said()}. Scores of queries within the
-limit are those of the training to 1e-5.{refused} For the others use `load_scorer` of `experiments.models.pair_scorer`
-(`negatives.filter.scorer`, `audit.scorer`), which reads the limit from `{FIELD}` in config.json.
+Pairs have at most {cut.max_length} tokens; the passage is cut. In training, {cut.describe()}. Scores of queries within
+the limit equal the training's to 1e-5.{refused} For longer queries use `load_scorer` of
+`experiments.models.pair_scorer` (`negatives.filter.scorer`, `audit.scorer`): it reads `{FIELD}` in config.json.
 """

@@ -1,14 +1,13 @@
-"""A dual encoder: a query and a passage are encoded apart, one vector each, and their similarity is the score.
+"""Train a dual encoder: query and passage are encoded separately, and the similarity of their vectors is the score.
 
-Trained by contrast, and optionally towards a cross-encoder: its scores of the same groups, or the vectors of one of its
+The loss is contrastive. It can also learn a cross-encoder's scores of the same groups, or the vectors of one of its
 layers (Ananthakrishnan et al. 2025, arXiv 2502.03552).
 
-Shapes: Q queries of a step, N passages a group (the positive at index 0), P distinct passages of a step, or pairs of a
-run, B texts of a batch, L tokens of the longest of them, T tokens of all of them, D dimensions.
+Shapes: Q queries of a step, N passages per group (the positive at index 0), P distinct passages of a step or pairs of a
+run, B texts of a batch, L tokens of the longest, T tokens of all texts, D dimensions.
 """
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,9 +24,9 @@ from experiments.losses.margin_mse import margin_mse
 from experiments.models.compute_cost import CostModel, Step
 from experiments.models.in_batch_negatives import with_in_batch
 from experiments.models.packed_forward import packed_hidden_states
-from experiments.models.ranker import DevSet, Loss, Ranker
+from experiments.models.ranker import DevSet, Loss
 from experiments.models.teacher import Teacher
-from experiments.pretrained.source import quiet
+from experiments.models.text_encoder import TextRanker
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -35,16 +34,15 @@ if TYPE_CHECKING:
     from experiments.models.dual_encoder.config import DualEncoderConfig
 
 
-class DualEncoder(Ranker):
-    """Trains a ``SentenceTransformer`` on groups, with the losses that the cross-encoders have.
+class DualEncoder(TextRanker):
+    """Train a ``SentenceTransformer`` on groups, with the losses of the cross-encoders.
 
-    ``settings``: what is a negative, the temperature, what is learnt from the teacher and how much it counts; with
-    negatives in the batch the loss ``lce`` is sentence-transformers' ``MultipleNegativesRankingLoss``. ``teacher``: the
-    cross-encoder, None if nothing is learnt from one. ``layout``: ``packed`` or ``padded`` forward passes. The others:
-    see ``Ranker``.
+    ``settings``: the keys of ``model``; with ``in_batch`` the loss ``lce`` equals sentence-transformers'
+    ``MultipleNegativesRankingLoss``. ``teacher``: the cross-encoder, None without distillation. ``layout``: ``packed``
+    or ``padded`` forward passes. The others: see ``Ranker``.
 
     Raises:
-        ExperimentError: the teacher has no such layer, or vectors of another width.
+        ExperimentError: the teacher lacks the layer, or its vectors have another width.
     """
 
     network: "SentenceTransformer"
@@ -68,138 +66,100 @@ class DualEncoder(Ranker):
         if teacher is not None and settings.align_layer is not None:
             _check_layer(teacher, settings.align_layer, int(transformer.model.config.hidden_size))
         self.cost = _cost_of(transformer.model)
-        self._encoded: dict[tuple[str, int], Tensor] = {}  # (kind, row) -> vector, of the run being scored
 
     def forward(self, features: Features) -> Tensor:
-        """(B, D) vectors of some texts."""
+        """Return the (B, D) vectors of texts."""
+        pooled: dict[str, Any]
         if self.layout == "packed":
-            return self._packed(features)
-        vectors_BD: Tensor = self.network(dict(features))["sentence_embedding"]
-        return vectors_BD
-
-    def _packed(self, features: Features) -> Tensor:
-        """The same without computing padding: the states of all texts one after another, then the network's own
-        pooling and what follows it.
-        """
-        modules: list[Any] = list(self.network)
-        transformer, *after = modules
-        real_BL = features["attention_mask"].bool()
-        ids_T = features["input_ids"][real_BL]
-        tokens = TokenBatch(ids_T, torch.zeros_like(ids_T), tuple(real_BL.sum(dim=1).tolist()))
-        *_, last_TD = packed_hidden_states(transformer.model, tokens)
-        states_BLD = last_TD.new_zeros(*real_BL.shape, last_TD.shape[1])
-        states_BLD[real_BL] = last_TD
-        pooled: dict[str, Any] = {"token_embeddings": states_BLD, "attention_mask": features["attention_mask"]}
-        for module in after:
-            pooled = module(pooled)
+            modules: list[Any] = list(self.network)
+            transformer, *after = modules  # the encoder; then pooling and later modules, which work on padded states
+            real_BL = features["attention_mask"].bool()
+            ids_T = features["input_ids"][real_BL]
+            tokens = TokenBatch(ids_T, torch.zeros_like(ids_T), tuple(real_BL.sum(dim=1).tolist()))
+            *_, last_TD = packed_hidden_states(transformer.model, tokens)
+            states_BLD = last_TD.new_zeros(*real_BL.shape, last_TD.shape[1])
+            states_BLD[real_BL] = last_TD
+            pooled = {"token_embeddings": states_BLD, "attention_mask": features["attention_mask"]}
+            for module in after:
+                pooled = module(pooled)
+        else:
+            pooled = self.network(dict(features))
         vectors_BD: Tensor = pooled["sentence_embedding"]
         return vectors_BD
 
     # --- training
 
     def objective(self, batch: TextGroupBatch | DistilBatch) -> tuple[Tensor, Tensor]:
-        """The weighted sum of the terms, and the (Q, N) scores of the groups."""
+        """Return the weighted sum of the loss terms, and the (Q, N) scores of the groups."""
         texts = batch.texts if isinstance(batch, DistilBatch) else batch
         queries_QD, passages_PD = self._vectors(texts)
         scores, scores_QN = self._scored(queries_QD, passages_PD, texts)
-        total, share = self.loss(scores), self.settings.distil_weight
-        if isinstance(batch, DistilBatch) and batch.pairs is not None:
-            distilled = self._distilled(batch, scores_QN)
+        total, settings, teacher = self.loss(scores), self.settings, self.teacher
+        if teacher is None or not isinstance(batch, DistilBatch):
+            return total, scores_QN
+        if batch.pairs is not None:
+            teacher_QN, share = teacher.scores(batch.pairs), settings.distil_weight
+            if settings.distil == "margin_mse":
+                distilled = margin_mse(scores_QN, teacher_QN)
+            else:
+                distilled = kl_divergence(scores_QN, teacher_QN, settings.distil_temperature)
             self.log("train/contrastive_loss", total.detach())
             self.log("train/distil_loss", distilled.detach())
             total = (1 - share) * total + share * distilled
-        if isinstance(batch, DistilBatch) and batch.alone is not None:
-            apart = self._apart(batch, torch.cat([queries_QD, passages_PD]))
-            self.log("train/align_loss", apart.detach())
-            total = total + self.settings.align_weight * apart
+        if batch.alone is not None and settings.align_layer is not None:
+            vectors_PD = torch.cat([queries_QD, passages_PD]).float()
+            targets_PD = teacher.vectors(batch.alone, settings.align_layer)
+            distance = (1 - F.cosine_similarity(vectors_PD, targets_PD, dim=1)).mean()
+            self.log("train/align_loss", distance.detach())
+            total = total + settings.align_weight * distance
         return total, scores_QN
 
     def scored_groups(self, batch: TextGroupBatch | DistilBatch) -> tuple[Tensor, Tensor]:
-        """Scores of all passages of the step that serve as negatives, and those of the groups alone."""
         texts = batch.texts if isinstance(batch, DistilBatch) else batch
         return self._scored(*self._vectors(texts), texts)
 
     def _vectors(self, texts: TextGroupBatch) -> tuple[Tensor, Tensor]:
-        """(Q, D) of the queries and (P, D) of the passages."""
+        """Return the vectors of the queries (Q, D) and of the passages (P, D)."""
         return self(texts.queries), torch.cat([self(features) for features in texts.passages])
 
     def _scored(self, queries_QD: Tensor, passages_PD: Tensor, texts: TextGroupBatch) -> tuple[Tensor, Tensor]:
-        # In fp32 also where the encoder computes in half precision: by .05, bf16 cosines near 1 would be steps of .08.
+        # Always fp32: bf16 cosines near 1, divided by 0.05, would move in steps of 0.08.
         with torch.autocast(queries_QD.device.type, enabled=False):
             scores_QP = queries_QD.float() @ passages_PD.float().T * self.settings.scale
         scores_QN = scores_QP.gather(1, texts.place_QN)
         return (with_in_batch(scores_QP, texts) if self.settings.in_batch else scores_QN), scores_QN
 
-    def _distilled(self, batch: DistilBatch, scores_QN: Tensor) -> Tensor:
-        """How far the scores that the loss sees, divided by the temperature, are from the teacher's."""
-        assert self.teacher is not None
-        assert batch.pairs is not None
-        teacher_QN = self.teacher.scores(batch.pairs)
-        if self.settings.distil == "margin_mse":
-            return margin_mse(scores_QN, teacher_QN)
-        return kl_divergence(scores_QN, teacher_QN, self.settings.distil_temperature)
-
-    def _apart(self, batch: DistilBatch, vectors_PD: Tensor) -> Tensor:
-        """1 less the cosine to the teacher's vector of the same text, mean over the step's queries and passages."""
-        assert self.teacher is not None
-        assert batch.alone is not None
-        assert self.settings.align_layer is not None
-        targets_PD = self.teacher.vectors(batch.alone, self.settings.align_layer)
-        return (1 - F.cosine_similarity(vectors_PD.float(), targets_PD, dim=1)).mean()
-
     def cost_of(self, batch: TextGroupBatch | DistilBatch) -> Step:
-        """Tokens and computed tokens of a step's texts, and operations, those of the teacher's passes included."""
         texts = batch.texts if isinstance(batch, DistilBatch) else batch
         tokens = sum(map(sum, texts.lengths))
-        computed = sum(one["input_ids"].numel() for one in (texts.queries, *texts.passages))
-        flops = sum(self.cost.training(some) for some in texts.lengths)
+        computed = sum(features["input_ids"].numel() for features in (texts.queries, *texts.passages))
+        flops = sum(map(self.cost.training, texts.lengths))
         if isinstance(batch, DistilBatch) and self.teacher is not None:
-            read = [some.micro_batches for some in (batch.pairs, batch.alone) if some is not None]
-            flops += sum(self.teacher.cost.forward(micro.lengths) for some in read for micro in some)
+            inputs = [part.micro_batches for part in (batch.pairs, batch.alone) if part is not None]
+            flops += sum(self.teacher.cost.forward(micro.lengths) for batches in inputs for micro in batches)
         return Step(texts.shape_QN, tokens, tokens if self.layout == "packed" else computed, flops)
 
-    # --- scoring
-
-    def begin_scoring(self, pairs: int) -> None:
-        """Forget the texts of the run scored before."""
-        self._encoded = {}
-
     def score_batch(self, batch: EncodingBatch) -> None:
-        """Encode some texts of the run being scored."""
-        vectors_BD = self(batch.features).float().cpu()
-        self._encoded |= {(batch.kind, row): one for row, one in zip(batch.rows.tolist(), vectors_BD, strict=True)}
+        keys = [(batch.kind, row) for row in batch.rows.tolist()]
+        self.encoded |= dict(zip(keys, self(batch.features).float().cpu(), strict=True))
 
-    def gathered_scores(self) -> Tensor:
-        """(P,) fp32 similarities of the dev run's pairs."""
-        assert self.dev is not None
-        run = self.dev.run
-        scores = [
-            torch.stack([self._encoded["passages", row] for row in run.passages[i].tolist()])
-            @ self._encoded["queries", int(query)]
-            for i, query in enumerate(run.queries)
-        ]
-        self._encoded = {}
-        return torch.cat(scores)
-
-    def export(self, folder: Path) -> None:
-        """Save the encoder as ``SentenceTransformer`` loads it, lengths and similarity included."""
-        with quiet():
-            self.network.save_pretrained(str(folder), create_model_card=False)
+    def query_scores(self, query: int, passages: list[int]) -> Tensor:
+        return torch.stack([self.encoded["passages", row] for row in passages]) @ self.encoded["queries", query]
 
 
 def _check_layer(teacher: Teacher, layer: int, width: int) -> None:
     if layer > teacher.layers:
         raise ExperimentError(f"model.align_layer is {layer}, but the cross-encoder has layers 0 to {teacher.layers}")
-    theirs = int(teacher.network.config.hidden_size)
-    if theirs != width:
+    teacher_width = int(teacher.network.config.hidden_size)
+    if teacher_width != width:
         raise ExperimentError(
-            f"model.align_layer={layer} needs vectors of one width, but the cross-encoder's have {theirs} "
+            f"model.align_layer={layer} needs vectors of one width, but the cross-encoder's have {teacher_width} "
             f"dimensions and the dual encoder's {width}: set it to null, or choose a cross-encoder of that width"
         )
 
 
 def _cost_of(encoder: Any) -> CostModel:
-    """Of an encoder whose pooler, if it has one, is not computed to any use: texts are pooled without it."""
+    """Return the cost of an encoder without its pooler, which the vectors do not use."""
     pooler = getattr(encoder, "pooler", None)
     unused = sum(parameter.numel() for parameter in pooler.parameters()) if pooler is not None else 0
     cost = CostModel.of(encoder)

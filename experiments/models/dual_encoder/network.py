@@ -1,5 +1,5 @@
-"""A dual encoder from any BERT-like backbone, infused with layers of a cross-encoder (Ananthakrishnan et al. 2025,
-arXiv 2502.03552), as sentence-transformers' ``SentenceTransformer``.
+"""Build a dual encoder as a ``SentenceTransformer``: a BERT-like backbone, infused with layers of a cross-encoder
+(Ananthakrishnan et al. 2025, arXiv 2502.03552).
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from experiments.common.errors import ExperimentError
 from experiments.config import Backbone
 from experiments.models.backbone import source_of
 from experiments.models.teacher import load_encoder
-from experiments.models.text_encoder import check_reach, settle_text_tokenizer
+from experiments.models.text_encoder import check_reach, set_module_dropout, settle_text_tokenizer
 from experiments.pretrained.encoder import MODEL
 from experiments.pretrained.limits import check_vocabulary
 from experiments.pretrained.weights import check_weights, is_pooler
@@ -24,26 +24,25 @@ if TYPE_CHECKING:
 
     from experiments.models.dual_encoder.config import DualEncoderConfig
 
-LAYERS = "encoder.layer."  # how the weights of BERT-like layers are called
-# What must be the same in the config for weights of one model to mean the same in another.
-DECIDING = (
+LAYERS = "encoder.layer."  # prefix of the weights of BERT-like layers
+# Config fields that must agree before weights of one model are copied into another.
+COMPATIBILITY_FIELDS = (
     "model_type", "hidden_size", "embedding_size", "num_attention_heads", "intermediate_size", "hidden_act",
     "vocab_size", "type_vocab_size", "max_position_embeddings", "position_embedding_type", "position_buckets",
 )  # fmt: skip
 
 
 def load_dual_encoder(backbone: Backbone, model: "DualEncoderConfig", seed: int) -> "SentenceTransformer":
-    """One encoder for queries and passages: the backbone's architecture with ``model.layers`` layers, then
-    pooling, then for ``cosine`` vectors of length 1; in fp32.
+    """Load one fp32 encoder for queries and passages: the backbone with ``model.layers`` layers, pooling, and for
+    ``cosine`` a normalisation.
 
-    Layers are copied from ``model.cross_encoder``. What belongs to no layer (the word, position and type embeddings and
-    their normalisation, and what else an architecture keeps beside its layers) counts as embeddings. Random weights are
-    drawn from ``seed`` by the architecture's own rule, all of them whatever is copied over them, so that the layers
-    that stay random are the same whichever are infused.
+    Layers are copied from ``model.cross_encoder``. Every weight outside the layers counts as embeddings (word, position
+    and type embeddings and their normalisation). Random weights are all drawn from ``seed`` by the architecture's own
+    rule before layers are copied over them, so they are the same whichever layers are infused.
 
     Raises:
-        ExperimentError: weights that cannot be found or do not fit together; fewer layers than are asked for; an
-        architecture whose layers are not found; too few positions for ``model.max_length``.
+        ExperimentError: weights are missing or do not fit; the backbone has too few layers, no list of layers, or too
+        few positions for ``model.max_length``.
     """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Normalize
@@ -52,15 +51,13 @@ def load_dual_encoder(backbone: Backbone, model: "DualEncoderConfig", seed: int)
     transformer = _transformer(backbone, model)
     network: Any = transformer.model
     if model.rest == "random":
-        network.load_state_dict(_drawn(network.config, seed).state_dict())
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network.load_state_dict(AutoModel.from_config(network.config, dtype=torch.float32).state_dict())
     if model.infuses:
-        if model.cross_encoder is None:
-            raise ExperimentError("the model infuses weights of a cross-encoder: set model.cross_encoder or model.job")
+        assert model.cross_encoder is not None  # DualEncoderConfig checks it, and a prerequisite job trains it
         _infuse(network, transformer.tokenizer, backbone, model, model.cross_encoder)
-    if model.dropout is not None:
-        for module in network.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = model.dropout
+    set_module_dropout(network, model.dropout)
     modules: list[nn.Module] = [transformer, Pooling(int(network.config.hidden_size), model.pooling)]
     if model.similarity == "cosine":
         modules.append(Normalize())
@@ -69,7 +66,7 @@ def load_dual_encoder(backbone: Backbone, model: "DualEncoderConfig", seed: int)
 
 
 def _transformer(backbone: Backbone, model: "DualEncoderConfig") -> Any:
-    """The backbone with as many layers as are wanted and texts cut as ``model`` says."""
+    """Load the backbone with ``model.layers`` layers and the maximum lengths of ``model``."""
     from sentence_transformers.base.modules import Transformer
 
     source = source_of(backbone)
@@ -84,31 +81,26 @@ def _transformer(backbone: Backbone, model: "DualEncoderConfig") -> Any:
             processor_kwargs=dict(revision),
             config_kwargs={**revision, **depth},
         )
-    if (model.layers is not None or model.infuses) and layers_of(transformer.model) is None:
+    layers = getattr(getattr(transformer.model, "encoder", None), "layer", None)
+    if (model.layers is not None or model.infuses) and not isinstance(layers, nn.ModuleList):
         raise ExperimentError(
             f"backbone {backbone.name!r} is a {type(transformer.model).__name__}, which has no list of layers at "
             f"encoder.layer: this model cuts and infuses BERT-like encoders only, such as BERT, ELECTRA and RoBERTa"
         )
-    check_weights(transformer.model, source, partial(may_start_anew, model), fewer_layers=model.layers is not None)
-    check_vocabulary(transformer.model, transformer.tokenizer, source.said)
-    check_reach(transformer.model, model, source.said)
-    settle_text_tokenizer(transformer, source.said)
+    check_weights(transformer.model, source, partial(may_be_random, model), fewer_layers=model.layers is not None)
+    check_vocabulary(transformer.model, transformer.tokenizer, source.label)
+    check_reach(transformer.model, model, source.label)
+    settle_text_tokenizer(transformer, source.label)
     transformer.query_length, transformer.document_length = model.max_query_tokens, model.max_length
-    transformer.max_seq_length = max(model.max_length, model.max_query_tokens)  # of texts that are neither of the two
+    transformer.max_seq_length = max(model.max_length, model.max_query_tokens)  # for texts of neither kind
     return transformer
 
 
-def may_start_anew(model: "DualEncoderConfig", network: PreTrainedModel, name: str) -> bool:
-    """Whether a weight of the backbone is of no account: all are drawn, or the cross-encoder's is copied over it."""
+def may_be_random(model: "DualEncoderConfig", network: PreTrainedModel, name: str) -> bool:
+    """Whether a backbone weight is not used: all are random, or the cross-encoder's is copied over it."""
     if model.rest == "random" or is_pooler(network, name):
         return True
     return bool(infused_weights({name: torch.empty(0)}, model.infused, model.infuse_embeddings))
-
-
-def layers_of(network: nn.Module) -> nn.ModuleList | None:
-    """The layers of a BERT-like encoder without a head; None if it has no such list."""
-    layers = getattr(getattr(network, "encoder", None), "layer", None)
-    return layers if isinstance(layers, nn.ModuleList) else None
 
 
 def _check_depth(config: PretrainedConfig, backbone: Backbone, model: "DualEncoderConfig") -> None:
@@ -127,18 +119,11 @@ def _check_depth(config: PretrainedConfig, backbone: Backbone, model: "DualEncod
         )
 
 
-def _drawn(config: PretrainedConfig, seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        drawn: nn.Module = AutoModel.from_config(config, dtype=torch.float32)
-    return drawn
-
-
 def _infuse(network: Any, tokenizer: Any, backbone: Backbone, model: "DualEncoderConfig", cross_encoder: str) -> None:
-    """Copy the chosen weights of the cross-encoder over those of the network."""
-    source, its_tokenizer = load_encoder(cross_encoder)
+    """Copy the chosen weights of the cross-encoder into the network."""
+    source, source_tokenizer = load_encoder(cross_encoder)
     _check_fit(source.config, network.config, cross_encoder, backbone)
-    if its_tokenizer.get_vocab() != tokenizer.get_vocab():
+    if source_tokenizer.get_vocab() != tokenizer.get_vocab():
         raise ExperimentError(
             f"model.cross_encoder={cross_encoder!r} has another vocabulary than backbone {backbone.name!r}: choose the "
             f"backbone that it was trained from"
@@ -153,8 +138,8 @@ def _infuse(network: Any, tokenizer: Any, backbone: Backbone, model: "DualEncode
 
 
 def infused_weights(weights: Mapping[str, Tensor], layers: list[int], embeddings: bool) -> dict[str, Tensor]:
-    """Of an encoder's weights by name, those of some layers, counted from 1, and with ``embeddings`` all that belong to
-    no layer; never those of a pooler, which reads the pair.
+    """Select the weights of ``layers``, counted from 1, and with ``embeddings`` all weights outside the layers. The
+    pooler is never selected, as it reads the pair.
     """
     prefixes = tuple(f"{LAYERS}{layer - 1}." for layer in layers)
     return {
@@ -165,10 +150,10 @@ def infused_weights(weights: Mapping[str, Tensor], layers: list[int], embeddings
 
 
 def _check_fit(theirs: PretrainedConfig, ours: PretrainedConfig, cross_encoder: str, backbone: Backbone) -> None:
-    for name in DECIDING:
-        found, needed = getattr(theirs, name, None), getattr(ours, name, None)
-        if found != needed:
+    for name in COMPATIBILITY_FIELDS:
+        actual, needed = getattr(theirs, name, None), getattr(ours, name, None)
+        if actual != needed:
             raise ExperimentError(
-                f"model.cross_encoder={cross_encoder!r} has {name} {found}, backbone {backbone.name!r} has {needed}: "
+                f"model.cross_encoder={cross_encoder!r} has {name} {actual}, backbone {backbone.name!r} has {needed}: "
                 f"choose the backbone that it was trained from"
             )
