@@ -24,18 +24,17 @@ def headline(findings: Findings) -> str:
 
 def details(findings: Findings) -> list[str]:
     """Add to the headline the best setting of a study with claims, and the state of the jobs."""
+    best = _best(findings) if findings.verdicts else []
     missing = left_out(findings.jobs)
-    sentences = _best(findings) if findings.verdicts else []
     jobs = plural(len(findings.jobs), "job")
+    progress = f"{jobs}, all finished."
     if missing:
         counts = ", ".join(f"{number} {state}" for state, number in Counter(state for _, state, _ in missing).items())
-        sentences.append(f"{len(findings.jobs) - len(missing)} of {jobs} finished; {counts}.")
-    else:
-        sentences.append(f"{jobs}, all finished.")
+        progress = f"{len(findings.jobs) - len(missing)} of {jobs} finished; {counts}."
     if findings.missing:
         values = plural(len(findings.missing), "published value has", "published values have")
-        sentences.append(f"{values} no finished job.")
-    return sentences
+        progress += f" {values} no finished job."
+    return [*best, progress]
 
 
 def _claims(verdicts: Sequence[Verdict]) -> str:

@@ -176,7 +176,7 @@ def test_without_pandas_the_extra_is_named(folder: Path, monkeypatch: pytest.Mon
 
 
 def test_nothing_to_load_is_refused():
-    with pytest.raises(ExperimentError, match="Name the folder of a study"):
+    with pytest.raises(ExperimentError, match="name the folder of a study"):
         experiments.load()
 
 

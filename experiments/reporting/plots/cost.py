@@ -1,6 +1,4 @@
-"""Cost against quality: what each setting's training took and what came of it, and the front of those that no other
-beats in both.
-"""
+"""Draw each setting's quality against its training cost, and the Pareto front."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,8 +17,8 @@ if TYPE_CHECKING:
     from experiments.analysis.findings import Findings, Result
 
 BODY = 3.4  # inches
-NAMED = 16  # points that can all have a name
-# What a training costs, the best known first: key of ``compute`` -> its name.
+NAMED = 16  # largest number of points that are all named
+# Key of ``compute`` -> its name, the preferred first.
 COSTS = {"flops": "floating-point operations of the training", "train_seconds": "seconds of the training"}
 
 
@@ -39,15 +37,13 @@ def cost_against_quality(findings: "Findings", losses: Sequence[str]) -> list[Re
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Which points, by cost and quality, no other has both at most the cost and at least the quality of (one of them
-    strictly); by cost.
-    """
+    """Return the indices of the Pareto front of (cost, quality) points, by cost."""
     order = sorted(range(len(points)), key=lambda index: (points[index][0], -points[index][1]))
-    found: list[int] = []
+    best: list[int] = []
     for index in order:
-        if not found or points[index][1] > points[found[-1]][1]:
-            found.append(index)
-    return found
+        if not best or points[index][1] > points[best[-1]][1]:
+            best.append(index)
+    return best
 
 
 def _figure(
@@ -55,7 +51,6 @@ def _figure(
 ) -> ReportFigure:
     results = [result for _, result in known]
     points = [(cost, result.mean) for cost, result in known]
-    title = f"{group_heading(block)}: quality against cost"
     heights = [block.first_stage_mean, *(result.mean for result in results)]
     explanation = _explained(findings, block, key, len(points))
     explanation += cut(heights, [end for result in results for end in ends_of(result)])
@@ -65,7 +60,7 @@ def _figure(
     ]
     styles = styles_of(lines, losses)
     entries = {line.label: handle(line.label, style, line=False) for line, style in zip(lines, styles, strict=True)}
-    frame = framed(title, explanation, BODY, list(entries.values()))
+    frame = framed(f"{group_heading(block)}: quality against cost", explanation, BODY, list(entries.values()))
     axes = frame.figure.subplots()
     frame.place()
     grid(axes)
@@ -85,10 +80,9 @@ def _figure(
 
 
 def _name(result: "Result") -> str:
-    """All that tells a point from others of its loss."""
-    words = [phrase("negatives", result.setting.negatives)]
-    words += [phrase(axis, result.setting.labels.get(axis)) for axis in result.group.axes]
-    return ", ".join(word for word in words if word)
+    """Name a point among those of its loss."""
+    words = (phrase(axis, result.setting.labels.get(axis)) for axis in result.group.axes)
+    return ", ".join(filter(None, (phrase("negatives", result.setting.negatives), *words)))
 
 
 def _explained(findings: "Findings", block: ResultGroup, key: str, points: int) -> str:

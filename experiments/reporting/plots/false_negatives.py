@@ -1,4 +1,4 @@
-"""An audit of negatives: the share of suspicious negatives over the depth of the draw, a line a source."""
+"""Draw an audit of negatives: the share of suspicious negatives over the depth of the draw, a line per source."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,16 +17,15 @@ if TYPE_CHECKING:
 
 MARGIN = 1.2  # free space left and right of the points, as a factor of the depth
 DODGE = 1.035  # distance between two sources at one depth, as a factor of the depth
-APART = 1.15  # depths nearer than this factor would print their ticks over each other
+APART = 1.15  # smallest factor between two depths with ticks
 
 
 @styled
 def audit_figure(audit: "FalseNegativeAudit") -> ReportFigure:
     """Return the share of suspicious negatives in per cent over depth, with 95 % intervals."""
-    sources: dict[str, list[Cell]] = {}
-    for cell in sorted(audit.cells, key=lambda cell: cell.depth):
-        sources.setdefault(cell.source, []).append(cell)
-    order = list(dict.fromkeys(cell.source for cell in audit.cells))
+    cells = sorted(audit.cells, key=lambda cell: cell.depth)
+    sources = dict.fromkeys(cell.source for cell in audit.cells)
+    lines = [_line(source, [cell for cell in cells if cell.source == source]) for source in sources]
     scored = "" if audit.margin is None else ", or scored above the positive"
     title = f"Suspicious negatives on {audit.data}, {max(cell.queries for cell in audit.cells):,} queries"
     explanation = (
@@ -35,8 +34,7 @@ def audit_figure(audit: "FalseNegativeAudit") -> ReportFigure:
         "Bars: 95 % interval, bootstrap over queries. A suspicion is no proof."
     )
     chart = Chart(title, explanation, "suspicious negatives, %", share=False, bottom=True)
-    frame = draw_chart(chart, [_line(source, sources[source]) for source in order], (), _draw)
-    return report_figure(frame, "suspicious_by_depth", "audit")
+    return report_figure(draw_chart(chart, lines, (), _draw), "suspicious_by_depth", "audit")
 
 
 def _line(source: str, cells: Sequence["Cell"]) -> Line:
