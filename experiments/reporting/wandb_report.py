@@ -4,22 +4,18 @@ The run's id depends on the study's name alone, so a new report overwrites the l
 record with that id, and ``wandb sync`` merges them, the newest last.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from experiments.analysis.findings import Findings
+from experiments.analysis.load import JobResult
 from experiments.common.cache import fingerprint
 from experiments.tracking.connection import resolve_mode
 from experiments.tracking.wandb_run import RunIdentity, WandbRun
-
-if TYPE_CHECKING:
-    from experiments.analysis.findings import Findings
-    from experiments.analysis.load import JobResult
 
 RESULT_FIGURES = ("mean", "sd", "seeds", "difference", "low", "high", "p_holm", "published", "status")
 CLAIM_COLUMNS = ("claim", "verdict", "published", "difference", "low", "high", "in words")
@@ -54,11 +50,14 @@ def log_report(
     if mode == "none" or resolve_mode(mode) == "disabled":
         return None
     identity = identity_of(findings)
+    parts = [part for job in findings.jobs for part in job.parts]
+    ids = [fingerprint({"study": identity.study, "job": part.name}) for part in parts]
+    jobs = [[part.name, run_id, part.state, part.error or ""] for part, run_id in zip(parts, ids, strict=True)]
     with WandbRun(identity, findings.folder, mode, project or default.project, entity or default.entity) as run:
         run.log_table("results", *results_table(findings))
         if findings.verdicts:
             run.log_table("claims", CLAIM_COLUMNS, claim_rows(findings))
-        run.log_table("jobs", JOB_COLUMNS, job_rows(findings))
+        run.log_table("jobs", JOB_COLUMNS, jobs)
         run.log_pictures({f"pictures/{path.stem}": path for path in files if path.suffix == ".png"})
         run.log_files(f"report-{identity.study}", "report", files)
         run.log_summary(headline(findings))
@@ -120,16 +119,6 @@ def claim_rows(findings: Findings) -> list[list[Any]]:
         bounds = [None] * 3 if estimate is None else [estimate.mean, estimate.low, estimate.high]
         rows.append([verdict.claim.says, verdict.state, verdict.claim.published, *bounds, verdict.needs])
     return rows
-
-
-def job_rows(findings: Findings) -> list[list[Any]]:
-    """Return one row per job, in the columns of ``JOB_COLUMNS``; ``why``: the first line of its error."""
-    study = findings.folder.name
-    return [
-        [part.name, fingerprint({"study": study, "job": part.name}), part.state, part.error or ""]
-        for job in findings.jobs
-        for part in job.parts
-    ]
 
 
 def headline(findings: Findings) -> dict[str, float | int | str | None]:

@@ -4,17 +4,13 @@
 ``workspaces``; only its ``save`` needs a login and a network.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from experiments.analysis.findings import Findings
 from experiments.analysis.measure_choice import dev_measure
 from experiments.common.errors import ExperimentError
 from experiments.reporting.names import proper_name
-
-if TYPE_CHECKING:
-    from experiments.analysis.findings import Findings
 
 STEPS = "trainer/global_step"
 GROUPS = "train/groups"
@@ -49,6 +45,13 @@ def workspace_spec(
     """
     dev = dev or measure
     labels = [f"labels.{axis}" for axis in axes if axis not in AVERAGED]
+    costs = []
+    for first_stage in first_stages:
+        y, title = f"{first_stage}/{measure}", f"{measure}, {proper_name(first_stage)} re-ranked, over"
+        costs += [
+            {"kind": "scatter", "title": f"{title} {name}", "x": cost, "y": y, "log_x": True}
+            for cost, name in COSTS.items()
+        ]
     training = {"loss": "loss", **{name: name.replace("_", " ") for name in DIAGNOSTICS}}
     return {
         "name": f"{study} by {measure}",
@@ -57,7 +60,7 @@ def workspace_spec(
             {"name": measure, "panels": _results(measure, first_stages, labels)},
             {"name": "Development queries", "panels": [_lines(f"{dev} while training", STEPS, f"dev/{dev}")]},
             {"name": "Training", "panels": [_lines(title, GROUPS, f"train/{key}") for key, title in training.items()]},
-            {"name": "Cost", "panels": _costs(measure, first_stages)},
+            {"name": "Cost", "panels": costs},
         ],
     }
 
@@ -75,20 +78,6 @@ def _results(measure: str, first_stages: Sequence[str], labels: Sequence[str]) -
             if label != "labels.negatives"
         ]
     return panels
-
-
-def _costs(measure: str, first_stages: Sequence[str]) -> list[dict[str, Any]]:
-    return [
-        {
-            "kind": "scatter",
-            "title": f"{measure}, {proper_name(first_stage)} re-ranked, over {name}",
-            "x": cost,
-            "y": f"{first_stage}/{measure}",
-            "log_x": True,
-        }
-        for first_stage in first_stages
-        for cost, name in COSTS.items()
-    ]
 
 
 def _lines(title: str, x: str, y: str) -> dict[str, Any]:

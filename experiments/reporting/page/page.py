@@ -127,6 +127,9 @@ def page_of(findings: Findings, figures: Sequence["ReportFigure"]) -> str:
     )
     jobs = provenance_of(findings)
     with_published = findings.table is not None and findings.table.published
+    declared = {PUBLISHED: published_table(findings), "claims": claims_table(findings.verdicts)}
+    tables = {section: [_html(table)] for section, table in declared.items() if table is not None}
+    tables["results"] = [_html(table) for table in measured_tables(findings)]
     page = environment.get_template("template.html").render(
         title=findings.title,
         study=findings.folder.name,
@@ -134,7 +137,7 @@ def page_of(findings: Findings, figures: Sequence["ReportFigure"]) -> str:
         details=details(findings),
         facts=list(facts_of(findings, jobs)),
         sections=[section for section in SECTIONS if with_published or section.id != PUBLISHED],
-        tables=_tables(findings),
+        tables=tables,
         legend=legend(findings),
         mixed_code=mixed_code(findings.jobs),
         evidence=[_html(pair_table(verdict)) for verdict in findings.verdicts if verdict.pairs],
@@ -148,13 +151,6 @@ def page_of(findings: Findings, figures: Sequence["ReportFigure"]) -> str:
         script=Markup((FOLDER / "page.js").read_text(encoding="utf-8")),
     )
     return page.encode("utf-8", "replace").decode("utf-8")
-
-
-def _tables(findings: Findings) -> dict[str, list[tuple[str, "Markup"]]]:
-    """Return the tables of each section as titles and HTML."""
-    declared = {PUBLISHED: published_table(findings), "claims": claims_table(findings.verdicts)}
-    tables = {section: [_html(table)] for section, table in declared.items() if table is not None}
-    return {**tables, "results": [_html(table) for table in measured_tables(findings)]}
 
 
 def _html(table: Table) -> tuple[str, "Markup"]:

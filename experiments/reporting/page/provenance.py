@@ -1,10 +1,8 @@
 """Record each job's provenance (revision, inputs, machine, cost), and the commands to repeat and check the study."""
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -49,6 +47,7 @@ def _row(job: JobResult, study: str, why: str) -> Provenance:
     status = {} if job.state in (UNREADABLE, MISSING) else read_status(job.folder)
     logged = (job.config.get("logger") or {}).get("mode", "none") != "none"
     seconds = status.get("seconds")
+    hits, builds = (sum((job.compute.get(key) or {}).values()) for key in ("cache_hits", "cache_builds"))
     return Provenance(
         name=job.name,
         state=job.state,
@@ -60,18 +59,10 @@ def _row(job: JobResult, study: str, why: str) -> Provenance:
         device=", ".join(str(job.compute[key]) for key in ("machine", "device") if job.compute.get(key)) or "-",
         threads=value_or_dash(job.compute.get("threads")),
         seconds=count(float(seconds)) if seconds is not None else UNRECORDED,
-        cache=_cache(job.compute),
+        cache=f"{hits:,} found, {builds:,} built" if "cache_hits" in job.compute else UNRECORDED,
         started=str(status.get("started") or ""),
         updated=str(status.get("updated") or ""),
     )
-
-
-def _cache(compute: Mapping[str, Any]) -> str:
-    """Count cache entries: ``6 found, 1 built``."""
-    if "cache_hits" not in compute:
-        return UNRECORDED
-    hits, builds = (sum((compute.get(key) or {}).values()) for key in ("cache_hits", "cache_builds"))
-    return f"{hits:,} found, {builds:,} built"
 
 
 def revisions_of(rows: list[Provenance]) -> list[str]:

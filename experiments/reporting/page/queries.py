@@ -72,19 +72,25 @@ def cut(text: str) -> str:
 def _stage(findings: Findings, block: ResultGroup, passages: Passages, share: int) -> dict[str, Any]:
     """Return one group's data.
 
-    ``jobs``: name and label, the first stage first. ``values[j][q]``: an index into ``levels``. ``start``: the two jobs
-    shown at first. ``first``: name of the first stage. ``texts``: index, text and ``_ranked`` of some queries.
+    ``jobs``: name and label, the first stage first. ``values[j][q]``: an index into ``levels``. ``start``: the jobs
+    shown at first, reference and best. ``first``: the first stage. ``texts``: index, text and ``_ranked`` by query.
     """
     labels = [[job.name, job_name(cell, job, block.axes)] for cell in block.settings for job in cell.jobs]
     jobs = [job for cell in block.settings for job in cell.jobs]
     values_JQ = np.vstack([block.first_stage_Q, *(cell.values_SQ for cell in block.settings)])
     levels, places = np.unique(values_JQ.round(DIGITS), return_inverse=True)
+    results = [result for result in findings.results if result.group is block]
+    names = ["first_stage", *(job.name for job in jobs)]
+    indices = [names.index(result.setting.jobs[0].name) for result in results]
+    best = indices[int(np.argmax([result.mean for result in results]))]
+    references = (index for index, result in zip(indices, results, strict=True) if result.comparison is None)
+    reference = next((index for index in references if index != best), 0)
     return {
         "key": f"{block.data}/{block.first_stage}",
         "title": group_heading(block),
         "first": proper_name(block.reference),
         "jobs": [["first_stage", f"{proper_name(block.reference)} itself"], *labels],
-        "start": _start(findings, block, jobs),
+        "start": [reference, best],
         "levels": levels.tolist(),
         "values": places.reshape(values_JQ.shape).tolist(),
         "ids": list(block.query_ids),
@@ -96,16 +102,6 @@ def by_spread(values_JQ: FloatArray) -> list[int]:
     """Order queries by how far the jobs differ, most first: by range, then by standard deviation."""
     range_Q, sd_Q = np.ptp(values_JQ, axis=0), values_JQ.std(axis=0)
     return [int(query) for query in np.lexsort((-sd_Q.round(9), -range_Q.round(9)))]
-
-
-def _start(findings: Findings, block: ResultGroup, jobs: list[JobResult]) -> list[int]:
-    """Return the indices of the reference (0: the first stage) and of the best setting's first job."""
-    results = [result for result in findings.results if result.group is block]
-    best = max(results, key=lambda result: result.mean)
-    indices = {job.name: index for index, job in enumerate(jobs, start=1)}
-    shown = indices[best.setting.jobs[0].name]
-    own = [indices[result.setting.jobs[0].name] for result in results if result.comparison is None]
-    return [own[0] if own and own[0] != shown else 0, shown]
 
 
 def _texts(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from experiments.analysis.findings import Findings, Result
 from experiments.analysis.settings import ResultGroup, SettingResult
 from experiments.evaluation.measure_names import mean_name
 from experiments.reporting.names import group_heading, proper_name, reference_name
@@ -19,14 +20,12 @@ from experiments.reporting.tables.results import results_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from experiments.analysis.findings import Findings, Result
-
 MARGIN = 0.35  # free space left and right of the points, in doublings of n
 DODGE = 0.014  # distance between two points of the same n or pairs, as a share of the width of the axes
 APART = 1.05  # smallest ratio of pairs between trainings that makes an axis
 
 
-def by_negatives(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
+def by_negatives(findings: Findings, losses: Sequence[str]) -> list[ReportFigure]:
     """Return one figure per first stage whose models have several numbers of negatives."""
     figures = []
     for block in findings.groups:
@@ -37,7 +36,7 @@ def by_negatives(findings: "Findings", losses: Sequence[str]) -> list[ReportFigu
     return figures
 
 
-def by_pairs(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
+def by_pairs(findings: Findings, losses: Sequence[str]) -> list[ReportFigure]:
     """Return one figure per first stage whose models saw different numbers of pairs in training."""
     figures = []
     for block in findings.groups:
@@ -49,14 +48,14 @@ def by_pairs(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
     return figures
 
 
-def figure_name(findings: "Findings", block: ResultGroup, what: str = "negatives") -> str:
+def figure_name(findings: Findings, block: ResultGroup, what: str = "negatives") -> str:
     """Return a figure's file stem, ``rr10_by_negatives.bm25``, with the data's name if a study has several."""
     measure = re.sub(r"[^a-z0-9]", "", findings.measure.lower())
     several = len({group.data for group in findings.groups}) > 1
     return ".".join([f"{measure}_by_{what}", *([block.data] if several else []), block.first_stage])
 
 
-def lines_of(block: ResultGroup, results: Sequence["Result"], x_of: Callable[[SettingResult], float]) -> list[Line]:
+def lines_of(block: ResultGroup, results: Sequence[Result], x_of: Callable[[SettingResult], float]) -> list[Line]:
     """Return one line per loss, and per value of each axis in which settings of the same loss and n differ.
 
     ``x_of``: position of a setting on the x axis.
@@ -78,7 +77,7 @@ def lines_of(block: ResultGroup, results: Sequence["Result"], x_of: Callable[[Se
     ]
 
 
-def _line(axes: dict[str, Any], results: Sequence["Result"], x_of: Callable[[SettingResult], float]) -> Line:
+def _line(axes: dict[str, Any], results: Sequence[Result], x_of: Callable[[SettingResult], float]) -> Line:
     ends = [ends_of(result) for result in results]
     published = [
         (x_of(result.setting), result.published.value)
@@ -96,7 +95,7 @@ def _line(axes: dict[str, Any], results: Sequence["Result"], x_of: Callable[[Set
     )
 
 
-def ends_of(result: "Result") -> tuple[float, float]:
+def ends_of(result: Result) -> tuple[float, float]:
     """Return a bar's ends: the interval of the difference, shifted to the result's mean; NaN for the reference."""
     versus = result.comparison
     if versus is None:
@@ -109,21 +108,22 @@ def _is_curve(lines: Sequence[Line]) -> bool:
     return any(len(set(line.x)) > 1 for line in lines)
 
 
-def _by_negatives(
-    findings: "Findings", block: ResultGroup, lines: Sequence[Line], losses: Sequence[str]
-) -> ReportFigure:
+def _by_negatives(findings: Findings, block: ResultGroup, lines: Sequence[Line], losses: Sequence[str]) -> ReportFigure:
     counts = sorted({int(count) for line in lines for count in line.x})
+    doublings = [math.log2(count) for count in counts]
+    nearest = min((after - before for before, after in pairwise(doublings)), default=1.0)
+    wanted = DODGE * (doublings[-1] - doublings[0] + 2 * MARGIN)
 
     def draw(axes: "Axes", members: Sequence[Line], styles: Sequence[LineStyle]) -> list[tuple[float, float]]:
         set_counts(axes, counts, MARGIN)
-        return draw_lines(axes, members, styles, factor=2.0 ** dodge(counts, len(members)))
+        return draw_lines(axes, members, styles, factor=2.0 ** min(wanted, 0.6 * nearest / len(members)))
 
     title = f"{group_heading(block)}, {len(block.query_ids):,} test queries"
     chart = Chart(title, explained(findings, block, lines), mean_name(block.measure), _levels(findings, block))
     return report_figure(draw_chart(chart, lines, losses, draw), figure_name(findings, block), "negatives")
 
 
-def _by_pairs(findings: "Findings", block: ResultGroup, lines: Sequence[Line], losses: Sequence[str]) -> ReportFigure:
+def _by_pairs(findings: Findings, block: ResultGroup, lines: Sequence[Line], losses: Sequence[str]) -> ReportFigure:
     pairs = [x for line in lines for x in line.x]
     span = max(pairs) / min(pairs)
 
@@ -155,21 +155,14 @@ def _named(lines: Sequence[Line]) -> tuple[list[tuple[float, float]], list[str]]
     return points, [name if index in highest.values() else "" for index, name in enumerate(names)]
 
 
-def _levels(findings: "Findings", block: ResultGroup) -> tuple[Level, ...]:
+def _levels(findings: Findings, block: ResultGroup) -> tuple[Level, ...]:
     """Return the first stage's level, and the reference's if a setting is the reference."""
     own = [result.mean for result in results_of(findings, block) if result.comparison is None]
     first = Level(proper_name(block.reference), block.first_stage_mean)
     return (first, *(Level("reference", mean, INK, (1.0, 2.0)) for mean in own))
 
 
-def dodge(counts: Sequence[int], lines: int) -> float:
-    """Return the distance of neighbouring lines in doublings of n; all lines stay closer than the next n."""
-    doublings = [math.log2(count) for count in counts]
-    nearest = min((after - before for before, after in pairwise(doublings)), default=1.0)
-    return min(DODGE * (doublings[-1] - doublings[0] + 2 * MARGIN), 0.6 * nearest / lines)
-
-
-def explained(findings: "Findings", block: ResultGroup, lines: Sequence[Line]) -> str:
+def explained(findings: Findings, block: ResultGroup, lines: Sequence[Line]) -> str:
     """Explain points, bars and levels in sentences."""
     fewest, most = block.seed_counts[0], block.seed_counts[-1]
     seeds = f"{fewest} to {most} seeds" if fewest < most else f"{most} seeds"

@@ -4,17 +4,16 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from experiments.analysis.claims import Verdict
+from experiments.analysis.findings import Findings
 from experiments.common.text import difference, plural
+from experiments.evaluation.comparison import Comparison
 from experiments.evaluation.measure_names import mean_name
 from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.style import COLOURS, FAINT, GRID, INK, PAPER, framed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from experiments.analysis.claims import Verdict
-    from experiments.analysis.findings import Findings
-    from experiments.evaluation.comparison import Comparison
 
 WIDTH = 8.0  # inches
 LEFT, RIGHT = 3.35, 2.05  # inches for the claim left, and for its estimate right of the axes
@@ -24,7 +23,7 @@ COLOUR = {"supported": COLOURS[2], "contradicted": COLOURS[1], "undecided": FAIN
 MARKER = {"supported": "o", "contradicted": "X", "undecided": "o"}
 
 
-def forest(findings: "Findings") -> list[ReportFigure]:
+def forest(findings: Findings) -> list[ReportFigure]:
     """Return one figure of all claims that have an estimate, if any."""
     known = [(verdict, verdict.estimate) for verdict in findings.verdicts if verdict.estimate is not None]
     if not known:
@@ -53,7 +52,7 @@ def forest(findings: "Findings") -> list[ReportFigure]:
     return [report_figure(frame, "claims", "claims")]
 
 
-def _row(axes: "Axes", y: float, verdict: "Verdict", estimate: "Comparison", says: str) -> None:
+def _row(axes: "Axes", y: float, verdict: Verdict, estimate: Comparison, says: str) -> None:
     colour = COLOUR.get(verdict.state, FAINT)
     decided = verdict.state != "undecided"
     margin = verdict.claim.margin
@@ -80,7 +79,7 @@ def _row(axes: "Axes", y: float, verdict: "Verdict", estimate: "Comparison", say
     axes.annotate(verdict.state, (1, y), (8, -5.5), color=colour, weight="bold", **placed)
 
 
-def _explained(findings: "Findings", judged: Sequence["Verdict"]) -> str:
+def _explained(findings: Findings, judged: Sequence[Verdict]) -> str:
     over = sorted({verdict.estimate.over for verdict in judged if verdict.estimate is not None})
     sentences = [f"Estimates with their 95 % intervals, over {' or, with one seed, '.join(reversed(over))}."]
     if any(len(verdict.pairs) > 1 for verdict in judged):

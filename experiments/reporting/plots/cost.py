@@ -1,8 +1,8 @@
 """Draw each setting's quality against its training cost, and the Pareto front."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from experiments.analysis.findings import Findings, Result
 from experiments.analysis.settings import ResultGroup
 from experiments.evaluation.measure_names import mean_name
 from experiments.reporting.names import group_heading, phrase, proper_name, reference_name
@@ -13,16 +13,13 @@ from experiments.reporting.plots.line_styles import Line, handle, marked, styles
 from experiments.reporting.plots.style import FAINT, cut, framed, grid, set_amounts, set_bounds
 from experiments.reporting.tables.results import results_of
 
-if TYPE_CHECKING:
-    from experiments.analysis.findings import Findings, Result
-
 BODY = 3.4  # inches
 NAMED = 16  # largest number of points that are all named
 # Key of ``compute`` -> its name, the preferred first.
 COSTS = {"flops": "floating-point operations of the training", "train_seconds": "seconds of the training"}
 
 
-def cost_against_quality(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
+def cost_against_quality(findings: Findings, losses: Sequence[str]) -> list[ReportFigure]:
     """Return one figure for each first stage with at least two settings of known training cost."""
     figures = []
     for block in findings.groups:
@@ -47,7 +44,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def _figure(
-    findings: "Findings", block: ResultGroup, key: str, known: Sequence[tuple[float, "Result"]], losses: Sequence[str]
+    findings: Findings, block: ResultGroup, key: str, known: Sequence[tuple[float, Result]], losses: Sequence[str]
 ) -> ReportFigure:
     results = [result for _, result in known]
     points = [(cost, result.mean) for cost, result in known]
@@ -79,13 +76,13 @@ def _figure(
     return report_figure(frame, figure_name(findings, block, "cost"), "cost")
 
 
-def _name(result: "Result") -> str:
+def _name(result: Result) -> str:
     """Name a point among those of its loss."""
     words = (phrase(axis, result.setting.labels.get(axis)) for axis in result.group.axes)
     return ", ".join(filter(None, (phrase("negatives", result.setting.negatives), *words)))
 
 
-def _explained(findings: "Findings", block: ResultGroup, key: str, points: int) -> str:
+def _explained(findings: Findings, block: ResultGroup, key: str, points: int) -> str:
     over = "queries and seeds" if block.seed_counts[-1] > 1 else "queries"
     named = " Only points of the front are named." if points > NAMED else ""
     estimated = " as the algorithm has them" if key == "flops" else ""

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from experiments.analysis.findings import Findings
 from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.line_styles import (
     FEW,
@@ -28,9 +29,6 @@ from experiments.reporting.plots.training_curves import (
     varying_axes,
 )
 
-if TYPE_CHECKING:
-    from experiments.analysis.findings import Findings
-
 COLUMNS = 4  # settings side by side
 SUMMED = 3  # diagnostics side by side in the summary
 LAST = 2 / 3  # share of the training after which the summary averages
@@ -51,7 +49,7 @@ EXPLAINED = (
 )
 
 
-def over_training(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
+def over_training(findings: Findings, losses: Sequence[str]) -> list[ReportFigure]:
     """Return figures of the diagnostics (rows) over the groups seen by setting (columns), and at the end."""
     figures = []
     by_data = trainings_of(findings)

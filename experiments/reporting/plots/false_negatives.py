@@ -13,7 +13,7 @@ from experiments.reporting.plots.style import styled
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from experiments.negatives.false_negative_audit import Cell, FalseNegativeAudit
+    from experiments.negatives.false_negative_audit import FalseNegativeAudit
 
 MARGIN = 1.2  # free space left and right of the points, as a factor of the depth
 DODGE = 1.035  # distance between two sources at one depth, as a factor of the depth
@@ -23,9 +23,12 @@ APART = 1.15  # smallest factor between two depths with ticks
 @styled
 def audit_figure(audit: "FalseNegativeAudit") -> ReportFigure:
     """Return the share of suspicious negatives in per cent over depth, with 95 % intervals."""
-    cells = sorted(audit.cells, key=lambda cell: cell.depth)
-    sources = dict.fromkeys(cell.source for cell in audit.cells)
-    lines = [_line(source, [cell for cell in cells if cell.source == source]) for source in sources]
+    lines = []
+    for source in dict.fromkeys(cell.source for cell in audit.cells):
+        cells = sorted((cell for cell in audit.cells if cell.source == source), key=lambda cell: cell.depth)
+        shares = [cell.shares["suspicious"] for cell in cells]
+        means, lows, highs = ([100 * getattr(share, end) for share in shares] for end in ("mean", "low", "high"))
+        lines.append(Line({"": source_name(source)}, [float(cell.depth) for cell in cells], means, lows, highs))
     scored = "" if audit.margin is None else ", or scored above the positive"
     title = f"Suspicious negatives on {audit.data}, {max(cell.queries for cell in audit.cells):,} queries"
     explanation = (
@@ -35,17 +38,6 @@ def audit_figure(audit: "FalseNegativeAudit") -> ReportFigure:
     )
     chart = Chart(title, explanation, "suspicious negatives, %", share=False, bottom=True)
     return report_figure(draw_chart(chart, lines, (), _draw), "suspicious_by_depth", "audit")
-
-
-def _line(source: str, cells: Sequence["Cell"]) -> Line:
-    shares = [cell.shares["suspicious"] for cell in cells]
-    return Line(
-        {"": source_name(source)},
-        [float(cell.depth) for cell in cells],
-        [100 * share.mean for share in shares],
-        [100 * share.low for share in shares],
-        [100 * share.high for share in shares],
-    )
 
 
 def _draw(axes: "Axes", lines: Sequence[Line], styles: Sequence[LineStyle]) -> list[tuple[float, float]]:

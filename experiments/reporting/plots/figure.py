@@ -61,9 +61,9 @@ def save_figures(figures: Sequence[ReportFigure], folder: Path) -> list[Path]:
 def svg(figure: ReportFigure) -> str:
     """Return the figure as an ``<svg>`` element for a page, without title and caption.
 
-    Ink is the page's ``currentColor``, the background transparent, the width 100 %. The inside of hollow markers and rim
-    of full ones have the colour of the CSS variable ``--picture-ground``, or of the canvas. Text stays text in the
-    page's font. All ids start with the figure's name, so that a page can hold several figures.
+    Ink is the page's ``currentColor``, the background transparent, the width 100 %. Insides of hollow markers and rims
+    of full ones have the colour of the CSS variable ``--picture-ground``, or of the canvas. Text stays text in the page's
+    font. All ids start with the figure's name, so that a page can hold several figures.
     """
     root = ElementTree.fromstring(_drawn(figure))
     prefix = re.sub(r"[^A-Za-z0-9_-]", "-", figure.name)

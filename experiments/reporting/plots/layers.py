@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.analysis.findings import Findings
 from experiments.analysis.layers import layer_results
 from experiments.analysis.load import JobResult
 from experiments.analysis.settings import PLACED, SettingResult
@@ -26,8 +27,6 @@ from experiments.reporting.tables.layers import MODELS, probed_cells
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from experiments.analysis.findings import Findings
-
 MARGIN = 0.25  # free space at both sides, in layers
 DODGE = 0.03  # distance between two points of one layer, in layers
 RESAMPLES = 100  # of a permutation test whose p value is not drawn
@@ -42,7 +41,7 @@ Place = tuple[str, str, str]  # data, candidates, measure
 Cell = Mapping[str, Any]  # a probed layer and pooling, as metrics.json has it
 
 
-def over_layers(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
+def over_layers(findings: Findings, losses: Sequence[str]) -> list[ReportFigure]:
     """Return one figure per data set and candidates with at least two measured layers."""
     places: dict[Place, list[SettingResult]] = {}
     for sample in layer_results(findings.groups):

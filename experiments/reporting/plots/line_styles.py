@@ -81,7 +81,7 @@ def varying(lines: Sequence[Line]) -> dict[str, list[Any]]:
 def panels_of(lines: Sequence[Line], limit: int = LIMIT, each: str | None = None) -> tuple[list[Panel], list[str]]:
     """Split lines into panels of at most ``limit`` lines if possible, and return the panels and the axes of the split.
 
-    The axis ``each`` always splits, then the axes with the fewest values. Each panel has the controls that agree with it.
+    The axis ``each`` always splits, then those with the fewest values. Each panel has the controls that agree with it.
     """
     trained = [line for line in lines if not line.control]
     parted: list[str] = []
@@ -98,11 +98,10 @@ def panels_of(lines: Sequence[Line], limit: int = LIMIT, each: str | None = None
     for key, members in groups.items():
         title = ", ".join(filter(None, (phrase(axis, value) for axis, value in zip(parted, key, strict=True))))
         common = dict(zip(parted, key, strict=True))
-        controls = (line for line in lines if line.control)
-        shared = [
-            line for line in controls if all(line.axes.get(axis, value) == value for axis, value in common.items())
-        ]
-        panels.append(Panel(title, (*members, *shared)))
+        for line in lines:
+            if line.control and all(line.axes.get(axis, value) == value for axis, value in common.items()):
+                members.append(line)
+        panels.append(Panel(title, tuple(members)))
     return panels, parted
 
 

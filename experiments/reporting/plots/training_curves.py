@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.analysis.load import JobResult
+from experiments.analysis.findings import Findings
 from experiments.analysis.measure_choice import dev_measure
 from experiments.common.text import amount
 from experiments.evaluation.measure_names import mean_name
@@ -22,8 +22,6 @@ from experiments.reporting.plots.line_styles import FEW, Line, LineStyle, draw_c
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from experiments.analysis.findings import Findings
 
 WINDOWS = 40  # largest number of points per line
 
@@ -37,7 +35,7 @@ class Training:
     histories: tuple[Mapping[str, FloatArray], ...]
 
 
-def trainings_of(findings: "Findings") -> dict[str, list[Training]]:
+def trainings_of(findings: Findings) -> dict[str, list[Training]]:
     """Return the settings that have a history, by data set; each once, whatever number of first stages it re-ranks.
 
     Raises:
@@ -51,22 +49,18 @@ def trainings_of(findings: "Findings") -> dict[str, list[Training]]:
         trainings = []
         for cell in cells.values():
             labels: dict[str, Any] = {"loss": str(cell.labels["loss"]), "negatives": cell.negatives}
-            if histories := _histories(cell.jobs):
+            paths = [part.folder / FILE for job in cell.jobs for part in job.parts]
+            histories = [read_history(path) for path in paths if path.is_file()]
+            if histories:
                 named = labels | {axis: cell.labels.get(axis) for axis in axes}
-                trainings.append(Training(data, named, histories))
+                arrays = ({name: np.array(values) for name, values in history.items()} for history in histories)
+                trainings.append(Training(data, named, tuple(arrays)))
         if trainings:
             by_data[data] = sorted(trainings, key=lambda training: list(map(sort_key, training.axes.values())))
     return by_data
 
 
-def _histories(jobs: Sequence[JobResult]) -> tuple[Mapping[str, FloatArray], ...]:
-    paths = [part.folder / FILE for job in jobs for part in job.parts]
-    return tuple(
-        {name: np.array(values) for name, values in read_history(path).items()} for path in paths if path.is_file()
-    )
-
-
-def over_steps(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
+def over_steps(findings: Findings, losses: Sequence[str]) -> list[ReportFigure]:
     """Return the dev measure and the training loss over the steps, for each data set."""
     figures = []
     by_data = trainings_of(findings)
@@ -130,10 +124,8 @@ def courses(trainings: Sequence[Training], quantity: str, over: str) -> list[Lin
 
 def varying_axes(trainings: Sequence[Training]) -> list[str]:
     """Return the loss and the other axes in which trainings differ."""
-    axes = trainings[0].axes
-    return [
-        axis for axis in axes if axis == "loss" or len({str(training.axes.get(axis)) for training in trainings}) > 1
-    ]
+    values = {axis: {str(training.axes.get(axis)) for training in trainings} for axis in trainings[0].axes}
+    return [axis for axis, different in values.items() if axis == "loss" or len(different) > 1]
 
 
 def known(history: Mapping[str, FloatArray], quantity: str, over: str) -> tuple[FloatArray, FloatArray]:

@@ -36,17 +36,12 @@ def layer_tables(jobs: Sequence[JobResult]) -> list[Table]:
     for job in jobs:
         for model, measure, cell in probed_cells(job.probe):
             rows = places.setdefault((str(job.labels["data"]), cell["candidates"], measure), {})
-            layers = rows.setdefault(_row(job, model, cell["pooling"]), {})
+            training = (str(job.labels["loss"]), value_or_dash(job.labels.get("negatives")))
+            if model == "control":  # the same for all jobs of a backbone
+                training = (f"{job.labels.get('backbone', '')} untrained", "")
+            layers = rows.setdefault((*training, POOLINGS.get(cell["pooling"], cell["pooling"])), {})
             layers.setdefault(cell["layer"], []).append(float(cell["mean"][measure]))
     return [_table(place, rows) for place, rows in places.items()]
-
-
-def _row(job: JobResult, model: str, pooling: str) -> Row:
-    """Name the training (or the untrained backbone, which all jobs share) and the pooling."""
-    pooling = POOLINGS.get(pooling, pooling)
-    if model == "control":
-        return (f"{job.labels.get('backbone', '')} untrained", "", pooling)
-    return (str(job.labels["loss"]), value_or_dash(job.labels.get("negatives")), pooling)
 
 
 def _table(place: Place, rows: dict[Row, dict[int, list[float]]]) -> Table:

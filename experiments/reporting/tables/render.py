@@ -94,16 +94,12 @@ def _html_list(table: Table) -> str:
     """Return rows of sentences as a list: the row's labels, then each column's name and text."""
     items = []
     for row in table.rows:
-        columns = "".join(
-            f"<div><dt>{escape(name)}</dt><dd>{_badge(text)}</dd></div>"
-            for name, text in zip(table.columns[table.labels :], row[table.labels :], strict=True)
-        )
+        columns = ""
+        for name, text in zip(table.columns[table.labels :], row[table.labels :], strict=True):
+            value = f'<span class="badge {text}">{text}</span>' if text in BADGES else escape(text)
+            columns += f"<div><dt>{escape(name)}</dt><dd>{value}</dd></div>"
         items.append(f'<li><p class="says">{escape(", ".join(row[: table.labels]))}</p><dl>{columns}</dl></li>')
     return "\n".join(['<ol class="claims">', *items, "</ol>"])
-
-
-def _badge(text: str) -> str:
-    return f'<span class="badge {text}">{text}</span>' if text in BADGES else escape(text)
 
 
 def _class(names: str) -> str:

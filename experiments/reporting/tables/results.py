@@ -12,14 +12,7 @@ from experiments.analysis.load import JobResult
 from experiments.analysis.settings import PLACED, ResultGroup
 from experiments.common.text import count, decimals, interval, p_value, plural, signed
 from experiments.evaluation.measure_names import mean_name
-from experiments.reporting.names import (
-    axes_of,
-    group_heading,
-    label_heading,
-    proper_name,
-    reference_name,
-    value_name,
-)
+from experiments.reporting.names import axes_of, group_heading, label_heading, proper_name, reference_name, value_name
 from experiments.reporting.tables.table import Table
 
 MARK = "*"
@@ -66,9 +59,9 @@ def result_table(findings: Findings, group: ResultGroup) -> Table:
 
 def _texts(findings: Findings, group: ResultGroup, result: Result) -> dict[str, str]:
     setting, difference = result.setting, result.comparison
+    labels = ("loss", "negatives", *group.axes)
     texts = {
-        **{label_heading(name): value_name(name, setting.labels.get(name)) for name in ("loss", "negatives")},
-        **{label_heading(name): value_name(name, setting.labels.get(name)) for name in group.axes},
+        **{label_heading(name): value_name(name, setting.labels.get(name)) for name in labels},
         mean_name(group.measure): decimals(setting.mean),
         "sd": decimals(setting.sd),
         "seeds": str(len(setting.jobs)),
