@@ -84,15 +84,10 @@ def _line(axes: dict[str, Any], results: Sequence[Result], x_of: Callable[[Setti
         for result in results
         if result.published is not None and result.published.value is not None and result.status != "other data"
     ]
-    return Line(
-        axes,
-        [x_of(result.setting) for result in results],
-        [result.mean for result in results],
-        [low for low, _ in ends],
-        [high for _, high in ends],
-        published=published,
-        names=[f"{result.setting.negatives}" if result.setting.negatives else "" for result in results],
-    )
+    x, y = [x_of(result.setting) for result in results], [result.mean for result in results]
+    low, high = [end for end, _ in ends], [end for _, end in ends]
+    names = [str(result.setting.negatives or "") for result in results]
+    return Line(axes, x, y, low, high, published=published, names=names)
 
 
 def ends_of(result: Result) -> tuple[float, float]:
@@ -104,7 +99,6 @@ def ends_of(result: Result) -> tuple[float, float]:
 
 
 def _is_curve(lines: Sequence[Line]) -> bool:
-    """Return whether a line has two different x."""
     return any(len(set(line.x)) > 1 for line in lines)
 
 

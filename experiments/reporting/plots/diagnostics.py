@@ -8,17 +8,8 @@ import numpy as np
 
 from experiments.analysis.findings import Findings
 from experiments.reporting.plots.figure import ReportFigure, report_figure
-from experiments.reporting.plots.line_styles import (
-    FEW,
-    Line,
-    LineStyle,
-    draw_course,
-    draw_line,
-    handle,
-    panels_of,
-    styles_of,
-)
-from experiments.reporting.plots.style import WIDTH, Frame, framed, grid, panel_titles, set_counts, set_shares
+from experiments.reporting.plots.line_styles import FEW, Line, draw_course, draw_line, handle, panels_of, styles_of
+from experiments.reporting.plots.style import WIDTH, framed, grid, panel_titles, set_counts, set_shares
 from experiments.reporting.plots.training_curves import (
     Training,
     count_ticks,
@@ -82,20 +73,19 @@ def _grids(
         grids = frame.figure.subplots(len(by_diagnostic), len(chunk), sharex=True, sharey="row", squeeze=False)
         frame.place(titles=panel_titles(grids[:1], [panel.title for panel in chunk]), left=0.9)
         frame.figure.subplots_adjust(hspace=0.22, wspace=0.08)
-        for row, lines in zip(grids, by_diagnostic.values(), strict=True):
+        for row, (word, lines) in zip(grids, by_diagnostic.items(), strict=True):
             by_label = {line.label: line for line in lines}
             for axes, panel in zip(row, chunk, strict=True):
                 grid(axes)
                 for label in (line.label for line in panel.lines if line.label in by_label):
                     draw_course(axes, by_label[label], styles[label])
-        for axes in grids[-1]:
-            count_ticks(axes, "groups seen")
-        for row, word in zip(grids, by_diagnostic, strict=True):
             row[0].set_ylabel(DIAGNOSTICS[word], size=8)
             row[0].locator_params(axis="y", nbins=3)
             row[0].yaxis.set_label_coords(-NAME_AT / (row[0].get_position().width * WIDTH), 0.5)
             if word in SHARES:
                 set_shares(row[0])
+        for axes in grids[-1]:
+            count_ticks(axes, "groups seen")
         figures.append(report_figure(frame, f"{name}{part}", "diagnostics"))
     return figures
 
@@ -118,44 +108,32 @@ def _summaries(name: str, data: str, trainings: Sequence[Training], losses: Sequ
     if not lines:
         return []
     panels, parted = panels_of(max(lines.values(), key=len))
+    down = math.ceil(len(lines) / SUMMED)
     figures = []
     for number, panel in enumerate(panels, 1):
         part = f".{number}" if len(panels) > 1 else ""
         title = ", ".join(filter(None, (f"Loss diagnostics at the end of training, {data}", panel.title)))
-        there = {line.label: line for line in panel.lines}
-        own = {name: [line for line in drawn if line.label in there] for name, drawn in lines.items()}
-        styles = dict(zip(there, styles_of(panel.lines, losses, parted), strict=True))
+        labels = [line.label for line in panel.lines]
+        styles = dict(zip(labels, styles_of(panel.lines, losses, parted), strict=True))
         entries = [handle(line.without(parted), styles[line.label]) for line in panel.lines]
         explanation = f"Means over the last third of the groups seen, and over seeds. {EXPLAINED}"
-        frame = _summary(title, explanation, own, styles, entries, counts)
+        frame = framed(title, explanation, 0.5 + 1.9 * down, entries)
+        grids = frame.figure.subplots(down, min(SUMMED, len(lines)), squeeze=False)
+        frame.place(titles=panel_titles(grids, [DIAGNOSTICS[word].replace("\n", " ") for word in lines]))
+        frame.figure.subplots_adjust(hspace=0.42, wspace=0.32)
+        for axes in grids.flat[len(lines) :]:
+            axes.remove()
+        for index, (axes, (word, drawn)) in enumerate(zip(grids.flat, lines.items(), strict=False)):
+            grid(axes)
+            for line in drawn:
+                if line.label in styles:
+                    draw_line(axes, line, styles[line.label])
+            if word in SHARES:
+                set_shares(axes)
+            set_counts(axes, counts, 0.35)
+            axes.set_xlabel("n" if index + SUMMED >= len(lines) else "")
         figures.append(report_figure(frame, f"{name}{part}", "diagnostics"))
     return figures
-
-
-def _summary(
-    title: str,
-    explanation: str,
-    lines: Mapping[str, Sequence[Line]],
-    styles: Mapping[str, LineStyle],
-    legend: Sequence[Any],
-    counts: Sequence[int],
-) -> Frame:
-    down = math.ceil(len(lines) / SUMMED)
-    frame = framed(title, explanation, 0.5 + 1.9 * down, legend)
-    grids = frame.figure.subplots(down, min(SUMMED, len(lines)), squeeze=False)
-    frame.place(titles=panel_titles(grids, [DIAGNOSTICS[word].replace("\n", " ") for word in lines]))
-    frame.figure.subplots_adjust(hspace=0.42, wspace=0.32)
-    for axes in list(grids.flat)[len(lines) :]:
-        axes.remove()
-    for index, (axes, (word, drawn)) in enumerate(zip(grids.flat, lines.items(), strict=False)):
-        grid(axes)
-        for line in drawn:
-            draw_line(axes, line, styles[line.label])
-        if word in SHARES:
-            set_shares(axes)
-        set_counts(axes, counts, 0.35)
-        axes.set_xlabel("n" if index + SUMMED >= len(lines) else "")
-    return frame
 
 
 def _ends(trainings: Sequence[Training], quantity: str) -> list[Line]:

@@ -62,8 +62,8 @@ def svg(figure: ReportFigure) -> str:
     """Return the figure as an ``<svg>`` element for a page, without title and caption.
 
     Ink is the page's ``currentColor``, the background transparent, the width 100 %. Insides of hollow markers and rims
-    of full ones have the colour of the CSS variable ``--picture-ground``, or of the canvas. Text stays text in the page's
-    font. All ids start with the figure's name, so that a page can hold several figures.
+    of full ones have the colour of the CSS variable ``--picture-ground``, or of the canvas. Text is in the page's font.
+    All ids start with the figure's name, so that a page can hold several figures.
     """
     root = ElementTree.fromstring(_drawn(figure))
     prefix = re.sub(r"[^A-Za-z0-9_-]", "-", figure.name)

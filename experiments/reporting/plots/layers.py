@@ -59,7 +59,11 @@ def _of_study(place: Place, samples: Sequence[SettingResult], losses: Sequence[s
     data, candidates, measure = place
     members = [job for sample in samples for job in sample.jobs]
     first_stage = candidates if candidates != WHOLE_COLLECTION else next(iter(members[0].test))
-    level_Q = _first_stage(members[0], first_stage, measure, samples[0].query_ids)
+    query_ids = samples[0].query_ids
+    table = members[0].per_query.get(first_stage)
+    level_Q = None
+    if table is not None and measure in table.first_stage and set(table.query_ids) == set(query_ids):
+        level_Q = table.ordered(query_ids).first_stage[measure]
     cells = [cell for job in members for model, _, cell in probed_cells(job.probe) if model == "model"]
     tied = [cell for cell in cells if cell["candidates"] == candidates and _is_tied(cell)]
     lines = _trained(samples, level_Q) + _controls(members, candidates, measure)
@@ -71,7 +75,7 @@ def _of_study(place: Place, samples: Sequence[SettingResult], losses: Sequence[s
         levels = {first_stage: float(level_Q.mean())}
         notes.append(f"{_bars(first_stage)}, over {'queries and seeds' if seeds > 1 else 'queries'}.")
     name = f"{data}.{candidates}" if several else candidates
-    return _figure(name, place, len(samples[0].query_ids), lines, levels, [*notes, *_tied_note(tied)], losses)
+    return _figure(name, place, len(query_ids), lines, levels, notes, tied, losses)
 
 
 @styled
@@ -101,7 +105,7 @@ def probe_figures(probe: Mapping[str, Any], data: str) -> list[ReportFigure]:
         if any(cell["differences"] for cell in model["cells"]) and levels:
             notes.append(f"{_bars(next(iter(levels)))}, paired bootstrap.")
         place = (data, candidates, measure)
-        figures.append(_figure(candidates, place, model["queries"], lines, levels, [*notes, *_tied_note(tied)], ()))
+        figures.append(_figure(candidates, place, model["queries"], lines, levels, notes, tied, ()))
     return figures
 
 
@@ -111,15 +115,20 @@ def _figure(
     queries: int,
     lines: Sequence[Line],
     levels: Mapping[str, float],
-    notes: Sequence[str],
+    notes: list[str],
+    tied: Sequence[Cell],
     losses: Sequence[str],
 ) -> ReportFigure:
     data, candidates, measure = place
+    names = dict.fromkeys(f"layer {cell['layer']} {POOLINGS.get(cell['pooling'], cell['pooling'])}" for cell in tied)
+    if names:
+        notes.append(f"Not drawn, as its scores are tied: {', '.join(names)}.")
+    if any(line.control for line in lines):
+        notes.append("Hollow, dashed: the backbone before training.")
     title = f"Layers, {candidates_name(candidates)}, {data}, {plural(queries, 'test query', 'test queries')}"
-    control = ["Hollow, dashed: the backbone before training."] if any(line.control for line in lines) else []
     drawn = tuple(Level(proper_name(first_stage), level) for first_stage, level in levels.items())
     parted = "pooling" if len(varying(lines)) > 1 else None
-    chart = Chart(title, " ".join([*notes, *control]), mean_name(measure), drawn, FEW, each=parted, bottom=True)
+    chart = Chart(title, " ".join(notes), mean_name(measure), drawn, FEW, each=parted, bottom=True)
     stem = f"{re.sub(r'[^a-z0-9]', '', measure.lower())}_by_layer"
     return report_figure(draw_chart(chart, lines, losses, _draw), f"{stem}.{name}", "layers")
 
@@ -142,24 +151,11 @@ def _trained(samples: Sequence[SettingResult], level_Q: FloatArray | None) -> li
             level = float(level_Q.mean())
             own_1Q = level_Q[np.newaxis]
             gains = [compare(sample.values_SQ, own_1Q, sample.seeds, None, RESAMPLES) for sample in members]
-        lines.append(
-            Line(
-                dict(zip(axes, key, strict=True)),
-                [float(sample.labels["layer"]) for sample in members],
-                [float(sample.values_SQ.mean()) for sample in members],
-                [level + gain.low for gain in gains],
-                [level + gain.high for gain in gains],
-            )
-        )
+        layers = [float(sample.labels["layer"]) for sample in members]
+        means = [float(sample.values_SQ.mean()) for sample in members]
+        low, high = [level + gain.low for gain in gains], [level + gain.high for gain in gains]
+        lines.append(Line(dict(zip(axes, key, strict=True)), layers, means, low, high))
     return lines
-
-
-def _first_stage(job: JobResult, first_stage: str, measure: str, query_ids: tuple[str, ...]) -> FloatArray | None:
-    """Return the first stage's values of the probed queries; None if the job did not measure them."""
-    table = job.per_query.get(first_stage)
-    if table is None or measure not in table.first_stage or set(table.query_ids) != set(query_ids):
-        return None
-    return table.ordered(query_ids).first_stage[measure]
 
 
 def _controls(jobs: Sequence[JobResult], candidates: str, measure: str) -> list[Line]:
@@ -190,16 +186,10 @@ def _probed(
         barred = not control and len(gains) == len(members)
         bars = zip(means, gains, strict=True) if barred else ()
         ends = [(mean - gain["mean"] + gain["low"], mean - gain["mean"] + gain["high"]) for mean, gain in bars]
-        lines.append(
-            Line(
-                {**(axes or {}), "pooling": pooling} if not control or len(by_pooling) > 1 else dict(axes or {}),
-                [float(cell["layer"]) for cell in members],
-                means,
-                [low for low, _ in ends],
-                [high for _, high in ends],
-                control=control,
-            )
-        )
+        named = {"pooling": pooling} if not control or len(by_pooling) > 1 else {}
+        low, high = [end for end, _ in ends], [end for _, end in ends]
+        layers = [float(cell["layer"]) for cell in members]
+        lines.append(Line({**(axes or {}), **named}, layers, means, low, high, control=control))
     return lines
 
 
@@ -224,9 +214,3 @@ def _pooled(poolings: Iterable[str]) -> str:
 
 def _bars(first_stage: str) -> str:
     return f"Bars: 95 % interval of the difference to {proper_name(first_stage)} (dashed)"
-
-
-def _tied_note(cells: Sequence[Cell]) -> list[str]:
-    """Name the layers that are not drawn."""
-    names = dict.fromkeys(f"layer {cell['layer']} {POOLINGS.get(cell['pooling'], cell['pooling'])}" for cell in cells)
-    return [f"Not drawn, as its scores are tied: {', '.join(names)}."] if names else []

@@ -111,32 +111,26 @@ def styles_of(lines: Sequence[Line], losses: Sequence[str], parted: Sequence[str
     coloured = "loss" if "loss" in axes or not axes else next(iter(axes))
     rest = [axis for axis in axes if axis != coloured]
     variants = list(dict.fromkeys(_values(line, rest) for line in lines if not line.control))
-    return [_style(line, coloured, axes.get(coloured, []), losses, rest, variants) for line in lines]
+    values = axes.get(coloured, [])
+    order = list(losses) if coloured == "loss" else values
 
+    def style(line: Line) -> LineStyle:
+        value = line.axes.get(coloured)
+        if line.control and value not in values:
+            return LineStyle(FAINT, "o", DASHES[1], True)
+        index = order.index(value) if value in order else 0
+        colour = COLOURS[index % len(COLOURS)]
+        if coloured == "negatives" and len(order) <= len(RAMP):
+            # the whole ramp, even for few values
+            colour = RAMP[round(sorted(order, key=sort_key).index(value) * (len(RAMP) - 1) / max(1, len(order) - 1))]
+        if line.control:
+            return LineStyle(colour, MARKERS[index % len(MARKERS)], DASHES[1], True)
+        variant = variants.index(_values(line, rest))
+        # After the last dash pattern the markers are hollow; when colours repeat, dashes change.
+        dashes = DASHES[(variant + index // len(COLOURS)) % len(DASHES)]
+        return LineStyle(colour, MARKERS[index % len(MARKERS)], dashes, variant >= len(DASHES))
 
-def _style(
-    line: Line,
-    coloured: str,
-    values: Sequence[Any],
-    losses: Sequence[str],
-    rest: Sequence[str],
-    variants: Sequence[tuple[Any, ...]],
-) -> LineStyle:
-    value = line.axes.get(coloured)
-    if line.control and value not in values:
-        return LineStyle(FAINT, "o", DASHES[1], True)
-    order = list(losses) if coloured == "loss" else list(values)
-    index = order.index(value) if value in order else 0
-    colour = COLOURS[index % len(COLOURS)]
-    if coloured == "negatives" and len(order) <= len(RAMP):
-        # the whole ramp, even for few values
-        colour = RAMP[round(sorted(order, key=sort_key).index(value) * (len(RAMP) - 1) / max(1, len(order) - 1))]
-    if line.control:
-        return LineStyle(colour, MARKERS[index % len(MARKERS)], DASHES[1], True)
-    variant = variants.index(_values(line, rest))
-    # After the last dash pattern the markers are hollow; when colours repeat, dashes change.
-    dashes = DASHES[(variant + index // len(COLOURS)) % len(DASHES)]
-    return LineStyle(colour, MARKERS[index % len(MARKERS)], dashes, variant >= len(DASHES))
+    return [style(line) for line in lines]
 
 
 def _values(line: Line, axes: Sequence[str]) -> tuple[Any, ...]:

@@ -55,18 +55,13 @@ def _texts(cell: "Cell") -> dict[str, str]:
         "depth": f"{cell.depth:,}",
         "queries": f"{cell.queries:,}",
         "distinct": f"{cell.distinct:,}",
-        **{HEADS[sign]: _percent(share.mean) for sign, share in cell.shares.items()},
-        "95 % interval": f"[{_percent(any_sign.low)}, {_percent(any_sign.high)}]",
+        **{HEADS[sign]: f"{100 * share.mean:.2f}" for sign, share in cell.shares.items()},
+        "95 % interval": f"[{100 * any_sign.low:.2f}, {100 * any_sign.high:.2f}]",
         "gap": "" if cell.score_gap is None else f"{cell.score_gap.mean:.2f}",
     }
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
-
-
 def _notes(audit: "FalseNegativeAudit") -> list[str]:
-    """Explain how the negatives were drawn and what the columns mean."""
     alike = f"is alike, function words apart (Jaccard of word pairs, {audit.twin_query:g} or more)"
     if audit.twin_query == 1:
         alike = "asks the same in other function words"
