@@ -49,9 +49,18 @@ def log_report(
     mode = mode or default.mode
     if mode == "none" or resolve_mode(mode) == "disabled":
         return None
-    identity = identity_of(findings)
+    study = findings.folder.name
+    table = asdict(findings.table) if findings.table is not None else {}
+    identity = RunIdentity(
+        study=study,
+        name=f"{study}-report",
+        id=fingerprint({"study": study, "job": "report"}),
+        tags=tuple(varying(findings)),
+        config={"study": study, "title": findings.title, **table, "measure": findings.measure},
+        job_type="report",
+    )
     parts = [part for job in findings.jobs for part in job.parts]
-    ids = [fingerprint({"study": identity.study, "job": part.name}) for part in parts]
+    ids = [fingerprint({"study": study, "job": part.name}) for part in parts]
     jobs = [[part.name, run_id, part.state, part.error or ""] for part, run_id in zip(parts, ids, strict=True)]
     with WandbRun(identity, findings.folder, mode, project or default.project, entity or default.entity) as run:
         run.log_table("results", *results_table(findings))
@@ -59,7 +68,7 @@ def log_report(
             run.log_table("claims", CLAIM_COLUMNS, claim_rows(findings))
         run.log_table("jobs", JOB_COLUMNS, jobs)
         run.log_pictures({f"pictures/{path.stem}": path for path in files if path.suffix == ".png"})
-        run.log_files(f"report-{identity.study}", "report", files)
+        run.log_files(f"report-{study}", "report", files)
         run.log_summary(headline(findings))
     return identity.id
 
@@ -71,20 +80,6 @@ def destination_of(jobs: Iterable[JobResult]) -> Destination:
             project = str(logger.get("project") or "rerank-ablations")
             return Destination(str(logger["mode"]), project, logger.get("entity"))
     return Destination("none", "rerank-ablations", None)
-
-
-def identity_of(findings: Findings) -> RunIdentity:
-    """Describe a report's run: the study's table as config, the labels that vary as tags."""
-    study = findings.folder.name
-    table = asdict(findings.table) if findings.table is not None else {}
-    return RunIdentity(
-        study=study,
-        name=f"{study}-report",
-        id=fingerprint({"study": study, "job": "report"}),
-        tags=tuple(varying(findings)),
-        config={"study": study, "title": findings.title, **table, "measure": findings.measure},
-        job_type="report",
-    )
 
 
 def varying(findings: Findings) -> list[str]:

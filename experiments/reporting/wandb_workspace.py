@@ -45,11 +45,20 @@ def workspace_spec(
     """
     dev = dev or measure
     labels = [f"labels.{axis}" for axis in axes if axis not in AVERAGED]
-    costs = []
+    results: list[dict[str, Any]] = []
+    costs: list[dict[str, Any]] = []
     for first_stage in first_stages:
-        y, title = f"{first_stage}/{measure}", f"{measure}, {proper_name(first_stage)} re-ranked, over"
+        y, title = f"{first_stage}/{measure}", f"{measure}, {proper_name(first_stage)} re-ranked"
+        if "labels.negatives" in labels:
+            x = "config:labels.negatives"
+            results.append({"kind": "scatter", "title": f"{title}, over negatives", "x": x, "y": y})
+        results += [
+            {"kind": "bars", "title": f"{title}, by {label.removeprefix('labels.')}", "y": y, "group_by": label}
+            for label in labels
+            if label != "labels.negatives"
+        ]
         costs += [
-            {"kind": "scatter", "title": f"{title} {name}", "x": cost, "y": y, "log_x": True}
+            {"kind": "scatter", "title": f"{title}, over {name}", "x": cost, "y": y, "log_x": True}
             for cost, name in COSTS.items()
         ]
     training = {"loss": "loss", **{name: name.replace("_", " ") for name in DIAGNOSTICS}}
@@ -57,27 +66,12 @@ def workspace_spec(
         "name": f"{study} by {measure}",
         "runs": {"filters": {"Group": study, "JobType": "train"}, "group_by": labels},
         "sections": [
-            {"name": measure, "panels": _results(measure, first_stages, labels)},
+            {"name": measure, "panels": results},
             {"name": "Development queries", "panels": [_lines(f"{dev} while training", STEPS, f"dev/{dev}")]},
             {"name": "Training", "panels": [_lines(title, GROUPS, f"train/{key}") for key, title in training.items()]},
             {"name": "Cost", "panels": costs},
         ],
     }
-
-
-def _results(measure: str, first_stages: Sequence[str], labels: Sequence[str]) -> list[dict[str, Any]]:
-    panels = []
-    for first_stage in first_stages:
-        y, title = f"{first_stage}/{measure}", f"{measure}, {proper_name(first_stage)} re-ranked"
-        if "labels.negatives" in labels:
-            x = "config:labels.negatives"
-            panels.append({"kind": "scatter", "title": f"{title}, over negatives", "x": x, "y": y})
-        panels += [
-            {"kind": "bars", "title": f"{title}, by {label.removeprefix('labels.')}", "y": y, "group_by": label}
-            for label in labels
-            if label != "labels.negatives"
-        ]
-    return panels
 
 
 def _lines(title: str, x: str, y: str) -> dict[str, Any]:

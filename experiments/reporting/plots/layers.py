@@ -159,7 +159,6 @@ def _trained(samples: Sequence[SettingResult], level_Q: FloatArray | None) -> li
 
 
 def _controls(jobs: Sequence[JobResult], candidates: str, measure: str) -> list[Line]:
-    """Return the lines of the untrained backbones, each once."""
     by_backbone: dict[str, list[Cell]] = {}
     for job in jobs:
         cells = [cell for model, _, cell in probed_cells(job.probe) if model == "control"]

@@ -72,25 +72,20 @@ def over_steps(findings: Findings, losses: Sequence[str]) -> list[ReportFigure]:
             measure = mean_name(dev_measure(job for cell in cells for job in cell.jobs) or "measure")
             title = f"{measure} on dev queries in training, {data}"
             chart = Chart(title, seeds, f"{measure}, dev", limit=FEW, marked=False)
-            figures.append(_course(f"dev_by_step{suffix}", chart, lines, losses))
+            figures.append(report_figure(draw_chart(chart, lines, losses, _draw), f"dev_by_step{suffix}", "steps"))
         if lines := courses(trainings, "loss", "step"):
             several = len({line.axes.get("loss") for line in lines}) > 1
-            further = " Losses of different kinds have different scales." if several else ""
-            title = f"Training loss, {data}"
-            chart = Chart(
-                title, seeds + further, "loss", limit=FEW, marked=False, share=False, alike=False, each="loss"
-            )
-            figures.append(_course(f"loss_by_step{suffix}", chart, lines, losses))
+            explanation = seeds + (" Losses of different kinds have different scales." if several else "")
+            layout: dict[str, Any] = {"limit": FEW, "each": "loss", "alike": False, "marked": False, "share": False}
+            chart = Chart(f"Training loss, {data}", explanation, "loss", **layout)
+            figures.append(report_figure(draw_chart(chart, lines, losses, _draw), f"loss_by_step{suffix}", "steps"))
     return figures
 
 
-def _course(name: str, chart: Chart, lines: Sequence[Line], losses: Sequence[str]) -> ReportFigure:
-    def draw(axes: "Axes", members: Sequence[Line], styles: Sequence[LineStyle]) -> list[tuple[float, float]]:
-        ends = [draw_course(axes, line, style) for line, style in zip(members, styles, strict=True)]
-        count_ticks(axes, "step")
-        return ends
-
-    return report_figure(draw_chart(chart, lines, losses, draw), name, "steps")
+def _draw(axes: "Axes", lines: Sequence[Line], styles: Sequence[LineStyle]) -> list[tuple[float, float]]:
+    ends = [draw_course(axes, line, style) for line, style in zip(lines, styles, strict=True)]
+    count_ticks(axes, "step")
+    return ends
 
 
 def count_ticks(axes: "Axes", name: str) -> None:

@@ -50,8 +50,9 @@ def _row(published: Published, result: Result | None, labels: Sequence[str], tab
         names = [value_name(label, published.where.get(label)) for label in labels]
         return (*names, value, "-", "-", "-", "not measured")
     names = [_name(label, result.setting.labels.get(label), published.where.get(label), table) for label in labels]
-    comparable = result.status != "other data" and published.value is not None
-    difference = signed(result.mean - published.value).strip() if comparable and published.value is not None else "-"
+    difference = "-"
+    if published.value is not None and result.status != "other data":
+        difference = signed(result.mean - published.value).strip()
     return (*names, value, decimals(result.mean), decimals(result.setting.sd), difference, result.status)
 
 
