@@ -61,21 +61,21 @@ def workspace_spec(
             {"kind": "scatter", "title": f"{title}, over {name}", "x": cost, "y": y, "log_x": True}
             for cost, name in COSTS.items()
         ]
-    training = {"loss": "loss", **{name: name.replace("_", " ") for name in DIAGNOSTICS}}
+    dev_panel = {"kind": "lines", "title": f"{dev} while training", "x": STEPS, "y": f"dev/{dev}"}
+    training = [
+        {"kind": "lines", "title": name.replace("_", " "), "x": GROUPS, "y": f"train/{name}"}
+        for name in ("loss", *DIAGNOSTICS)
+    ]
     return {
         "name": f"{study} by {measure}",
         "runs": {"filters": {"Group": study, "JobType": "train"}, "group_by": labels},
         "sections": [
             {"name": measure, "panels": results},
-            {"name": "Development queries", "panels": [_lines(f"{dev} while training", STEPS, f"dev/{dev}")]},
-            {"name": "Training", "panels": [_lines(title, GROUPS, f"train/{key}") for key, title in training.items()]},
+            {"name": "Development queries", "panels": [dev_panel]},
+            {"name": "Training", "panels": training},
             {"name": "Cost", "panels": costs},
         ],
     }
-
-
-def _lines(title: str, x: str, y: str) -> dict[str, Any]:
-    return {"kind": "lines", "title": title, "x": x, "y": y}
 
 
 def build_workspace(spec: Mapping[str, Any], entity: str, project: str) -> Any:

@@ -7,7 +7,10 @@ sorts, switches between light and dark, and compares two jobs by query. The same
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from experiments.analysis.findings import Findings
 from experiments.analysis.load import mixed_code
@@ -16,16 +19,12 @@ from experiments.reporting.headline import details, headline
 from experiments.reporting.page.overview import facts_of
 from experiments.reporting.page.provenance import commands_of, provenance_of
 from experiments.reporting.page.queries import QUERIES, as_json, queries_payload
+from experiments.reporting.plots.figure import ReportFigure, svg
 from experiments.reporting.summary import measured_tables
 from experiments.reporting.tables.published import claims_table, pair_table, published_table
 from experiments.reporting.tables.render import to_html
 from experiments.reporting.tables.results import legend
 from experiments.reporting.tables.table import Table
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
-    from experiments.reporting.plots.figure import ReportFigure
 
 FOLDER = Path(__file__).parent
 PUBLISHED = "published"  # the section of a study that declares published values
@@ -99,14 +98,13 @@ SECTIONS = (
     Section(
         "provenance",
         "Provenance",
-        "Where each number comes from, and how to make it again. Config is the hash of all that decides a job's "
-        "outcome; inputs are the fingerprints of the collection and of other weights; cache counts entries of the "
-        "store.",
+        "Where each number comes from, and how to repeat it. Config: hash of all settings that decide a job's outcome. "
+        "Inputs: fingerprints of the collection and of other weights. Cache: entries found and built.",
     ),
 )
 
 
-def write_page(findings: Findings, figures: Sequence["ReportFigure"], path: Path) -> Path:
+def write_page(findings: Findings, figures: Sequence[ReportFigure], path: Path) -> Path:
     """Write the page of a study with its figures, and return its path.
 
     Raises:
@@ -116,11 +114,8 @@ def write_page(findings: Findings, figures: Sequence["ReportFigure"], path: Path
     return path
 
 
-def page_of(findings: Findings, figures: Sequence["ReportFigure"]) -> str:
+def page_of(findings: Findings, figures: Sequence[ReportFigure]) -> str:
     """Return the page as text. Raises as ``write_page``."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
     loader = FileSystemLoader(FOLDER)
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -153,18 +148,12 @@ def page_of(findings: Findings, figures: Sequence["ReportFigure"]) -> str:
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
-def _html(table: Table) -> tuple[str, "Markup"]:
-    from markupsafe import Markup
-
+def _html(table: Table) -> tuple[str, Markup]:
     return table.title, Markup(to_html(table))
 
 
-def _figures_in(section: Section, figures: Sequence["ReportFigure"]) -> list[dict[str, Any]]:
+def _figures_in(section: Section, figures: Sequence[ReportFigure]) -> list[dict[str, Any]]:
     """Return the figures of a section, in its order, as SVG with title and caption."""
-    from markupsafe import Markup
-
-    from experiments.reporting.plots.figure import svg
-
     return [
         {"name": figure.name, "title": figure.title, "caption": figure.caption, "svg": Markup(svg(figure))}
         for kind in section.figures

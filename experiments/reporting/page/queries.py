@@ -137,10 +137,7 @@ def _answers(job: JobResult, first_stage: str, wanted: Mapping[str, int]) -> dic
 
 
 def _ranked(answer: Answer | None, min_grade: int, data: str, passages: Passages) -> list[Any] | None:
-    """Return the relevant and the top passage; null if missing.
-
-    Each is its index in ``passages``, its rank in the job and in the first stage (null for none), and 1 if relevant.
-    """
+    """Return index, rank in the job, rank in the first stage and relevance of the relevant and the top passage."""
     if answer is None:
         return None
     return [

@@ -77,7 +77,6 @@ def _figure(
 
 
 def _name(result: Result) -> str:
-    """Name a point among those of its loss."""
     words = (phrase(axis, result.setting.labels.get(axis)) for axis in result.group.axes)
     return ", ".join(filter(None, (phrase("negatives", result.setting.negatives), *words)))
 

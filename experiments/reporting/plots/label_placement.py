@@ -77,7 +77,7 @@ def name_points(axes: "Axes", points: Sequence[tuple[float, float]], names: Sequ
     for (x, y), name, point in zip(at, names, points, strict=True):
         if not name:
             continue
-        choices = [(side, beside((x, y), name, side, size * scale)) for side in SIDES]
+        choices = [(side, name_box((x, y), name, side, size * scale)) for side in SIDES]
         costs = [_cost(box, taken, (inside.x0, inside.y0, inside.x1, inside.y1)) for _, box in choices]
         (right, up), box = choices[costs.index(min(costs))]
         taken.append(box)
@@ -93,7 +93,7 @@ def name_points(axes: "Axes", points: Sequence[tuple[float, float]], names: Sequ
         )
 
 
-def beside(point: tuple[float, float], name: str, side: tuple[int, int], size: float) -> Box:
+def name_box(point: tuple[float, float], name: str, side: tuple[int, int], size: float) -> Box:
     """Estimate the box of a name at a side of a point: left, bottom, right, top, in dots."""
     width, height = LETTER[0] * size * len(name), LETTER[1] * size
     x = point[0] + side[0] * (0.7 * size + width / 2)

@@ -92,16 +92,16 @@ def cell_rows(audit: "FalseNegativeAudit") -> tuple[list[str], list[list[Any]]]:
     columns = list(COUNTS)
     for sign in HEADS:
         columns += [sign, f"{sign}_share", f"{sign}_low", f"{sign}_high"]
-    return [*columns, "score_gap", "score_gap_low", "score_gap_high"], [_plain(cell) for cell in audit.cells]
-
-
-def _plain(cell: "Cell") -> list[Any]:
-    row = [getattr(cell, name) for name in COUNTS]
-    for sign in HEADS:
-        share = cell.shares.get(sign)
-        row += [cell.counts.get(sign), *((share.mean, share.low, share.high) if share else (None, None, None))]
-    gap = cell.score_gap
-    return [*row, *((gap.mean, gap.low, gap.high) if gap else (None, None, None))]
+    unknown = (None, None, None)
+    rows = []
+    for cell in audit.cells:
+        row = [getattr(cell, name) for name in COUNTS]
+        for sign in HEADS:
+            share = cell.shares.get(sign)
+            row += [cell.counts.get(sign), *((share.mean, share.low, share.high) if share else unknown)]
+        gap = cell.score_gap
+        rows.append([*row, *((gap.mean, gap.low, gap.high) if gap else unknown)])
+    return [*columns, "score_gap", "score_gap_low", "score_gap_high"], rows
 
 
 def pair_rows(audit: "FalseNegativeAudit") -> tuple[list[str], list[list[Any]]]:
