@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from experiments.analysis.contrasts import LAYER, ClaimContrasts, Contrast, find, worded
 from experiments.analysis.settings import SettingResult
-from experiments.common.text import interval, p_value, plural, signed
+from experiments.common.text import difference, p_value, plural
 from experiments.config.paper_table import Claim
 from experiments.evaluation.comparison import LEVEL, QUERIES, Comparison, beyond, equivalence, needed
 from experiments.evaluation.significance import holm
@@ -143,26 +143,25 @@ def _estimated(claim: Claim, average: Contrast, state: str, p_holm: float, teste
         shown = f"p {p_value(_p_against(claim, average))} (beyond the margin)" if state == CONTRADICTED else shown
     seeds = f" and {plural(estimate.seeds, 'seed')}" if estimate.over != QUERIES else ""
     return (
-        f"{signed(estimate.mean).strip()} {interval(estimate.low, estimate.high)}{unit}{margin}, {shown}, "
+        f"{difference(estimate.mean, estimate.low, estimate.high)}{unit}{margin}, {shown}, "
         f"over {plural(estimate.queries, 'query', 'queries')}{seeds}."
     )
 
 
 def _of(pair: Pair) -> str:
     """A pair's labels and difference in words."""
-    difference = pair.comparison
+    found = pair.comparison
     labels = ", ".join(f"{worded(name)} {value}" for name, value in pair.labels.items())
-    return f"{labels}: {signed(difference.mean).strip()} {interval(difference.low, difference.high)}"
+    return f"{labels}: {difference(found.mean, found.low, found.high)}"
 
 
 def _would_decide(claim: Claim, average: Contrast, tested: int) -> str:
     """What it would take to find a difference of the size observed with 80 % power."""
-    estimate, level = average.comparison, LEVEL / tested
-    difference = estimate.mean
+    estimate, level, size = average.comparison, LEVEL / tested, average.comparison.mean
     if claim.kind == "within":
-        difference = average.margin - abs(estimate.mean)
-        level *= 2 if difference > 0 else 1  # equivalence is tested on one side
-    take = needed(estimate, difference, level)
+        size = average.margin - abs(estimate.mean)
+        level *= 2 if size > 0 else 1  # equivalence is tested on one side
+    take = needed(estimate, size, level)
     seeds = f"{take.seeds} seeds" if take.seeds is not None else None
     queries = f"{_round_up(take.queries):,} queries" if take.queries is not None else None
     wrong = "It points the other way. " if claim.kind != "within" and _towards(claim, estimate) < 0 else ""

@@ -14,7 +14,7 @@ from experiments.data.batches.groups import TrainingGroups
 from experiments.data.batches.text_batches import RunTexts
 from experiments.data.datamodule import RankingData
 from experiments.losses.bce import bce
-from experiments.models.dual_encoder.lightning_module import choose_layout
+from experiments.models.packed_forward import choose_layout
 from experiments.models.ranker import DevSet
 from experiments.negatives.sampler import NegativeSampler
 
