@@ -48,18 +48,15 @@ def by_pairs(findings: Findings, losses: Sequence[str]) -> list[ReportFigure]:
     return figures
 
 
-def figure_name(findings: Findings, block: ResultGroup, what: str = "negatives") -> str:
+def figure_name(findings: Findings, block: ResultGroup, by: str = "negatives") -> str:
     """Return a figure's file stem, ``rr10_by_negatives.bm25``, with the data's name if a study has several."""
     measure = re.sub(r"[^a-z0-9]", "", findings.measure.lower())
     several = len({group.data for group in findings.groups}) > 1
-    return ".".join([f"{measure}_by_{what}", *([block.data] if several else []), block.first_stage])
+    return ".".join([f"{measure}_by_{by}", *([block.data] if several else []), block.first_stage])
 
 
 def lines_of(block: ResultGroup, results: Sequence[Result], x_of: Callable[[SettingResult], float]) -> list[Line]:
-    """Return one line per loss, and per value of each axis in which settings of the same loss and n differ.
-
-    ``x_of``: position of a setting on the x axis.
-    """
+    """Return lines over ``x_of`` by loss and by each axis in which settings of the same loss and n differ."""
     settings = [result.setting for result in results]
     places = {(setting.labels.get("loss"), setting.negatives) for setting in settings}
     axes = []

@@ -80,10 +80,7 @@ def _of_study(place: Place, samples: Sequence[SettingResult], losses: Sequence[s
 
 @styled
 def probe_figures(probe: Mapping[str, Any], data: str) -> list[ReportFigure]:
-    """Return the figures of one probed model, one per set of candidates.
-
-    ``probe``: ``model`` and ``control`` of a job's ``metrics.json``.
-    """
+    """Return one figure per set of candidates for the ``probe`` in a job's ``metrics.json``."""
     model = probe["model"]
     settings, first_stages = model["settings"], model["first_stages"]
     measure = settings["measures"][0]
