@@ -75,10 +75,7 @@ def search(
 
     rows: list[NDArray[np.int64]] = []
     found: list[tuple[int, float]] = []
-    with (
-        _fast_plaid(folder, device) as index,
-        tracked(f"{name}: {len(queries):,} queries", len(queries)) as advance,
-    ):
+    with _fast_plaid(folder, device) as index, tracked(f"{name}: {len(queries):,} queries", len(queries)) as advance:
         for start in range(0, len(queries), QUERIES_AT_ONCE):
             some = range(start, min(start + QUERIES_AT_ONCE, len(queries)))
             rankings = index.search(

@@ -56,11 +56,7 @@ class TctColBERT(SingleVectorRetriever):
 
     def fingerprint(self) -> Mapping[str, Any]:
         """The weights, the settings and the versions of the libraries."""
-        return {
-            "retriever": "tct_colbert 1",
-            **self.passage_fingerprint(),
-            **self.index_fingerprint(),
-        }
+        return {"retriever": "tct_colbert 1", **self.passage_fingerprint(), **self.index_fingerprint()}
 
     def passage_fingerprint(self) -> Mapping[str, Any]:
         """All that decides a passage's vector."""
@@ -103,12 +99,7 @@ class TctColBERT(SingleVectorRetriever):
 
         tokenizer, network = self._loaded
         inputs = tokenizer(
-            texts,
-            add_special_tokens=False,
-            truncation=True,
-            max_length=max_length,
-            padding=True,
-            return_tensors="pt",
+            texts, add_special_tokens=False, truncation=True, max_length=max_length, padding=True, return_tensors="pt"
         ).to(network.device)
         with torch.inference_mode():
             vectors_BD = mean_after_marker(network(**inputs).last_hidden_state, inputs["attention_mask"])

@@ -24,13 +24,7 @@ from experiments.data.ragged import Ragged, Rows
 from experiments.data.run import Run, run_of
 from experiments.pretrained.checkpoint import Checkpoint, device_of, token_budget
 from experiments.retrieval.topk import QUERIES_AT_ONCE, TopK, joined
-from experiments.retrieval.vector_store import (
-    Embeddings,
-    PassageEncoder,
-    Vectors,
-    embeddings_key,
-    passage_embeddings,
-)
+from experiments.retrieval.vector_store import Embeddings, PassageEncoder, Vectors, embeddings_key, passage_embeddings
 
 if TYPE_CHECKING:
     import torch
