@@ -1,4 +1,4 @@
-"""Embed texts with every layer and pooling in one forward pass. Shapes: B texts, T tokens of all inputs, D dimensions."""
+"""Embed texts with every layer and pooling in one forward pass. Shapes: B texts, T tokens of all, D dimensions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -25,13 +25,13 @@ ONE_COPY = ("mean_first", "mean_second")  # need two to choose from
 
 @dataclass(frozen=True)
 class Bags:
-    """Tokens of each text's vector. ``rows_N``: positions among the T; ``starts_B``: each text's start in ``rows_N``."""
+    """Tokens of each text's vector. ``rows_N``: positions among the T; ``starts_B``: each text's start in them."""
 
     rows_N: Tensor
     starts_B: Tensor
 
     def to(self, device: torch.device | str) -> "Bags":
-        """The same on a device."""
+        """Move to a device."""
         return Bags(self.rows_N.to(device), self.starts_B.to(device))
 
 
