@@ -1,13 +1,11 @@
-"""MaxSim, the score of late interaction: for each token of a query its best similarity to a token of the passage,
-summed over the query's tokens (Khattab and Zaharia 2020, equation 3).
+"""Compute MaxSim, the score of late interaction: the best similarity of each query token to a passage token, summed
+over the query's tokens (Khattab and Zaharia 2020, equation 3).
 
-All similarities of a block, query tokens x passage tokens, are one matrix product that stays in the cache, and the
-maximum runs over whole rows of it, because the tokens of a block stand position by position: first the first token of
-every passage, then the second, and so on. Two paddings make that exact rather than masked: a passage shorter than the
-longest of its block repeats its last token, which changes no maximum; a query shorter than the longest of its chunk
-gets rows of zeros, whose maxima are zeros.
+Each block of query tokens x passage tokens is one matrix product that fits the processor's cache. A block is ordered by
+token position (the first token of every passage, then the second ...), so that maxima run over whole rows. Padding
+needs no mask: a short passage repeats its last token, which changes no maximum; a short query gets zeros, which add 0.
 
-Half-precision embeddings are read as they are and computed in fp32, on a CPU or a GPU.
+Half-precision embeddings are computed in fp32, on a CPU or a GPU.
 
 Shapes: Q queries, C queries of a chunk, S tokens of the longest query of a chunk, P passages, L tokens of the longest
 passage of a block, T tokens of all passages, R tokens of a block (L x P), D dimensions, N passages of one query.
@@ -25,24 +23,23 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-# Tokens of passages x tokens of queries in one product: 4 MB of similarities fit the cache of a CPU core; a GPU wants
-# more work at a time.
+# Tokens of passages x tokens of queries in one product: 4 MB of similarities fit the cache of a CPU core.
 CPU_BLOCK = (1024, 1024)
 GPU_BLOCK = (32_768, 8_192)
 
 
 @dataclass(frozen=True)
 class QueryChunk:
-    """Some queries of about one length. ``rows_C``: which. ``tokens_DX``: (D, C x S) fp32, the tokens as columns."""
+    """Queries of similar length. ``rows_C``: their rows. ``tokens_DX``: (D, C x S) fp32, the tokens as columns."""
 
     rows_C: "Tensor"
     tokens_DX: "Tensor"
 
 
 class Queries:
-    """The token embeddings of Q queries, laid out for scoring.
+    """Token embeddings of Q queries, chunked for scoring on ``device``.
 
-    ``embeddings``: ragged rows of (tokens, D), float32 or float16. ``device``: where to compute.
+    ``embeddings``: ragged rows of (tokens, D), float32 or float16.
     """
 
     def __init__(self, embeddings: Ragged, device: "torch.device | str" = "cpu") -> None:
@@ -60,10 +57,9 @@ class Queries:
 
 
 def maxsim(queries: Queries, passages: Ragged) -> "Tensor":
-    """(Q, P) fp32 scores of every query with every passage, on the queries' device.
+    """Score every query with every passage: (Q, P) fp32, on the queries' device.
 
-    ``passages``: ragged rows of (tokens, D), at least one token each, float32 or float16. Passages of one length next
-    to each other are not needed: they are sorted here.
+    ``passages``: ragged rows of (tokens, D) in any order, at least one token each, float32 or float16.
     """
     import torch
 
@@ -81,10 +77,7 @@ def maxsim(queries: Queries, passages: Ragged) -> "Tensor":
 
 
 def maxsim_pairs(query_SD: "Tensor", passages: Ragged) -> "Tensor":
-    """(N,) fp32 scores of one query with some passages, at least one token each: re-ranking. On the query's device.
-
-    ``query_SD``: fp32 token embeddings.
-    """
+    """Score one query (fp32 token embeddings) with passages of at least one token: (N,) fp32, on its device."""
     import torch
 
     tokens_TD = torch.from_numpy(passages.values).to(query_SD.device).float()
@@ -94,7 +87,7 @@ def maxsim_pairs(query_SD: "Tensor", passages: Ragged) -> "Tensor":
 
 
 def rows_at(embeddings: Ragged, rows: NDArray[np.int64]) -> Ragged:
-    """Some rows of ragged embeddings, in the given order, copied together (out of a memory map, if it is one)."""
+    """Copy rows of ragged embeddings, in the given order, into memory."""
     lengths = embeddings.offsets[rows + 1] - embeddings.offsets[rows]
     offsets = offsets_of(lengths)
     places = np.repeat(embeddings.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
@@ -113,6 +106,5 @@ def _chunk(embeddings: Ragged, rows: NDArray[np.int64], device: "torch.device") 
 
 
 def _token_major(starts_P: NDArray[np.int64], lengths_P: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(L, P) where in the flat tokens token l of passage p stands; past its end, its last token again."""
-    positions_L1 = np.arange(int(lengths_P.max()))[:, None]
-    return starts_P + np.minimum(positions_L1, lengths_P - 1)
+    """Return the flat position (L, P) of token l of passage p; past the end, of its last token."""
+    return starts_P + np.minimum(np.arange(int(lengths_P.max()))[:, None], lengths_P - 1)
