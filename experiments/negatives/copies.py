@@ -23,8 +23,7 @@ def passage_hashes(collection: Collection, cache: Cache) -> NDArray[np.uint64]:
     """Return the text hash (P,) of every passage, memory-mapped from the cache."""
     key = {"format": 1, "collection": collection.fingerprint}
     folder = cache.get("copies", key, lambda target: _write(collection, target))
-    hashes: NDArray[np.uint64] = np.load(folder / "hashes.npy", mmap_mode="r")
-    return hashes
+    return np.load(folder / "hashes.npy", mmap_mode="r")  # type: ignore[no-any-return]
 
 
 def _write(collection: Collection, folder: Path) -> None:

@@ -59,7 +59,9 @@ def bags_of(pooling: str, spans: Spans) -> Bags:
     empty_B = (_size(first_B2) + _size(second_B2)) == 0
     first_B2 = np.where(empty_B[:, None], cls_B2, first_B2)
     counts_B = _size(first_B2) + _size(second_B2)
-    rows_N = _rows(np.stack([first_B2, second_B2], axis=1).reshape(-1, 2))
+    spans_S2 = np.stack([first_B2, second_B2], axis=1).reshape(-1, 2)
+    sizes_S = _size(spans_S2)
+    rows_N = np.arange(sizes_S.sum()) + np.repeat(spans_S2[:, 0] - (sizes_S.cumsum() - sizes_S), sizes_S)
     return Bags(torch.from_numpy(rows_N), torch.from_numpy(counts_B.cumsum() - counts_B))
 
 
@@ -70,10 +72,3 @@ def pool(hidden_TD: Tensor, bags: Bags) -> Tensor:
 
 def _size(spans_B2: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(spans_B2[:, 1] - spans_B2[:, 0])
-
-
-def _rows(spans_S2: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Concatenate the rows of spans: (N,)."""
-    sizes_S = _size(spans_S2)
-    before_S = sizes_S.cumsum() - sizes_S
-    return np.asarray(np.arange(sizes_S.sum()) + np.repeat(spans_S2[:, 0] - before_S, sizes_S))

@@ -90,8 +90,9 @@ class Dense(SingleVectorRetriever):
         source, device = self.checkpoint.as_source(), str(device_of(self.device))
         model: SentenceTransformer = load_sentence_transformer(source, "SentenceTransformer", device)
         if self.max_length is not None:
-            if hasattr(model[0], "model"):
-                check_length(model[0].model, f"retrievers.{self.name}.max_length", self.max_length, repr(place))
+            transformer: Any = model[0]
+            if hasattr(transformer, "model"):
+                check_length(transformer.model, f"retrievers.{self.name}.max_length", self.max_length, repr(place))
             model.max_seq_length = self.max_length
         return model.eval()
 

@@ -79,25 +79,20 @@ class LateInteractionEncoder:
         """
         check_projection(self.checkpoint)
         from experiments.pretrained.encoder import load_sentence_transformer
+        from experiments.pretrained.limits import check_length
 
         log.info("%s: loading %s", self.name, self.checkpoint.place)
         source, device = self.checkpoint.as_source(), str(device_of(self._device))
         model: MultiVectorEncoder = load_sentence_transformer(source, "MultiVectorEncoder", device)
         with self.checkpoint.loading():
             _set_lengths(model[0], self.settings)
-        self._check_positions(model)
+        network, prefix = getattr(model[0], "model", None), self.checkpoint.key.removesuffix("checkpoint")
+        for key in ("query_length", "document_length"):
+            length = getattr(self.settings, key)
+            if length and network is not None:
+                check_length(network, prefix + key, length, repr(self.checkpoint.place))
         _set_markers(model, self.settings)
         return model.eval()
-
-    def _check_positions(self, model: "MultiVectorEncoder") -> None:
-        from experiments.pretrained.limits import check_length
-
-        network = getattr(model[0], "model", None)
-        for key in ("query_length", "document_length"):
-            wanted = getattr(self.settings, key)
-            if wanted and network is not None:
-                where = self.checkpoint.key.removesuffix("checkpoint") + key
-                check_length(network, where, wanted, repr(self.checkpoint.place))
 
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
         most = getattr(self.model[0], "document_length", None) or self.model.max_seq_length

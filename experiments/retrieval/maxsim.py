@@ -66,7 +66,9 @@ def maxsim(queries: Queries, passages: Ragged) -> "Tensor":
     tokens_TD = torch.from_numpy(passages.values).to(queries.device)
     scores_QP = torch.empty(len(queries), len(passages), device=queries.device)
     for rows_P in batches_by_length(passages.lengths, queries.block_tokens):
-        places_LP = _token_major(passages.offsets[rows_P], passages.lengths[rows_P])
+        lengths_P = passages.lengths[rows_P]
+        # Position of token l of passage p; past the end, of its last token.
+        places_LP = passages.offsets[rows_P] + np.minimum(np.arange(lengths_P.max())[:, None], lengths_P - 1)
         block_RD = tokens_TD[torch.from_numpy(places_LP.ravel()).to(queries.device)].float()
         columns_P = torch.from_numpy(rows_P).to(queries.device)
         for chunk in queries.chunks:
@@ -103,8 +105,3 @@ def _chunk(embeddings: Ragged, rows: NDArray[np.int64], device: "torch.device") 
         tokens_CSD[i, : len(embeddings[row])] = embeddings[row]
     flat_XD = torch.from_numpy(tokens_CSD).to(device).flatten(0, 1)
     return QueryChunk(torch.from_numpy(rows).to(device), flat_XD.T.contiguous())
-
-
-def _token_major(starts_P: NDArray[np.int64], lengths_P: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the flat position (L, P) of token l of passage p; past the end, of its last token."""
-    return starts_P + np.minimum(np.arange(int(lengths_P.max()))[:, None], lengths_P - 1)

@@ -39,12 +39,16 @@ def warn_of_own_texts(run: Run, collection: Collection) -> None:
     if collection.ignore_identical_ids or not (collection.own_passages >= 0).any():
         return
     queries = np.concatenate([queries_N[hit_N] for queries_N, hit_N in _own(run, collection)])
-    same = _with_own_text(collection, queries)
-    if len(same):
+    queries_texts = [_normalised(text)[:CHARACTERS] for text in collection.queries.texts(queries)]
+    own_texts = [_normalised(text) for text in collection.passages.texts(collection.own_passages[queries])]
+    # Numeric ids may coincide by chance, so compare the texts.
+    pairs = zip(queries.tolist(), queries_texts, own_texts, strict=True)
+    same = [query for query, query_text, own_text in pairs if query_text and query_text in own_text]
+    if same:
         log.warning(
             "%s: %s of %s queries found their own text, which is in the collection under the query's id, such as %r: "
             "it counts as a wrong answer and may be drawn as a negative; %s=true leaves it out",
-            run.name, f"{len(same):,}", f"{len(run):,}", collection.queries.id(int(same[0])), KEY,
+            run.name, f"{len(same):,}", f"{len(run):,}", collection.queries.id(same[0]), KEY,
         )  # fmt: skip
 
 
@@ -57,14 +61,6 @@ def _own(run: Run, collection: Collection) -> Iterator[tuple[NDArray[np.int64], 
         queries_N = np.repeat(run.queries[start:stop], np.diff(offsets[start : stop + 1]))
         passages_N = run.passages.values[offsets[start] : offsets[stop]]
         yield queries_N, passages_N == collection.own_passages[queries_N]
-
-
-def _with_own_text(collection: Collection, queries: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Select queries whose own passage contains their text, since numeric ids may coincide by chance."""
-    asked = [_normalised(text)[:CHARACTERS] for text in collection.queries.texts(queries)]
-    answers = [_normalised(text) for text in collection.passages.texts(collection.own_passages[queries])]
-    same = [bool(query) and query in answer for query, answer in zip(asked, answers, strict=True)]
-    return np.asarray(queries[np.array(same, bool)])
 
 
 def _normalised(text: str) -> str:

@@ -58,7 +58,7 @@ class PassageEncoder(Protocol):
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Vectors of P passages. ``rows_P``: the passage row at each position. ``vectors``: ragged (T, D), memory-mapped."""
+    """Vectors of P passages. ``rows_P``: passage row at each position. ``vectors``: ragged (T, D), memory-mapped."""
 
     rows_P: Rows
     vectors: Ragged
@@ -133,7 +133,7 @@ class VectorStore:
         """
         np.save(self.folder / "rows.npy", rows_P[np.concatenate(batches)])
         ends = self._whole_shards()
-        done, made = ends[-1] if ends else (0, 0)
+        done, made = ends[-1] if ends else (0, 0)  # texts, vectors
         if done:
             log.info("%s: %s of %s are encoded already", title, f"{done:,}", f"{len(rows_P):,}")
         already = int(lengths_P[np.concatenate(batches)[:done]].sum())
@@ -155,8 +155,8 @@ class VectorStore:
                     file.flush()
                     os.fsync(file.fileno())
                 ends.append((done, made))
-                written = {"dimensions": vectors_TD.shape[1], "dtype": vectors_TD.dtype.str, "ends": ends}
-                write_json(self._shards, written)
+                dimensions, dtype = vectors_TD.shape[1], vectors_TD.dtype.str
+                write_json(self._shards, {"dimensions": dimensions, "dtype": dtype, "ends": ends})
 
     def _files(self) -> list[Path]:
         return [self.folder / f"{name}.bin" for name in self.names] + ([] if self.one_each else [self._counts])
