@@ -147,7 +147,13 @@ def audit_negatives(
     rules = [replace(rule, source=source, depth=depth) for source in sources for depth in depths]
     draws = [_draw(given, cell_rule, seed, filters) for cell_rule in rules]
     pairs = DrawnPairs.of([(draw.queries_Q, draw.negatives_QN) for draw in draws], len(given.collection.passages))
-    scores = _scores_of(pairs, given.relevant, score) if score is not None else None
+    scores = None
+    if score is not None:  # all drawn pairs and the positives of their queries
+        audited = np.unique(pairs.queries_U)
+        positives = [given.relevant[int(query)] for query in audited]
+        queries = np.concatenate([pairs.queries_U, np.repeat(audited, [len(rows) for rows in positives])])
+        passages = np.concatenate([pairs.negatives_U, *positives])
+        scores = PairScores.of(queries, passages, score(queries, passages))
     limits = SignalThresholds(near_duplicate, twin_query, margin)
     signals = find_signals(
         pairs, given.collection, given.relevant, given.judged, given.shingles, given.twins, scores, limits
@@ -183,15 +189,6 @@ def _draw(given: AuditInput, rule: NegativeRule, seed: int, filters: Filters | N
         negatives_QN=np.stack([negatives for negatives, _ in groups]),
         names_QN=np.array(sampler.sources)[np.stack([sources for _, sources in groups])],
     )
-
-
-def _scores_of(pairs: DrawnPairs, relevant: Mapping[int, Rows], score: Score) -> PairScores:
-    """Score all drawn pairs and the positives of their queries."""
-    queries = np.unique(pairs.queries_U)
-    positives = [relevant[int(query)] for query in queries]
-    every = np.concatenate([pairs.queries_U, np.repeat(queries, [len(rows) for rows in positives])])
-    passages = np.concatenate([pairs.negatives_U, *positives])
-    return PairScores.of(every, passages, score(every, passages))
 
 
 def _cell(draw: _Drawn, pairs: DrawnPairs, signals: AuditSignals) -> Cell:
@@ -241,21 +238,21 @@ def _worst(
     return tuple(_pair(place, given, pairs, signals, str(source_U[place])) for place in place_of.values())
 
 
-def _pair(place: int, given: AuditInput, pairs: DrawnPairs, found: AuditSignals, source: str) -> WorstPair:
+def _pair(place: int, given: AuditInput, pairs: DrawnPairs, signals: AuditSignals, source: str) -> WorstPair:
     query, negative = int(pairs.queries_U[place]), int(pairs.negatives_U[place])
     queries, passages = given.collection.queries, given.collection.passages
-    signs = {name: getattr(found, name) for name in SIGNS if name != "suspicious"}
+    signs = {name: getattr(signals, name) for name in SIGNS if name != "suspicious"}
     return WorstPair(
         query_id=queries.id(query),
         negative_id=passages.id(negative),
         query=queries.text(query),
-        twin=queries.text(int(found.twin_U[place])) if found.twin_query[place] else None,
-        positive=passages.text(int(found.nearest_U[place])),
+        twin=queries.text(int(signals.twin_U[place])) if signals.twin_query[place] else None,
+        positive=passages.text(int(signals.nearest_U[place])),
         negative=passages.text(negative),
         signs=tuple(name for name, sign_U in signs.items() if sign_U is not None and sign_U[place]),
-        similarity=float(found.similarity_U[place]),
-        negative_score=None if found.score_U is None else float(found.score_U[place]),
-        positive_score=None if found.best_U is None else float(found.best_U[place]),
+        similarity=float(signals.similarity_U[place]),
+        negative_score=None if signals.score_U is None else float(signals.score_U[place]),
+        positive_score=None if signals.best_U is None else float(signals.best_U[place]),
         source=source,
         rank=int(ranks_of(given.runs[source], query, np.array([negative]))[0]),
     )

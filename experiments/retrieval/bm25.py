@@ -51,7 +51,6 @@ class BM25:
         self.name, self.k1, self.b, self.stemmer, self.stopwords = name, float(k1), float(b), stemmer, stopwords
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Return the parameters and library versions."""
         return {
             "retriever": "bm25 2",
             "k1": self.k1,

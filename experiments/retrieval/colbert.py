@@ -82,11 +82,9 @@ class ColBERT:
         self.encoder = LateInteractionEncoder(self.checkpoint, settings, tokens_per_batch, device, name)
 
     def content(self) -> str:
-        """Identify the weights by a digest of the folder, or by id and revision."""
         return self.checkpoint.content()
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Return the weights, settings, candidates' retriever and library versions."""
         key: dict[str, Any] = {"retriever": "colbert 1", **self.encoder.fingerprint(), "index": self.index}
         if self.candidates_from is not None:
             key |= {"candidates_from": dict(self.candidates_from.fingerprint()), "candidates": self.candidates}

@@ -76,7 +76,6 @@ class RunFile:
         }
 
     def content(self) -> str:
-        """Return the digest of the files, or of the catalogue's ids."""
         return fingerprint([_content(source) for source in self.sources])
 
     def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:

@@ -47,16 +47,13 @@ class TopK:
             rows_N, columns_N, scores_N = _survivors(scores_QP[:, part], self._least_Q)
             if np.isnan(scores_N).any():
                 raise ExperimentError("a retriever gave scores that are not numbers: its weights are damaged")
-            self._keep(rows_N, keys(scores_N, np.asarray(passages_P)[part][columns_N]))
-
-    def _keep(self, rows_N: NDArray[np.int64], keys_N: NDArray[np.uint64]) -> None:
-        counts_Q = np.bincount(rows_N, minlength=len(self.queries))
-        if (self._filled_Q + counts_Q).max(initial=0) > self._keys_QW.shape[1]:
-            self._compact()
-        offsets_Q = np.cumsum(counts_Q) - counts_Q
-        places_N = np.arange(len(rows_N)) - offsets_Q[rows_N] + self._filled_Q[rows_N]
-        self._keys_QW[rows_N, places_N] = keys_N
-        self._filled_Q += counts_Q
+            counts_Q = np.bincount(rows_N, minlength=len(self.queries))
+            if (self._filled_Q + counts_Q).max(initial=0) > self._keys_QW.shape[1]:
+                self._compact()
+            offsets_Q = np.cumsum(counts_Q) - counts_Q
+            places_N = np.arange(len(rows_N)) - offsets_Q[rows_N] + self._filled_Q[rows_N]
+            self._keys_QW[rows_N, places_N] = keys(scores_N, np.asarray(passages_P)[part][columns_N])
+            self._filled_Q += counts_Q
 
     def _compact(self) -> None:
         self._keys_QW.partition(self._room, axis=1)  # the k largest are last

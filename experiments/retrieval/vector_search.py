@@ -59,7 +59,6 @@ class SingleVectorRetriever(ABC):
         self.index, self.faiss_factory, self._tokens_per_batch = index, faiss_factory, tokens_per_batch
 
     def content(self) -> str:
-        """Identify the weights by a digest of the folder, or by id and revision."""
         return self.checkpoint.content()
 
     @abstractmethod

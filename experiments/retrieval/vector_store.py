@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 SHARD_TOKENS = 1 << 16  # of text: seconds on a GPU, under a minute on a CPU
 TEXTS_AT_ONCE = 20_000  # whose tokens are counted together
+SHARDS, COUNTS = "shards.json", "counts.bin"
 Vectors = NDArray[np.floating[Any]]
 Encode = Callable[[Rows], tuple[Mapping[str, Vectors], Rows]]  # of (B,) rows: name -> (T, D), and (B,) vectors of each
 
@@ -105,24 +106,16 @@ class VectorStore:
     one_each: bool = False
 
     @property
-    def _shards(self) -> Path:
-        return self.folder / "shards.json"
-
-    @property
-    def _counts(self) -> Path:
-        return self.folder / "counts.bin"
-
-    @property
     def rows(self) -> Rows:
         """Row (P,) of the text at each position, the same in all files."""
         return np.load(self.folder / "rows.npy", mmap_mode="r")  # type: ignore[no-any-return]
 
     def vectors_of(self, name: str) -> Embeddings:
         """Return the vectors of one file, memory-mapped."""
-        path, written = self.folder / f"{name}.bin", json.loads(self._shards.read_text(encoding="utf-8"))
+        path, written = self.folder / f"{name}.bin", json.loads((self.folder / SHARDS).read_text(encoding="utf-8"))
         rows_P = self.rows
         values = np.memmap(path, dtype=written["dtype"], mode="r").reshape(-1, written["dimensions"])
-        offsets = np.arange(len(rows_P) + 1) if self.one_each else offsets_of(np.fromfile(self._counts, "<i4"))
+        offsets = np.arange(len(rows_P) + 1) if self.one_each else offsets_of(np.fromfile(self.folder / COUNTS, "<i4"))
         return Embeddings(rows_P, Ragged(values, offsets), path)
 
     def write(self, rows_P: Rows, lengths_P: Rows, batches: Sequence[Rows], encode: Encode, title: str) -> None:
@@ -148,7 +141,7 @@ class VectorStore:
                     for name, vectors_TD in vectors.items():
                         files[self.folder / f"{name}.bin"].write(np.ascontiguousarray(vectors_TD).tobytes())
                     if not self.one_each:
-                        files[self._counts].write(counts_B.astype("<i4").tobytes())
+                        files[self.folder / COUNTS].write(counts_B.astype("<i4").tobytes())
                     done, made = done + len(batch), made + len(vectors_TD)
                     advance(int(lengths_P[batch].sum()))
                 for file in files.values():
@@ -156,22 +149,22 @@ class VectorStore:
                     os.fsync(file.fileno())
                 ends.append((done, made))
                 dimensions, dtype = vectors_TD.shape[1], vectors_TD.dtype.str
-                write_json(self._shards, {"dimensions": dimensions, "dtype": dtype, "ends": ends})
+                write_json(self.folder / SHARDS, {"dimensions": dimensions, "dtype": dtype, "ends": ends})
 
     def _files(self) -> list[Path]:
-        return [self.folder / f"{name}.bin" for name in self.names] + ([] if self.one_each else [self._counts])
+        return [self.folder / f"{name}.bin" for name in self.names] + ([] if self.one_each else [self.folder / COUNTS])
 
     def _whole_shards(self) -> list[tuple[int, int]]:
         """Return (texts, vectors) at the end of each shard that is complete in all files; cut the files to the last."""
         ends: list[tuple[int, int]] = []
         width = 0
-        if self._shards.exists():
-            written = json.loads(self._shards.read_text(encoding="utf-8"))
+        if (self.folder / SHARDS).exists():
+            written = json.loads((self.folder / SHARDS).read_text(encoding="utf-8"))
             width = written["dimensions"] * np.dtype(written["dtype"]).itemsize
             ends = [(texts, vectors) for texts, vectors in written["ends"]]
 
         def size(path: Path, end: tuple[int, int]) -> int:
-            return 4 * end[0] if path == self._counts else width * end[1]
+            return 4 * end[0] if path == self.folder / COUNTS else width * end[1]
 
         for path in self._files():
             path.touch()
