@@ -1,7 +1,4 @@
-"""Compute the signs that a drawn negative is relevant, once for each distinct pair of query and negative.
-
-Shapes: U distinct (query, negative) pairs of all draws, Q queries, N negatives a group.
-"""
+"""Compute signs that drawn negatives are relevant. Shapes: U distinct (query, negative) pairs, N negatives a group."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

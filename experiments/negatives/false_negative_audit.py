@@ -91,9 +91,7 @@ class WorstPair:
 
 @dataclass(frozen=True)
 class FalseNegativeAudit:
-    """Result of an audit and its settings. ``cells``: by source, then depth. ``worst``: most suspicious first, at most
-    one a query.
-    """
+    """Cells by source, then depth; the ``worst`` pairs, most suspicious first, at most one a query; the settings."""
 
     cells: tuple[Cell, ...]
     worst: tuple[WorstPair, ...]

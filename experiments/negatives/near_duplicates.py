@@ -82,10 +82,7 @@ def _write_shingles(collection: Collection, folder: Path) -> None:
 
 
 def similarity(shingles: Ragged, positives: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the Jaccard similarity (C,), 0 to 1, of each candidate to its most similar positive.
-
-    ``positives``, ``candidates``: rows of ``shingles``. A text without words has similarity 0.
-    """
+    """Return each candidate's largest Jaccard similarity (C,) to a positive; both are rows of ``shingles``."""
     starts, lengths_C = shingles.offsets[candidates], shingles.offsets[candidates + 1] - shingles.offsets[candidates]
     ends = np.cumsum(lengths_C)
     total = int(ends[-1]) if len(ends) else 0

@@ -77,10 +77,7 @@ class TwinQueries:
 
 
 def query_shingles(texts: Iterable[str]) -> Ragged:
-    """Hash the pairs of neighbouring words of each query, with its begin and end, in lower case.
-
-    English stop words (bm25s, except ``MEANINGFUL``) are left out. A query of only stop words has no shingles.
-    """
+    """Hash the pairs of neighbouring words of each query, in lower case, without stop words except ``MEANINGFUL``."""
     from bm25s.stopwords import STOPWORDS_EN
 
     dropped = frozenset(STOPWORDS_EN) - MEANINGFUL

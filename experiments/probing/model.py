@@ -84,9 +84,7 @@ def load_model(place: str, revision: str | None = None, name: str | None = None)
 
 
 def weights_digest(network: "PreTrainedModel") -> str:
-    """Hash the encoder's weights and the settings that affect hidden states, without heads and poolers: a missing one
-    is initialised at random at each load.
-    """
+    """Hash the weights and settings that affect hidden states, without heads and poolers, which may be random."""
     import torch
 
     from experiments.pretrained.weights import is_pooler

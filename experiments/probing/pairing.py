@@ -1,7 +1,4 @@
-"""Turn one text into the input of a network that was trained on pairs.
-
-Ananthakrishnan et al. (2025) pair the text with itself; two other pairings are there for comparison. Shapes: B texts.
-"""
+"""Turn one text into the input of a network trained on pairs (Ananthakrishnan et al. 2025). Shapes: B texts."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING

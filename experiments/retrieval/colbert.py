@@ -1,7 +1,4 @@
-"""Retrieve with ColBERT: over all passages, over another retriever's candidates, or through a PLAID index.
-
-Shapes: N passages of a run or of one query.
-"""
+"""Retrieve with ColBERT: over all passages, over another retriever's candidates, or through a PLAID index."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -24,7 +21,7 @@ from experiments.retrieval.maxsim import Queries, maxsim, maxsim_pairs, rows_at
 from experiments.retrieval.own_passages import cut
 from experiments.retrieval.retriever import Retriever, run_for
 from experiments.retrieval.topk import QUERIES_AT_ONCE
-from experiments.retrieval.vector_search import Scorer, embeddings_for, search_in_parts
+from experiments.retrieval.vector_search import embeddings_for, search_in_parts
 from experiments.retrieval.vector_store import Embeddings, embeddings_key, passage_embeddings
 
 if TYPE_CHECKING:
@@ -114,10 +111,7 @@ class ColBERT:
     def pair_scores(
         self, collection: Collection, run: Run, cache: Cache, *, whole: bool = False
     ) -> NDArray[np.float32]:
-        """Score each query of a run with its passages: (N,), ordered as ``run.passages.values``.
-
-        ``whole``: see ``embeddings_for``.
-        """
+        """Score each entry (N,) of ``run.passages.values`` for its query. ``whole``: see ``embeddings_for``."""
         import torch
 
         scores_N = np.empty(len(run.passages.values), np.float32)
@@ -146,11 +140,10 @@ def exact_search(
 ) -> Run:
     """Return the best ``depth`` of all passages by MaxSim for each query row; ``vectors``: the queries' tokens."""
     part_tokens = PART_TOKENS.get(device.type, PART_TOKENS["cpu"])
-
-    def scorer_of(places: NDArray[np.int64]) -> Scorer:
-        return partial(maxsim, Queries(rows_at(vectors, places), device))
-
-    return search_in_parts(name, queries, embeddings, depth, part_tokens, scorer_of)
+    return search_in_parts(
+        name, queries, embeddings, depth, part_tokens,
+        lambda places: partial(maxsim, Queries(rows_at(vectors, places), device)),
+    )  # fmt: skip
 
 
 def first_ranks(run: Run, depth: int) -> Run:

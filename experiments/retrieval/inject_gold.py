@@ -10,10 +10,7 @@ from experiments.data.run import Run
 
 
 def with_gold(run: Run, relevant: Mapping[int, NDArray[np.int64]]) -> Run:
-    """Append missing relevant passages to each query's ranking, each one unit of score below the one above.
-
-    Queries that only ``relevant`` has are added.
-    """
+    """Append missing relevant passages to each ranking, each scored 1 below the one above; add missing queries."""
     queries = np.union1d(run.queries, np.fromiter(relevant, np.int64, len(relevant)))
     passages: list[NDArray[np.int64]] = []
     scores: list[NDArray[np.float32]] = []

@@ -46,9 +46,7 @@ class Settings:
 
 
 class LateInteractionEncoder:
-    """Encode texts into one vector a token; the model is loaded at first use. Reads the formats of
-    ``MultiVectorEncoder``, PyLate and Stanford's ColBERT.
-    """
+    """Encode texts into one vector a token, with a model in the format of ``MultiVectorEncoder``, PyLate or ColBERT."""
 
     dtype = np.float16
 

@@ -37,10 +37,7 @@ class QueryChunk:
 
 
 class Queries:
-    """Token embeddings of Q queries, chunked for scoring on ``device``.
-
-    ``embeddings``: ragged rows of (tokens, D), float32 or float16.
-    """
+    """Token embeddings (ragged rows of (tokens, D), float32 or float16) of Q queries, chunked for scoring."""
 
     def __init__(self, embeddings: Ragged, device: "torch.device | str" = "cpu") -> None:
         import torch
@@ -57,10 +54,7 @@ class Queries:
 
 
 def maxsim(queries: Queries, passages: Ragged) -> "Tensor":
-    """Score every query with every passage: (Q, P) fp32, on the queries' device.
-
-    ``passages``: ragged rows of (tokens, D) in any order, at least one token each, float32 or float16.
-    """
+    """Score all queries with all passages (ragged rows of at least one token): (Q, P) fp32, on the queries' device."""
     import torch
 
     tokens_TD = torch.from_numpy(passages.values).to(queries.device)

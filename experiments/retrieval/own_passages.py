@@ -1,7 +1,4 @@
-"""Leave out a query's own passage where queries are passages under the same id, as in ArguAna and Quora.
-
-Shapes: Q queries of a run, N ranked passages of some queries one after another.
-"""
+"""Leave out a query's own passage, under the same id, as in ArguAna and Quora. Shapes: Q queries, N lines of a run."""
 
 import logging
 from collections.abc import Iterator

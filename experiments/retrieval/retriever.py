@@ -45,10 +45,7 @@ def contents_of(retrievers: Mapping[str, Retriever]) -> dict[str, str]:
 
 
 def run_for(retriever: Retriever, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
-    """Return a retriever's run over query rows (ascending) from the cache, or retrieve it.
-
-    If ``data.ignore_identical_ids`` is on, the passage with the query's own id is left out.
-    """
+    """Return a retriever's run over query rows (ascending) from the cache, without own passages if so configured."""
     deep = own_passages.depth_for(collection, depth)
     key = {
         "format": 1,

@@ -1,5 +1,4 @@
-"""Retrieve with TCT-ColBERT (Lin, Yang and Lin 2020, 2021), a single-vector model distilled from ColBERT; texts are
-encoded as in Pyserini.
+"""Retrieve with TCT-ColBERT (Lin, Yang and Lin 2020, 2021): single vectors distilled from ColBERT, as in Pyserini.
 
 Shapes: B texts, L tokens of the longest, D dimensions.
 """

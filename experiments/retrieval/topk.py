@@ -102,10 +102,7 @@ def joined(name: str, runs: Sequence[Run]) -> Run:
 def _survivors(
     scores_QP: "NDArray[np.float32] | Tensor", least_Q: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Return row, column and score of everything not below its query's least, NaN included, row by row.
-
-    From a GPU only these are copied.
-    """
+    """Return row, column and score of everything not below its query's least, NaN included, row by row."""
     if not isinstance(scores_QP, np.ndarray) and scores_QP.device.type == "cpu":
         scores_QP = scores_QP.detach().float().numpy()
     if isinstance(scores_QP, np.ndarray):

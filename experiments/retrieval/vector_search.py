@@ -118,10 +118,7 @@ class SingleVectorRetriever(ABC):
     def pair_scores(
         self, collection: Collection, run: Run, cache: Cache, *, whole: bool = False
     ) -> NDArray[np.float32]:
-        """Score each query of a run with its passages: (N,), ordered as ``run.passages.values``.
-
-        ``whole``: see ``embeddings_for``.
-        """
+        """Score each entry (N,) of ``run.passages.values`` for its query. ``whole``: see ``embeddings_for``."""
         scores_N = np.empty(len(run.passages.values), np.float32)
         if not len(scores_N):
             return scores_N
@@ -138,9 +135,7 @@ class SingleVectorRetriever(ABC):
 def embeddings_for(
     encoder: PassageEncoder, run: Run, collection: Collection, cache: Cache, *, whole: bool
 ) -> Embeddings:
-    """Return the vectors of a run's passages, or of the ``whole`` collection if it is encoded anyway or if the run has
-    more than half of it.
-    """
+    """Encode a run's passages; the ``whole`` collection if asked, or if the run has more than half of it."""
     rows = np.unique(run.passages.values)
     of_all = whole or 2 * len(rows) > len(collection.passages)
     return passage_embeddings(encoder, collection, cache, None if of_all else rows)
