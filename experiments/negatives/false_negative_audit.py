@@ -1,9 +1,7 @@
 """Count drawn negatives that look relevant, by source and depth, before any training.
 
-Only a judge can prove a false negative. The computable signs counted here err in both directions: similar passages can
-answer different questions, and a scorer may be wrong. So the most suspicious pairs are listed with their texts.
-
-Shapes: Q queries, N negatives a group, U distinct (query, negative) pairs of all draws.
+Signs prove nothing: similar passages can answer different questions, and a scorer may be wrong. So the most suspicious
+pairs are listed with their texts. Shapes: Q queries, N negatives a group, U distinct (query, negative) pairs.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,6 @@
-"""Drop unwanted candidates of a query, such as near duplicates of a positive.
+"""Drop unwanted candidates of a query. ``experiments.jobs.filters`` builds the filters of a rule.
 
-Expensive inputs (shingles of all passages, scores of a model) are passed in, so that drawing stays a pure function of
-arrays. ``experiments.jobs.filters`` builds the filters of a rule. Shapes: C candidates from one source, P pairs.
+Shapes: C candidates from one source, P pairs.
 """
 
 from collections.abc import Mapping

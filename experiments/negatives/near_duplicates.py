@@ -1,7 +1,4 @@
-"""Compute the Jaccard similarity of passages' word shingles (Broder 1997).
-
-Exact, not MinHash, because few pairs are compared: a query's candidates with its positives. The shingles of all
-passages are hashed to 64 bits and cached, memory-mapped.
+"""Compute the Jaccard similarity of passages' word shingles (Broder 1997), hashed to 64 bits: exact, not MinHash.
 
 Shapes: C candidates, V shingles of all of them, T words of some texts one after another.
 """

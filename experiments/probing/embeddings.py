@@ -1,6 +1,4 @@
-"""Encode a collection's texts with every layer and pooling, one file each.
-
-One forward pass a batch fills all files; memory holds one batch.
+"""Encode a collection's texts with every layer and pooling, one file each, from one forward pass a batch.
 
 Shapes: P texts, B texts of a batch, D dimensions.
 """

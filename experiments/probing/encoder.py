@@ -24,8 +24,7 @@ Key = tuple[int, str]  # layer, pooling
 class LayerEncoder:
     """A model's layers as embedders, on the network's device.
 
-    ``layers``: see ``ProbedModel.chosen``. ``poolings``: see ``config.probe.POOLINGS``. ``pairing``, ``max_length``:
-    see ``Pairing``. ``tokens_per_batch``: None suits the device.
+    See ``ProbedModel.chosen``, ``config.probe.POOLINGS`` and ``Pairing`` for the settings.
 
     Raises:
         ExperimentError: an unknown layer or pooling, or none; what ``pairing_of`` refuses.

@@ -1,6 +1,4 @@
-"""Pool the hidden states of a text's tokens into one vector.
-
-A pooling chooses tokens once a batch (``bags_of``); each layer then averages their states (``pool``).
+"""Choose tokens of each text once a batch (``bags_of``) and average their hidden states in each layer (``pool``).
 
 Shapes: B texts, T tokens of all inputs, N chosen tokens, D dimensions.
 """
@@ -31,7 +29,6 @@ class Bags:
     starts_B: Tensor
 
     def to(self, device: torch.device | str) -> "Bags":
-        """Move to a device."""
         return Bags(self.rows_N.to(device), self.starts_B.to(device))
 
 

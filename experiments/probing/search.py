@@ -1,7 +1,4 @@
-"""Rank the whole collection, or a first stage's passages, by one layer's embeddings.
-
-Shapes: Q queries, N passages of a run, B pairs of a part, D dimensions.
-"""
+"""Rank passages by one layer's embeddings. Shapes: Q queries, N passages of a run, B pairs of a part, D dimensions."""
 
 from typing import TYPE_CHECKING
 

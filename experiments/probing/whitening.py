@@ -1,7 +1,5 @@
-"""Standardise embeddings by each dimension's mean and standard deviation over the passages.
-
-Otherwise a few dimensions with large values decide every cosine (Ethayarajh 2019; Timkey and van Schijndel 2021). This
-is the diagonal of a whitening (Su et al. 2021).
+"""Standardise embeddings, the diagonal of a whitening (Su et al. 2021): otherwise a few dimensions with large values
+decide every cosine (Ethayarajh 2019; Timkey and van Schijndel 2021).
 
 Shapes: P passages of a part, B texts, D dimensions.
 """

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from experiments.common.cache import Cache, content_digest, fingerprint
+from experiments.common.checks import one_of
 from experiments.common.errors import ExperimentError
 from experiments.data import run_formats
 from experiments.data.collection import Collection
@@ -53,9 +54,8 @@ class RunFile:
     def __init__(
         self, path: str | Sequence[str], format: str = "auto", missing: str = "error", name: str = "run_file"
     ) -> None:
-        for key, value, allowed in (("format", format, FORMATS), ("missing", missing, MISSING)):
-            if value not in allowed:
-                raise ExperimentError(f"retrievers.{name}.{key} is {value!r}: it must be one of {', '.join(allowed)}")
+        one_of(f"retrievers.{name}.format", format, FORMATS)
+        one_of(f"retrievers.{name}.missing", missing, MISSING)
         self.name, self.format, self.missing = name, format, missing
         self.sources = [path] if isinstance(path, str) else [str(source) for source in path]
         if not self.sources:
@@ -101,11 +101,11 @@ class RunFile:
             self._check_ranked(source, source_run, part, depth)
             parts.append(part)
         kept = [part.within < depth for part in parts]
-        columns = [
+        queries, passages, scores = (
             np.concatenate([getattr(part, column)[keep] for part, keep in zip(parts, kept, strict=True)])
             for column in ("queries", "passages", "scores")
-        ]
-        return run_in_order(self.name, *columns)
+        )
+        return run_in_order(self.name, queries, passages, scores)
 
     def _read(self, source: str, cache: Cache) -> RankedIds:
         """Return a source in ranked order from the cache, or parse it."""
@@ -143,10 +143,8 @@ class RunFile:
                 f"{where}: none of the {len(asked):,} queries asked for is in the run, such as {absent[0].as_py()!r}: "
                 f"add the file of this split: retrievers.{self.name}.path=[train.run,test.run]"
             )
-        lacking = (
-            f"{where}: {len(absent):,} of the {len(asked):,} queries asked for have no line, such as "
-            f"{absent[0].as_py()!r}"
-        )
+        example = absent[0].as_py()
+        lacking = f"{where}: {len(absent):,} of the {len(asked):,} queries asked for have no line, such as {example!r}"
         if self.missing == "error":
             raise ExperimentError(f"{lacking}; retrievers.{self.name}.missing=empty accepts them with an empty ranking")
         log.warning("%s: their rankings are empty", lacking)
