@@ -117,11 +117,7 @@ class Margin:
         return "relative_margin" if self.relative else "absolute_margin"
 
     def keep(self, run: Run, query: int, positives: Rows, candidates: Rows) -> NDArray[np.bool_] | None:
-        """Return which candidates (C,) score low enough; None if no positive has a score.
-
-        Raises:
-            ValueError: a candidate has no score.
-        """
+        """Return which candidates (C,) to keep; None if no positive has a score. Refuse a candidate without a score."""
         scores = self.scores or PairScores(run.queries, run.passages, run.scores)
         positive_scores, scores_C = scores.get(query, positives), scores.get(query, candidates)
         if np.isnan(scores_C).any():
