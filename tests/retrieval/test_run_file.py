@@ -212,7 +212,7 @@ def test_a_query_in_two_files(tmp_path: Path):
         (tmp_path / name).write_text("q0 Q0 p1 1 2 x\n")
     source = RunFile([str(tmp_path / "a.run"), str(tmp_path / "b.run")])
     with pytest.raises(
-        ExperimentError, match=r"1 query id\(s\) stand in more than one file, such as 'q0' in .*a\.run and"
+        ExperimentError, match=r"1 query id\(s\) are in more than one file, such as 'q0' in .*a\.run and"
     ):
         source.retrieve(literal_collection(tmp_path), np.array([0]), 10, Cache(tmp_path))
 
