@@ -124,11 +124,7 @@ class Trainer(OpenPart):
 
 
 def check_callbacks(callbacks: Mapping[str, Any]) -> None:
-    """Refuse callbacks without a class, a training without checkpoints, and averaging by epochs.
-
-    Raises:
-        ExperimentError: the message names the callback.
-    """
+    """Raise ExperimentError for a callback without a class, a missing checkpoint callback, or averaging by epochs."""
     for name, settings in callbacks.items():
         if settings is None and name != "checkpoint":
             continue

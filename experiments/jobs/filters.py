@@ -42,23 +42,17 @@ def make_filters(
     if wanted.twin_query is not None:
         twins = twins if twins is not None else TwinQueries.of(collection, relevant if excluded is None else excluded)
         filters.append(AnswersOfTwins(twins, wanted.twin_query))
-    scores = _model_scores(wanted.model, rule, runs, relevant, collection, cache) if wanted.model else None
+    scores = None
+    if wanted.model:
+        from experiments.models.pair_scorer import load_scorer
+
+        queries, passages = pairs_to_compare(rule, list({run.name: run for run in runs}.values()), relevant)
+        scores = PairScores.of(queries, passages, load_scorer(wanted.model).score(collection, queries, passages, cache))
     if wanted.absolute_margin is not None:
         filters.append(Margin(wanted.absolute_margin, False, scores))
     if wanted.relative_margin is not None:
         filters.append(Margin(wanted.relative_margin, True, scores))
     return tuple(filters)
-
-
-def _model_scores(
-    model: str, rule: NegativeRule, runs: Iterable[Run], relevant: Mapping[int, Rows], collection: Collection,
-    cache: Cache,
-) -> PairScores:  # fmt: skip
-    from experiments.models.pair_scorer import load_scorer
-
-    queries, passages = pairs_to_compare(rule, list({run.name: run for run in runs}.values()), relevant)
-    scores = load_scorer(model).score(collection, queries, passages, cache)
-    return PairScores.of(queries, passages, scores)
 
 
 def pairs_to_compare(rule: NegativeRule, runs: Iterable[Run], relevant: Mapping[int, Rows]) -> tuple[Rows, Rows]:

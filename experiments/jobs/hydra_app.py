@@ -191,10 +191,11 @@ def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True, *, networks
             experiment = check(config)
             if trained:
                 check_selection(experiment)
+            pretrained = (experiment.backbone, experiment.model, experiment.loss, experiment.negatives.filter)
             for make, settings in (
                 (make_components, (experiment.data, experiment.retrievers, experiment.roles)),
                 (partial(_check_prerequisites, networks=networks), (experiment.data, jobs_before(experiment))),
-                (_check_networks if networks else _locate_package, _networks_of(experiment)),
+                (_check_networks if networks else _locate_package, pretrained),
                 (_check_places, (experiment.outputs, experiment.study, experiment.cache)),
             ):
                 if repr(settings) not in seen:  # a grid repeats its parts: check each once
@@ -211,14 +212,8 @@ def _check_prerequisites(experiment: Experiment, networks: bool = False) -> None
             (_check_networks if networks else _locate_package)(prerequisite.experiment)
 
 
-def _networks_of(experiment: Experiment) -> tuple[Any, ...]:
-    """Return the settings that name pretrained models and decide whether they fit."""
-    return experiment.backbone, experiment.model, experiment.loss, experiment.negatives.filter
-
-
 def _check_networks(experiment: Experiment) -> None:
-    """Check the backbone and the trained models that a job reads, before BM25, which may take minutes."""
-    from experiments.models.backbone_check import check_backbone
+    from experiments.models.backbone_check import check_backbone  # imports torch
 
     check_backbone(experiment)
 

@@ -98,8 +98,8 @@ def _check_dev(run: Run, collection: Collection, dev: Split) -> None:
 
 
 def _warn_of_unmatched(run: Run, split: Split) -> None:
-    lengths = dict(zip(run.queries.tolist(), run.passages.lengths.tolist(), strict=True))
-    nothing = sum(not lengths.get(query) for query in split.queries.tolist())
+    retrieved = set(run.queries[np.asarray(run.passages.lengths) > 0].tolist())
+    nothing = sum(query not in retrieved for query in split.queries.tolist())
     if nothing:
         log.warning(
             "first stage %s retrieves nothing for %s of %s %s queries: they count as 0",
@@ -117,11 +117,10 @@ def splits_of(
 ) -> dict[str, Split]:
     """Return the splits of a collection by an experiment's ``data``; see ``make_splits``."""
     data = experiment.data
-    limits = {"train": data.queries.train, "dev": data.queries.dev, "test": data.queries.test}
     return make_splits(
         collection,
         min_grade=data.min_grade,
-        limits=limits,
+        limits={"train": data.queries.train, "dev": data.queries.dev, "test": data.queries.test},
         carve_dev=data.carve_dev,
         needed=needed,
         split=data.split,

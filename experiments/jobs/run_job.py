@@ -29,7 +29,7 @@ from experiments.jobs.probe_layers import check_probe, probe_stage
 from experiments.jobs.trainer import make_logger, make_trainer, quiet_lightning, select, tracking_of
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 from experiments.models.ranker import Ranker
-from experiments.models.training_setup import TrainingInputs, TrainingSetup
+from experiments.models.training_setup import TrainingInputs
 from experiments.negatives.draw_log import write_audit
 from experiments.probing.model import ProbedModel, model_in_memory
 from experiments.tracking.summary import HASH, LABELS, summary_of
@@ -85,7 +85,11 @@ def run_job(
                 metrics |= {**searched, "test": reranked | searched.get("test", {})}
                 if first:
                     metrics |= _probe_results(experiment, inputs, setup.module, job, tracking, cache)
-                    metrics |= _written_costs(inputs, setup, job, cache)
+                    draws, steps = job.folder / "negatives.tsv.gz", setup.module.spent.steps
+                    audit = write_audit(setup.data.groups, inputs.sampler, steps, collection, draws)
+                    write_json(job.folder / "audit.json", audit)
+                    metrics["compute"] = _compute(setup.module, job, cache)
+                    write_json(job.folder / "compute.json", metrics["compute"])
                     tracking.log_summary(summary_of(metrics, experiment.measures))
         if first:
             job.finish(metrics)
@@ -133,29 +137,15 @@ def _wandb_identity(experiment: Experiment, config: Mapping[str, Any], collectio
 
 
 def _probe_results(
-    experiment: Experiment,
-    inputs: TrainingInputs,
-    module: Ranker,
-    job: JobFolder,
-    tracking: WandbJob | NoTracking,
+    experiment: Experiment, inputs: TrainingInputs, module: Ranker, job: JobFolder, tracking: WandbJob | NoTracking,
     cache: Cache,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Measure the layers that ``probe.layers`` names and write them into the job's folder; empty for none."""
     if experiment.probe.layers is None:
         return {}
     model, collection = _probed(module, job), inputs.collection
     relevance = relevance_of(collection, inputs.splits["test"])
     return {"probe": probe_stage(experiment, model, collection, relevance, inputs.test, job.folder, tracking, cache)}
-
-
-def _written_costs(inputs: TrainingInputs, setup: TrainingSetup, job: JobFolder, cache: Cache) -> dict[str, Any]:
-    """Write the groups that were drawn and what the job cost; returns the cost."""
-    steps, draws = setup.module.spent.steps, job.folder / "negatives.tsv.gz"
-    audit = write_audit(setup.data.groups, inputs.sampler, steps, inputs.collection, draws)
-    write_json(job.folder / "audit.json", audit)
-    compute = _compute(setup.module, job, cache)
-    write_json(job.folder / "compute.json", compute)
-    return {"compute": compute}
 
 
 def _probed(module: Ranker, job: JobFolder) -> ProbedModel:

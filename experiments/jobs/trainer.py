@@ -53,8 +53,7 @@ def make_trainer(
     """
     callbacks, checkpoints = make_callbacks(experiment, make, job, setup, label)
     arguments = experiment.trainer.settings()
-    if arguments.get("limit_val_batches") is not None:
-        limit = arguments["limit_val_batches"]
+    if (limit := arguments.get("limit_val_batches")) is not None:
         log.warning("trainer.limit_val_batches=%s: dev passages beyond them keep score 0, so dev says little", limit)
     if arguments["precision"] == "auto":
         arguments["precision"] = "bf16-mixed" if uses_gpu(experiment.trainer.accelerator) else "32-true"
