@@ -143,16 +143,14 @@ class Cache:
         kill, ``build`` gets its folder back as it left it, and must check the content; otherwise it gets an empty one.
         """
         folder = self.root / kind / fingerprint(key)
-        if self._is_whole(folder, key):
-            self.hits[kind] = self.hits.get(kind, 0) + 1
-            return folder
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if self._is_whole(folder, key):  # another process built it while this one waited
-                self.hits[kind] = self.hits.get(kind, 0) + 1
-                return folder
-            self._build(folder, key, build, resumable)
-        self.builds[kind] = self.builds.get(kind, 0) + 1
+        counts = self.hits
+        if not self._is_whole(folder, key):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{folder}.lock"):
+                if not self._is_whole(folder, key):  # else another process built it while this one waited
+                    self._build(folder, key, build, resumable)
+                    counts = self.builds
+        counts[kind] = counts.get(kind, 0) + 1
         return folder
 
     def _build(self, folder: Path, key: Mapping[str, Any], build: Callable[[Path], None], resumable: bool) -> None:

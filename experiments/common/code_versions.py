@@ -65,46 +65,30 @@ VERSIONS = {  # of the modules of this package
     "retrieval.own_passages": 1,
 }
 FILTERS = (
-    "models.pair_scorer",
-    "models.trained_pairs",
-    "negatives.filters",
-    "negatives.near_duplicates",
+    "models.pair_scorer", "models.trained_pairs", "negatives.filters", "negatives.near_duplicates",
     "negatives.twin_queries",
-)
+)  # fmt: skip
 TEACHER = ("data.batches.distillation_batches", "models.teacher", "models.trained_pairs")
 TEXTS = (
-    "data.batches.text_batches",
-    "models.in_batch_negatives",
-    "models.text_encoder",
-    "data.batches.text_features",
+    "data.batches.text_batches", "models.in_batch_negatives", "models.text_encoder", "data.batches.text_features",
     "pretrained.encoder",
-)
+)  # fmt: skip
 OF_PROBES = tuple(name for name in VERSIONS if name.startswith("probing."))
 # What some models share: each names what it uses in its ``code``.
 PAIRS = ("data.batches.pair_batches", "data.batches.pairs", "models.backbone", "models.heads")
 PACKED = ("models.packed_forward",)
 OF_FIRST_STAGES = (
-    "data.query_split",
-    "data.splits",
-    "evaluation.measures",
-    "common.random_keys",
-    "retrieval.own_passages",
-)
+    "data.query_split", "data.splits", "evaluation.measures", "common.random_keys", "retrieval.own_passages",
+)  # fmt: skip
 OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, OF_PROBES, PAIRS, PACKED, TEXTS)
 RETRIEVERS = tuple(
     f"retrieval.{name}" for name in ("bm25", "colbert", "dense", "judged_negatives", "run_file", "tct_colbert")
 )
 # What several retrievers share: an edit raises the number of each that computes something else by it.
 OF_RETRIEVERS = (
-    "data.run",
-    "data.run_formats",
-    "data.run_lines",
-    "retrieval.late_interaction",
-    "retrieval.maxsim",
-    "retrieval.topk",
-    "retrieval.vector_search",
-    "retrieval.vector_store",
-)
+    "data.run", "data.run_formats", "data.run_lines", "retrieval.late_interaction", "retrieval.maxsim",
+    "retrieval.topk", "retrieval.vector_search", "retrieval.vector_store",
+)  # fmt: skip
 PACKAGE = Path(__file__).parents[1]
 LAYOUT = ("ctx", "kind", "type_comment", "type_ignores")  # fields of syntax trees that say nothing of what is computed
 

@@ -185,11 +185,10 @@ class Experiment:
         return Optimization(self.optimizer, self.scheduler)
 
     def _check_logger(self) -> None:
-        if self.logger is None:
-            return
-        if not isinstance(self.logger, Mapping) or "_target_" not in self.logger:
-            raise ExperimentError("logger has no _target_, the class of the logger: choose a file of conf/logger")
-        one_of("logger.mode", self.logger.get("mode", "auto"), ("auto", "online", "offline", "disabled"))
+        if self.logger is not None:
+            if not isinstance(self.logger, Mapping) or "_target_" not in self.logger:
+                raise ExperimentError("logger has no _target_, the class of the logger: choose a file of conf/logger")
+            one_of("logger.mode", self.logger.get("mode", "auto"), ("auto", "online", "offline", "disabled"))
 
     def _check_teacher(self) -> None:
         if not self.learns_from_teacher:

@@ -43,6 +43,12 @@ def _overrides(job: Mapping[str, Any], path: str = "") -> Iterator[str]:
             yield f"{name}={_written(value)}"
 
 
+def quoted(value: str) -> str:
+    """Quote a value for Hydra, which reads backslashes as escapes only before a quotation mark, the closing one too."""
+    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), value)
+    return f"'{escaped}'"
+
+
 def _written(value: Any) -> str:
     """Write a value so that Hydra reads the same value."""
     if value is None:
@@ -55,6 +61,4 @@ def _written(value: Any) -> str:
         return "[" + ",".join(map(_written, value)) + "]"
     if not isinstance(value, str) or (PLAIN.fullmatch(value) and value.lower() not in RESERVED):
         return str(value)
-    # Hydra reads backslashes as escapes only before a quotation mark, the closing one included.
-    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), value)
-    return f"'{escaped}'"
+    return quoted(value)

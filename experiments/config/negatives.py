@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 
+from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
 
 MIN_COUNT, MAX_COUNT = 1, 31
@@ -122,21 +123,16 @@ class NegativeRule:
     def __post_init__(self) -> None:
         if not MIN_COUNT <= self.count <= MAX_COUNT:
             raise ExperimentError(f"negatives.count is {self.count}: a group has {MIN_COUNT} to {MAX_COUNT} negatives")
-        if self.depth < 1:
-            raise ExperimentError(f"negatives.depth is {self.depth}: it must be at least 1")
+        at_least("negatives.depth", self.depth, 1)
         if not 0 <= self.skip < self.depth:
             raise ExperimentError(
                 f"negatives.skip is {self.skip}: it must be at least 0 and below negatives.depth ({self.depth})"
             )
         if self.pool is not None and self.pool < 1:
             raise ExperimentError(f"negatives.pool is {self.pool}: it must be null or at least 1")
-        for key, value, allowed in (
-            ("redraw", self.redraw, REDRAW),
-            ("positives", self.positives, POSITIVES),
-            ("short", self.short, SHORT),
-        ):
-            if value not in allowed:
-                raise ExperimentError(f"negatives.{key} is {value!r}: it must be one of {', '.join(allowed)}")
+        one_of("negatives.redraw", self.redraw, REDRAW)
+        one_of("negatives.positives", self.positives, POSITIVES)
+        one_of("negatives.short", self.short, SHORT)
         window = self.depth - self.skip if self.pool is None else min(self.pool, self.depth - self.skip)
         room = window * len(set(sources_of(self.source)))
         if room < self.count and not self.replacement and self.short == "error":

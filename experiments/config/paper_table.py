@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from experiments.common.checks import one_of
 from experiments.common.errors import ExperimentError
 
 MARKS = ("primary", "second-hand", "unknown")
@@ -123,8 +124,7 @@ def _published(key: str, settings: Mapping[str, Any], where: Where, default_mark
         raise ExperimentError(f"{key} has no value: a number, or null with mark: unknown")
     value = cell.pop("value")
     mark = cell.pop("mark", None) or ("unknown" if value is None else default_mark)
-    if mark not in MARKS:
-        raise ExperimentError(f"{key}.mark is {mark!r}: it must be one of {', '.join(MARKS)}")
+    one_of(f"{key}.mark", mark, MARKS)
     if (value is None) != (mark == "unknown"):
         raise ExperimentError(
             f"{key}: the value is {value!r} and the mark {mark!r}; unknown values are null, and no other"
@@ -140,10 +140,8 @@ def _claim(key: str, settings: Mapping[str, Any], where: Where) -> Claim:
         if not values.get(name):
             raise ExperimentError(f"{key}.{name} must be given")
     kind = values["kind"]
-    if kind not in KINDS:
-        raise ExperimentError(f"{key}.kind is {kind!r}: it must be one of {', '.join(KINDS)}")
-    if values.get("of", "test") not in OF:
-        raise ExperimentError(f"{key}.of is {values['of']!r}: it must be one of {', '.join(OF)}")
+    one_of(f"{key}.kind", kind, KINDS)
+    one_of(f"{key}.of", values.get("of", "test"), OF)
     needed = ("over",) if kind in ("rises", "falls") else ("better", "worse")
     for name in (*needed, *(["margin"] if kind == "within" else [])):
         if values.get(name) in (None, {}, ""):

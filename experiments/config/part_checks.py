@@ -88,8 +88,7 @@ def _check_part(key: str, part: Any) -> None:
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken.values()):
         return  # the target passes on what it does not name
     for name in sorted(set(settings) - set(taken) - OF_INSTANTIATE):
-        near = get_close_matches(name, taken, 1, 0.7)
-        meant = f" (did you mean {key}.{near[0]}?)" if near else ""
+        meant = "".join(f" (did you mean {key}.{near}?)" for near in get_close_matches(name, taken, 1, 0.7))
         raise ExperimentError(
             f"{key}.{name} does not exist{meant}: "
             f"{settings['_target_']} takes {', '.join(sorted(taken)) or 'no setting'}"

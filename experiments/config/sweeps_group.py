@@ -62,7 +62,7 @@ def register_folders() -> None:
 
 
 def _is_of_group(config_path: str) -> bool:
-    return config_path == GROUP or config_path.startswith(f"{GROUP}/")
+    return config_path.partition("/")[0] == GROUP
 
 
 def _below(config_path: str) -> str:

@@ -30,8 +30,11 @@ class JobStates:
 
     def lines(self, prerequisites: Sequence[Prerequisite]) -> list[str]:
         """Return one line for each prerequisite that is not done with today's inputs."""
-        words = ((prerequisite, self._word(prerequisite)) for prerequisite in prerequisites)
-        return [f"the job that trains {prerequisite.trains} {word}" for prerequisite, word in words if word is not None]
+        return [f"the job that trains {name} {word}" for name, word in self._not_done(prerequisites)]
+
+    def _not_done(self, prerequisites: Sequence[Prerequisite]) -> list[tuple[str, str]]:
+        words = ((prerequisite.trains, self._word(prerequisite)) for prerequisite in prerequisites)
+        return [(name, word) for name, word in words if word is not None]
 
     def _word(self, prerequisite: Prerequisite) -> str | None:
         state = self.of(prerequisite.folder, prerequisite.experiment, prerequisite.prerequisites)
@@ -43,8 +46,7 @@ class JobStates:
         """Return the changed inputs of a finished job as text; None if there are none."""
         from experiments.jobs.inputs import CODE, digest_of, names_of
 
-        words = ((prerequisite, self._word(prerequisite)) for prerequisite in prerequisites)
-        not_done = [f"{prerequisite.trains} (its job {word})" for prerequisite, word in words if word is not None]
+        not_done = [f"{name} (its job {word})" for name, word in self._not_done(prerequisites)]
         trained = {prerequisite.trains for prerequisite in prerequisites}
         if not_done:  # the models that they train do not exist yet, or will change
             components = make_components(experiment)

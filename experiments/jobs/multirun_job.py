@@ -74,8 +74,7 @@ def saying(launch: LaunchControl | None, number: int, name: str, folder: Path) -
 
 
 def _label(launch: LaunchControl, number: int, name: str) -> str:
-    labels = launch.labels
-    return labels[number - 1] if number <= len(labels) else name
+    return next(iter(launch.labels[number - 1 : number]), name)
 
 
 def _keep_off_the_terminal(name: str) -> None:

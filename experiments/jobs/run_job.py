@@ -29,7 +29,7 @@ from experiments.jobs.probe_layers import check_probe, probe_stage
 from experiments.jobs.trainer import make_logger, make_trainer, quiet_lightning, select, tracking_of
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 from experiments.models.ranker import Ranker
-from experiments.models.training_setup import TrainingInputs
+from experiments.models.training_setup import TrainingInputs, TrainingSetup
 from experiments.negatives.draw_log import write_audit
 from experiments.probing.model import ProbedModel, model_in_memory
 from experiments.tracking.summary import HASH, LABELS, summary_of
@@ -85,11 +85,7 @@ def run_job(
                 metrics |= {**searched, "test": reranked | searched.get("test", {})}
                 if first:
                     metrics |= _probe_results(experiment, inputs, setup.module, job, tracking, cache)
-                    draws, steps = job.folder / "negatives.tsv.gz", setup.module.spent.steps
-                    audit = write_audit(setup.data.groups, inputs.sampler, steps, collection, draws)
-                    write_json(job.folder / "audit.json", audit)
-                    metrics["compute"] = _compute(setup.module, job, cache)
-                    write_json(job.folder / "compute.json", metrics["compute"])
+                    metrics |= _written_costs(inputs, setup, job, cache)
                     tracking.log_summary(summary_of(metrics, experiment.measures))
         if first:
             job.finish(metrics)
@@ -146,6 +142,16 @@ def _probe_results(
     model, collection = _probed(module, job), inputs.collection
     relevance = relevance_of(collection, inputs.splits["test"])
     return {"probe": probe_stage(experiment, model, collection, relevance, inputs.test, job.folder, tracking, cache)}
+
+
+def _written_costs(inputs: TrainingInputs, setup: TrainingSetup, job: JobFolder, cache: Cache) -> dict[str, Any]:
+    """Write the drawn groups and the costs of the job; returns the costs."""
+    steps, draws = setup.module.spent.steps, job.folder / "negatives.tsv.gz"
+    audit = write_audit(setup.data.groups, inputs.sampler, steps, inputs.collection, draws)
+    write_json(job.folder / "audit.json", audit)
+    compute = _compute(setup.module, job, cache)
+    write_json(job.folder / "compute.json", compute)
+    return {"compute": compute}
 
 
 def _probed(module: Ranker, job: JobFolder) -> ProbedModel:

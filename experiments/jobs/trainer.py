@@ -28,14 +28,9 @@ log = logging.getLogger(__name__)
 
 Make = Callable[[Mapping[str, Any]], "partial[Any]"]  # see ``experiments.jobs.components.Components``
 UNSUITABLE_HINTS = (
-    ".*does not have many workers.*",
-    ".*exists and is not empty.*",
-    ".*LeafSpec.*",
-    ".*sync_dist=True.*",
-    ".*predict returned None.*",
-    ".*val_check_interval.*",
-    ".*treespec.*",
-)
+    ".*does not have many workers.*", ".*exists and is not empty.*", ".*LeafSpec.*", ".*sync_dist=True.*",
+    ".*predict returned None.*", ".*val_check_interval.*", ".*treespec.*",
+)  # fmt: skip
 
 
 def make_trainer(
