@@ -124,7 +124,8 @@ def _published(key: str, settings: Mapping[str, Any], where: Where, default_mark
         raise ExperimentError(f"{key} has no value: a number, or null with mark: unknown")
     value = cell.pop("value")
     mark = cell.pop("mark", None) or ("unknown" if value is None else default_mark)
-    one_of(f"{key}.mark", mark, MARKS)
+    if mark not in MARKS:
+        raise ExperimentError(f"{key}.mark is {mark!r}: it must be one of {', '.join(MARKS)}")
     if (value is None) != (mark == "unknown"):
         raise ExperimentError(
             f"{key}: the value is {value!r} and the mark {mark!r}; unknown values are null, and no other"
