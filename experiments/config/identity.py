@@ -120,6 +120,6 @@ def short_name(config: Mapping[str, Any]) -> str:
     return f"{prefix_of(config['model'])}{loss}-n{negatives['count']}-{negatives['source']}-s{config['seed']}"
 
 
-def folder_name(what: str, config: Mapping[str, Any]) -> str:
+def folder_name(kind: str, config: Mapping[str, Any]) -> str:
     """Return the folder name of an audit or a probe, such as ``audit-1a2b3c4d``."""
-    return f"{what}-{fingerprint(deciding(located(config), Experiment))[:8]}"
+    return f"{kind}-{fingerprint(deciding(located(config), Experiment))[:8]}"

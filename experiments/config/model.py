@@ -91,7 +91,9 @@ class Model(ABC):
     trained_by: ClassVar[Mapping[str, str]] = {}
     """Key of a prerequisite job -> key of the model that the job trains, such as job -> cross_encoder."""
     code: ClassVar[Mapping[str, int]] = {}
-    """Version of each module of its own that decides its numbers; without any, the digest of their source counts."""
+    """Version of each further module that decides its numbers (``code_versions``). A model that names none of its own
+    modules counts by the digest of their source.
+    """
 
     def __post_init__(self) -> None:
         at_least("model.max_length", self.max_length, 8)
