@@ -305,7 +305,7 @@ def test_other_arguments_are_left_to_hydra(argument: str):
 @pytest.mark.parametrize("key", ["outputs", "cache"])
 def test_results_and_cache_that_would_lie_below_a_file_are_refused(key: str, tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(ExperimentError, match=rf"{key}: .*/file is a file, and so no folder can be made there"):
+    with pytest.raises(ExperimentError, match=rf"{key}: .*/file is a file, so no folder can be made there"):
         hydra_app.check_jobs({"": composed(f"{key}={tmp_path / 'file' / 'below'}")})
 
 
