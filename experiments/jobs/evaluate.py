@@ -11,7 +11,7 @@ from experiments.callbacks.progress_bar import announce_scoring
 from experiments.common.cache import Cache
 from experiments.config import Experiment
 from experiments.data.run import Run, digest_of, write_trec
-from experiments.evaluation.measure_names import WHOLE_COLLECTION
+from experiments.evaluation.measure_names import WHOLE_COLLECTION, mean_name
 from experiments.evaluation.measures import evaluate, rerank
 from experiments.job_files.answers import answers_path, write_answers
 from experiments.job_files.job_folder import JobFolder
@@ -114,7 +114,7 @@ class Testing:
                 each.name: evaluate(each, relevance, self.measures).mean for each in (run, *others.values())
             }
             values = ", ".join(f"{name} {mean[self.measures[0]]:.3f}" for name, mean in means[split].items())
-            log.info("%s of the whole collection on %s: %s", self.measures[0], split, values)
+            log.info("%s of the whole collection on %s: %s", mean_name(self.measures[0]), split, values)
             if split == "test":
                 compared = next(iter(others.values()))
                 searched = {**self._report(WHOLE_COLLECTION, compared, run), "compared_to": compared.name, "ties": 0}

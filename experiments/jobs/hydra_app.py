@@ -49,6 +49,7 @@ def entry(main: Callable[[], Any]) -> None:
     """
     # Hydra then raises its errors instead of printing them.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)  # says that it cached the fonts
     try:
         sys.argv[1:] = map(readable, take_user_folder(sys.argv[1:]))
         if {"-h", "--help"} & set(sys.argv[1:]):

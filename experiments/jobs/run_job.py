@@ -85,7 +85,7 @@ def run_job(
                 metrics |= {**searched, "test": reranked | searched.get("test", {})}
                 if first:
                     metrics |= _probe_results(experiment, inputs, setup.module, job, tracking, cache)
-                    metrics |= _written_costs(inputs, setup, job, cache)
+                    metrics |= _written_costs(inputs, setup, trainer.strategy.root_device, job, cache)
                     tracking.log_summary(summary_of(metrics, experiment.measures))
         if first:
             job.finish(metrics)
@@ -144,12 +144,14 @@ def _probe_results(
     return {"probe": probe_stage(experiment, model, collection, relevance, inputs.test, job.folder, tracking, cache)}
 
 
-def _written_costs(inputs: TrainingInputs, setup: TrainingSetup, job: JobFolder, cache: Cache) -> dict[str, Any]:
+def _written_costs(
+    inputs: TrainingInputs, setup: TrainingSetup, device: torch.device, job: JobFolder, cache: Cache
+) -> dict[str, Any]:
     """Write the drawn groups and the costs of the job; returns the costs."""
     steps, draws = setup.module.spent.steps, job.folder / "negatives.tsv.gz"
     audit = write_audit(setup.data.groups, inputs.sampler, steps, inputs.collection, draws)
     write_json(job.folder / "audit.json", audit)
-    compute = _compute(setup.module, job, cache)
+    compute = _compute(setup.module, device, job, cache)
     write_json(job.folder / "compute.json", compute)
     return {"compute": compute}
 
@@ -159,16 +161,19 @@ def _probed(module: Ranker, job: JobFolder) -> ProbedModel:
     return model_in_memory(module.network, module.tokenizer, job.folder.name)
 
 
-def _compute(module: Ranker, job: JobFolder, cache: Cache) -> dict[str, Any]:
-    """Return the costs of the job, and its machine, such as ``Linux x86_64, 2 cores`` and the name of the GPU."""
+def _compute(module: Ranker, device: torch.device, job: JobFolder, cache: Cache) -> dict[str, Any]:
+    """Return the costs of the job, and its machine, such as ``Linux x86_64, 2 cores`` and the name of the GPU.
+
+    ``device``: that of the training; afterwards Lightning moves the module to the CPU.
+    """
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    if module.device.type == "cuda":
-        machine += f", {torch.cuda.get_device_name(module.device)}"
+    if device.type == "cuda":
+        machine += f", {torch.cuda.get_device_name(device)}"
     return {
         **module.spent.as_dict(),
         "train_seconds": module.spent.seconds,
         "seconds": job.seconds,
-        "device": str(module.device),
+        "device": str(device),
         "machine": machine,
         "threads": torch.get_num_threads(),
         "layout": getattr(module, "layout", "padded"),
