@@ -52,7 +52,7 @@ def summarise(folder: Path, measure: str | None = None, track: bool = True) -> l
 
 def write(findings: Findings) -> list[Path]:
     """Write tables, figures and page into the study's folder, and return their paths, the page last."""
-    from experiments.reporting.page import write_page
+    from experiments.reporting.page.page import write_page
     from experiments.reporting.plots.build import figures_of
     from experiments.reporting.plots.figure import save_figures
 

@@ -1,1 +1,1 @@
-"""What every room uses: errors, the cache on disk, random keys, progress, text."""
+"""Helpers that every package uses: errors, the cache on disk, random keys, progress, text."""

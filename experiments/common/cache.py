@@ -1,10 +1,8 @@
 """Content-addressed cache on disk: each entry is keyed by a hash of its inputs, built once and written atomically.
 
-The *key* of an entry is the JSON of everything it was made from (collection, settings, versions). Next to its files
-lies a manifest with the key and each file's size and checksum; an entry that does not match it is built again. Of two
-processes that ask for the same entry at once, one builds and the other waits. A build goes into a temporary folder that
-is renamed at the end, so that an interrupted one is never taken for the whole. A resumable build gets its temporary
-folder back.
+The *key* of an entry is the JSON of all inputs (collection, settings, versions). A manifest holds the key and each
+file's size and checksum; an entry that does not match it is built again. Two processes never build one entry at once.
+A build happens in a temporary folder that is renamed at the end; a resumable build gets its temporary folder back.
 """
 
 import hashlib
@@ -27,31 +25,29 @@ SMALL, BLOCK, BLOCKS = 64 * 2**20, 2**20, 16  # bytes of a file that is read who
 
 
 def fingerprint(key: Any) -> str:
-    """The hexadecimal SHA-256 of a JSON-able value, independent of the order of its keys; first 16 digits."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of a JSON-able value, whatever the order of its keys."""
     text = json.dumps(key, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def file_digest(path: Path) -> str:
-    """The BLAKE2b digest of a file's content (about a gigabyte a second)."""
+    """Return the BLAKE2b digest of a file's content (about a gigabyte a second)."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def content_digest(path: Path) -> str:
-    """The BLAKE2b digest of a file's content, of a large file as this process or an earlier one worked it out.
+    """Return the BLAKE2b digest of a file's content, from the cache for a large file that has not changed.
 
-    A file of up to 64 MiB is read whole each time. The digest of a larger one is kept in the cache, with the file's
-    size, times and inode and a hash of 16 blocks of 1 MiB from its head to its tail; while all of these are as they
-    were, so is the digest. An edit is missed only if it leaves the size, both times (the kernel's own included) and
-    every sampled block as they were; ``thorough`` reads everything.
+    A file above 64 MiB counts as unchanged while its size, times, inode and 16 sampled blocks of 1 MiB are the same.
+    ``thorough`` reads everything.
     """
     return _digests.of(path)
 
 
 @contextmanager
 def thorough() -> Iterator[None]:
-    """Work out every content digest anew from the whole file, as long as this lasts."""
+    """Compute every content digest from the whole file inside this context."""
     before, _digests.thorough = _digests.thorough, True
     try:
         yield
@@ -60,7 +56,7 @@ def thorough() -> Iterator[None]:
 
 
 class _Digests:
-    """The content digests of large files. ``folder``: where they are kept; None keeps none."""
+    """Keeps content digests of large files in ``folder``; None keeps none."""
 
     def __init__(self) -> None:
         self.folder: Path | None = None
@@ -83,14 +79,14 @@ class _Digests:
     @staticmethod
     def _noted(note: Path) -> dict[str, Any] | None:
         try:
-            found = json.loads(note.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):  # one that was cut is written anew
+            known = json.loads(note.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):  # a truncated note is written again
             return None
-        return found if isinstance(found, dict) and "blake2b" in found else None
+        return known if isinstance(known, dict) and "blake2b" in known else None
 
 
 def _sample(path: Path, size: int) -> str:
-    """The digest of blocks from a file's head to its tail."""
+    """Return the digest of blocks from a file's head to its tail."""
     digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
         for i in range(BLOCKS):
@@ -100,9 +96,7 @@ def _sample(path: Path, size: int) -> str:
 
 
 def write_atomic(path: Path, text: str, *, durable: bool = False) -> None:
-    """Write a text file so that a reader sees the old content or the new, never a part. ``durable``: also after a loss
-    of power.
-    """
+    """Write a text file: a reader sees the old content or the new. ``durable``: also after a loss of power."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -122,7 +116,7 @@ def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """See the names of a folder's files onto the disk, so that a rename outlives a loss of power."""
+    """Flush a folder's file names to disk, so that a rename survives a loss of power."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -134,7 +128,7 @@ _digests = _Digests()
 
 
 class Cache:
-    """The entries below one folder. Opening one lets ``content_digest`` keep what it works out there."""
+    """Cache entries below one folder. ``content_digest`` keeps its digests in the cache that was opened last."""
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
@@ -143,23 +137,20 @@ class Cache:
         _digests.folder = self.root / "digests"
 
     def get(self, kind: str, key: Mapping[str, Any], build: Callable[[Path], None], *, resumable: bool = False) -> Path:
-        """The folder of an entry, built by ``build(folder)`` unless it is there and whole.
+        """Return the folder of an entry; call ``build(folder)`` unless the entry exists and is whole.
 
-        ``kind`` names the sort of entry (``collection``, ``run`` ...), ``key`` everything that it is made from.
-        ``resumable``: after an error or a kill, ``build`` gets its folder back as it left it and must itself judge what
-        of it is sound; otherwise it begins with an empty folder.
+        ``kind``: sort of entry (``collection``, ``run`` ...). ``key``: all inputs. ``resumable``: after an error or a
+        kill, ``build`` gets its folder back as it left it, and must check the content; otherwise it gets an empty one.
         """
         folder = self.root / kind / fingerprint(key)
-        if self._is_whole(folder, key):
-            self.hits[kind] = self.hits.get(kind, 0) + 1
-            return folder
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{folder}.lock"):
-            if self._is_whole(folder, key):  # another process built it while this one waited
-                self.hits[kind] = self.hits.get(kind, 0) + 1
-                return folder
-            self._build(folder, key, build, resumable)
-        self.builds[kind] = self.builds.get(kind, 0) + 1
+        counts = self.hits
+        if not self._is_whole(folder, key):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{folder}.lock"):
+                if not self._is_whole(folder, key):  # else another process built it while this one waited
+                    self._build(folder, key, build, resumable)
+                    counts = self.builds
+        counts[kind] = counts.get(kind, 0) + 1
         return folder
 
     def _build(self, folder: Path, key: Mapping[str, Any], build: Callable[[Path], None], resumable: bool) -> None:
@@ -196,15 +187,13 @@ class Cache:
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:
-    """The manifest of an entry: its ``key``, and for each of its ``files`` the size in ``bytes`` and the
-    ``blake2b``.
-    """
+    """Return the manifest of an entry: its ``key``, and its ``files`` with size (``bytes``) and ``blake2b``."""
     manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     return manifest
 
 
 def damage(folder: Path, key: Mapping[str, Any] | None = None) -> str | None:
-    """What is wrong with an entry on disk: another key, a file that is missing or altered. None if it is whole."""
+    """Return what is wrong with an entry on disk: another key, a missing or altered file; None if it is whole."""
     try:
         manifest = manifest_of(folder)
         recorded, files = manifest["key"], manifest["files"]

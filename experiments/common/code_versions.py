@@ -1,9 +1,8 @@
-"""What code a job's numbers come from: a digest of its loss, and the versions of the modules that decide the rest.
+"""Identify the code behind a job's numbers: a digest of its loss, and versions of the modules that decide the rest.
 
-A loss is what users edit, so its source counts as it is, without comments, docstrings and layout. Each other module
-that decides numbers has a version in ``VERSIONS``, each retriever one in its fingerprint (``bm25 1``): whoever changes
-what such a module computes raises it, and every job that uses it runs again. A test holds the digests of all of them,
-so that no edit goes by without that decision.
+Users edit losses, so a loss counts by its source, without comments, docstrings and layout. Each other module that
+decides numbers has a version in ``VERSIONS``, each retriever one in its fingerprint (``bm25 1``). Raise it when the
+module computes something else: every job that uses it then runs again. A test compares the digests of all of them.
 """
 
 import ast
@@ -66,60 +65,44 @@ VERSIONS = {  # of the modules of this package
     "retrieval.own_passages": 1,
 }
 FILTERS = (
-    "models.pair_scorer",
-    "models.trained_pairs",
-    "negatives.filters",
-    "negatives.near_duplicates",
+    "models.pair_scorer", "models.trained_pairs", "negatives.filters", "negatives.near_duplicates",
     "negatives.twin_queries",
-)
+)  # fmt: skip
 TEACHER = ("data.batches.distillation_batches", "models.teacher", "models.trained_pairs")
 TEXTS = (
-    "data.batches.text_batches",
-    "models.in_batch_negatives",
-    "models.text_encoder",
-    "data.batches.text_features",
+    "data.batches.text_batches", "models.in_batch_negatives", "models.text_encoder", "data.batches.text_features",
     "pretrained.encoder",
-)
+)  # fmt: skip
 OF_PROBES = tuple(name for name in VERSIONS if name.startswith("probing."))
 # What some models share: each names what it uses in its ``code``.
 PAIRS = ("data.batches.pair_batches", "data.batches.pairs", "models.backbone", "models.heads")
 PACKED = ("models.packed_forward",)
 OF_FIRST_STAGES = (
-    "data.query_split",
-    "data.splits",
-    "evaluation.measures",
-    "common.random_keys",
-    "retrieval.own_passages",
-)
+    "data.query_split", "data.splits", "evaluation.measures", "common.random_keys", "retrieval.own_passages",
+)  # fmt: skip
 OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, OF_PROBES, PAIRS, PACKED, TEXTS)
 RETRIEVERS = tuple(
     f"retrieval.{name}" for name in ("bm25", "colbert", "dense", "judged_negatives", "run_file", "tct_colbert")
 )
 # What several retrievers share: an edit raises the number of each that computes something else by it.
 OF_RETRIEVERS = (
-    "data.run",
-    "data.run_formats",
-    "data.run_lines",
-    "retrieval.late_interaction",
-    "retrieval.maxsim",
-    "retrieval.topk",
-    "retrieval.vector_search",
-    "retrieval.vector_store",
-)
+    "data.run", "data.run_formats", "data.run_lines", "retrieval.late_interaction", "retrieval.maxsim",
+    "retrieval.topk", "retrieval.vector_search", "retrieval.vector_store",
+)  # fmt: skip
 PACKAGE = Path(__file__).parents[1]
 LAYOUT = ("ctx", "kind", "type_comment", "type_ignores")  # fields of syntax trees that say nothing of what is computed
 
 
 def source_digest(source: str) -> str:
-    """The digest of Python source without comments, docstrings and layout; the same with every version of Python."""
+    """Return the digest of Python source without comments, docstrings and layout, the same for every Python version."""
     tree = repr(_plain(ast.parse(source)))
     return hashlib.blake2b(tree.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def _plain(node: Any) -> Any:
-    """A syntax tree as nested tuples, without what is empty: fields that a later Python adds change nothing."""
+    """Return a syntax tree as nested tuples without empty fields, which a later Python may add."""
     if isinstance(node, list):
-        return tuple(_plain(one) for one in node)
+        return tuple(map(_plain, node))
     if not isinstance(node, ast.AST):
         return node
     fields = {name: value for name, value in ast.iter_fields(node) if value not in (None, []) and name not in LAYOUT}
@@ -134,7 +117,7 @@ def module_digest(name: str) -> str:
 
 
 def loss_digest(loss: Callable[..., Any]) -> str:
-    """The digest of the module of a loss, and of the modules beside it that it imports."""
+    """Return the digest of the module of a loss, and of the modules next to it that it imports."""
     function = inspect.unwrap(getattr(loss, "func", loss))
     module = inspect.getmodule(function if inspect.isroutine(function) else type(function))
     if module is None or not (module.__file__ or "").endswith(".py"):
@@ -143,19 +126,19 @@ def loss_digest(loss: Callable[..., Any]) -> str:
 
 
 def source_digest_of(file: Path) -> str:
-    """Return the digest of a module, and of the modules beside it that it imports."""
+    """Return the digest of a module, and of the modules next to it that it imports."""
     folder, seen, waiting = file.parent, {}, [file]
     while waiting:
         path = waiting.pop()
         if path.name not in seen:
             text = path.read_text(encoding="utf-8")
             seen[path.name] = source_digest(text)
-            waiting += [found for name in _imports(text) if (found := folder / f"{name}.py").is_file()]
+            waiting += [module for name in _imports(text) if (module := folder / f"{name}.py").is_file()]
     return hashlib.blake2b(repr(sorted(seen.items())).encode(), digest_size=16).hexdigest()
 
 
 def _imports(source: str) -> Iterator[str]:
-    """The last parts of the names of all modules that may be imported by some source."""
+    """Yield the last parts of the names of all modules that a source may import."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
             yield (node.module or "").rpartition(".")[2]
@@ -178,24 +161,22 @@ def model_code(model: type[Any]) -> dict[str, int | str]:
 
 
 def versions(model: type[Any], *, filters: bool, teacher: bool, probes: bool, retrievers: Mapping[str, Any]) -> str:
-    """The versions of what decides a job's numbers, such as ``bm25 1, data.groups 1, hashing 1``. ``model``: the class
-    of its config. ``retrievers``: those of its roles.
-    """
+    """Return the versions that decide a job's numbers, such as ``bm25 1, data.splits 1``. ``model``: config class."""
     chosen = ((filters, FILTERS), (teacher, TEACHER), (probes, OF_PROBES))
     names = {*OF_ALL, *(name for used, group in chosen if used for name in group)}
     return _said({**versions_of(*names), **model_code(model)}, retrievers)
 
 
 def first_stage_versions(retrievers: Mapping[str, Any]) -> str:
-    """The same of what decides the numbers of first stages that are measured alone."""
+    """Return the versions that decide the numbers of first stages without a training."""
     return _said(versions_of(*OF_FIRST_STAGES), retrievers)
 
 
 def probe_versions() -> str:
-    """The same of what decides the numbers of probed layers, for what is kept of them in the store."""
+    """Return the versions that decide the numbers of probed layers, for their entries in the cache."""
     return _said(versions_of(*OF_PROBES), {})
 
 
 def _said(modules: Mapping[str, int | str], retrievers: Mapping[str, Any]) -> str:
-    own = {str(one.fingerprint().get("retriever", name)) for name, one in retrievers.items()}
+    own = {str(retriever.fingerprint().get("retriever", name)) for name, retriever in retrievers.items()}
     return ", ".join(sorted({*own, *(f"{name} {version}" for name, version in modules.items())}))

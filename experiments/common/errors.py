@@ -2,17 +2,16 @@
 
 
 class ExperimentError(Exception):
-    """Something that the user gave (a file, a key, a value) cannot be used.
+    """A file, key or value from the user cannot be used.
 
-    The message is one clear statement: it names the file, the line or the key, says what is wrong and what to do.
-    Entry points print it without a traceback.
+    The message names the file, line or key, what is wrong and what to do. Entry points print it without a traceback.
     """
 
 
 def why(error: BaseException) -> str:
-    """Why something stopped, in one line: the exception's first line, after its kind unless the user can mend it."""
+    """Return one line: the message's first line, after the exception's name unless the user can fix it."""
     if isinstance(error, KeyboardInterrupt | SystemExit):
         return "interrupted"
-    said = str(error).strip().splitlines()
+    lines = str(error).strip().splitlines()
     kind = "" if isinstance(error, ExperimentError) else type(error).__name__
-    return ": ".join(part for part in (kind, said[0] if said else "") if part)
+    return ": ".join(part for part in (kind, lines[0] if lines else "") if part)

@@ -1,6 +1,6 @@
-"""Where weights and files are: a local path or an id of a model hub; and the digest of what is there.
+"""Locate weights by a local path or a model hub id, and compute the digest of their content.
 
-A digest is of the content alone: a folder that was moved or copied has the same, one whose files were edited another.
+A moved or copied folder keeps its digest; an edited file changes it.
 """
 
 import hashlib
@@ -24,29 +24,23 @@ NOT_READ = re.compile(
 
 
 def is_folder(place: str) -> bool:
-    """Whether a place is meant as a local folder, there or not, rather than as the id of a model hub."""
+    """Return whether a place means a local folder, existing or not, rather than a model hub id."""
     path = Path(place)
-    looks_like_one = not HUB_ID.fullmatch(place) or place in (".", "..")
-    beside_others = str(path.parent) != "." and path.parent.is_dir()
-    return looks_like_one or path.exists() or beside_others
+    looks_like_path = not HUB_ID.fullmatch(place) or place in (".", "..")
+    return looks_like_path or path.exists() or (str(path.parent) != "." and path.parent.is_dir())
 
 
 def resolved(place: str) -> str:
-    """A local path as it is from everywhere: absolute, without links, ``.`` or ``..``. A hub id, the id of a catalogue
-    (``ir_datasets:...``) and a name that is nothing here stay as they are.
-    """
-    if Path(place).exists():
-        return os.path.realpath(place)
-    if place.partition(":")[0] == "ir_datasets" or not is_folder(place):
-        return place
-    return os.path.realpath(place)
+    """Return the absolute real path of a local path. A hub id and a catalogue id (``ir_datasets:...``) stay."""
+    local = Path(place).exists() or (place.partition(":")[0] != "ir_datasets" and is_folder(place))
+    return os.path.realpath(place) if local else place
 
 
 def model_digest(place: str, revision: str | None, key: str) -> str:
-    """The digest of a model: of a folder's files, or id and commit of a hub's. ``key``: names the place in the config.
+    """Return the digest of a folder's files, or id and commit of a hub's model. ``key``: of ``place`` in the config.
 
     Raises:
-        ExperimentError: a folder that is not there or holds no model.
+        ExperimentError: the folder does not exist or holds no model.
     """
     if is_folder(place):
         check_folder(place, key)
@@ -63,22 +57,19 @@ def check_folder(place: str, key: str) -> None:
 
 
 def folder_digest(folder: Path) -> str:
-    """The digest of the names and contents of all files that can decide what a model computes."""
+    """Return the digest of the names and contents of all files that can change what a model computes."""
     whole = hashlib.blake2b(digest_size=16)
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if (
-            path.is_file()
-            and not any(part.startswith(".") for part in name.split("/"))
-            and not NOT_READ.fullmatch(path.name)
-        ):
+        hidden = any(part.startswith(".") for part in name.split("/"))
+        if path.is_file() and not hidden and not NOT_READ.fullmatch(path.name):
             whole.update(f"{name} {content_digest(path)}\n".encode())
     return whole.hexdigest()
 
 
 def hub_commit(place: str, revision: str | None) -> str | None:
-    """The commit of a hub's model as it would be loaded now: the revision itself if it is one, else what the hub says,
-    or without it the local cache. None if neither does.
+    """Return the commit that would be loaded now: the revision if it is a commit, else from the hub, else from the
+    local cache; None if neither knows it.
     """
     if COMMIT.fullmatch(revision or ""):
         return revision
@@ -95,9 +86,9 @@ def hub_commit(place: str, revision: str | None) -> str | None:
 
 
 def changes(before: Any, now: Mapping[str, str]) -> list[str]:
-    """The names of the inputs whose digests differ. ``before``: those that a job has noted, if it has.
+    """Return the names of inputs whose digests differ from ``before``, a job's noted ones.
 
-    A hub's model whose commit cannot be known now is taken for the one that it was.
+    A hub's model whose commit cannot be known now counts as unchanged.
     """
     known = before if isinstance(before, Mapping) else {}
     return [name for name in sorted({*known, *now}) if not _same(str(known.get(name)), str(now.get(name)))]

@@ -12,23 +12,20 @@ from experiments.common.text import duration
 
 console = Console(stderr=True, highlight=False)
 
-
-QUIET_SECONDS = 2.0  # what is over sooner is not announced in a log file
+QUIET_SECONDS = 2.0  # shorter work is not announced in a log file
 LINE_SECONDS = 15.0  # between two lines in a log file
-
 
 Advance = Callable[..., None]  # (units just done, a note to show next to them)
 Tracked = Callable[[str, int, int], AbstractContextManager[Advance]]  # (description, total, done)
 
-in_multirun: Tracked | None = None  # what shows progress of a job of a multirun, whose table has a row for it
+in_multirun: Tracked | None = None  # shows the progress of a job of a multirun in its row of the table
 
 
 @contextmanager
 def tracked(description: str, total: int, done: int = 0, job: str = "") -> Iterator[Advance]:
-    """Show how far some work has got; the body calls what it is given with the number of units just done, and a note if
-    it likes.
+    """Show the progress of some work; the body calls the yielded function with the units just done and, if any, a note.
 
-    ``done``: units that an earlier run did already. ``job``: whose work it is, where that is not said anyway.
+    ``done``: units that an earlier run did already. ``job``: name that the line begins with.
     """
     if in_multirun is not None:
         with in_multirun(description, total, done) as advance:
@@ -46,7 +43,7 @@ def tracked(description: str, total: int, done: int = 0, job: str = "") -> Itera
 
 
 def live_bar() -> Progress:
-    """The bar that every long work shows, within 80 columns: done of total, and the time that is left."""
+    """Return the bar of long work, within 80 columns: done of total, and the time that is left."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=12),
@@ -61,9 +58,7 @@ def live_bar() -> Progress:
 
 
 class LogLines:
-    """Progress where nothing can be redrawn: a line at most every ``LINE_SECONDS``, and one at the end of work that
-    took a while.
-    """
+    """Write progress to a log file: a line at most every ``LINE_SECONDS``, and one at the end of long work."""
 
     def __init__(self, description: str, total: int, done: int = 0) -> None:
         self.description, self.total, self.done, self._before = description, total, done, done
@@ -79,7 +74,7 @@ class LogLines:
             self._write(f"{self.description}: {self.done:,} of {self.total:,}, {duration(left)} left {note}")
 
     def close(self) -> None:
-        """Write how long it took, if it took a while, and how far it came if it did not come to its end."""
+        """Write how long the work took, if it took a while, and how far it came if it did not end."""
         seconds = time.monotonic() - self._start
         if seconds >= QUIET_SECONDS:
             ended = "done" if self.done >= self.total else f"ended at {self.done:,} of {self.total:,}"

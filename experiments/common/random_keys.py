@@ -1,8 +1,7 @@
-"""Random numbers that depend on what they are for and on nothing else.
+"""Compute random numbers that depend on their key alone, by a counter-based hash instead of a generator.
 
-A counter-based hash instead of a generator: the number for (seed, epoch, query, passage) is the same whoever asks, in
-whatever order, in any worker or rank, before or after a resume. The mixing function is the finaliser of SplitMix64
-(Steele, Lea and Flood 2014), which passes through all 64-bit words bijectively.
+The number for (seed, epoch, query, passage) is the same in any order, worker or rank, before or after a resume. The
+mixing function is the finaliser of SplitMix64 (Steele, Lea and Flood 2014), a bijection of 64-bit words.
 """
 
 import hashlib
@@ -13,17 +12,15 @@ from numpy.typing import NDArray
 
 
 def key_of(*parts: str | int) -> int:
-    """A 64-bit key of some words and numbers; ``key_of("a", 1)`` and ``key_of("a1")`` differ."""
+    """Return a 64-bit key of words and numbers; ``key_of("a", 1)`` and ``key_of("a1")`` differ."""
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def priorities(key: int, members: NDArray[Any]) -> NDArray[np.uint64]:
-    """One pseudo-random 64-bit number for each member (a non-negative integer), determined by the key and that member
-    alone.
+    """Return a pseudo-random 64-bit number for each member (a non-negative integer), given by the key and it alone.
 
-    ``members``: any shape. Sorting by them gives a random permutation; a member that joins or leaves does not move the
-    others.
+    ``members``: any shape. Sorting by the numbers gives a random permutation, the same for the members of a subset.
     """
     with np.errstate(over="ignore"):
         word = _mix(members.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15))
@@ -37,5 +34,5 @@ def _mix(word: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def shuffled(key: int, members: NDArray[Any]) -> NDArray[Any]:
-    """The members in the random order that the key gives; a subset of them would come in the same relative order."""
+    """Return the members in the random order of the key; a subset keeps the same relative order."""
     return members[np.argsort(priorities(key, members), kind="stable")]

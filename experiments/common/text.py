@@ -21,9 +21,7 @@ def difference(mean: float, low: float, high: float) -> str:
 
 def p_value(p: float | None) -> str:
     """Return three digits; ``<.001`` below that."""
-    if p is None:
-        return "-"
-    return "<.001" if p < 0.001 else f"{p:.3f}"
+    return "<.001" if p is not None and p < 0.001 else decimals(p)
 
 
 def decimals(value: float | None) -> str:
@@ -70,8 +68,8 @@ def plural(number: int, one: str, many: str | None = None) -> str:
 
 
 def first_line(text: object) -> str:
-    """Return the first line of a text or of an error's message, or the name of an error without one; else nothing."""
-    said = "" if text is None else str(text).strip()
-    if not said and isinstance(text, BaseException):
+    """Return the first line of a text or of an error's message, or the name of an error without a message."""
+    lines = "" if text is None else str(text).strip()
+    if not lines and isinstance(text, BaseException):
         return type(text).__name__
-    return said.partition("\n")[0].rstrip()
+    return lines.partition("\n")[0].rstrip()

@@ -1,8 +1,6 @@
-"""Every knob of an experiment with its type and range. ``conf/`` fills these classes in; a key that is not here does
-not exist.
+"""Declare every key of an experiment with its type and range. The files of ``conf/`` set them.
 
-The composed config is turned into these objects before anything loads; a value out of range stops there, with the key
-in the message.
+A composed config becomes these objects before anything loads; a value out of range is refused with its key.
 """
 
 from experiments.config.audit import Audit, Retrieve

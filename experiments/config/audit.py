@@ -1,4 +1,4 @@
-"""What ``python -m experiments.audit`` and ``python -m experiments.retrieve`` look at; training does not read it."""
+"""Settings of ``python -m experiments.audit`` and ``python -m experiments.retrieve``; a training ignores them."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from experiments.data.source import SPLITS
 
 @dataclass
 class Audit:
-    """An audit of the negatives that the rule would draw."""
+    """Settings of an audit of the negatives that the rule would draw."""
 
     sources: list[str] = field(default_factory=list)
     """Retrievers and mixtures to compare; empty for ``negatives.source`` alone."""
@@ -21,11 +21,11 @@ class Audit:
     """Jaccard similarity to a positive, above 0 and at most 1, from which a negative is a near-duplicate of it."""
     twin_query: float = 1.0
     """Jaccard similarity, above 0 and at most 1, from which two training queries are paraphrases: a passage relevant to
-    one is a suspected false negative for the other. At 1 they differ in nothing but function words."""
+    one is a suspected false negative for the other. At 1 they differ in function words only."""
     scorer: str | None = None
     """Folder or hub id of a trained model; null for none."""
     margin: float = 0.0
-    """A negative is suspected whose score by ``scorer`` is above the positive's minus this."""
+    """A negative is suspected if its score by ``scorer`` is above the positive's minus this margin."""
     worst: int = 20
     """Suspected pairs that are listed with their texts."""
 
@@ -43,10 +43,10 @@ class Audit:
 
 @dataclass
 class Retrieve:
-    """First stages measured on their own."""
+    """Settings of a measurement of first stages without a training."""
 
     split: str = "test"
-    """Whose queries: ``train``, ``dev`` or ``test``."""
+    """Split of the queries: ``train``, ``dev`` or ``test``."""
 
     def __post_init__(self) -> None:
         one_of("retrieve.split", self.split, SPLITS)

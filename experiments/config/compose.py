@@ -1,6 +1,6 @@
-"""From YAML to objects: the composed config as typed and checked settings, and the parts that it names.
+"""Turn a composed config into typed and checked settings, and make the parts that it names.
 
-Which modules know Hydra stands in CONTRIBUTING.md.
+CONTRIBUTING.md lists the modules that know Hydra.
 """
 
 import importlib.util
@@ -42,10 +42,9 @@ from experiments.config.sweeps_group import register_folders
 
 
 def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
-    """Make the sweeps, the types of all keys and the resolvers known to Hydra, in every process that imports an entry
-    point.
+    """Register the sweeps, the types of all keys and the resolvers with Hydra.
 
-    ``name_of``: of a resolved config, the name of the folder that the entry point writes into.
+    ``name_of``: returns the name of the entry point's output folder for a resolved config.
     """
     register_folders()
     ConfigStore.instance().store(name="experiment_schema", node=schema())
@@ -67,28 +66,28 @@ def schema() -> DictConfig:
 def models() -> dict[str, type[Model]]:
     """Return the config class of each model of ``experiments/models``, by the name of its folder."""
     package = importlib.import_module("experiments.models")
-    found = {}
+    classes = {}
     for folder in pkgutil.iter_modules(package.__path__):
         name = f"{package.__name__}.{folder.name}.config"
         if folder.ispkg and importlib.util.find_spec(name) is not None:
             module = importlib.import_module(name)
-            classes = (value for value in vars(module).values() if inspect.isclass(value))
-            found[folder.name] = next(one for one in classes if issubclass(one, Model) and one.__module__ == name)
-    return found
+            own = (value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == name)
+            classes[folder.name] = next(value for value in own if issubclass(value, Model))
+    return classes
 
 
 def _by_scale(values: Mapping[str, Any], *, _root_: DictConfig) -> Any:
-    """``${by_scale:{mini:...,paper:...}}``: the value for the scale in force."""
+    """Resolve ``${by_scale:{mini:...,paper:...}}`` to the value for the current scale."""
     if _root_.scale not in values:
         raise ValueError(f"by_scale says nothing of scale={_root_.scale}, only of {', '.join(map(str, values))}")
     return values[_root_.scale]
 
 
 def settings_of(config: DictConfig) -> DictConfig:
-    """Return the experiment's part of a composed config, without Hydra's own, its model typed.
+    """Return a composed config without Hydra's part, with a typed model.
 
     Raises:
-        ExperimentError: its model is none, or has a key that the model does not know.
+        ExperimentError: there is no such model, or the model has no such key.
     """
     settings = config.copy()
     OmegaConf.set_struct(settings, False)
@@ -103,21 +102,19 @@ def settings_of(config: DictConfig) -> DictConfig:
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
-    """The experiment's part of a composed config, resolved, as plain dictionaries and lists; without the table, which
-    is the study's and not a job's.
-    """
+    """Return a composed config, resolved, as plain dictionaries; without Hydra's part and the study's table."""
     resolved = OmegaConf.to_container(settings_of(config), resolve=True)
     assert isinstance(resolved, dict)
     return {str(key): value for key, value in resolved.items() if key != "table"}
 
 
 def check(config: DictConfig, *, parts: bool = True) -> Experiment:
-    """The config as typed objects, every range checked and every part's settings compared with what the part takes.
+    """Return the config as typed objects, with all ranges and all parts checked.
 
-    ``parts``: False leaves the parts unseen, which is much faster, since it imports none of them.
+    ``parts``: False skips the checks of the parts, which import them and are slow.
 
     Raises:
-        ExperimentError: the message names the key, and what is allowed.
+        ExperimentError: the message names the key and the allowed values.
     """
     settings = settings_of(config)
     missing = sorted(str(key) for key in OmegaConf.missing_keys(settings))
@@ -143,7 +140,7 @@ def _unresolved(settings: DictConfig) -> dict[str, Any]:
 
 
 def _no_such_key(settings: DictConfig, key: str) -> str:
-    """The message for a key of a config that no dataclass declares."""
+    """Return the message for a key that no dataclass declares."""
     parent = key.rpartition(".")[0]
     node = OmegaConf.select(settings, parent) if parent else settings
     unknown = set(undeclared(_unresolved(settings), Experiment))
@@ -152,10 +149,10 @@ def _no_such_key(settings: DictConfig, key: str) -> str:
 
 
 def restored(config: Mapping[str, Any]) -> Experiment:
-    """Return the experiment of a resolved config, such as a job's ``config.yaml``; what it names is not looked at.
+    """Return the experiment of a resolved config, such as a job's ``config.yaml``, without checks of its parts.
 
     Raises:
-        ExperimentError: it is not a config of this version.
+        ExperimentError: the config is not of this version.
     """
     with explained():
         return check(typed(config), parts=False)
@@ -169,26 +166,26 @@ def typed(config: Mapping[str, Any]) -> DictConfig:
 
 
 def composed_alone(overrides: Sequence[str]) -> DictConfig:
-    """Compose another config while Hydra is at work: there can be only one Hydra at a time."""
-    at_work, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+    """Compose another config inside a Hydra run: only one Hydra can be active at a time."""
+    active, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
             return compose("config", overrides=[readable(override) for override in overrides])
     finally:
-        GlobalHydra.instance().hydra = at_work
+        GlobalHydra.instance().hydra = active
 
 
 def source_of(experiment: Experiment) -> Any:
-    """Return the data source of an experiment alone."""
+    """Make the data source of an experiment."""
     with explained():
         return make(settings_of_part("data.source", experiment.data.source))
 
 
 @contextmanager
 def explained(where: str = "", within: str = "the command") -> Iterator[None]:
-    """Raise what Hydra and OmegaConf refuse as an ExperimentError.
+    """Turn errors of Hydra and OmegaConf into an ExperimentError.
 
-    ``where``: what the message begins with. ``within``: where a missing key is to be added.
+    ``where``: beginning of the message. ``within``: place to add a missing key to.
     """
     try:
         yield
@@ -197,7 +194,7 @@ def explained(where: str = "", within: str = "the command") -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str:
-    """One clear message: which key or option is wrong, and which there are."""
+    """Return the message of an error: the wrong key or option, and the existing ones."""
     cause = error.__cause__
     if isinstance(error, InstantiationException) and isinstance(cause, ExperimentError):
         return str(cause)
@@ -212,14 +209,14 @@ def explain(error: BaseException) -> str:
         if cause.full_key.startswith("loss.") and isinstance(parent, DictConfig) and "fn" in parent:
             return no_key_of_loss(cause.full_key.removeprefix("loss."), parent)
         return no_such_key(cause.full_key, siblings, declared(Experiment))
-    said = str(error).split("\nConfig search path:")[0].strip()
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {first_line(cause.msg or cause)}"
-    return said.removeprefix("In 'config': ").replace("\n\t", " ").replace("\n\n", ". ")
+    message = str(error).split("\nConfig search path:")[0].strip()
+    return message.removeprefix("In 'config': ").replace("\n\t", " ").replace("\n\n", ". ")
 
 
 def make(settings: Mapping[str, Any], **given: Any) -> Any:
-    """Call the ``_target_`` of a part with its settings and with what is given besides."""
+    """Call the ``_target_`` of a part with its settings and the given arguments."""
     return instantiate(dict(settings), **given)
 
 

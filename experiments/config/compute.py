@@ -1,6 +1,6 @@
-"""What a job is computed with: Lightning's Trainer, and the framework's own settings of speed.
+"""Settings of Lightning's Trainer and of speed.
 
-Neither decides what a job is, but for the trainer's arguments that are not in ``INCIDENTAL_TRAINER_ARGUMENTS``.
+Only the trainer's arguments outside ``INCIDENTAL_TRAINER_ARGUMENTS`` are part of a job's identity.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,7 @@ from experiments.common.errors import ExperimentError
 from experiments.config.keys import check_moved
 from experiments.config.part import OpenPart
 
-# Arguments of the trainer that say where and how a job runs. Every other one, such as precision, can change results
-# and is part of the job's identity.
+# Trainer arguments that do not change results. Every other one, such as precision, is part of the job's identity.
 INCIDENTAL_TRAINER_ARGUMENTS = (
     "_target_", "accelerator", "devices", "num_nodes", "strategy", "deterministic", "benchmark", "log_every_n_steps",
     "profiler", "detect_anomaly", "enable_model_summary", "inference_mode", "reload_dataloaders_every_n_epochs",
@@ -53,7 +52,7 @@ SET_BY = {
 
 @dataclass
 class TokensPerBatch:
-    """Tokens of one forward pass; null for what measured fastest on the kind of device."""
+    """Tokens of one forward pass; null for the value that measured fastest on the kind of device."""
 
     train: int | None = None
     """In training, at least 16; a step is split into as many passes as it needs."""
@@ -125,11 +124,7 @@ class Trainer(OpenPart):
 
 
 def check_callbacks(callbacks: Mapping[str, Any]) -> None:
-    """Refuse callbacks without a class, a training without checkpoints, and averaging that would never begin.
-
-    Raises:
-        ExperimentError: the message names the callback.
-    """
+    """Raise ExperimentError for a callback without a class, a missing checkpoint callback, or averaging by epochs."""
     for name, settings in callbacks.items():
         if settings is None and name != "checkpoint":
             continue

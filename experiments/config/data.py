@@ -1,4 +1,4 @@
-"""What goes in: the data set, the pretrained weights, the negatives."""
+"""Settings of the data set, the pretrained weights and the negatives."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from experiments.data.splits import REPEATED_QUERIES, WITHOUT_RELEVANT
 
 @dataclass
 class QueryLimits:
-    """How many queries of each split are used. A smaller sample is part of a larger one."""
+    """Number of queries of each split. A smaller sample is part of a larger one."""
 
     train: int | None = None
     """Training queries; null for all."""
@@ -39,7 +39,7 @@ class Data:
     min_grade: int = 1
     """Lowest grade of a relevant passage."""
     queries: QueryLimits = field(default_factory=QueryLimits)
-    """How many queries of each split are used."""
+    """Number of queries of each split."""
     carve_dev: int = 200
     """Training queries that become dev queries where the collection has none."""
     split: QuerySplit = field(default_factory=QuerySplit)
@@ -47,7 +47,7 @@ class Data:
     folds: int | None = None
     """Folds of a cross-validation; the jobs of all folds are one result, pooled by query."""
     fold: int | None = None
-    """Which of the folds is tested, from 0: ``data.fold=0,1,2,3,4`` runs all of five."""
+    """The tested fold, from 0: ``data.fold=0,1,2,3,4`` runs all of five."""
     without_relevant: str = "leave_out"
     """Judged queries of dev and test without a relevant passage: ``leave_out`` or ``count_as_zero``."""
     repeated_queries: str = "keep"
@@ -68,7 +68,7 @@ class Backbone:
     """Pretrained weights: of an installed registry package, or from a hub id or a local folder."""
 
     name: str = MISSING
-    """What tables call it."""
+    """Name in tables."""
     path: str | None = None
     """A hub id or a local folder; null for a registry package."""
     revision: str | None = None
@@ -95,4 +95,4 @@ class Negatives(NegativeRule):
     """A sampling rule with a name; its sources are keys of ``retrievers``."""
 
     name: str = "uniform"
-    """What tables call the rule."""
+    """Name of the rule in tables."""

@@ -1,4 +1,4 @@
-"""One job: all of its keys together."""
+"""Declare all keys of one job together."""
 
 import math
 import re
@@ -38,7 +38,7 @@ from experiments.evaluation.measure_names import resolve
 if TYPE_CHECKING:
     AnyModel = Model
 else:
-    AnyModel = Any  # to OmegaConf, whose fields of a dataclass take no other one; config.compose makes it a Model
+    AnyModel = Any  # a typed field of OmegaConf takes no other class; config.compose makes it a Model
 
 RETRIEVER_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 MAX_SEED = 2**32 - 1  # NumPy's generators take no larger one
@@ -46,11 +46,11 @@ MAX_SEED = 2**32 - 1  # NumPy's generators take no larger one
 
 @dataclass
 class Experiment:
-    """One job. The keys read like the sentence that describes it.
+    """One job.
 
-    Metadata of a field says what is no part of a job's identity (``experiments.config.identity``): the whole field
-    (``identity=False``), the keys of its value that are ``incidental``, or what other entry points read and a training
-    does not (``training=False``).
+    Field metadata excludes values from a job's identity (``experiments.config.identity``): the whole field
+    (``identity=False``), ``incidental`` keys of its value, or a field that a training does not read
+    (``training=False``).
     """
 
     data: Data = field(default_factory=Data)
@@ -71,9 +71,9 @@ class Experiment:
     first_stage_inject_gold: bool = False
     """Add the answers that a first stage missed to its candidates: an oracle."""
     retrievers: dict[str, Any] = field(default_factory=dict)
-    """What can be a source of negatives or a first stage: name -> class (``_target_``) and its settings."""
+    """Possible sources of negatives and first stages: name -> class (``_target_``) and its settings."""
     budget: Budget = field(default_factory=Budget)
-    """How long the training is."""
+    """Length of the training."""
     batch: Batch = field(default_factory=Batch)
     """The size of a step."""
     optimizer: Optimizer = field(default_factory=Optimizer)
@@ -81,7 +81,7 @@ class Experiment:
     scheduler: dict[str, Any] = field(default_factory=linear_schedule)
     """The learning rate's course: a function of ``experiments.models.schedules`` by ``_target_``, with its settings."""
     validation: Validation = field(default_factory=Validation)
-    """How the checkpoint is chosen on dev."""
+    """Choice of the checkpoint on dev."""
     measures: list[str] = field(default_factory=lambda: ["RR@10", "nDCG@10", "R@100", "AP"])
     """Measures of ir-measures. The first heads tables, chooses checkpoints and decides claims. A passage is relevant
     from ``data.min_grade`` on: at ``data.min_grade=2`` the object holds ``RR(rel=2)@10`` for ``RR@10``, unless ``rel``
@@ -91,11 +91,11 @@ class Experiment:
     checkpoint: str | None = field(default=None, metadata={"training": False})
     """Folder or hub id of the model that ``experiments.probe`` probes; a training does not read it."""
     audit: Audit = field(default_factory=Audit, metadata={"training": False})
-    """What ``experiments.audit`` looks at."""
+    """Settings of ``experiments.audit``."""
     retrieve: Retrieve = field(default_factory=Retrieve, metadata={"training": False})
-    """What ``experiments.retrieve`` looks at."""
+    """Settings of ``experiments.retrieve``."""
     table: Any = field(default=None, metadata={"identity": False})
-    """What a report compares the study's results with (``experiments.config.paper_table``)."""
+    """Published values and claims for the study's report (``experiments.config.paper_table``)."""
     seed: int = 1
     """Seed of the head's first weights, the order of the queries, the negatives and dropout; 0 to 4294967295."""
     scale: str = field(default="mini", metadata={"training": False})
@@ -113,7 +113,7 @@ class Experiment:
     callbacks: dict[str, Any] = field(default_factory=dict, metadata={"incidental": INCIDENTAL_CALLBACKS})
     """Lightning callbacks: name -> class (``_target_``) and its settings, or null for none."""
     logger: Any = field(default=None, metadata={"identity": False})
-    """A Lightning logger by ``_target_``, or null: the job's folder has everything all the same."""
+    """A Lightning logger by ``_target_``, or null; the job's folder has everything either way."""
 
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)
@@ -126,10 +126,14 @@ class Experiment:
         if len(set(self.first_stage)) != len(self.first_stage):
             raise ExperimentError(f"first_stage names a retriever twice: {self.first_stage}")
         for key, name in [
-            *(("negatives.source", one) for one in sources_of(self.negatives.source)),
-            *(("first_stage", one) for one in self.first_stage),
-            *(("audit.sources", one) for mixture in self.audit.sources for one in sources_of(mixture)),
-            *((f"retrievers.{key}.candidates_from", one) for key, one in self._candidates()),
+            *(("negatives.source", source) for source in sources_of(self.negatives.source)),
+            *(("first_stage", retriever) for retriever in self.first_stage),
+            *(("audit.sources", source) for mixture in self.audit.sources for source in sources_of(mixture)),
+            *(
+                (f"retrievers.{key}.candidates_from", part["candidates_from"])
+                for key, part in self.retrievers.items()
+                if part.get("candidates_from")
+            ),
         ]:
             if name not in self.retrievers:
                 known = sorted(self.retrievers)
@@ -140,7 +144,7 @@ class Experiment:
         for name in self.retrievers:
             if not RETRIEVER_NAME.fullmatch(name):
                 raise ExperimentError(
-                    f"retrievers.{name}: a retriever's name stands in the names of files and W&B tables, so it has 1 "
+                    f"retrievers.{name}: a retriever's name is part of the names of files and W&B tables, so it has 1 "
                     f"to 64 letters, digits, '_', '-' or '.'"
                 )
         excluded, positive = self.negatives.exclude_grade, self.data.min_grade
@@ -159,15 +163,15 @@ class Experiment:
         self.model.check(self)
         self._check_teacher()
         self.measures = resolve(self.measures, self.data.min_grade)
-        probed = resolve(self.probe.measures, self.data.min_grade, "probe.measures")
-        self.probe = replace(self.probe, measures=probed)
+        probe_measures = resolve(self.probe.measures, self.data.min_grade, "probe.measures")
+        self.probe = replace(self.probe, measures=probe_measures)
         if self.table is not None:
             table_of(self.table)
         self.batch.queries(self.negatives.count)
 
     @property
     def learns_from_teacher(self) -> bool:
-        """Whether the loss compares with the scores of a trained cross-encoder, its ``teacher``."""
+        """Whether the loss uses the scores of a trained cross-encoder, its ``teacher``."""
         return isinstance(self.loss, Mapping) and "teacher" in self.loss
 
     @property
@@ -181,11 +185,10 @@ class Experiment:
         return Optimization(self.optimizer, self.scheduler)
 
     def _check_logger(self) -> None:
-        if self.logger is None:
-            return
-        if not isinstance(self.logger, Mapping) or "_target_" not in self.logger:
-            raise ExperimentError("logger has no _target_, the class of the logger: choose a file of conf/logger")
-        one_of("logger.mode", self.logger.get("mode", "auto"), ("auto", "online", "offline", "disabled"))
+        if self.logger is not None:
+            if not isinstance(self.logger, Mapping) or "_target_" not in self.logger:
+                raise ExperimentError("logger has no _target_, the class of the logger: choose a file of conf/logger")
+            one_of("logger.mode", self.logger.get("mode", "auto"), ("auto", "online", "offline", "disabled"))
 
     def _check_teacher(self) -> None:
         if not self.learns_from_teacher:
@@ -200,15 +203,12 @@ class Experiment:
             )
 
     def steps(self) -> int | None:
-        """Optimiser steps of a budget in groups or pairs; None for one in tokens, which the texts decide."""
+        """Return the optimiser steps of a budget in groups or pairs; None for tokens, where the texts decide."""
         if self.budget.unit == "tokens":
             return None
         per_group = 1 if self.budget.unit == "groups" else self.negatives.count + 1
         return self.whole_steps(math.ceil(self.budget.size / (self.batch.queries(self.negatives.count) * per_group)))
 
     def whole_steps(self, steps: int) -> int:
-        """Steps rounded up to a multiple of ``validation.times``, so that the last validation sees the last weights."""
+        """Round steps up to a multiple of ``validation.times``, so that the last validation has the last weights."""
         return math.ceil(steps / self.validation.times) * self.validation.times
-
-    def _candidates(self) -> list[tuple[str, str]]:
-        return [(key, one["candidates_from"]) for key, one in self.retrievers.items() if one.get("candidates_from")]

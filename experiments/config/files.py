@@ -1,7 +1,7 @@
 """Find the config files: ``conf/`` and ``sweeps/`` of a checkout or an installed package, and the user's own folder.
 
-The user's folder (``--config-dir my_conf``) has the shape of ``conf/``: ``my_conf/loss/mine.yaml``,
-``my_conf/sweeps/my_study.yaml``. An environment variable names it, so that every process of a launch finds it.
+The user's folder (``--config-dir my_conf``) has the layout of ``conf/``, with ``my_conf/sweeps`` for sweeps. An
+environment variable names it, so that every process of a launch finds it.
 """
 
 import os
@@ -26,7 +26,7 @@ def user_folder() -> Path | None:
 
 
 def take_user_folder(arguments: Sequence[str]) -> list[str]:
-    """Note the folder that ``--config-dir`` names for this process and those it starts; returns the other arguments.
+    """Set the user's folder from ``--config-dir``, for child processes too; returns the other arguments.
 
     Raises:
         ExperimentError: there is no such folder.
@@ -39,13 +39,13 @@ def take_user_folder(arguments: Sequence[str]) -> list[str]:
             continue
         folder = value if equals else next(rest, "")
         if not folder or not Path(folder).is_dir():
-            raise ExperimentError(f"{flag}: there is no folder {folder!r}: name one that has the shape of conf/")
+            raise ExperimentError(f"{flag}: there is no folder {folder!r}: name one with the layout of conf/")
         os.environ[USER_FOLDER] = str(Path(folder).absolute())
     return others
 
 
 def sweep_folders() -> list[Path]:
-    """Return the folders that hold sweeps: those of the package, and the user's own."""
+    """Return the folders that hold sweeps: the package's and the user's."""
     user = user_folder()
     return [SWEEPS, *([user / "sweeps"] if user is not None else [])]
 

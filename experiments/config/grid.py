@@ -1,7 +1,4 @@
-"""List the jobs of a multirun before it starts: what Hydra's own sweeper makes of its overrides, a job at a time.
-
-Which modules know Hydra stands in CONTRIBUTING.md.
-"""
+"""List the jobs of a multirun before it starts, by Hydra's own sweeper."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,9 +20,7 @@ from experiments.evaluation.measure_names import resolve
 
 @dataclass(frozen=True)
 class Row:
-    """One job of a grid. ``number``: from 1. ``varying``: those of its overrides that not every job of the grid has,
-    with a space between any two.
-    """
+    """One job of a grid. ``number``: from 1. ``varying``: its overrides that differ between jobs, joined by spaces."""
 
     number: int
     varying: str
@@ -33,23 +28,23 @@ class Row:
 
     @property
     def where(self) -> str:
-        """What a message calls it by."""
+        """The name of the job in messages."""
         return _where(self.number, self.varying)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A multirun. ``config``: what Hydra composes for all of it, its own part included."""
+    """A multirun. ``config``: composed for the whole multirun, Hydra's part included."""
 
     config: DictConfig
     rows: tuple[Row, ...]
 
 
 def compose_grid(overrides: Sequence[str]) -> Grid:
-    """The multirun of ``python -m experiments.train -m <overrides>``, composed and not checked.
+    """Compose the multirun of ``python -m experiments.train -m <overrides>`` without checks.
 
     Raises:
-        ExperimentError: it does not compose, or its sweeper chooses the jobs as it goes.
+        ExperimentError: it does not compose, or its sweeper chooses the jobs during the run.
     """
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -69,7 +64,7 @@ def compose_grid(overrides: Sequence[str]) -> Grid:
 
 
 def rows_of(config: DictConfig) -> list[Row]:
-    """The jobs of a multirun, as far as they are known beforehand: none of a sweeper that chooses them as it goes.
+    """Return the jobs of a multirun; none for a sweeper that chooses them during the run.
 
     Raises:
         ExperimentError: a job does not compose; the message names it.
@@ -79,7 +74,7 @@ def rows_of(config: DictConfig) -> list[Row]:
     shared = set.intersection(*map(set, grid)) if len(grid) > 1 else set()
     rows = []
     for number, overrides in enumerate(grid, 1):
-        varying = " ".join(one for one in overrides if one not in shared)
+        varying = " ".join(override for override in overrides if override not in shared)
         try:
             rows.append(Row(number, varying, loader.load_sweep_config(config, overrides)))
         except (HydraException, OmegaConfBaseException) as error:
@@ -105,7 +100,7 @@ def _where(number: int, varying: str) -> str:
 
 
 def _split(config: DictConfig) -> list[list[str]]:
-    """The overrides of each job."""
+    """Return the overrides of each job."""
     if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
         return []
     params = config.hydra.sweeper.params or {}

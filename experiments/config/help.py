@@ -1,4 +1,4 @@
-"""Write what ``--help`` of a Hydra command prints: its usage, the config groups, the keys that are used most.
+"""Write the ``--help`` of a Hydra command: usage, config groups, the most used keys.
 
 Hydra's own help composes the config once for each group, which takes seconds.
 """
@@ -20,19 +20,18 @@ All keys with their meanings: docs/configuration.md, and the dataclasses in expe
 
 --config-dir FOLDER adds a folder of your own files, in the shape of conf/ (my_conf/loss/mine.yaml, my_conf/sweeps/...).
 --cfg job --resolve prints every key with its value and runs nothing. --hydra-help lists Hydra's own flags.
-A finished job is not run again; an interrupted one goes on where it stopped. To run a job anew, delete its folder.
+A finished job is not run again; an interrupted one goes on where it stopped. To run a job again, delete its folder.
 """
 
 
 def help_text(usage: str) -> str:
-    """Return the help of a command. ``usage``: what the command says of itself."""
-    groups = "\n".join(_listed(f"{group}:", options) for group, options in group_options().items() if options)
+    """Return the help of a command. ``usage``: the docstring of its module."""
+    groups = "\n".join(_folded(f"{group}:", options) for group, options in group_options().items() if options)
     heading = "Groups: group=option takes that file of conf/; +sweeps=quickstart is a study"
     return "\n\n".join((usage.strip().replace("``", ""), f"{heading}\n{groups}", REST))
 
 
-def _listed(group: str, options: list[str]) -> str:
-    """The options of a group, folded."""
+def _folded(group: str, options: list[str]) -> str:
     return textwrap.fill(
         ", ".join(options), WIDTH, initial_indent=f"  {group:<12}", subsequent_indent=" " * 14, break_on_hyphens=False
     )

@@ -1,4 +1,4 @@
-"""Decide which job a config is: two configs are one job if they differ only in what is marked as incidental."""
+"""Identify the job of a config: two configs are one job if they differ only in incidental settings."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
@@ -11,7 +11,7 @@ from experiments.config.model import prefix_of
 from experiments.config.negatives import RUN_SCORES, sources_of
 from experiments.evaluation.measure_names import min_grade_in, resolve
 
-VERSION = 4  # raised when the meaning of a config changes, so that old jobs are not taken for new ones
+VERSION = 4  # raised when the meaning of a config changes, so that old jobs do not count as new ones
 
 PLACES = ("path", "checkpoint", "scorer", "teacher", "cross_encoder")  # keys of local paths or hub ids
 OF_FIRST_STAGES = ("data", "first_stage", "first_stage_depth", "measures", "retrievers")  # decide what is retrieved
@@ -20,10 +20,9 @@ INCIDENTAL_OF_RETRIEVER = ("device", "tokens_per_batch")  # retrievers are no da
 
 
 def deciding(settings: Mapping[str, Any], schema: type, mark: str = "identity") -> dict[str, Any]:
-    """Return the settings that decide results: all but those of fields that their dataclass marks otherwise.
+    """Return the settings that decide results.
 
-    A field's metadata says ``{"identity": False}`` for a setting that decides nothing, and ``{"incidental": (...)}``
-    for keys of its value that decide nothing.
+    Field metadata excludes the others: ``{"identity": False}`` the field, ``{"incidental": (...)}`` keys of its value.
     """
     marks: dict[str, Mapping[str, Any]] = {field.name: field.metadata for field in fields(schema)}
     types = get_type_hints(schema)
@@ -42,14 +41,14 @@ def deciding(settings: Mapping[str, Any], schema: type, mark: str = "identity") 
 
 
 def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a resolved config that decides the outcome of a training.
+    """Return the part of a resolved config that decides the outcome of a training, with absolute local paths.
 
-    The retrievers that no role names are left out. Local paths are absolute; what is at them is in the job's inputs.
+    Retrievers without a role are left out. The job's inputs cover the content of local paths.
     """
     kept = deciding(deciding(located(config), Experiment), Experiment, "training")
     kept["callbacks"] = {name: part for name, part in kept.get("callbacks", {}).items() if part is not None}
     min_grade = min_grade_in(config)
-    if "measures" in kept:  # by their names in the results: another grade is another measure, another spelling is none
+    if "measures" in kept:  # by their names in the results: the grade counts, the spelling does not
         kept["measures"] = resolve(kept["measures"], min_grade)
     if kept.get("probe", {}).get("layers") is None:
         kept.pop("probe", None)
@@ -66,9 +65,7 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def located(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a resolved config with absolute local paths, so that a job is the same from another folder and however its
-    paths are spelled. Hub ids stay, as does a path to nothing that might be one.
-    """
+    """Return a resolved config with absolute local paths; hub ids, and missing paths that may be hub ids, stay."""
     return {key: _located(str(key), value) for key, value in config.items()}
 
 
@@ -83,16 +80,16 @@ def _located(key: str, value: Any) -> Any:
 
 
 def with_their_candidates(names: Iterable[str], retrievers: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Return some retrievers and those whose candidates they re-rank (``candidates_from``), and so on."""
-    found: set[str] = set()
+    """Return retrievers and, recursively, the ones whose candidates they re-rank (``candidates_from``)."""
+    reached: set[str] = set()
     waiting = list(names)
     while waiting:
         name = waiting.pop()
-        if name not in found:
-            found.add(name)
+        if name not in reached:
+            reached.add(name)
             before = (retrievers.get(name) or {}).get("candidates_from")
             waiting += [before] if before else []
-    return found
+    return reached
 
 
 def job_hash(config: Mapping[str, Any]) -> str:
@@ -101,15 +98,12 @@ def job_hash(config: Mapping[str, Any]) -> str:
 
 
 def first_stages_name(config: Mapping[str, Any]) -> str:
-    """The name of the folder of first stages measured alone, such as ``retrieve-test-1a2b3c4d``."""
+    """Return the folder name of first stages without a training, such as ``retrieve-test-1a2b3c4d``."""
     return f"{RETRIEVED}{config['retrieve']['split']}-{first_stages_hash(config)}"
 
 
 def first_stages_hash(config: Mapping[str, Any]) -> str:
-    """Return eight hexadecimal digits that identify a measurement of first stages alone.
-
-    They depend on the data, the first stages, their depth and the measures. No loss, backbone or seed changes a run.
-    """
+    """Return eight hexadecimal digits of the settings ``OF_FIRST_STAGES``; loss, backbone and seed change no run."""
     kept, split = scientific(config), config["retrieve"]["split"]
     decisive = {key: kept[key] for key in OF_FIRST_STAGES if key in kept}
     return fingerprint({"version": VERSION, "split": split, **decisive})[:8]
@@ -126,6 +120,6 @@ def short_name(config: Mapping[str, Any]) -> str:
     return f"{prefix_of(config['model'])}{loss}-n{negatives['count']}-{negatives['source']}-s{config['seed']}"
 
 
-def folder_name(what: str, config: Mapping[str, Any]) -> str:
-    """Return the name of the folder that an audit or a probe of a config writes into, such as ``audit-1a2b3c4d``."""
-    return f"{what}-{fingerprint(deciding(located(config), Experiment))[:8]}"
+def folder_name(kind: str, config: Mapping[str, Any]) -> str:
+    """Return the folder name of an audit or a probe, such as ``audit-1a2b3c4d``."""
+    return f"{kind}-{fingerprint(deciding(located(config), Experiment))[:8]}"

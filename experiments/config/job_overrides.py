@@ -1,6 +1,6 @@
-"""The overrides of a prerequisite job, written as a mapping: ``{loss: lce, negatives: {count: 7}}``.
+"""Read the overrides of a prerequisite job from a mapping: ``{loss: lce, negatives: {count: 7}}``.
 
-A value under the name of a config group chooses the group's file, as on the command line. Keys may be nested or dotted:
+A value under the name of a config group chooses the group's file. Keys may be nested or dotted:
 ``{backbone: local, backbone.path: my/model}`` chooses a file and sets one of its keys.
 """
 
@@ -16,11 +16,7 @@ RESERVED = ("true", "false", "null", "nan", "inf")
 
 
 def check_job(key: str, job: Any) -> None:
-    """Refuse a job that is no mapping. ``key``: names the job in the config.
-
-    Raises:
-        ExperimentError: the message shows the mapping.
-    """
+    """Raise ExperimentError if a job is not a mapping. ``key``: names the job in the config."""
     if job is None or isinstance(job, Mapping):
         return
     try:
@@ -33,11 +29,7 @@ def check_job(key: str, job: Any) -> None:
 
 
 def overrides_of(key: str, job: Any) -> list[str]:
-    """Return the overrides of a job as Hydra reads them, such as ``negatives.count=7``.
-
-    Raises:
-        ExperimentError: the job is no mapping.
-    """
+    """Return the overrides of a job for Hydra, such as ``negatives.count=7``; see ``check_job``."""
     check_job(key, job)
     return list(_overrides(job or {}))
 
@@ -51,8 +43,14 @@ def _overrides(job: Mapping[str, Any], path: str = "") -> Iterator[str]:
             yield f"{name}={_written(value)}"
 
 
+def quoted(value: str) -> str:
+    """Quote a value for Hydra, which reads backslashes as escapes only before a quotation mark, the closing one too."""
+    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), value)
+    return f"'{escaped}'"
+
+
 def _written(value: Any) -> str:
-    """Return a value such that Hydra reads the same value from it."""
+    """Write a value so that Hydra reads the same value."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -63,6 +61,4 @@ def _written(value: Any) -> str:
         return "[" + ",".join(map(_written, value)) + "]"
     if not isinstance(value, str) or (PLAIN.fullmatch(value) and value.lower() not in RESERVED):
         return str(value)
-    # Hydra reads backslashes as escapes only before a quotation mark, the closing one included.
-    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), value)
-    return f"'{escaped}'"
+    return quoted(value)

@@ -1,7 +1,6 @@
 """Compare the keys of a config with the dataclasses that declare them.
 
-Hydra's ``+key=value`` opens a typed config: a key that no dataclass has would be accepted, recorded and hashed, and
-read by nothing.
+Hydra's ``+key=value`` accepts any key; one that no dataclass declares would be hashed and read by nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import Any, get_type_hints
 from experiments.common.errors import ExperimentError
 from experiments.config.part import OpenPart
 
-MOVED = {  # keys of earlier versions -> what is set today
+MOVED = {  # keys of earlier versions -> today's keys
     "model.kind": "the model by its file (such as model=colbert)",
     "model.late_interaction": "its keys as keys of model (such as model.dimension)",
     "model.dual_encoder": "its keys as keys of model (such as model.layers)",
@@ -36,35 +35,27 @@ def moved(key: str) -> str | None:
 
 
 def check_moved(key: str) -> None:
-    """Refuse a key of an earlier version with the name of the one to set today."""
-    message = moved(key)
-    if message is not None:
+    """Raise ExperimentError for a key of an earlier version, with the name of today's key."""
+    if message := moved(key):
         raise ExperimentError(message)
 
 
 def undeclared(settings: Mapping[str, Any], schema: type, path: str = "") -> Iterator[str]:
-    """Yield each key of nested settings that a dataclass, or the dataclass of one of its fields, does not declare.
+    """Yield the dotted name of each key of nested settings that no dataclass declares, parts and free values aside.
 
-    A field that holds a part of its own (``_target_`` and its settings) or free values is not entered. ``path``: the
-    dotted key of ``settings``, for the names that are yielded.
+    ``path``: prefix of the names.
     """
     types = get_type_hints(schema)
     for key, value in settings.items():
         name = f"{path}{key}"
         if key not in types:
             yield name
-        elif is_dataclass(types[key]) and isinstance(value, Mapping):
-            declared = types[key]
-            assert isinstance(declared, type)
-            if issubclass(declared, OpenPart):
-                continue
-            yield from undeclared(value, declared, f"{name}.")
+        elif is_dataclass(types[key]) and isinstance(value, Mapping) and not issubclass(types[key], OpenPart):
+            yield from undeclared(value, types[key], f"{name}.")
 
 
 def declared(schema: type, path: str = "") -> Iterator[str]:
-    """Yield the dotted name of every key that a dataclass declares, those of nested dataclasses in place of their
-    field.
-    """
+    """Yield the dotted name of every key that a dataclass and its nested dataclasses declare."""
     types = get_type_hints(schema)
     for item in fields(schema):
         name, kind = f"{path}{item.name}", types[item.name]
@@ -77,18 +68,16 @@ def declared(schema: type, path: str = "") -> Iterator[str]:
 
 
 def no_such_key(key: str, siblings: Iterable[str], everywhere: Iterable[str] = ()) -> str:
-    """Return the message for a key that does not exist: the nearest one, and the keys that stand beside it.
+    """Return the message for a key that does not exist: the nearest key and the existing ones.
 
-    ``siblings``: names of the keys of the same parent. ``everywhere``: all dotted keys, in which a key of the same name
-    is looked for if no sibling is near.
+    ``siblings``: names of the keys of the same parent. ``everywhere``: all dotted keys, used if no sibling is near.
     """
-    has_moved = moved(key)
-    if has_moved is not None:
-        return has_moved
+    if message := moved(key):
+        return message
     parent, _, name = key.rpartition(".")
     known = list(siblings)
-    near = [f"{parent}.{found}" if parent else found for found in get_close_matches(name, known, 1, 0.7)]
-    near = near or [found for found in everywhere if found.rpartition(".")[2] == name][:1]
+    near = [f"{parent}.{match}" if parent else match for match in get_close_matches(name, known, 1, 0.7)]
+    near = near or [dotted for dotted in everywhere if dotted.rpartition(".")[2] == name][:1]
     near = near or get_close_matches(key, list(everywhere), 1, 0.8)
     meant = f": did you mean {near[0]}? The" if near else "; the"
     return f"there is no key {key}{meant} keys{f' of {parent}' if parent else ''} are {', '.join(known) or 'none'}"

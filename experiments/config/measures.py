@@ -1,4 +1,4 @@
-"""Whether the measures of a job can be computed, and see as many passages as they look at."""
+"""Check that a job's measures can be computed and that the runs are deep enough for them."""
 
 from experiments.common.errors import ExperimentError
 from experiments.config.experiment import Experiment
@@ -7,11 +7,7 @@ from experiments.evaluation.measure_names import check_computable, check_depth, 
 
 
 def check_measures(experiment: Experiment) -> None:
-    """Refuse measures that cannot be computed here or look deeper than the runs, and a table of another measure.
-
-    Raises:
-        ExperimentError: the message names the measure, and what to install or set.
-    """
+    """Raise ExperimentError if a measure cannot be computed or needs deeper runs, or the table's is not measured."""
     probe, depth = experiment.probe, experiment.first_stage_depth
     check_computable(experiment.measures)
     check_computable(probe.measures, "probe.measures")
@@ -19,31 +15,22 @@ def check_measures(experiment: Experiment) -> None:
     if probe.layers is not None:
         check_depth(probe.measures, probe.depth, "probe.measures", "probe.depth")
         check_depth(probe.measures[:1], depth, "probe.measures", "first_stage_depth")
-    _check_table(experiment)
+    wanted = table_of(experiment.table).measure if experiment.table is not None else None
+    if wanted is not None:
+        (name,) = resolve([wanted], experiment.data.min_grade, "table.measure")
+        if name not in experiment.measures:
+            raise ExperimentError(
+                f"table.measure is {wanted}, which the jobs do not measure: add {wanted} to measures (now "
+                f"{', '.join(experiment.measures)}), or set table.measure=null for the first of them"
+            )
 
 
 def check_selection(experiment: Experiment) -> None:
-    """Refuse a first measure that looks at more passages than are re-ranked of a development query.
-
-    Raises:
-        ExperimentError: the message says how to raise the depth.
-    """
+    """Raise ExperimentError if the first measure needs more passages than are re-ranked for a dev query."""
     first, depth = experiment.measures[0], experiment.validation.depth
     cutoff = cutoff_of(first)
     if cutoff is not None and cutoff > depth:
         raise ExperimentError(
             f"measures: the first, {first}, is computed on the development queries too and looks at {cutoff:,} "
             f"passages, but validation.depth={depth}: set validation.depth={cutoff}, or name another measure first"
-        )
-
-
-def _check_table(experiment: Experiment) -> None:
-    wanted = table_of(experiment.table).measure if experiment.table is not None else None
-    if wanted is None:
-        return
-    (name,) = resolve([wanted], experiment.data.min_grade, "table.measure")
-    if name not in experiment.measures:
-        raise ExperimentError(
-            f"table.measure is {wanted}, which the jobs do not measure: add {wanted} to measures (now "
-            f"{', '.join(experiment.measures)}), or set table.measure=null for the first of them"
         )

@@ -1,7 +1,7 @@
-"""What a model is: the keys that all models share, and what the rest of the framework asks of one.
+"""Declare the keys that all models share and the interface of a model.
 
-A model is one folder, ``experiments/models/<name>``. Its ``config.py`` extends ``Model`` with the model's own keys and
-says how the model is built; a file of ``conf/model`` chooses it by ``_target_``.
+A model is one folder, ``experiments/models/<name>``. Its ``config.py`` extends ``Model`` with keys and builds the
+model; a file of ``conf/model`` chooses it by ``_target_``.
 """
 
 import importlib
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 
 class TrainedRetriever(Protocol):
-    """A retriever (``experiments.retrieval.retriever.Retriever``) that also scores the pairs of another's run."""
+    """A retriever (``experiments.retrieval.retriever.Retriever``) that also scores the pairs of other runs."""
 
     name: str
     """Name of its runs."""
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """Return all settings and versions that decide what is retrieved, as JSON."""
+        """Return all settings and versions that decide the results, as JSON."""
         ...
 
     def retrieve(self, collection: "Collection", queries: "NDArray[np.int64]", depth: int, store: "Cache") -> "Run":
@@ -46,18 +46,18 @@ class TrainedRetriever(Protocol):
     def pair_scores(
         self, collection: "Collection", run: "Run", store: "Cache", *, whole: bool = False
     ) -> "NDArray[np.float32]":
-        """Return one score for each passage of a run. ``whole``: encode the whole collection for it."""
+        """Return one score for each passage of a run. ``whole``: encode the whole collection first."""
         ...
 
 
 @dataclass
 class Model(ABC):
-    """The keys that every model has, and what a model can do. All keys are part of a job's identity."""
+    """Keys and abilities of a model. All keys are part of a job's identity."""
 
     _target_: str = MISSING
     """The class of this config, such as ``experiments.models.colbert.config.ColBERTConfig``."""
     name: str = MISSING
-    """What labels and the names of jobs call it."""
+    """Name in labels and in the names of jobs."""
     max_length: int = 256
     """Tokens of a passage, special tokens included; of a whole pair for a cross-encoder."""
     max_query_tokens: int = 64
@@ -67,13 +67,13 @@ class Model(ABC):
     dropout: float | None = None
     """Rate of every dropout; null keeps the backbone's own."""
 
-    # What the model can do. A setting that asks for more is refused.
+    # Abilities of the model. A setting that needs another one is refused.
     unnamed: ClassVar[bool] = False
-    """Whether labels and names of jobs leave the model's name out."""
+    """Whether labels and names of jobs omit the model's name."""
     two_logits: ClassVar[bool] = False
     """Whether it takes a loss of two classes."""
     recomputes: ClassVar[bool] = False
-    """Whether it takes ``batch.checkpoint``: it computes activations anew in the backward pass."""
+    """Whether it takes ``batch.checkpoint``: it computes activations again in the backward pass."""
     packs: ClassVar[bool] = False
     """Whether it can compute without padding."""
     several_devices: ClassVar[bool] = False
@@ -81,7 +81,7 @@ class Model(ABC):
     probed: ClassVar[bool] = False
     """Whether its layers can be probed."""
     takes_teacher: ClassVar[bool] = False
-    """Whether it trains with a loss that compares with a teacher's scores."""
+    """Whether it trains with a loss that uses a teacher's scores."""
     instead_of_teacher: ClassVar[str] = ""
     """Its own settings for learning from a cross-encoder, for the message that refuses such a loss."""
     teaches: ClassVar[bool] = False
@@ -89,12 +89,10 @@ class Model(ABC):
     retrieves: ClassVar[bool] = False
     """Whether it searches the whole collection (``as_retriever``)."""
     trained_by: ClassVar[Mapping[str, str]] = {}
-    """Key of a prerequisite job (``prerequisites``) -> key of the model that the job trains, such as job ->
-    cross_encoder.
-    """
+    """Key of a prerequisite job -> key of the model that the job trains, such as job -> cross_encoder."""
     code: ClassVar[Mapping[str, int]] = {}
-    """Version of each module that decides its numbers, beyond those that every job has (``code_versions``). A model
-    that names none of its own modules is known by the digest of their source.
+    """Version of each further module that decides its numbers (``code_versions``). A model that names none of its own
+    modules counts by the digest of their source.
     """
 
     def __post_init__(self) -> None:
@@ -121,7 +119,7 @@ class Model(ABC):
         """Refuse a backbone that does not fit, without loading its weights."""
 
     def check(self, experiment: "Experiment") -> None:
-        """Refuse settings of other groups that this model would accept, record and ignore."""
+        """Refuse settings of other groups that this model would ignore."""
         if experiment.batch.checkpoint and not self.recomputes:
             raise ExperimentError(
                 f"batch.checkpoint=true recomputes the activations of a cross-encoder; model={self.name} keeps them: "
@@ -144,7 +142,7 @@ class Model(ABC):
             )
 
     def labels(self) -> dict[str, Any]:
-        """Return what tells its trainings apart in tables and W&B tags."""
+        """Return labels that distinguish its trainings in tables and W&B tags."""
         return {} if self.unnamed else {"model": self.name}
 
     def prerequisites(self) -> dict[str, Any]:
@@ -152,7 +150,7 @@ class Model(ABC):
         return {}
 
     def reads(self) -> dict[str, str]:
-        """Return the trained models that it is made from: key -> folder or hub id."""
+        """Return the trained models that it reads: key -> folder or hub id."""
         return {}
 
     @property
@@ -180,17 +178,17 @@ def class_of(target: Any) -> type[Model]:
         raise ExperimentError("model has no _target_: choose one of the files of conf/model, such as model=colbert")
     module, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
+        model = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ExperimentError(f"model._target_: {target} cannot be imported ({error})") from error
-    if not (inspect.isclass(found) and issubclass(found, Model)) or inspect.isabstract(found):
+    if not (inspect.isclass(model) and issubclass(model, Model)) or inspect.isabstract(model):
         raise ExperimentError(
             f"model._target_: {target} is no model: it must be a dataclass that extends experiments.config.model.Model "
             f"and defines build and check_backbone"
         )
-    return found
+    return model
 
 
 def prefix_of(model: Mapping[str, Any]) -> str:
-    """Return what the name of a job begins with: the name of its model, unless that goes without saying."""
+    """Return the prefix of a job's name: the name of its model, unless that is omitted."""
     return "" if class_of(model.get("_target_")).unnamed else f"{model['name']}-"

@@ -1,20 +1,22 @@
-"""How a query's negatives are chosen, as data. The presets of the papers are the files of ``conf/negatives``."""
+"""Declare the rule that draws negatives. The presets of the papers are the files of ``conf/negatives``."""
 
 import math
 from dataclasses import dataclass, field
 
+from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
 
 MIN_COUNT, MAX_COUNT = 1, 31
 POSITIVES = ("all", "retrieved")
 REDRAW = ("epoch", "never")
 SHORT = ("error", "replacement", "drop")
-RUN_SCORES = "source"  # the scorer that is the source's own run
+RUN_SCORES = "source"  # the scorer that reads the scores of the source's run
 
 
 def sources_of(source: str) -> tuple[str, ...]:
-    """The retrievers whose runs take turns in a group, in the order of their turns: ``"bm25+colbert"`` is
-    ``("bm25", "colbert")``. A name that stands twice has two turns: ``"bm25+bm25+colbert"`` draws two thirds from BM25.
+    """Return the retrievers whose runs take turns in a group, in order: ``"bm25+colbert"`` -> ``("bm25", "colbert")``.
+
+    A repeated name has several turns: ``"bm25+bm25+colbert"`` draws two thirds from BM25.
 
     Raises:
         ExperimentError: a name is empty, as in ``"bm25+"``.
@@ -29,17 +31,14 @@ def sources_of(source: str) -> tuple[str, ...]:
 
 @dataclass  # not frozen: see NegativeRule
 class NegativeFilter:
-    """Which candidates are dropped before any is drawn, because they may be relevant though nobody judged them so.
+    """Filter of candidates that may be relevant although nobody judged them so.
 
-    Where a query has several positives, the margins compare with the best-scored one. Judges mark partial answers
-    too: a candidate above the weakest of several positives is nothing unusual, and a filter by the weakest would
-    drop exactly the hard negatives wherever a scorer misreads one positive. A candidate that comes near the *best*
-    is what a missed judgement looks like. (sentence-transformers compares with the lowest-scored and so drops
-    more.)
+    With several positives, the margins compare with the best-scored one. Judges mark partial answers too, so a filter
+    by the weakest positive would drop the hard negatives. (sentence-transformers compares with the lowest-scored.)
     """
 
     copies: bool = True
-    """Drop a candidate that has the very text of any positive of the query, white space aside."""
+    """Drop a candidate with the same text as any positive of the query, white space aside."""
     near_duplicate: float | None = None
     """Drop a candidate whose text is at least this similar to any positive of the query: Jaccard similarity of word
     shingles, above 0 to 1."""
@@ -47,15 +46,14 @@ class NegativeFilter:
     """Drop a candidate that is judged relevant for another training query at least this similar: Jaccard similarity of
     pairs of words without function words, above 0 to 1; 1 is the same content words in the same order."""
     absolute_margin: float | None = None
-    """Keep a candidate only if its score is at most the positive's minus this margin; a negative margin lets candidates
-    score somewhat above it."""
+    """Keep a candidate only if its score is at most the positive's minus this margin, which may be negative."""
     relative_margin: float | None = None
     """Keep a candidate only if the positive's score is above its own by at least this share of the positive's absolute
     score (TopK-PercPos of NV-Retriever, Moreira et al. 2024, at 1 - this share)."""
     scorer: str | None = None
-    """Whose scores the margins compare: the folder or hub id of a trained cross-encoder or bi-encoder, or ``source``
-    for the scores of the run that the candidate is from. A query whose positive that run did not retrieve keeps its
-    candidates from it and is counted as ``not_compared``."""
+    """Scores that the margins compare: folder or hub id of a trained cross-encoder or bi-encoder, or ``source`` for the
+    candidate's own run. If that run did not retrieve the positive, its candidates stay and the query is counted as
+    ``not_compared``."""
 
     def __post_init__(self) -> None:
         for name, value in (("near_duplicate", self.near_duplicate), ("twin_query", self.twin_query)):
@@ -83,7 +81,7 @@ class NegativeFilter:
 
     @property
     def model(self) -> str | None:
-        """The folder or hub id of the model whose scores are needed; None if none is."""
+        """Folder or hub id of the model whose scores are needed; None for no model."""
         return self.scorer if self.compares_scores and self.scorer != RUN_SCORES else None
 
 
@@ -91,56 +89,50 @@ class NegativeFilter:
 class NegativeRule:
     """A sampling rule.
 
-    Of a mixture of sources, ``skip``, ``depth`` and ``pool`` are those of each source: "bm25+colbert" with depth
-    100 has up to 200 candidates. ``short`` looks at the different candidates of all sources together.
+    In a mixture, ``skip``, ``depth`` and ``pool`` apply to each source: "bm25+colbert" with depth 100 has up to 200
+    candidates. ``short`` counts the different candidates of all sources together.
     """
 
     count: int = 7
     """Negatives of a group, 1 to 31."""
     depth: int = 100
-    """Deepest rank of the source's run that is a candidate. Passages judged ``exclude_grade`` or better, positives, and
-    what ``filter`` drops are none."""
+    """Deepest rank of a candidate in the source's run. Passages judged ``exclude_grade`` or better, positives and
+    filtered passages are no candidates."""
     skip: int = 0
     """First ranks of the run that are left out."""
     pool: int | None = None
-    """Keep a fixed random sub-set of that many candidates per query and draw from it only (Gao 2021: 10 of the top
-    100); null keeps all."""
+    """Draw from a fixed random subset of that many candidates per query (Gao 2021: 10 of the top 100); null for all."""
     replacement: bool = False
     """Whether a passage may be drawn twice for one group (Pradeep 2022)."""
     redraw: str = "epoch"
     """Draw new negatives each ``epoch``, or ``never``."""
     positives: str = "all"
-    """Which positives are trained on: ``all`` that are judged relevant, or only the ``retrieved`` ones among ranks 1 to
-    ``depth`` of a single source (Pradeep 2022)."""
+    """Positives of the training: ``all`` judged relevant, or only the ``retrieved`` ones within ``depth`` of a single
+    source (Pradeep 2022)."""
     short: str = "error"
-    """What happens to a query with fewer candidates than ``count``: an ``error`` before training, ``replacement``
-    draws some twice (Gao 2021), ``drop`` leaves the query out; both are counted."""
+    """For a query with fewer candidates than ``count``: ``error`` stops before training, ``replacement`` draws some
+    twice (Gao 2021), ``drop`` omits the query; both are counted."""
     exclude_grade: int = 1
-    """Lowest judged grade that is never drawn; at 1, a passage judged 1 is no negative where ``data.min_grade=2`` makes
-    it no positive either. What is judged below it is what the retriever ``judged`` finds."""
+    """Lowest judged grade that is never drawn; at 1 with ``data.min_grade=2``, a passage judged 1 is neither positive
+    nor negative. The retriever ``judged`` finds the passages judged below it."""
     filter: NegativeFilter = field(default_factory=NegativeFilter)
-    """Which candidates are dropped before any is drawn."""
+    """Filter of candidates that may be relevant."""
     source: str = "bm25"
     """The retriever whose run is sampled from, or several that take turns, such as ``bm25+colbert``."""
 
     def __post_init__(self) -> None:
         if not MIN_COUNT <= self.count <= MAX_COUNT:
             raise ExperimentError(f"negatives.count is {self.count}: a group has {MIN_COUNT} to {MAX_COUNT} negatives")
-        if self.depth < 1:
-            raise ExperimentError(f"negatives.depth is {self.depth}: it must be at least 1")
+        at_least("negatives.depth", self.depth, 1)
         if not 0 <= self.skip < self.depth:
             raise ExperimentError(
                 f"negatives.skip is {self.skip}: it must be at least 0 and below negatives.depth ({self.depth})"
             )
         if self.pool is not None and self.pool < 1:
             raise ExperimentError(f"negatives.pool is {self.pool}: it must be null or at least 1")
-        for key, value, allowed in (
-            ("redraw", self.redraw, REDRAW),
-            ("positives", self.positives, POSITIVES),
-            ("short", self.short, SHORT),
-        ):
-            if value not in allowed:
-                raise ExperimentError(f"negatives.{key} is {value!r}: it must be one of {', '.join(allowed)}")
+        one_of("negatives.redraw", self.redraw, REDRAW)
+        one_of("negatives.positives", self.positives, POSITIVES)
+        one_of("negatives.short", self.short, SHORT)
         window = self.depth - self.skip if self.pool is None else min(self.pool, self.depth - self.skip)
         room = window * len(set(sources_of(self.source)))
         if room < self.count and not self.replacement and self.short == "error":

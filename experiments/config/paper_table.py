@@ -1,14 +1,14 @@
-"""A published table as a file: its cells, what they are measured beside, and what is claimed of them.
+"""Declare the key ``table`` of a sweep: published cells, and claims about the settings of a study.
 
-The key ``table`` of a sweep. It says nothing of how a job is trained, so it is no part of what identifies a job. Cells
-are addressed by the labels that tables show: ``loss``, ``negatives``, ``source``, ``first_stage``, ``backbone`` ..., or
-by the dotted key of the config that varies.
+It is no part of a job's identity. Cells are addressed by the labels that tables show (``loss``, ``negatives``,
+``source``, ``first_stage``, ``backbone`` ...), or by the dotted key of the config that varies.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from experiments.common.checks import one_of
 from experiments.common.errors import ExperimentError
 
 MARKS = ("primary", "second-hand", "unknown")
@@ -23,16 +23,16 @@ class Published:
     """One published cell."""
 
     where: Where
-    """Its labels."""
+    """Labels of the cell."""
     value: float | None
     """The published mean; null where nobody has read it."""
     mark: str
-    """How it is known: ``primary`` (read where its authors put it), ``second-hand``, or ``unknown``."""
+    """Origin of the value: ``primary`` (the authors' text), ``second-hand``, or ``unknown``."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What is claimed of the settings of a study, and the test of it."""
+    """A claim about the settings of a study, and its test."""
 
     says: str
     """The claim in words."""
@@ -40,7 +40,7 @@ class Claim:
     """``beats`` (settings with the labels ``better`` against those with ``worse``, at equal other labels), ``rises``
     or ``falls`` (over the label ``over``), or ``within`` (``better`` and ``worse`` differ by at most ``margin``)."""
     where: Where = field(default_factory=dict)
-    """Labels of the settings that it speaks of."""
+    """Labels of the settings that it is about."""
     better: Where = field(default_factory=dict)
     """Labels of one side."""
     worse: Where = field(default_factory=dict)
@@ -52,9 +52,9 @@ class Claim:
     relative: bool = False
     """Whether the margin is a share of the mean of ``worse``."""
     of: str = "test"
-    """What it speaks of: the ``test`` results of trained models, or their probed ``layers``."""
+    """Results that it is about: the ``test`` results of trained models, or their probed ``layers``."""
     published: str | None = None
-    """Whether the source says so itself, and where."""
+    """Whether the source makes the claim itself, and where."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,13 @@ class PaperTable:
     """A table of a paper, or one of our own without published cells."""
 
     title: str
-    """What the report is called."""
+    """Title of the report."""
     source: str
-    """Where the values were read."""
+    """Source of the values."""
     measure: str | None = None
-    """Whose means are compared; null for the first of the jobs' ``measures``."""
+    """Measure of the compared means; null for the first of the jobs' ``measures``."""
     data: str | None = None
-    """The collection that the values were measured on (a label ``data``); on another one, published and measured values
-    are shown next to each other but not compared."""
+    """Collection of the published values (a label ``data``); values on another one are shown but not compared."""
     where: Where = field(default_factory=dict)
     """Labels of all cells."""
     rows: tuple[str, ...] = ("loss",)
@@ -79,41 +78,41 @@ class PaperTable:
     published: tuple[Published, ...] = ()
     """The published cells."""
     tolerance: float | None = None
-    """How far a repetition may be from the published value."""
+    """Largest distance of a repetition from the published value."""
     tolerance_source: str | None = None
-    """Why so far."""
+    """Reason for the tolerance."""
     stand_ins: Mapping[str, str] = field(default_factory=dict)
-    """What takes the place of a published label at a smaller scale, such as ``colbert: tct_colbert``."""
+    """Replacements of published labels at a smaller scale, such as ``colbert: tct_colbert``."""
     reference: Where = field(default_factory=dict)
-    """Labels of the setting that the others are compared with; empty for the first stage."""
+    """Labels of the setting to compare the others with; empty for the first stage."""
     claims: tuple[Claim, ...] = ()
-    """What is claimed of the settings."""
+    """Claims about the settings."""
     notes: str | None = None
-    """What a reader has to know."""
+    """Notes for the reader."""
 
 
 def table_of(settings: Mapping[str, Any]) -> PaperTable:
-    """The table that a sweep's key ``table`` holds.
+    """Return the table in a sweep's key ``table``.
 
     Raises:
-        ExperimentError: a key that does not exist, is missing or has a value that cannot be; the message names it.
+        ExperimentError: a key does not exist, is missing or has an impossible value.
     """
-    known = {one.name for one in fields(PaperTable)} | {"mark"}
-    values = _known("table", settings, known)
+    values = _known("table", settings, {key.name for key in fields(PaperTable)} | {"mark"})
     for key in ("title", "source"):
         if not values.get(key):
             raise ExperimentError(f"table.{key} must be given")
     mark = values.pop("mark", None)
     where = dict(values.pop("where", None) or {})
-    cells = [_published(f"table.published[{i}]", one, where, mark) for i, one in enumerate(values.pop("published", []))]
-    claims = [_claim(f"table.claims[{i}]", one, where) for i, one in enumerate(values.pop("claims", []))]
+    published, claimed = values.pop("published", []), values.pop("claims", [])
+    cells = [_published(f"table.published[{i}]", cell, where, mark) for i, cell in enumerate(published)]
+    claims = [_claim(f"table.claims[{i}]", claim, where) for i, claim in enumerate(claimed)]
     for name, usual in (("rows", ("loss",)), ("columns", ("negatives",))):
         values[name] = tuple(values.get(name) or usual)
     for name in ("stand_ins", "reference"):
         values[name] = dict(values.get(name) or {})
     if values["reference"]:
         values["reference"] = where | values["reference"]
-    keys = [repr(sorted(one.where.items(), key=str)) for one in cells]
+    keys = [repr(sorted(cell.where.items(), key=str)) for cell in cells]
     if twice := [cell for i, cell in enumerate(cells) if keys[i] in keys[:i]]:
         raise ExperimentError(f"table.published has the cell {dict(twice[0].where)} twice")
     return PaperTable(where=where, published=tuple(cells), claims=tuple(claims), **values)
@@ -137,21 +136,19 @@ def _published(key: str, settings: Mapping[str, Any], where: Where, default_mark
 
 
 def _claim(key: str, settings: Mapping[str, Any], where: Where) -> Claim:
-    values = _known(key, settings, {one.name for one in fields(Claim)})
+    values = _known(key, settings, {key.name for key in fields(Claim)})
     for name in ("says", "kind"):
         if not values.get(name):
             raise ExperimentError(f"{key}.{name} must be given")
     kind = values["kind"]
-    if kind not in KINDS:
-        raise ExperimentError(f"{key}.kind is {kind!r}: it must be one of {', '.join(KINDS)}")
-    if values.get("of", "test") not in OF:
-        raise ExperimentError(f"{key}.of is {values['of']!r}: it must be one of {', '.join(OF)}")
+    one_of(f"{key}.kind", kind, KINDS)
+    one_of(f"{key}.of", values.get("of", "test"), OF)
     needed = ("over",) if kind in ("rises", "falls") else ("better", "worse")
     for name in (*needed, *(["margin"] if kind == "within" else [])):
         if values.get(name) in (None, {}, ""):
             raise ExperimentError(f"{key}.{name} must be given for kind: {kind}")
     own = dict(values.get("where") or {})
-    # the table's common labels are those of its published cells; probed layers have no first stage of theirs
+    # Probed layers do not have the labels of the table's published cells, such as a first stage.
     values["where"] = own if values.get("of") == "layers" else dict(where) | own
     for name in ("better", "worse"):
         values[name] = dict(values.get(name) or {})
@@ -164,7 +161,6 @@ def _claim(key: str, settings: Mapping[str, Any], where: Where) -> Claim:
 def _known(key: str, settings: Any, known: set[str]) -> dict[str, Any]:
     if not isinstance(settings, Mapping):
         raise ExperimentError(f"{key} should hold named values, not {type(settings).__name__}")
-    unknown = sorted(set(map(str, settings)) - known)
-    if unknown:
+    if unknown := sorted(set(map(str, settings)) - known):
         raise ExperimentError(f"there is no key {key}.{unknown[0]}; the keys of {key} are {', '.join(sorted(known))}")
     return {str(name): value for name, value in settings.items()}

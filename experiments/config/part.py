@@ -1,21 +1,18 @@
-"""Parts of a config that are called by ``_target_``: some arguments are declared, every other one can be added."""
+"""Declare the usual arguments of parts with a ``_target_``; any other argument can be added."""
 
 from dataclasses import fields
 from typing import Any
 
 
 class OpenPart:
-    """A part whose class is named by ``_target_``; base of the dataclasses that declare its usual arguments.
-
-    An argument that is added in a YAML file or on the command line becomes an attribute, as OmegaConf sets it.
-    """
+    """Base of dataclasses for the usual arguments of a ``_target_``; OmegaConf sets added ones as attributes."""
 
     def settings(self) -> dict[str, Any]:
         """Return ``_target_`` and every argument, declared or added."""
         return dict(vars(self))
 
     def arguments(self) -> dict[str, Any]:
-        """Return what the target is called with."""
+        """Return the arguments of the target."""
         return {name: value for name, value in vars(self).items() if name != "_target_"}
 
     def added(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Compare the settings of each part of a config with what its target takes, before anything is made."""
+"""Compare the settings of each part of a config with the parameters of its target."""
 
 import inspect
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from experiments.config.keys import no_such_key
 
 LOSS_KEYS = ("name", "logits", "fn", "teacher", "job")
 OF_INSTANTIATE = {"_target_", "_partial_", "_recursive_", "_convert_"}  # keys that Hydra reads itself
-GIVEN = {  # arguments that the framework gives a part, and that are no settings
+GIVEN = {  # arguments that the framework passes, so that they are no settings
     "loss.fn": {"scores_QN", "teacher_QN"},
     "scheduler": {"step", "steps"},
     "optimizer": {"params"},
@@ -56,7 +56,7 @@ def settings_of_part(key: str, part: Any) -> dict[str, Any]:
 
 
 def no_key_of_loss(name: str, loss: Mapping[Any, Any]) -> str:
-    """Return the message for a key beside ``loss.fn`` that is a setting of the function, or does not exist."""
+    """Return the message for a key next to ``loss.fn`` that is a setting of the function, or does not exist."""
     if name in {*loss["fn"], *_taken("loss.fn", loss["fn"])}:
         return f"loss.{name} does not exist: the function's settings are below fn, set loss.fn.{name}"
     return no_such_key(f"loss.{name}", LOSS_KEYS)
@@ -88,8 +88,7 @@ def _check_part(key: str, part: Any) -> None:
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken.values()):
         return  # the target passes on what it does not name
     for name in sorted(set(settings) - set(taken) - OF_INSTANTIATE):
-        near = get_close_matches(name, taken, 1, 0.7)
-        meant = f" (did you mean {key}.{near[0]}?)" if near else ""
+        meant = "".join(f" (did you mean {key}.{near}?)" for near in get_close_matches(name, taken, 1, 0.7))
         raise ExperimentError(
             f"{key}.{name} does not exist{meant}: "
             f"{settings['_target_']} takes {', '.join(sorted(taken)) or 'no setting'}"

@@ -1,4 +1,4 @@
-"""Layers whose embeddings are measured, and how."""
+"""Settings of the probing of a model's layers."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,12 +14,12 @@ WHITENINGS = ("none", "standardise")
 
 @dataclass
 class Probe:
-    """Each layer of a trained cross-encoder as an embedder (Ananthakrishnan et al. 2025)."""
+    """Probing of each layer of a trained cross-encoder as an embedder (Ananthakrishnan et al. 2025)."""
 
     layers: Any = None
     """``all``, a number or a list of numbers; 0 is the embedding layer; null for no probing."""
     pairing: str = "self"
-    """How a text is read: paired with its ``self`` as in the paper, ``single``, or behind an empty query
+    """Input for a text: paired with its ``self`` as in the paper, ``single``, or after an empty query
     (``query_empty``)."""
     pooling: list[str] = field(default_factory=lambda: ["mean"])
     """Tokens whose mean is the vector: the text's own in both copies (``mean``, as in the paper), in one of them
@@ -39,7 +39,7 @@ class Probe:
 
     def __post_init__(self) -> None:
         numbers = self.layers if isinstance(self.layers, list) else [self.layers]
-        if self.layers not in (None, "all") and not all(type(one) is int for one in numbers):
+        if self.layers not in (None, "all") and not all(type(number) is int for number in numbers):
             raise ExperimentError(
                 f"probe.layers is {self.layers!r}: it must be null, all, a number or a list of numbers"
             )

@@ -1,4 +1,4 @@
-"""Checks of what a retriever may be used for, by its class."""
+"""Check that each retriever can have the role that a config gives it."""
 
 from typing import Any
 
@@ -10,11 +10,7 @@ from experiments.config.negatives import sources_of
 
 
 def check_first_stages(experiment: Experiment) -> None:
-    """Refuse to re-rank, or to measure, a ranking that was made from the judgements themselves.
-
-    Raises:
-        ExperimentError: ``first_stage`` or a retriever's ``candidates_from`` names such a retriever.
-    """
+    """Raise ExperimentError if a first stage, or ``candidates_from``, is made from the judgements themselves."""
     named: list[tuple[str, Any]] = [("first_stage", name) for name in experiment.first_stage]
     for name, part in experiment.retrievers.items():
         named.append((f"retrievers.{name}.candidates_from", part.get("candidates_from")))
@@ -27,11 +23,7 @@ def check_first_stages(experiment: Experiment) -> None:
 
 
 def check_positives(experiment: Experiment) -> None:
-    """Refuse to ask for retrieved positives of sources that only find what was judged not relevant.
-
-    Raises:
-        ExperimentError: all sources of negatives are such retrievers.
-    """
+    """Raise ExperimentError for retrieved positives if all sources of negatives hold judged negatives only."""
     rule = experiment.negatives
     sources = sources_of(rule.source)
     if rule.positives == "retrieved" and all(_from_judgements(experiment, name) for name in sources):

@@ -1,6 +1,6 @@
-"""Add two folders to where Hydra looks for config files: ``sweeps/`` of a checkout as a group, and the user's own.
+"""Add two folders to Hydra's search path: ``sweeps/`` of a checkout, as a group, and the user's own.
 
-``sweeps/`` is next to ``conf/``, where Hydra does not look. A clone on Windows has no symbolic links.
+``sweeps/`` is next to ``conf/``, where Hydra does not look; a symbolic link would not work on Windows.
 """
 
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -45,7 +45,7 @@ class SweepsSource(ConfigSource):
 
 
 class FoldersOnSearchPath(SearchPathPlugin):
-    """Adds the sweeps and the user's own folder to where Hydra looks for config files, after ``conf/``."""
+    """Adds the sweeps and the user's folder to Hydra's search path, after ``conf/``."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         if not INSTALLED:  # in an installed package they are below conf
@@ -56,15 +56,14 @@ class FoldersOnSearchPath(SearchPathPlugin):
 
 
 def register_folders() -> None:
-    """Make Hydra look into the sweeps and the user's folder."""
+    """Register the sweeps and the user's folder with Hydra."""
     for plugin in (SweepsSource, FoldersOnSearchPath):
         Plugins.instance().register(plugin)
 
 
 def _is_of_group(config_path: str) -> bool:
-    return config_path == GROUP or config_path.startswith(f"{GROUP}/")
+    return config_path.partition("/")[0] == GROUP
 
 
 def _below(config_path: str) -> str:
-    """A path of the group as it is below the folder."""
     return config_path.removeprefix(GROUP).removeprefix("/")

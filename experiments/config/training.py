@@ -1,4 +1,4 @@
-"""How a model is trained: the size of a step, the budget, the optimiser, validation."""
+"""Settings of a training: the size of a step, the budget, the optimiser, validation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,11 +29,7 @@ class Batch:
         at_least("batch.size", self.size, 1)
 
     def queries(self, negatives: int) -> int:
-        """Return the groups of a step.
-
-        Raises:
-            ExperimentError: a batch in pairs is no whole number of groups.
-        """
+        """Return the groups of a step, or raise ExperimentError if a batch in pairs is not a whole number of groups."""
         if self.unit == "queries":
             return self.size
         if self.size % (negatives + 1):
@@ -46,7 +42,7 @@ class Batch:
 
 @dataclass
 class Budget:
-    """How long a training is; rounded up to whole steps between validations."""
+    """Length of a training; rounded up to whole steps between validations."""
 
     unit: str = "groups"
     """What ``size`` counts: ``groups`` as the papers do, ``pairs`` or ``tokens`` for equal computing."""
@@ -69,8 +65,7 @@ class Optimizer(OpenPart):
     weight_decay: float = 0.01
     """Decay of the weights, not of biases and normalisation weights."""
     clip: float | None = 1.0
-    """Largest norm of all gradients together, above 0; null for no clipping. A key of this framework: the optimiser is
-    not given it."""
+    """Largest norm of all gradients together, above 0; null for no clipping. The optimiser does not get this key."""
 
     def __post_init__(self) -> None:
         at_least("optimizer.lr", self.lr, 0, strictly=True)
@@ -78,13 +73,13 @@ class Optimizer(OpenPart):
         at_least("optimizer.clip", self.clip, 0, strictly=True)
 
     def check(self) -> None:
-        """Refuse arguments that another key sets, and values that no optimiser takes."""
+        """Raise ExperimentError for arguments that another key sets, and for values that no optimiser takes."""
         for name in self.added():
             check_moved(f"optimizer.{name}")
         at_least("optimizer.eps", self.added().get("eps"), 0, strictly=True)
 
     def arguments(self) -> dict[str, Any]:
-        """Return what the optimiser's class is called with."""
+        """Return the arguments of the optimiser's class."""
         return {name: value for name, value in super().arguments().items() if name != "clip"}
 
 
@@ -94,11 +89,7 @@ def linear_schedule() -> dict[str, Any]:
 
 
 def check_scheduler(scheduler: Mapping[str, Any]) -> None:
-    """Refuse a scheduler without a function, and settings below 0.
-
-    Raises:
-        ExperimentError: the message names the setting.
-    """
+    """Raise ExperimentError for a scheduler without a function, and for settings below 0."""
     if "_target_" not in scheduler:
         raise ExperimentError("scheduler has no _target_, the schedule: choose a file of conf/scheduler")
     for name in ("warmup", "decay"):
@@ -110,7 +101,7 @@ def check_scheduler(scheduler: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Optimization:
-    """The optimiser and the schedule of its learning rate, as a model's LightningModule takes them."""
+    """The optimiser and the schedule of its learning rate, for a model's LightningModule."""
 
     optimizer: Optimizer = field(default_factory=Optimizer)
     scheduler: Mapping[str, Any] = field(default_factory=linear_schedule)
@@ -118,14 +109,14 @@ class Optimization:
 
 @dataclass
 class Validation:
-    """The dev queries that are re-ranked during training."""
+    """Settings of the validation on dev queries during training."""
 
     times: int = 4
-    """How often, at even distances; the last time is at the end of the training."""
+    """Number of validations, evenly spaced; the last one is at the end of the training."""
     depth: int = 50
     """Passages of the first stage that are re-ranked per dev query."""
     select: str = "best"
-    """The weights that are kept: the ``best`` by the first of ``measures`` on dev, or the ``last``."""
+    """The final weights: the ``best`` by the first of ``measures`` on dev, or the ``last``."""
 
     def __post_init__(self) -> None:
         at_least("validation.times", self.times, 1)

@@ -1,1 +1,1 @@
-"""Collections, their tokens, and what is made of them: pairs and groups."""
+"""Collections, their tokens, splits and runs, and the batches made of them."""

@@ -1,14 +1,14 @@
-"""A collection: passages, queries and qrels, checked once, kept in columns on disk and memory-mapped.
+"""Keep passages, queries and qrels as Arrow columns on disk, checked once and memory-mapped.
 
-Texts are Arrow columns in an IPC file, so that millions of passages are a few mapped files and never as many Python
-objects. Everywhere else in the package a passage or query is its row number in these tables; ids come back only where a
-person or a file needs them.
+Millions of passages are a few mapped files and never as many Python objects. The rest of the package identifies a
+passage or query by its row number; ids come back only where a person or a file needs them.
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,7 @@ from experiments.data.source import SPLITS, Source
 from experiments.data.text_checks import check_ids, checked_batch
 
 log = logging.getLogger(__name__)
-
-FORMAT = 1  # raised when the files below a collection's folder change their meaning
+FORMAT = 1  # raise it when the files of a collection's folder change their meaning
 INT32 = 2**31  # grades are below it
 BATCH = 20_000  # rows per record batch: a few megabytes
 TEXT_SCHEMA = pa.schema([("id", pa.large_string()), ("text", pa.large_string())])
@@ -34,7 +33,7 @@ QRELS_SCHEMA = pa.schema([("query", pa.int64()), ("passage", pa.int64()), ("grad
 
 
 class TextTable:
-    """Ids and texts by row, memory-mapped. ``kind`` is the word for a row in messages: passage or query."""
+    """Ids and texts by row, memory-mapped. ``kind``: passage or query, for messages."""
 
     def __init__(self, path: Path, kind: str) -> None:
         self.kind = kind
@@ -46,38 +45,34 @@ class TextTable:
         return len(self._ids)
 
     def id(self, row: int) -> str:
-        """The id of a row."""
         return str(self._ids[int(row)].as_py())
 
     def text(self, row: int) -> str:
-        """The text of a row."""
         return str(self._texts[int(row)].as_py())
 
     def ids(self, rows: NDArray[Any] | Sequence[int]) -> list[str]:
-        """The ids of some rows, in their order."""
         return list(self._ids.take(pa.array(rows, pa.int64())).to_pylist())
 
     def texts(self, rows: NDArray[Any] | Sequence[int]) -> list[str]:
-        """The texts of some rows, in their order."""
         return list(self._texts.take(pa.array(rows, pa.int64())).to_pylist())
 
     def text_batches(self) -> Iterator[list[str]]:
-        """All texts in row order, a record batch at a time."""
+        """Yield all texts in row order, a record batch at a time."""
         for chunk in self._texts.chunks:
             yield chunk.to_pylist()
 
     def rows(self, ids: Sequence[str], where: str, remedy: str = "") -> NDArray[np.int64]:
-        """The rows of some ids. ``where`` says in a message what named them, ``remedy`` what else to do about it.
+        """Return the rows of ids, also of ids written by ``escaped``.
 
-        An id that is not in this table may be one that ``escaped`` wrote.
+        ``where``: source of the ids, ``remedy``: further advice, both for messages.
 
         Raises:
             ExperimentError: an id is not in this table.
         """
-        rows = self._find(ids)
+        rows = self._find(pa.array(ids, pa.large_string()))
         absent = np.flatnonzero(rows < 0)
         if len(absent):
-            rows[absent] = self._find([unescaped(ids[i]) for i in absent.tolist()])
+            rows[absent] = self._find(pa.array([unescaped(ids[i]) for i in absent.tolist()], pa.large_string()))
         if (rows < 0).any():
             missing = sorted({ids[int(i)] for i in np.flatnonzero(rows < 0)})
             shown = ", ".join(repr(text) for text in missing[:3])
@@ -87,21 +82,18 @@ class TextTable:
             )
         return rows
 
-    def _find(self, ids: Sequence[str]) -> NDArray[np.int64]:
-        found = pc.index_in(pa.array(ids, pa.large_string()), value_set=self._ids)
-        rows: NDArray[np.int64] = pc.fill_null(found, -1).to_numpy().astype(np.int64)
+    def _find(self, ids: Any) -> NDArray[np.int64]:
+        rows: NDArray[np.int64] = pc.fill_null(pc.index_in(ids, value_set=self._ids), -1).to_numpy().astype(np.int64)
         return rows
 
     def shared_with(self, other: "TextTable") -> NDArray[np.int64]:
-        """(R,) for each row of this table the row of ``other`` that has the same id, or -1."""
-        found = pc.index_in(self._ids, value_set=other._ids)
-        rows: NDArray[np.int64] = pc.fill_null(found, -1).to_numpy().astype(np.int64)
-        return rows
+        """(R,) for each row of this table the row of ``other`` with the same id, or -1."""
+        return other._find(self._ids)
 
 
 @dataclass(frozen=True)
 class Qrels:
-    """The judgements of one split, grouped by query.
+    """Judgements of one split, grouped by query.
 
     ``queries``: (Q,) query rows, ascending. ``passages`` and ``grades``: ragged, one row per query.
     """
@@ -111,22 +103,16 @@ class Qrels:
     grades: Ragged
 
     def relevant(self, min_grade: int = 1) -> dict[int, NDArray[np.int64]]:
-        """Query row -> rows of the passages judged ``min_grade`` or better; queries without any are left out."""
-        found: dict[int, NDArray[np.int64]] = {}
-        for i, query in enumerate(self.queries):
-            passages = self.passages[i][self.grades[i] >= min_grade]
-            if len(passages):
-                found[int(query)] = passages
-        return found
+        """Map query rows to their passages judged ``min_grade`` or better, without queries that have none."""
+        by_query = {int(query): self.passages[i][self.grades[i] >= min_grade] for i, query in enumerate(self.queries)}
+        return {query: passages for query, passages in by_query.items() if len(passages)}
 
 
 class Collection:
     """Passages, queries and qrels of one data set, opened from its folder in the cache.
 
-    Every file is opened at once and stays mapped: a training that lasts for days must not miss its qrels at the end
-    because somebody emptied the cache.
-
-    ``ignore_identical_ids``: whether runs leave out the passage that has the query's own id.
+    All files stay mapped from the start, so that a long training does not fail because somebody emptied the cache.
+    ``ignore_identical_ids``: whether runs leave out the passage with the query's own id.
     """
 
     def __init__(self, folder: Path, name: str, ignore_identical_ids: bool = False) -> None:
@@ -135,14 +121,13 @@ class Collection:
         self.ignore_identical_ids = ignore_identical_ids
         self.passages = TextTable(folder / "passages.arrow", "passage")
         self.queries = TextTable(folder / "queries.arrow", "query")
-        paths = {split: folder / f"qrels.{split}.arrow" for split in SPLITS}
         self._qrels = {
             split: pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-            for split, path in paths.items()
-            if path.exists()
+            for split in SPLITS
+            if (path := folder / f"qrels.{split}.arrow").exists()
         }
         files = manifest_of(folder)["files"]
-        # the hash of the content: passages, queries and qrels, whatever file they were read from
+        # hash of passages, queries and qrels, whatever file they were read from
         self.fingerprint = fingerprint({name: files[name]["blake2b"] for name in sorted(files)})
 
     @cached_property
@@ -152,19 +137,17 @@ class Collection:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that have qrels, in the order train, dev, test."""
+        """Splits with qrels, in the order train, dev, test."""
         return tuple(self._qrels)
 
     def qrels(self, split: str) -> Qrels:
-        """The judgements of a split.
+        """Return the judgements of a split.
 
         Raises:
             ExperimentError: the collection has no such split.
         """
         if split not in self._qrels:
-            raise ExperimentError(
-                f"data set {self.name!r} has no qrels for the split {split!r}; it has {', '.join(self.splits)}"
-            )
+            raise ExperimentError(f"data set {self.name!r} has no qrels for {split!r}; it has {', '.join(self.splits)}")
         table = self._qrels[split]
         queries, passages, grades = (table.column(name).to_numpy() for name in QRELS_SCHEMA.names)
         distinct, offsets = group_by_key(queries)
@@ -172,14 +155,13 @@ class Collection:
 
 
 def open_collection(source: Source, cache: Cache, ignore_identical_ids: bool | None = None) -> Collection:
-    """The collection of a data source, built into the cache at the first time.
+    """Open the collection of a data source; build it into the cache if needed.
 
-    ``ignore_identical_ids``: the key of ``data``; None leaves it to the source, which may say that its
-    ``queries_among_passages`` have the same ids.
+    ``ignore_identical_ids``: the key of ``data``; None takes the source's ``queries_among_passages``.
 
     Raises:
         ExperimentError: ids that are not unique or that no file can hold, no passages or queries, none with a text,
-            qrels that name unknown ids, a split without judgements, or what the reader finds wrong in its files.
+            qrels with unknown ids, a split without judgements, or an error of the reader.
     """
     key = {"format": FORMAT, "source": dict(source.fingerprint())}
     if ignore_identical_ids is None:
@@ -196,55 +178,36 @@ def _build(source: Source, folder: Path) -> None:
     queries = TextTable(folder / "queries.arrow", "query")
     splits = source.qrels()
     if not splits:
-        raise ExperimentError(
-            f"data set {source.name!r} has no qrels at all: without judgements nothing can be measured"
-        )
+        raise ExperimentError(f"data set {source.name!r} has no qrels: measures need judgements, so add a qrels file")
     lenient = ", or set data.source.missing=empty, which lets them count" if hasattr(source, "missing") else ""
     for split, rows in splits.items():
         where = f"qrels of {source.name!r}, split {split!r},"
         _write_qrels(folder / f"qrels.{split}.arrow", rows, passages, queries, where, lenient)
-    log.info(
-        "%s: %s passages, %s queries, splits %s",
-        source.name,
-        f"{len(passages):,}",
-        f"{len(queries):,}",
-        ", ".join(splits),
-    )
+    counts = f"{len(passages):,} passages, {len(queries):,} queries"
+    log.info("%s: %s, splits %s", source.name, counts, ", ".join(splits))
 
 
 def _write_texts(path: Path, rows: Iterable[tuple[str, str]], kind: str, name: str) -> None:
-    ids: list[str] = []
-    texts: list[str] = []
-    empty = 0
-    example = ""
+    empty, example, iterator = 0, "", iter(rows)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, TEXT_SCHEMA) as writer:
-        for row_id, text in rows:
-            ids.append(row_id)
-            texts.append(text)
-            if not text.strip():
-                empty, example = empty + 1, example or row_id
-            if len(ids) == BATCH:
-                writer.write_batch(checked_batch(ids, texts, TEXT_SCHEMA, kind, name))
-                ids, texts = [], []
-        if ids:
+        while batch := list(islice(iterator, BATCH)):
+            for row_id, text in batch:
+                if not text.strip():
+                    empty, example = empty + 1, example or row_id
+            ids, texts = [row_id for row_id, _ in batch], [text for _, text in batch]
             writer.write_batch(checked_batch(ids, texts, TEXT_SCHEMA, kind, name))
     column = TextTable(path, kind)._ids
     if len(column) == 0:
-        raise ExperimentError(f"data set {name!r} has nothing of the kind {kind}: the file is empty")
+        raise ExperimentError(f"data set {name!r} has no {kind}: its file is empty")
     if empty == len(column):
-        raise ExperimentError(f"data set {name!r}: all {empty:,} texts of the kind {kind} are empty: check its files")
+        raise ExperimentError(f"data set {name!r}: every {kind} text ({empty:,}) is empty: check its files")
     if empty:
-        log.warning("%s: %s of its texts of kind %s are empty, such as that of %r", name, f"{empty:,}", kind, example)
+        log.warning("%s: %s %s texts are empty, such as the text of %r", name, f"{empty:,}", kind, example)
     check_ids(column, kind, name)
 
 
 def _write_qrels(
-    path: Path,
-    rows: Iterable[tuple[str, str, int]],
-    passages: TextTable,
-    queries: TextTable,
-    where: str,
-    lenient: str,
+    path: Path, rows: Iterable[tuple[str, str, int]], passages: TextTable, queries: TextTable, where: str, lenient: str
 ) -> None:
     triples = list(rows)
     if not triples:

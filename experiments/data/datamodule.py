@@ -1,4 +1,4 @@
-"""The LightningDataModule: training groups from any step on, and the batches in which a run is scored."""
+"""Serve training groups from any step on, and the batches for scoring a run, as a LightningDataModule."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,12 +11,11 @@ from experiments.data.run import Run
 
 
 class RankingData(pl.LightningDataModule):
-    """Hands a trainer its batches; which rank gets which follows from the trainer, so no sampler of Lightning's is
-    needed.
+    """Hand a trainer its batches. The trainer's rank selects them, so Lightning needs no distributed sampler.
 
-    ``groups``: the training stream. ``scoring``: of a run and the keywords ``rank`` and ``ranks``, the batches in which
-    it is scored. ``dev``: the first stage's run over the dev queries. ``workers``: loading processes; joining cached
-    tokens is cheap, so none is the default.
+    ``groups``: the training stream. ``scoring``: called with a run, ``rank`` and ``ranks``, returns the batches to
+    score. ``dev``: the first stage's run over the dev queries. ``workers``: loading processes; 0 suffices for cached
+    tokens.
     """
 
     def __init__(
@@ -29,16 +28,14 @@ class RankingData(pl.LightningDataModule):
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """The steps from the trainer's on: after a resume the stream goes on where the checkpoint stopped."""
+        """Yield the steps from the trainer's on, so that a resumed training continues at the checkpoint's step."""
         start = self.trainer.global_step if self.trainer is not None else 0
         return self._loader(StepStream(self.groups, start, *self._place()))
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """The dev run."""
         return self.run_loader(self.dev)
 
     def run_loader(self, run: Run, place: tuple[int, int] | None = None) -> DataLoader[Any]:
-        """Any run to be scored."""
         rank, ranks = place or self._place()
         return self._loader(self.scoring(run, rank=rank, ranks=ranks))
 

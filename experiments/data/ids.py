@@ -1,8 +1,8 @@
-"""Ids as files with fields can hold them.
+"""Write ids into files with fields, and read them back.
 
-A TREC file separates its fields by blanks, so an id with blanks is written percent-encoded: each blank and each % of
-such an id becomes %XX (its UTF-8 bytes). Ids without blanks are written as they are, also those with a %. When a file
-is read, an id that the collection has is that id; only one that it lacks is decoded.
+A TREC file separates its fields by blanks. An id with blanks is therefore percent-encoded: each blank and each %
+becomes %XX (its UTF-8 bytes). Other ids are written unchanged, also with a %. On reading, only an unknown id is
+decoded.
 """
 
 import re
@@ -15,19 +15,17 @@ FIELD = re.compile(r"[^ \t\r\n\f\v]+")
 
 
 def escaped(text: str) -> str:
-    """An id as it stands in a TREC file: the blanks and % of an id with blanks percent-encoded, others unchanged."""
-    if text.isascii() and " " not in text:  # nearly all ids
-        return text
-    if not any(letter.isspace() for letter in text):
+    """Percent-encode the blanks and % of an id with blanks; return others unchanged."""
+    if (text.isascii() and " " not in text) or not any(map(str.isspace, text)):  # the first holds for nearly all ids
         return text
     return "".join(quote(letter, safe="") if letter.isspace() or letter == "%" else letter for letter in text)
 
 
 def unescaped(text: str) -> str:
-    """The id that ``escaped`` wrote; an id without a % as it is."""
+    """Decode an id written by ``escaped``."""
     return unquote(text) if "%" in text else text
 
 
 def fields(line: str) -> list[str]:
-    """The fields of a line that blanks and tabs separate. Blanks beyond ASCII are part of a field, as in trec_eval."""
+    """Split a line at blanks and tabs. Blanks beyond ASCII are part of a field, as in trec_eval."""
     return line.split() if line.isascii() else FIELD.findall(line)

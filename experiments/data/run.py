@@ -1,4 +1,4 @@
-"""A run: for each query, passages in ranked order with scores; in memory, in the cache, and as a TREC file."""
+"""A run: passages in ranked order with scores for each query; in memory, in the cache, and as a TREC file."""
 
 import gzip
 import hashlib
@@ -16,13 +16,15 @@ from experiments.data.ids import escaped
 from experiments.data.ragged import Ragged, group_by_key
 from experiments.data.readers import lines
 
+ARRAYS = ("queries", "offsets", "passages", "scores")  # files of a saved run
+
 
 @dataclass(frozen=True)
 class Run:
     """Ranked passages per query.
 
-    ``queries``: (Q,) query rows, ascending. ``passages``: ragged, passage rows best first, one row a query. ``scores``:
-    ragged float32 beside them, not ascending.
+    ``queries``: (Q,) query rows, ascending. ``passages``: ragged passage rows, best first, one row a query. ``scores``:
+    ragged float32 of the same passages, not ascending.
     """
 
     name: str
@@ -34,57 +36,47 @@ class Run:
         return len(self.queries)
 
     def position(self, query: int) -> int:
-        """Where a query row stands in this run, or -1 if it is not there."""
+        """Return the index of a query row in this run, or -1."""
         at = int(np.searchsorted(self.queries, query))
         return at if at < len(self.queries) and self.queries[at] == query else -1
 
     def ranking(self, query: int) -> NDArray[np.int64]:
-        """The passages of a query row, best first; empty if the run does not have it."""
+        """Return the passages of a query row, best first; empty if the run does not have it."""
         at = self.position(query)
         return self.passages[at] if at >= 0 else np.empty(0, np.int64)
 
 
 def run_of(name: str, queries: NDArray[np.int64], passages: NDArray[np.int64], scores: NDArray[np.float32]) -> Run:
-    """A run from three columns in any order; within a query equal scores are ordered by passage row."""
-    order = np.lexsort((passages, -scores, queries))
-    distinct, offsets = group_by_key(queries[order])
-    return Run(name, distinct, Ragged(passages[order], offsets), Ragged(scores[order].astype(np.float32), offsets))
+    """Build a run from three columns in any order; equal scores of a query are ordered by passage row."""
+    order = np.lexsort((passages, -scores))
+    return run_in_order(name, queries[order], passages[order], scores[order])
 
 
 def run_in_order(
     name: str, queries: NDArray[np.int64], passages: NDArray[np.int64], scores: NDArray[np.float32]
 ) -> Run:
-    """A run from three columns in which each query's passages stand best first; equal scores keep that order."""
+    """Build a run from three columns with each query's passages best first; equal scores keep that order."""
     order = np.argsort(queries, kind="stable")
     distinct, offsets = group_by_key(queries[order])
     return Run(name, distinct, Ragged(passages[order], offsets), Ragged(scores[order].astype(np.float32), offsets))
 
 
 def save(run: Run, folder: Path) -> None:
-    """Keep a run's arrays in a folder."""
-    arrays = {
-        "queries": run.queries,
-        "offsets": run.passages.offsets,
-        "passages": run.passages.values,
-        "scores": run.scores.values,
-    }
-    for name, array in arrays.items():
+    arrays = (run.queries, run.passages.offsets, run.passages.values, run.scores.values)
+    for name, array in zip(ARRAYS, arrays, strict=True):
         np.save(folder / f"{name}.npy", array)
 
 
 def load(folder: Path, name: str) -> Run:
-    """The run kept in a folder, memory-mapped."""
-    queries, offsets, passages, scores = (
-        np.load(folder / f"{n}.npy", mmap_mode="r") for n in ("queries", "offsets", "passages", "scores")
-    )
+    """Memory-map the run saved in a folder."""
+    queries, offsets, passages, scores = (np.load(folder / f"{array}.npy", mmap_mode="r") for array in ARRAYS)
     return Run(name, queries, Ragged(passages, offsets), Ragged(scores, offsets))
 
 
 def strictly_descending(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scores in ranked order, made to fall strictly: each that does not is lowered to the next float32 below the one
-    before it.
+    """Lower each score that does not fall to the next float32 below its predecessor.
 
-    trec_eval keeps scores as float32 and orders equal ones by id, so this is what makes a written run keep its order.
+    trec_eval keeps scores as float32 and orders equal ones by id; strict scores make a written run keep its order.
     """
     strict = scores.astype(np.float32).copy()
     for i in range(1, len(strict)):
@@ -94,9 +86,9 @@ def strictly_descending(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def write_trec(run: Run, collection: Collection, path: Path) -> None:
-    """Write ``query Q0 passage rank score name`` lines, gzipped if the path says so, with strictly falling scores.
+    """Write ``query Q0 passage rank score name`` lines with strictly falling scores, gzipped for a ``.gz`` path.
 
-    Ids with blanks are percent-encoded (see ``experiments.data.ids``); all others are written as they are.
+    Ids with blanks are percent-encoded (``experiments.data.ids``).
     """
     query_ids, tag = collection.queries.ids(run.queries), escaped(run.name)
     text = io.StringIO()
@@ -105,28 +97,28 @@ def write_trec(run: Run, collection: Collection, path: Path) -> None:
         for rank, (passage_id, score) in enumerate(zip(ids, strictly_descending(run.scores[i]), strict=True), 1):
             text.write(f"{query} Q0 {escaped(passage_id)} {rank} {score:.9g} {tag}\n")
     data = text.getvalue().encode()
-    # mtime=0: the same run gives the same bytes
+    # mtime=0: equal runs give equal bytes
     path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
 
 
 def read_trec(path: Path, collection: Collection, name: str, may_be_empty: bool = False) -> Run:
-    """A run from a TREC file, plain or gzipped, ordered by score as trec_eval orders it.
+    """Read a run from a TREC file, plain or gzipped, ordered by score as by trec_eval.
 
-    ``may_be_empty``: whether a file without a line is a run of nothing, as ``write_trec`` writes it, and no mistake.
+    ``may_be_empty``: accept a file without lines, as ``write_trec`` writes an empty run.
 
     Raises:
         ExperimentError: a malformed line, a passage twice for a query, or ids that the collection does not have.
     """
     if may_be_empty and next(lines.lines(path), None) is None:
         return run_of(name, *(np.empty(0, np.int64),) * 2, np.empty(0, np.float32))
-    found = run_formats.read(path, "trec")
-    queries = collection.queries.rows(found.query_ids.to_pylist(), str(path))
-    passages = collection.passages.rows(found.passage_ids.to_pylist(), str(path))
-    return run_in_order(name, np.repeat(queries, np.diff(found.offsets)), passages[found.passages], found.scores)
+    ranked = run_formats.read(path, "trec")
+    queries = collection.queries.rows(ranked.query_ids.to_pylist(), str(path))
+    passages = collection.passages.rows(ranked.passage_ids.to_pylist(), str(path))
+    return run_in_order(name, np.repeat(queries, np.diff(ranked.offsets)), passages[ranked.passages], ranked.scores)
 
 
 def as_scores(run: Run) -> Mapping[int, Mapping[int, float]]:
-    """Query row -> passage row -> a score that any evaluator orders as this run is ordered: minus the rank."""
+    """Map query row -> passage row -> minus the rank, a score that any evaluator orders as this run."""
     return {
         int(query): {int(passage): float(-rank) for rank, passage in enumerate(run.passages[i])}
         for i, query in enumerate(run.queries)
@@ -134,6 +126,6 @@ def as_scores(run: Run) -> Mapping[int, Mapping[int, float]]:
 
 
 def digest_of(run: Run) -> str:
-    """A digest of a run's rankings, scores apart, so that two of one name can be told apart."""
+    """Hash a run's rankings without scores, to distinguish runs of the same name."""
     parts = (run.queries, run.passages.offsets, run.passages.values)
-    return hashlib.blake2b(b"".join(np.ascontiguousarray(one).tobytes() for one in parts), digest_size=8).hexdigest()
+    return hashlib.blake2b(b"".join(np.ascontiguousarray(part).tobytes() for part in parts), digest_size=8).hexdigest()

@@ -1,9 +1,8 @@
-"""Run files in ids and in ranked order: TREC's and MS MARCO's formats and plain scores, gzipped or not, and
-ir_datasets' scored documents.
+"""Read runs into ranked ids: TREC's and MS MARCO's formats, plain scores, and ir_datasets' scored documents.
 
-Equal scores are ordered as trec_eval orders them: by passage id, descending as bytes. The published nDCG of a run with
-ties is the nDCG of that order, whatever the ranks in its file say. Files are read by pyarrow in columns; one that it
-cannot read is read again line by line, which takes any blanks between the fields and can say what is wrong where.
+Equal scores are ordered as by trec_eval: by passage id, descending as bytes. The published nDCG of a run with ties uses
+that order, whatever the ranks in its file. pyarrow reads files in columns; a file that it rejects is read again line by
+line, which accepts any blanks between fields and reports errors with line numbers.
 """
 
 from collections.abc import Iterable
@@ -22,10 +21,10 @@ from experiments.data.ragged import group_by_key
 from experiments.data.readers import lines
 from experiments.data.run_lines import fields_of, is_comment, layout_of
 
-ODD = r"^#?$|^\s|\s$"  # no id: a comment's beginning, or blanks to be left out
+ODD = r"^#?$|^\s|\s$"  # no id: the beginning of a comment, or blanks to strip
 BATCH = 1_000_000  # rows of Python objects held at once
 
-# of each line: query id and passage id (Arrow dictionaries), what ranks it (more is better), and its score if given
+# per line: query id and passage id (Arrow dictionaries), sort key (more is better), and score if given
 Columns = tuple[Any, Any, NDArray[np.float32], NDArray[np.float32] | None]
 
 
@@ -33,9 +32,8 @@ Columns = tuple[Any, Any, NDArray[np.float32], NDArray[np.float32] | None]
 class RankedIds:
     """A run in ids. Shapes: Q queries, P distinct passages, L lines.
 
-    ``query_ids``: (Q,) Arrow strings. ``offsets``: (Q + 1,) where the lines of each query begin and end.
-    ``passage_ids``: (P,) Arrow strings, ascending. ``passages``: (L,) positions in ``passage_ids``, each query's best
-    first. ``scores``: (L,) float32, not ascending within a query.
+    ``query_ids``: (Q,) Arrow strings. ``offsets``: (Q + 1,) limits of each query's lines. ``passage_ids``: (P,) Arrow
+    strings, ascending. ``passages``: (L,) positions in them, best first. ``scores``: (L,) float32, not ascending.
     """
 
     query_ids: Any
@@ -45,7 +43,6 @@ class RankedIds:
     scores: NDArray[np.float32]
 
     def save(self, folder: Path) -> None:
-        """Keep it in a folder."""
         for name, ids in (("queries", self.query_ids), ("passages", self.passage_ids)):
             table = pa.table({"id": ids})
             with pa.OSFile(str(folder / f"{name}.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
@@ -55,7 +52,6 @@ class RankedIds:
 
     @classmethod
     def load(cls, folder: Path) -> "RankedIds":
-        """What ``save`` kept, memory-mapped."""
         queries, passages = (
             pa.ipc.open_file(pa.memory_map(str(folder / f"{name}.arrow"))).read_all().column("id").combine_chunks()
             for name in ("queries", "passages")
@@ -67,36 +63,34 @@ class RankedIds:
 
 
 def read(path: Path, format: str = "auto", key: str = "format") -> RankedIds:
-    """A run file in ranked order.
+    """Read a run file in ranked order.
 
     ``format``: ``trec``, ranked by score; ``msmarco``, ranked by rank; ``scores`` (query, passage, score), ranked by
-    score; or ``auto``, told by the first line. A run in MS MARCO's format keeps its scores if they fall with the rank,
-    and else has minus the rank as score. ``key``: what messages call the setting of the format.
+    score; or ``auto``, detected from the first line. MS MARCO's scores are kept if they fall with the rank; otherwise
+    minus the rank is the score. ``key``: name of the format's setting in messages.
 
     Lines that begin with # and are no line of a run are comments. Fields are separated by blanks or, if a line has
-    tabs, by tabs, so that ids may hold blanks; the name at the end of a TREC line may hold blanks anyway.
+    tabs, by tabs, so that ids may hold blanks; the name at the end of a TREC line may always hold blanks.
 
     Raises:
-        ExperimentError: a malformed line, a passage twice for a query, an empty file, or one that cannot be read; with
-            ``auto``, whole numbers that may be ranks as well as scores.
+        ExperimentError: a malformed line, a passage twice for a query, an empty or unreadable file; with ``auto``,
+            whole numbers that may be ranks or scores.
     """
     first = next((line for line in lines.lines(path) if not is_comment(line[1])), None)
     if first is None:
         raise ExperimentError(f"{path}: the run is empty")
     layout = layout_of(path, *first, key) if format == "auto" else format
-    columns = _by_column(path, layout, first[1])
-    if columns is None:
-        columns = _by_line(path, layout, key)
+    columns = _by_column(path, layout, first[1]) or _by_line(path, layout, key)
     if format == "auto" and layout == "msmarco" and not _are_ranks(*columns):
         raise ExperimentError(
-            f"{path}: the third column has whole numbers that do not rise from 1 for each query, as ranks do: set "
-            f"{key}=scores if they are scores, of which more is better, or {key}=msmarco if they are ranks"
+            f"{path}: the whole numbers of the third column do not rise from 1 for each query, as ranks do: set "
+            f"{key}=scores if they are scores (more is better), or {key}=msmarco if they are ranks"
         )
     return _ranked(*columns)
 
 
 def read_scoreddocs(rows: Iterable[Any], where: str) -> RankedIds:
-    """The run of ir_datasets' scored documents (``query_id``, ``doc_id``, ``score``), ranked by score.
+    """Rank ir_datasets' scored documents (``query_id``, ``doc_id``, ``score``) by score.
 
     Raises:
         ExperimentError: no rows, a score that is not a finite number, or a passage twice for a query.
@@ -115,15 +109,15 @@ def read_scoreddocs(rows: Iterable[Any], where: str) -> RankedIds:
     repeat = _repeat(queries, passages)
     if repeat is not None:
         raise ExperimentError(
-            f"{where}: passage {passages[repeat].as_py()!r} stands twice for the query {queries[repeat].as_py()!r}"
+            f"{where}: passage {passages[repeat].as_py()!r} is listed twice for the query {queries[repeat].as_py()!r}"
         )
     return _ranked(queries, passages, score, score)
 
 
 def _are_ranks(queries: Any, passages: Any, merit_L: NDArray[np.float32], score_L: NDArray[np.float32] | None) -> bool:
-    """Whether the numbers of each query are 1, 2, 3 ... in some order (or 0, 1, 2 ...), or scores fall with them.
+    """Whether each query's numbers are 1, 2, 3 ... (or 0, 1, 2 ...) in some order, or scores fall with them.
 
-    Not if they stand alone and fall line by line in every query: that is how scores are written.
+    False for numbers without scores that fall line by line in every query: scores are written so.
     """
     query_L, rank_L = _codes(queries), -merit_L
     order = np.lexsort((rank_L, query_L))
@@ -139,7 +133,7 @@ def _are_ranks(queries: Any, passages: Any, merit_L: NDArray[np.float32], score_
 
 
 def _by_column(path: Path, layout: str, first: str) -> Columns | None:
-    """The columns of a well-formed file; None for any other, also for one with a passage twice for a query."""
+    """Read a well-formed file in columns; return None for any other, also with a passage twice for a query."""
     import pyarrow.csv
 
     delimiter = "\t" if "\t" in first or layout == "msmarco" else " "
@@ -160,9 +154,10 @@ def _by_column(path: Path, layout: str, first: str) -> Columns | None:
             ),
         )
     except (pa.ArrowInvalid, OSError):
-        return None  # the other reader finds it again and says where
+        return None  # reading by line reports where
     queries, passages = _encoded(table.column("query").chunks), _encoded(table.column("passage").chunks)
-    score = _float32(table.column("score").to_numpy()) if "score" in names else None
+    with np.errstate(over="ignore"):  # too large a score becomes infinite, which is reported
+        score = table.column("score").to_numpy().astype(np.float32) if "score" in names else None
     odd = any(pc.any(pc.match_substring_regex(ids.dictionary, ODD)).as_py() for ids in (queries, passages))
     if odd or (score is not None and not np.isfinite(score).all()) or _repeat(queries, passages) is not None:
         return None
@@ -178,7 +173,7 @@ def _by_line(path: Path, layout: str, key: str) -> Columns:
             continue
         query, passage, rank, score = fields_of(f"{path}, line {number}", line, layout, key)
         if (query, passage) in seen:
-            raise ExperimentError(f"{path}, line {number}: passage {passage!r} stands twice for the query {query!r}")
+            raise ExperimentError(f"{path}, line {number}: passage {passage!r} is listed twice for the query {query!r}")
         seen.add((query, passage))
         rows.append((query, passage, rank, score))
     queries, passages, ranks, scores = zip(*rows, strict=True)
@@ -191,13 +186,8 @@ def _by_line(path: Path, layout: str, key: str) -> Columns:
     )
 
 
-def _float32(scores: NDArray[np.float64]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is told to the user as such
-        return scores.astype(np.float32)
-
-
 def _encoded(chunks: Iterable[Any]) -> Any:
-    """Arrow strings in pieces as one dictionary array."""
+    """Encode Arrow string chunks as one dictionary array."""
     return pa.chunked_array(chunks).dictionary_encode().combine_chunks()
 
 
@@ -207,7 +197,7 @@ def _codes(ids: Any) -> NDArray[np.int64]:
 
 
 def _repeat(queries: Any, passages: Any) -> int | None:
-    """The first row whose query and passage stand in an earlier row."""
+    """Return the first row that repeats the query and passage of an earlier row."""
     pairs = _codes(queries) * len(passages.dictionary) + _codes(passages)
     ascending = np.sort(pairs)  # faster than np.unique by far
     if not (ascending[1:] == ascending[:-1]).any():

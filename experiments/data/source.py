@@ -1,6 +1,4 @@
-"""What a data set must provide to become a collection; a reader in ``experiments/data/readers`` is one class of this
-form.
-"""
+"""Interface of the readers in ``experiments/data/readers``, and helpers for their keys."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -14,21 +12,19 @@ Judged = Mapping[str, Iterator[tuple[str, str, int]]]
 
 
 def named_splits(splits: Mapping[str, str | None] | None) -> dict[str, str]:
-    """The splits that a reader's key ``splits`` gives a name; a split that is null has none.
+    """Return the named splits of a reader's key ``splits``; null leaves a split out.
 
     Raises:
-        ExperimentError: a split that there is not.
+        ExperimentError: an unknown split.
     """
     unknown = {str(split) for split in splits or {}} - set(SPLITS)
     if unknown:
-        raise ExperimentError(
-            f"data.source.splits names {', '.join(sorted(unknown))}; the splits are {', '.join(SPLITS)}"
-        )
+        raise ExperimentError(f"data.source.splits names {', '.join(sorted(unknown))}; splits are {', '.join(SPLITS)}")
     return {split: str(name) for split, name in (splits or {}).items() if name is not None}
 
 
 def check_missing(missing: str) -> str:
-    """The value of a reader's key ``missing``: what a judged passage without a text is.
+    """Return the value of a reader's key ``missing``, which says how to treat a judged passage without a text.
 
     Raises:
         ExperimentError: it is neither ``error`` nor ``empty``.
@@ -38,8 +34,11 @@ def check_missing(missing: str) -> str:
     return missing
 
 
-def with_judged(passages: Iterator[tuple[str, str]], judged: Judged) -> Iterator[tuple[str, str]]:
-    """All passages, and after them, without a text, every judged passage that was not among them, by id."""
+def with_judged(passages: Iterator[tuple[str, str]], judged: Judged, missing: str) -> Iterator[tuple[str, str]]:
+    """Yield all passages, then each judged passage not among them, with an empty text, by id."""
+    if missing == "error":
+        yield from passages
+        return
     absent = {passage for rows in judged.values() for _, passage, _ in rows}
     for passage, text in passages:
         absent.discard(passage)
@@ -50,27 +49,23 @@ def with_judged(passages: Iterator[tuple[str, str]], judged: Judged) -> Iterator
 
 @runtime_checkable
 class Source(Protocol):
-    """A data set as it lies on disk or in a package.
+    """A data set on disk or in a package.
 
-    Iterators are read once, in order, and may be as long as MS MARCO's 8.8 million passages: nothing is held in memory.
-    Two attributes are optional: ``missing``, if the reader has that key, which messages then name; and
-    ``queries_among_passages``, true for a data set whose queries are passages too, under the same ids.
+    Iterators are read once, in order, and may yield MS MARCO's 8.8 million passages: nothing is held in memory. Two
+    attributes are optional: ``missing``, if the reader has that key, for messages; and ``queries_among_passages``, true
+    for a data set whose queries are passages too, under the same ids.
     """
 
     name: str
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """What determines the content and is cheap to know (files with their sizes and times, versions), as JSON."""
-        ...
+        """Return what determines the content and is cheap to read (file sizes and times, versions), as JSON."""
 
     def passages(self) -> Iterator[tuple[str, str]]:
-        """(passage id, text) of every passage."""
-        ...
+        """Yield (passage id, text) of every passage."""
 
     def queries(self) -> Iterator[tuple[str, str]]:
-        """(query id, text) of every query, of all splits."""
-        ...
+        """Yield (query id, text) of every query of all splits."""
 
     def qrels(self) -> Mapping[str, Iterator[tuple[str, str, int]]]:
-        """For each split (some of train, dev, test): (query id, passage id, grade)."""
-        ...
+        """Return (query id, passage id, grade) rows for some of train, dev, test."""

@@ -1,4 +1,4 @@
-"""What to say, and to type, where a split is of no use: no query of it has a relevant passage, or it has no query."""
+"""Explain, with the overrides that fix it, a split without queries or without a relevant passage."""
 
 from collections.abc import Mapping
 
@@ -9,10 +9,10 @@ from experiments.data.source import SPLITS
 
 
 def without_any(collection: str, name: str, min_grade: int, made_by: str | None, elsewhere: bool) -> ExperimentError:
-    """No query of the split ``name`` has a relevant passage.
+    """Build the error for a split in which no query has a relevant passage.
 
     ``made_by``: the key and value that put its queries there, None for a split of the data set. ``elsewhere``: whether
-    a query of another split has one, so that those of this one can count as 0.
+    another split has a relevant passage, so that this one's queries can count as 0.
     """
     queries = f" for the queries that {made_by} puts there" if made_by else ""
     counted = "set data.without_relevant=count_as_zero to count its queries as 0, or " if elsewhere else ""
@@ -24,7 +24,7 @@ def without_any(collection: str, name: str, min_grade: int, made_by: str | None,
 
 
 def made_by(name: str, split: QuerySplit, folds: int | None, fold: int | None) -> str | None:
-    """The keys and values that put the queries of a split there, such as ``data.split.test=0.3``; None if none did."""
+    """Return the override that fills a split, such as ``data.split.test=0.3``, or None."""
     if folds is not None and name in ("train", "test"):
         return f"data.folds={folds} data.fold={fold}"
     return f"data.split.{name}={split.sizes[name]}" if name in split.sizes else None
@@ -34,7 +34,7 @@ def nothing_to_carve(
     collection: Collection, judged: Mapping[str, JudgedQueries], trained: int, min_grade: int, split: QuerySplit,
     folds: int | None,
 ) -> ExperimentError:  # fmt: skip
-    """A fifth of the training queries with a relevant passage, of which there are ``trained``, is no query."""
+    """Build the error for ``trained`` training queries too few to give a fifth of them to dev."""
     own = {name: len(judged[name].queries) for name in ("train", "test") if name in judged}
     if folds is not None:
         pool = len(judged["train"].qrels.queries)
@@ -53,14 +53,14 @@ def nothing_to_carve(
 
 
 def _more_folds(judged: Mapping[str, JudgedQueries], min_grade: int) -> str | None:
-    """The fewest folds that leave five training queries to each; None if there are too few queries for any."""
+    """Suggest the fewest folds with five training queries each; None if there are too few queries."""
     pool = judged["train"].qrels
-    every, spare = len(pool.queries), len(pool.relevant(min_grade)) - 5
-    return f"set data.folds={-(-every // spare)}" if spare > 0 else None
+    spare = len(pool.relevant(min_grade)) - 5
+    return f"set data.folds={-(-len(pool.queries) // spare)}" if spare > 0 else None
 
 
 def _one_to_dev(sizes: Mapping[str, int], of: str | None = None) -> str:
-    """What to type so that the largest of some splits gives one of its queries to dev."""
+    """Suggest overrides that move one query of the largest split to dev."""
     largest = max(sizes, key=lambda name: sizes[name], default=None)
     if largest is None or sizes[largest] < 2:
         return "judge more queries"

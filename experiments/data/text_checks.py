@@ -1,5 +1,7 @@
 """Check passages and queries before they are kept: Unicode texts, and unique ids that run files can hold."""
 
+import re
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -7,17 +9,19 @@ import pyarrow.compute as pc
 from experiments.common.errors import ExperimentError
 from experiments.data.ids import BLANKS, UNUSABLE, escaped
 
+SURROGATE = re.compile(r"[\ud800-\udfff]")  # half of a pair: JSON can write it, UTF-8 cannot
+
 
 def checked_batch(ids: list[str], texts: list[str], schema: pa.Schema, kind: str, name: str) -> pa.RecordBatch:
-    """Rows of the data set ``name`` as a record batch. ``kind``: passage or query.
+    """Return rows of the data set ``name`` as a record batch. ``kind``: passage or query.
 
     Raises:
-        ExperimentError: text that is no Unicode, or an id that no file with fields can hold.
+        ExperimentError: text that is not Unicode, or an id that no file with fields can hold.
     """
     try:
         batch = pa.record_batch([ids, texts], schema=schema)
     except UnicodeEncodeError as error:
-        broken = next(row_id for row_id, text in zip(ids, texts, strict=True) if is_broken(row_id) or is_broken(text))
+        broken = next(row_id for row_id, text in zip(ids, texts, strict=True) if SURROGATE.search(row_id + text))
         raise ExperimentError(
             f"data set {name!r}: the {kind} {broken!r} has half of a character in it (a lone surrogate such as "
             f"\\ud83d): write \\ufffd in its place"
@@ -32,17 +36,8 @@ def checked_batch(ids: list[str], texts: list[str], schema: pa.Schema, kind: str
     return batch
 
 
-def is_broken(text: str) -> bool:
-    """Whether a string holds half of a surrogate pair, which JSON can write but UTF-8 cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
 def check_ids(column: pa.ChunkedArray, kind: str, name: str) -> None:
-    """See to it that all ids of a data set are different, in run files too.
+    """Check that all ids of a data set are different, in run files too.
 
     Raises:
         ExperimentError: two are the same.
@@ -52,7 +47,7 @@ def check_ids(column: pa.ChunkedArray, kind: str, name: str) -> None:
         double = counts.filter(pc.greater(counts.field("counts"), 1)).field("values").to_pylist()
         shown = ", ".join(repr(row_id) for row_id in double[:3])
         raise ExperimentError(
-            f"data set {name!r} has {len(double):,} {kind} id(s) more than once, such as {shown}: ids must be unique"
+            f"data set {name!r} repeats {len(double):,} {kind} ids, such as {shown}: make them unique"
         )
     blank = column.filter(pc.match_substring_regex(column, BLANKS)).to_pylist()
     clash = pc.index_in(pa.array([escaped(row_id) for row_id in blank], pa.large_string()), value_set=column)

@@ -1,11 +1,9 @@
-"""Tokens of every passage and query, made once per tokenizer and kept memory-mapped, without special tokens.
+"""Cache the tokens of every passage and query per tokenizer, memory-mapped, without special tokens.
 
-Pairs are joined from them (``experiments.data.batches.pairs``), so that nothing is tokenised twice: not in the next
-epoch, not in the next job of a grid, not for the next first stage.
+Pairs are joined from them (``experiments.data.batches.pairs``), so that every epoch, job and first stage reuses them.
 """
 
 import hashlib
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,9 @@ from experiments.common.progress import tracked
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged, read_ragged, write_ragged
 
-log = logging.getLogger(__name__)
-
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The hash of all that decides a tokenizer's output: vocabulary, merges, normalisation, added tokens."""
+    """Hash a tokenizer's vocabulary, merges, normalisation and added tokens."""
     backend: Any = getattr(tokenizer, "backend_tokenizer", None)
     state = backend.to_str() if backend is not None else repr((tokenizer.get_vocab(), tokenizer.init_kwargs))
     return hashlib.sha256(state.encode()).hexdigest()[:16]
@@ -36,9 +32,9 @@ def tokens_of(
     cache: Cache,
     fingerprint: str | None = None,
 ) -> Ragged:
-    """The first ``max_tokens`` token ids of every text: ragged, one row for each passage or query row, memory-mapped.
+    """Return the first ``max_tokens`` token ids of every text: ragged, one row per passage or query row, memory-mapped.
 
-    ``kind``: ``passages`` or ``queries``. ``fingerprint``: the tokenizer's, if it is known already.
+    ``kind``: ``passages`` or ``queries``. ``fingerprint``: the tokenizer's, if already known.
     """
     key = {
         "format": 1,
@@ -72,4 +68,4 @@ def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_tokens: in
         return [tokenizer.encode(text, add_special_tokens=False)[:max_tokens] for text in texts]
     backend.no_truncation()
     backend.no_padding()
-    return [one.ids[:max_tokens] for one in backend.encode_batch_fast(texts, add_special_tokens=False)]
+    return [encoding.ids[:max_tokens] for encoding in backend.encode_batch_fast(texts, add_special_tokens=False)]

@@ -1,9 +1,8 @@
-"""Measures of a run through ir-measures, per query, safe against ties.
+"""Measure runs per query through ir-measures, safe against ties.
 
-ir-measures sends RR@10 to a provider that orders equal scores by ascending id and RR and nDCG to one that orders them
-descending: the same tied run scores 0.5 and 1.0, and a model that gives every passage one score can look perfect. Here
-every ranking is strict before it gets there: equal scores keep the order of the first stage, and how many there were is
-reported.
+ir-measures sends RR@10 to a provider that orders equal scores by ascending id, and RR and nDCG to one that orders them
+descending: the same tied run scores 0.5 and 1.0, and a model with one score for all passages can seem perfect. Here
+rankings are strict: equal scores keep the first stage's order, and their number is reported.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,9 +19,7 @@ from experiments.evaluation.measure_names import parse
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a run scores. ``per_query``: measure -> (Q,) values in the order of ``queries``; ``mean``: measure -> their
-    mean.
-    """
+    """Scores of a run. ``per_query``: measure -> (Q,) values in the order of ``queries``; ``mean``: their means."""
 
     queries: NDArray[np.int64]
     per_query: Mapping[str, NDArray[np.float64]]
@@ -35,17 +32,17 @@ class Evaluation:
 def evaluate(run: Run, relevance: Mapping[int, Mapping[int, int]], names: Sequence[str]) -> Evaluation:
     """Score a run query by query.
 
-    ``relevance``: query row -> passage row -> grade, for every query that counts; one that the run lacks scores 0.
+    ``relevance``: query row -> passage row -> grade, for every query that counts; one missing in the run scores 0.
     ``names``: the measures, resolved (``measure_names.resolve``).
 
     Raises:
-        ExperimentError: there is no query, so there is no mean; see ``parse``.
+        ExperimentError: there is no query; see ``parse``.
     """
     import ir_measures
 
     measures = parse(names)
     if not relevance:
-        raise ExperimentError(f"there is no judged query to compute {', '.join(names)} of: their mean is not known")
+        raise ExperimentError(f"there is no judged query to compute {', '.join(names)} on: check the qrels")
     queries = np.array(sorted(relevance), np.int64)
     position = {str(query): i for i, query in enumerate(queries)}
     qrels = {str(query): {str(p): int(grade) for p, grade in judged.items()} for query, judged in relevance.items()}
@@ -58,7 +55,7 @@ def evaluate(run: Run, relevance: Mapping[int, Mapping[int, int]], names: Sequen
 
 
 def rerank(first_stage: Run, scores: NDArray[np.float32], name: str) -> tuple[Run, int]:
-    """The run that a model's scores make of a first stage's, and the number of ties among them.
+    """Re-rank a first stage by a model's scores; return the run and the number of ties.
 
     ``scores``: one float32 for each entry of ``first_stage.passages.values``. Equal scores keep the first stage's
     order; a tie is a passage whose score equals that of the passage ranked right above it.
@@ -66,11 +63,9 @@ def rerank(first_stage: Run, scores: NDArray[np.float32], name: str) -> tuple[Ru
     Raises:
         ExperimentError: a score is not a finite number.
     """
-    bad = np.flatnonzero(~np.isfinite(scores))
-    if len(bad):
+    if bad := np.count_nonzero(~np.isfinite(scores)):
         raise ExperimentError(
-            f"the model gave {len(bad):,} of {len(scores):,} pairs no finite score: training diverged, "
-            f"lower optimizer.lr"
+            f"the model gave {bad:,} of {len(scores):,} pairs no finite score: training diverged, lower optimizer.lr"
         )
     offsets = first_stage.passages.offsets
     query_of = np.repeat(np.arange(len(first_stage)), first_stage.passages.lengths)

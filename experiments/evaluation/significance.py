@@ -1,11 +1,10 @@
-"""What may be concluded from per-query differences between two rankings of the same queries.
+"""Test per-query differences between two rankings of the same queries.
 
-Everything here is paired: two rankings are compared query by query and only the differences enter. Queries are the
-sample, so an interval or a p value speaks about other queries of the same kind, not about other seeds or other data.
+Everything here is paired: only the differences query by query enter. Queries are the sample, so an interval or a p
+value is about other queries of the same kind, not about other seeds or other data.
 
 Smucker, Allan and Carterette (CIKM 2007) found the bootstrap, the randomisation test and Student's t test to agree on
-retrieval measures, and advise against the sign and the Wilcoxon test, which drop the size of a difference; so there
-are those three.
+retrieval measures. They advise against the sign and the Wilcoxon test, which drop the size of a difference.
 
 Shapes: Q queries, M hypotheses.
 """
@@ -13,7 +12,6 @@ Shapes: Q queries, M hypotheses.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,15 +20,15 @@ from experiments.common.errors import ExperimentError
 
 FloatArray = NDArray[np.float64]
 
-# Resamples are drawn in batches of about this many values (16 MB): all at once would take 560 MB for 7,000 queries.
+# Values per batch of resamples (16 MB): all at once would take 560 MB for 7,000 queries.
 _VALUES_PER_BATCH = 2_000_000
-# Differences of measures that are closer than this differ by rounding only.
+# Smaller differences of measures are rounding.
 _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with a confidence interval around it, in the unit of the measure."""
+    """A mean with a confidence interval, in the unit of the measure."""
 
     mean: float
     low: float
@@ -43,30 +41,28 @@ class Interval:
 
 
 def paired_bootstrap(difference_Q: ArrayLike, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
-    """The mean of per-query differences and its bootstrap interval over queries.
+    """Return the mean of per-query differences and its bootstrap interval over queries.
 
-    The interval is the percentile one, not BCa (Efron 1987), because a reader looks first at whether it excludes
-    zero. On 2,000 simulated pairs of equally good rankings it did so wrongly in 6.8 % (60 queries) and 5.1 % (300
-    queries), BCa in 9.2 % and 5.6 %. The price: where 8 % of 300 queries gain and none loses, it lies below the true
-    mean in 5.0 % and above it in 1.4 % (BCa: 3.2 % and 2.2 %), so it rather understates a rare, large gain.
+    The interval uses percentiles, not BCa (Efron 1987). On 2,000 simulated pairs of equally good rankings it wrongly
+    excluded zero in 6.8 % (60 queries) and 5.1 % (300 queries), BCa in 9.2 % and 5.6 %. It understates a rare, large
+    gain: where 8 % of 300 queries gain and none loses, it is below the true mean in 5.0 % and above it in 1.4 % (BCa:
+    3.2 % and 2.2 %). Equal seeds give equal resamples, shared by the rows of a table. Equal differences give no width.
 
-    The same seed gives the same resamples, so that the rows of one table share them. If all differences are equal (a
-    model that left every ranking as it was) the interval has no width. Raises ExperimentError for fewer than two
-    queries.
+    Raises:
+        ExperimentError: fewer than two queries.
     """
     values_Q = _checked(difference_Q)
     mean = float(values_Q.mean())
-    if _all_equal(values_Q):
+    if np.ptp(values_Q) <= _ROUNDING:
         return Interval(mean, mean, mean)
     from scipy import stats
 
     result = stats.bootstrap(
         (values_Q,),
-        _mean,
+        np.mean,
         n_resamples=resamples,
-        batch=_batch(values_Q),
+        batch=max(1, _VALUES_PER_BATCH // values_Q.size),
         vectorized=True,
-        axis=0,
         confidence_level=level,
         method="percentile",
         rng=np.random.default_rng(seed),
@@ -75,11 +71,13 @@ def paired_bootstrap(difference_Q: ArrayLike, level: float = 0.95, resamples: in
 
 
 def paired_permutation_test(difference_Q: ArrayLike, resamples: int = 10_000, seed: int = 0) -> float:
-    """The two-sided p value of Fisher's randomisation test: how often random signs give a mean as far from zero.
+    """Return the two-sided p value of Fisher's randomisation test: how often random signs give a mean as far from zero.
 
-    Exact, over all 2^Q sign patterns of the Q differences that are not zero, where these are no more than
-    ``resamples``; else of that many random patterns, the observed one added. Raises ExperimentError for fewer than two
-    queries.
+    Exact, over all 2^Q sign patterns of the Q differences that are not zero, if these are no more than ``resamples``;
+    otherwise of that many random patterns, with the observed one added.
+
+    Raises:
+        ExperimentError: fewer than two queries.
     """
     values_Q = _checked(difference_Q)
     values_Q = values_Q[np.abs(values_Q) > _ROUNDING]
@@ -95,10 +93,10 @@ def paired_permutation_test(difference_Q: ArrayLike, resamples: int = 10_000, se
 
 
 def _random_sign_sums(values_Q: FloatArray, resamples: int, generator: np.random.Generator) -> FloatArray:
-    """The sums of values with random signs, one a resample.
+    """Sum values with random signs, once a resample.
 
-    Eight values have 256 sign patterns, whose sums are looked up by a random byte: 10,000 resamples of 7,000 values
-    take 20 ms, while scipy's permutation_test takes 4 s.
+    A random byte looks up the sum of eight values among their 256 sign patterns: 10,000 resamples of 7,000 values take
+    20 ms, while scipy's permutation_test takes 4 s.
     """
     patterns = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) * 2.0 - 1.0
     padded_Q = np.pad(values_Q, (0, -values_Q.size % 8))
@@ -109,13 +107,15 @@ def _random_sign_sums(values_Q: FloatArray, resamples: int, generator: np.random
 
 
 def paired_t_test(difference_Q: ArrayLike) -> float:
-    """The two-sided p value of Student's paired t test.
+    """Return the two-sided p value of Student's paired t test.
 
-    Where all differences are equal the statistic has no finite value: p is 1 if they are zero and 0 if they are not.
-    Raises ExperimentError for fewer than two queries.
+    If all differences are equal, the statistic is not finite: p is 1 if they are zero and 0 otherwise.
+
+    Raises:
+        ExperimentError: fewer than two queries.
     """
     values_Q = _checked(difference_Q)
-    if _all_equal(values_Q):
+    if np.ptp(values_Q) <= _ROUNDING:
         return 1.0 if abs(values_Q[0]) <= _ROUNDING else 0.0
     from scipy.special import stdtr  # scipy.stats takes a second to import
 
@@ -124,10 +124,9 @@ def paired_t_test(difference_Q: ArrayLike) -> float:
 
 
 def holm(p_values_M: Sequence[float] | FloatArray) -> FloatArray:
-    """P values corrected for the number of hypotheses by Holm's step-down procedure (1979), in the order given.
+    """Correct p values for the number of hypotheses by Holm's step-down procedure (1979), in the given order.
 
-    Rejecting where the result is at most alpha keeps the probability of any false rejection at alpha, whatever the
-    dependence.
+    Rejecting results of at most alpha keeps the probability of any false rejection at alpha, whatever the dependence.
     """
     p_M = np.asarray(p_values_M, dtype=np.float64)
     order_M = np.argsort(p_M, kind="stable")
@@ -147,15 +146,3 @@ def _checked(difference_Q: ArrayLike) -> FloatArray:
     if not np.isfinite(values_Q).all():
         raise ExperimentError("a paired comparison needs finite differences: a per-query value is NaN or infinite")
     return values_Q
-
-
-def _all_equal(values_Q: FloatArray) -> bool:
-    return float(np.ptp(values_Q)) <= _ROUNDING
-
-
-def _batch(values_Q: FloatArray) -> int:
-    return max(1, _VALUES_PER_BATCH // values_Q.size)
-
-
-def _mean(values: FloatArray, axis: int) -> Any:
-    return np.mean(values, axis=axis)

@@ -1,7 +1,7 @@
-"""Variance components of a contrast between settings that were trained with several seeds: its part over seeds.
+"""Estimate the seeds' variance components of a contrast between settings that were trained with several seeds.
 
-The model is two-way, crossed and random: a value is a mean, an effect of its query, one of its seed, and what the two
-have between them. ``experiments.evaluation.comparison`` says what the components are for.
+The model is two-way, crossed and random: a value is a mean, an effect of its query, one of its seed, and their
+interaction. ``experiments.evaluation.comparison`` uses the components.
 
 Shapes: Q queries, S seeds, C sets of models.
 """
@@ -23,7 +23,7 @@ class Term:
     """A measure of one setting and its weight in a contrast.
 
     ``values_SQ``: one row a model. ``models``: their names; rows of the same models in several terms are paired, all
-    others are independent. None: a ranking that no seed changes, in one row.
+    others are independent. None: a ranking without seeds, in one row.
     """
 
     weight: float
@@ -33,11 +33,11 @@ class Term:
 
 @dataclass(frozen=True)
 class Spread:
-    """Where the variance of a contrast comes from: of one query, of one seed, of one query at one seed.
+    """Variance components of a contrast: of one query, of one seed, of one query at one seed.
 
     The contrast's variance at Q queries and S seeds a setting is ``of_queries / Q + of_seeds / S + of_both / (S Q)``.
-    ``of_seeds`` is None for one seed, and ``of_queries`` then holds the interaction too. ``settings``: how many sets of
-    models the variance over seeds rests on, uneven ones counting as fewer.
+    ``of_seeds``: None for one seed; ``of_queries`` then includes the interaction. ``settings``: sets of models behind
+    the variance over seeds, uneven ones counting as fewer.
     """
 
     of_queries: float
@@ -48,11 +48,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class SeedVariance:
-    """The seeds' part of a contrast's variance.
+    """Seeds' part of a contrast's variance.
 
-    ``seen``: the variance of the contrast's mean over seeds as it shows, ``noise``: the part of it that is the
-    interaction with the queries, ``df``: its degrees of freedom by Satterthwaite, ``spare``: the seeds beyond the first
-    of each set, ``sd``: of one draw of seeds. The rest as in Spread.
+    ``seen``: observed variance of the contrast's mean over seeds; ``noise``: the interaction's part of it; ``df``: its
+    degrees of freedom by Satterthwaite; ``spare``: seeds beyond the first of each set; ``sd``: of one draw; see Spread.
     """
 
     seen: float
@@ -65,20 +64,17 @@ class SeedVariance:
     settings: float
 
 
-NO_SEEDS = SeedVariance(seen=0.0, noise=0.0, df=1.0, spare=1.0, sd=None, of_seeds=None, of_both=0.0, settings=0.0)
-
-
 def seed_variance(terms: Sequence[Term]) -> SeedVariance:
-    """Variance over seeds, added up over sets of models; one of a single model borrows the mean of the others'."""
+    """Sum the variance over seeds over sets of models; a set of one model borrows the mean of the others."""
     sets = _by_models(terms)
     several = [(values_SQ, weight) for values_SQ, weight in sets if len(values_SQ) > 1 and weight > 0]
     if not several:
-        return NO_SEEDS
+        return SeedVariance(seen=0.0, noise=0.0, df=1.0, spare=1.0, sd=None, of_seeds=None, of_both=0.0, settings=0.0)
     single = sum(weight for values_SQ, weight in sets if len(values_SQ) == 1) / len(several)
     queries = several[0][0].shape[1]
     seeds_C = np.array([len(values_SQ) for values_SQ, _ in several], dtype=np.float64)
     weight_C = np.array([weight for _, weight in several])
-    # of one seed, in units of the set's squared weight
+    # per seed, in units of the set's squared weight
     variance_C = np.array([values_SQ.mean(axis=1).var(ddof=1) for values_SQ, _ in several]) / weight_C
     residual_C = np.array([_interaction(values_SQ) for values_SQ, _ in several]) / weight_C
     seen_C = variance_C * (weight_C / seeds_C + single)
@@ -98,27 +94,27 @@ def seed_variance(terms: Sequence[Term]) -> SeedVariance:
 
 
 def _by_models(terms: Sequence[Term]) -> list[tuple[FloatArray, float]]:
-    """Weighted values, summed over the terms of the same models, and the sum of those terms' squared weights."""
-    found: dict[tuple[Hashable, ...], tuple[FloatArray, float]] = {}
+    """Sum weighted values, and squared weights, over the terms of the same models."""
+    sums: dict[tuple[Hashable, ...], tuple[FloatArray, float]] = {}
     for term in terms:
         if term.models is not None:
-            values_SQ, weight = found.get(term.models, (np.zeros_like(term.values_SQ), 0.0))
-            found[term.models] = (values_SQ + term.weight * term.values_SQ, weight + term.weight**2)
-    return list(found.values())
+            values_SQ, weight = sums.get(term.models, (np.zeros_like(term.values_SQ), 0.0))
+            sums[term.models] = (values_SQ + term.weight * term.values_SQ, weight + term.weight**2)
+    return list(sums.values())
 
 
 def _interaction(values_SQ: FloatArray) -> float:
-    """The mean square of what neither the seed nor the query explains."""
+    """Return the mean square that neither the seed nor the query explains."""
     seeds, queries = values_SQ.shape
     residual_SQ = values_SQ - values_SQ.mean(axis=1, keepdims=True) - values_SQ.mean(axis=0) + values_SQ.mean()
     return float((residual_SQ**2).sum() / ((seeds - 1) * (queries - 1)))
 
 
 def precision(over_queries: Any, queries: Any, seen: Any, noise: Any, df: Any, spare: Any) -> tuple[Any, Any]:
-    """A contrast's standard error and its degrees of freedom; elementwise.
+    """Return a contrast's standard error and its degrees of freedom; elementwise.
 
-    ``over_queries``: the variance of its mean as the queries show it; ``seen``, ``noise``, ``df``, ``spare``: see
-    SeedVariance. The exponent and why it is not Satterthwaite's 2: see ``experiments.evaluation.comparison``.
+    ``over_queries``: the variance of its mean over queries; ``seen``, ``noise``, ``df``, ``spare``: see SeedVariance.
+    ``experiments.evaluation.comparison`` explains the exponent.
     """
     total = over_queries + np.maximum(0.0, seen - noise)
     safe = np.where(total > 0, total, 1.0)

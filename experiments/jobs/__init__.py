@@ -1,1 +1,1 @@
-"""One job from its config to its results."""
+"""Run one job from its config to its results."""

@@ -24,18 +24,18 @@ from experiments.retrieval.retriever import run_for
 
 
 def audited_sources(experiment: Experiment) -> list[str]:
-    """The sources that an experiment asks to audit, mixtures among them."""
+    """Return the sources to audit, mixtures included."""
     return experiment.audit.sources or [experiment.negatives.source]
 
 
 def of_audited_sources(experiment: Experiment) -> Experiment:
-    """Return the experiment whose retrievers are those of the audited sources."""
+    """Return an experiment that uses only the retrievers of the audited sources."""
     names = {name for source in audited_sources(experiment) for name in sources_of(source)}
     return without_training(experiment, sorted(names))
 
 
 def audit(experiment: Experiment, sources: Sequence[str], parts: Components) -> FalseNegativeAudit:
-    """Audit an experiment's rule over some sources, with the settings of ``experiment.audit``."""
+    """Audit an experiment's rule over sources, with the settings of ``experiment.audit``."""
     settings, opened = experiment.audit, OpenEvaluation(experiment, parts, "train")
     collection, cache = opened.collection, opened.cache
     train = _sample(opened.split, settings.queries, collection)
@@ -75,17 +75,17 @@ def audit(experiment: Experiment, sources: Sequence[str], parts: Components) -> 
 
 
 def tags_of(experiment: Experiment, audit: FalseNegativeAudit) -> list[str]:
-    """The tags of the audit's W&B run."""
+    """Return the tags of the audit's W&B run."""
     return [f"data={audit.data}", f"rule={experiment.negatives.name}", *(f"source={c.source}" for c in audit.cells)]
 
 
 def summary_of(audit: FalseNegativeAudit) -> Mapping[str, float]:
-    """``<source>/<depth>/<sign>`` -> the share of negatives that bear the sign, for W&B."""
+    """Return ``<source>/<depth>/<sign>`` -> the share of negatives with that sign of a false negative, for W&B."""
     return {f"{c.source}/{c.depth}/{sign}": c.shares[sign].mean for c in audit.cells for sign in c.shares}
 
 
 def _sample(split: Split, queries: int | None, collection: Collection) -> Split:
-    """A fixed random sub-set of a split's queries, part of any larger one."""
+    """Return a fixed random subset of a split's queries, part of any larger one."""
     rows = by_hash(collection, split.queries.tolist())[:queries]
     relevant = {row: split.relevant[row] for row in rows}
     return replace(split, queries=np.sort(np.asarray(rows, np.int64)), relevant=relevant)

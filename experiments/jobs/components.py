@@ -1,4 +1,4 @@
-"""The exchangeable parts of a job, made from its config: the data source, the retrievers, the loss."""
+"""Make the exchangeable parts of a job from its config: the data source, the retrievers, the loss."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ class Components:
 
     source: Source
     retrievers: Mapping[str, Retriever]
-    """Those that a role names, and those whose candidates they take."""
+    """Retrievers with a role, and the ones whose candidates they take."""
     loss: Callable[..., "Tensor"]
     make: Callable[[Mapping[str, Any]], "partial[Any]"]
     """Turns the settings of a Trainer, callback or logger into its class with those arguments filled in."""
@@ -35,8 +35,8 @@ class Components:
 def make_components(experiment: Experiment, trained: Trained | None = None) -> Components:
     """Make the parts of a job.
 
-    ``trained``: called for each retriever that has a ``job`` but no checkpoint, returns the folder of its model; None
-    leaves such a retriever without one, which is enough to check it.
+    ``trained``: called for each retriever with a ``job`` but no checkpoint, returns the folder of its model; None
+    leaves such a retriever without a checkpoint, which is enough for checks.
     """
     made: dict[str, Any] = {}
 
@@ -65,7 +65,7 @@ def make_components(experiment: Experiment, trained: Trained | None = None) -> C
 
 
 def check_loss(experiment: Experiment, loss: Callable[..., "Tensor"]) -> None:
-    """Call a loss once, so that a setting that it refuses is said before anything is trained.
+    """Call a loss once before anything is trained.
 
     Raises:
         ExperimentError: it refuses a setting, or its config and its arguments disagree on a teacher.

@@ -1,4 +1,4 @@
-"""A trained model on the test queries: each first stage re-ranked; a retriever also searches the whole collection."""
+"""Evaluate a trained model on the test queries: re-rank each first stage, and with a retriever search everything."""
 
 import logging
 from typing import Any
@@ -11,7 +11,7 @@ from experiments.callbacks.progress_bar import announce_scoring
 from experiments.common.cache import Cache
 from experiments.config import Experiment
 from experiments.data.run import Run, digest_of, write_trec
-from experiments.evaluation.measure_names import WHOLE_COLLECTION
+from experiments.evaluation.measure_names import WHOLE_COLLECTION, mean_name
 from experiments.evaluation.measures import evaluate, rerank
 from experiments.job_files.answers import answers_path, write_answers
 from experiments.job_files.job_folder import JobFolder
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Testing:
-    """Measures a job's model, whose exported folder is there, and writes what it finds into the job's folder."""
+    """Measures a job's exported model and writes the results into the job's folder."""
 
     def __init__(
         self,
@@ -45,17 +45,17 @@ class Testing:
         self.retriever = experiment.model.as_retriever(job.model)
 
     def first_stages(self) -> dict[str, Any]:
-        """Measures of every first stage, re-ranked and as it was; empty in all but the first process."""
-        found = {}
+        """Return the measures of every first stage, re-ranked and not; empty in all but the first process."""
+        measures_by_first_stage = {}
         for name, candidates in self.inputs.candidates.items():
             scores = self._scores(name, candidates)
             if self.trainer.is_global_zero:
                 reranked, ties = rerank(candidates, scores, self.job.folder.name)
-                found[name] = {**self._report(name, self.inputs.test[name], reranked), "ties": ties}
-        return found
+                measures_by_first_stage[name] = {**self._report(name, self.inputs.test[name], reranked), "ties": ties}
+        return measures_by_first_stage
 
     def _scores(self, name: str, run: Run) -> NDArray[np.float32]:
-        """One float32 for each passage of a run, in its order."""
+        """Return a float32 score for each passage of a run, in its order."""
         if not len(run.passages.values):  # Lightning calls no hook for a loader without batches
             return np.empty(0, np.float32)
         if self.retriever is not None:
@@ -68,7 +68,7 @@ class Testing:
         return scores
 
     def _report(self, name: str, first_stage: Run, made: Run) -> dict[str, Any]:
-        """Measure the run that the model made and the first stage, and write both into the job's folder."""
+        """Measure the model's run and the first stage, and write both into the job's folder."""
         collection, measures = self.collection, self.measures
         relevance = relevance_of(collection, self.inputs.splits["test"])
         after, before = evaluate(made, relevance, measures), evaluate(first_stage, relevance, measures)
@@ -94,33 +94,34 @@ class Testing:
         }
 
     def whole_collection(self) -> dict[str, Any]:
-        """Under ``retrieval``, measures of a retriever over the whole collection, on dev and test, beside the first
-        stages on the same queries; empty for a model that only re-ranks. Under ``test``, its test run as a job's tables
-        have it, compared with the first of the first stages. Under ``pipeline``, the same with the cross-encoder behind
-        it that a dual encoder was made from.
+        """Measure a retriever over the whole collection; empty for a model that only re-ranks.
+
+        ``retrieval``: its measures on dev and test, next to the first stages on the same queries. ``test``: its test
+        run, compared with the first of the first stages. ``pipeline``: the same re-ranked by the cross-encoder that a
+        dual encoder was made from.
         """
         if self.retriever is None:
             return {}
-        found: dict[str, Any] = {}
+        means: dict[str, Any] = {}
         searched: dict[str, Any] = {}
-        beside = {"dev": {self.inputs.dev.run.name: self.inputs.dev.run}, "test": self.inputs.test}
-        for split, others in beside.items():
-            queries, depth = self.inputs.splits[split].queries, self.experiment.first_stage_depth
+        first_stages = {"dev": {self.inputs.dev.run.name: self.inputs.dev.run}, "test": self.inputs.test}
+        depth = self.experiment.first_stage_depth
+        for split, others in first_stages.items():
+            queries = self.inputs.splits[split].queries
             run = run_for(self.retriever, self.collection, queries, depth, self.cache)
             relevance = relevance_of(self.collection, self.inputs.splits[split])
-            found[split] = {one.name: evaluate(one, relevance, self.measures).mean for one in (run, *others.values())}
-            said = ", ".join(f"{name} {values[self.measures[0]]:.3f}" for name, values in found[split].items())
-            log.info("%s of the whole collection on %s: %s", self.measures[0], split, said)
+            means[split] = {
+                each.name: evaluate(each, relevance, self.measures).mean for each in (run, *others.values())
+            }
+            values = ", ".join(f"{name} {mean[self.measures[0]]:.3f}" for name, mean in means[split].items())
+            log.info("%s of the whole collection on %s: %s", mean_name(self.measures[0]), split, values)
             if split == "test":
                 compared = next(iter(others.values()))
                 searched = {**self._report(WHOLE_COLLECTION, compared, run), "compared_to": compared.name, "ties": 0}
+        results: dict[str, Any] = {"retrieval": means, "test": {WHOLE_COLLECTION: searched}}
         cross_encoder = self.experiment.model.second_stage
-        if cross_encoder is None:
-            return {"retrieval": found, "test": {WHOLE_COLLECTION: searched}}
-        queries = self.inputs.splits["test"].queries
-        relevance = relevance_of(self.collection, self.inputs.splits["test"])
-        rows = pipeline(
-            self.retriever, cross_encoder, self.collection, queries, relevance, self.measures,
-            self.experiment.first_stage_depth, self.cache,
-        )  # fmt: skip
-        return {"retrieval": found, "test": {WHOLE_COLLECTION: searched}, "pipeline": rows}
+        if cross_encoder is not None:  # queries and relevance are now the test's
+            results["pipeline"] = pipeline(
+                self.retriever, cross_encoder, self.collection, queries, relevance, self.measures, depth, self.cache
+            )
+        return results

@@ -1,6 +1,4 @@
-"""From a rule to its filters: hashes and shingles of passages and queries and scores of the candidates are made or read
-from the cache.
-"""
+"""Make the filters of a rule from cached hashes, shingles and scores."""
 
 from collections.abc import Iterable, Mapping
 
@@ -26,12 +24,11 @@ def make_filters(
     twins: TwinQueries | None = None,
     excluded: Mapping[int, Rows] | None = None,
 ) -> tuple[CandidateFilter, ...]:
-    """The filters that ``rule.filter`` asks for, in the order of its keys.
+    """Make the filters that ``rule.filter`` asks for, in the order of its keys.
 
     ``runs``: of the rule's sources over the training queries. ``relevant``: training query row -> rows of its
     positives. ``twins``: of all training queries, where ``relevant`` has only some; None to make them here.
-    ``excluded``: training query row -> rows that are never drawn for it, nor for a twin of it; None for ``relevant``.
-    A scorer scores every candidate within ``rule.depth`` of every query, once for all jobs that share them.
+    ``excluded``: training query row -> rows never drawn for it or a twin of it; None for ``relevant``.
 
     Raises:
         ExperimentError: see ``load_scorer``.
@@ -45,7 +42,12 @@ def make_filters(
     if wanted.twin_query is not None:
         twins = twins if twins is not None else TwinQueries.of(collection, relevant if excluded is None else excluded)
         filters.append(AnswersOfTwins(twins, wanted.twin_query))
-    scores = _model_scores(wanted.model, rule, runs, relevant, collection, cache) if wanted.model else None
+    scores = None
+    if wanted.model:
+        from experiments.models.pair_scorer import load_scorer
+
+        queries, passages = pairs_to_compare(rule, list({run.name: run for run in runs}.values()), relevant)
+        scores = PairScores.of(queries, passages, load_scorer(wanted.model).score(collection, queries, passages, cache))
     if wanted.absolute_margin is not None:
         filters.append(Margin(wanted.absolute_margin, False, scores))
     if wanted.relative_margin is not None:
@@ -53,25 +55,12 @@ def make_filters(
     return tuple(filters)
 
 
-def _model_scores(
-    model: str, rule: NegativeRule, runs: Iterable[Run], relevant: Mapping[int, Rows], collection: Collection,
-    cache: Cache,
-) -> PairScores:  # fmt: skip
-    from experiments.models.pair_scorer import load_scorer
-
-    queries, passages = pairs_to_compare(rule, list({run.name: run for run in runs}.values()), relevant)
-    scores = load_scorer(model).score(collection, queries, passages, cache)
-    return PairScores.of(queries, passages, scores)
-
-
 def pairs_to_compare(rule: NegativeRule, runs: Iterable[Run], relevant: Mapping[int, Rows]) -> tuple[Rows, Rows]:
-    """(P,) query and (P,) passage rows of every training query's candidates and positives, each pair once, ascending.
-    The same pairs whatever the order of the runs.
-    """
+    """Return (P,) query and (P,) passage rows of all candidates and positives, each pair once, ascending."""
     runs = list(runs)
     rows = sorted(relevant)
     passages = [
         np.unique(np.concatenate([relevant[query], *(run.ranking(query)[rule.skip : rule.depth] for run in runs)]))
         for query in rows
     ]
-    return np.repeat(np.array(rows, np.int64), [len(one) for one in passages]), np.concatenate(passages)
+    return np.repeat(np.array(rows, np.int64), [len(row) for row in passages]), np.concatenate(passages)

@@ -1,8 +1,7 @@
-"""Give each of several jobs a GPU of its own that run side by side on one machine.
+"""Give each of several parallel jobs of one machine a GPU of its own.
 
-Jobs claim GPUs by file locks in a folder of this machine, so that jobs of several studies share them too. What a job
-has claimed is made the only GPU that it sees. A process that has once computed on a GPU cannot change to another one,
-since CUDA reads CUDA_VISIBLE_DEVICES once: a worker that runs several jobs waits for the GPU of its first.
+Jobs claim GPUs by file locks, so that several studies can share them. A job sees only the GPU that it claimed. CUDA
+reads CUDA_VISIBLE_DEVICES once, so a worker that runs several jobs waits for the GPU of its first job.
 """
 
 import logging
@@ -28,7 +27,7 @@ _mine: list[str] = []  # the GPU that this process has computed on, if any
 
 @contextmanager
 def claim(gpus: Sequence[str], folder: Path) -> Iterator[str]:
-    """Hold one of some GPUs for this process, waiting until one is free; yields its name. ``folder``: of the locks."""
+    """Wait for one of the GPUs and hold it for this process; yields its name. ``folder``: of the locks."""
     folder.mkdir(parents=True, exist_ok=True)
     waiting = False
     while True:
@@ -51,10 +50,10 @@ def claim(gpus: Sequence[str], folder: Path) -> Iterator[str]:
 
 @contextmanager
 def gpu_of_its_own(trainer: Trainer, side_by_side: bool, folder: Path | None = None) -> Iterator[str | None]:
-    """While it lasts, let this process see one GPU that no other job has; yields its name, or None where there is
-    nothing to share out: jobs run one after the other, on a CPU, on several GPUs each, or there is one GPU at most.
+    """Let this process see one GPU that no other job has; yields its name, or None if jobs need not share GPUs.
 
-    ``folder``: of the locks; this user's in the machine's temporary folder if not given.
+    They need not when they run one after the other, on a CPU or on several GPUs each, or when there is at most one GPU.
+    ``folder``: of the locks; the default is this user's in the machine's temporary folder.
     """
     shared = side_by_side and trainer.devices == 1 and trainer.accelerator in ACCELERATORS
     gpus = _mine or (visible_gpus() if shared else [])
@@ -75,10 +74,10 @@ def gpu_of_its_own(trainer: Trainer, side_by_side: bool, folder: Path | None = N
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use, by number or id as CUDA_VISIBLE_DEVICES has them."""
+    """Return the GPUs that this process may use, by number or id as in CUDA_VISIBLE_DEVICES."""
     import torch
 
     count = torch.cuda.device_count()  # asks the driver's library and leaves CUDA as it is
-    said = os.environ.get(VISIBLE)
-    names = [name.strip() for name in said.split(",")] if said is not None else [str(number) for number in range(count)]
+    given = os.environ.get(VISIBLE)
+    names = [name.strip() for name in given.split(",")] if given is not None else list(map(str, range(count)))
     return names[:count]

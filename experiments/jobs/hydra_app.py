@@ -1,4 +1,4 @@
-"""Between Hydra and the experiments: checks before the first job, jobs, and how they end."""
+"""Connect Hydra with the experiments: check all jobs before the first one, run them, and report how they ended."""
 
 import logging
 import os
@@ -44,11 +44,12 @@ _multirun = ShownMultirun()
 
 
 def entry(main: Callable[[], Any]) -> None:
-    """Call a Hydra main; what the user can mend is one message on stderr and exit code 2, anything else keeps its
-    traceback. A job that was stopped exits with 128 + the signal's number.
+    """Call a Hydra main. An error that the user can fix is one message on stderr and exit code 2; others keep their
+    traceback. A stopped job exits with 128 + the signal's number.
     """
-    # Hydra then raises what it would print, so that it can be said better here.
+    # Hydra then raises its errors instead of printing them.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)  # says that it cached the fonts
     try:
         sys.argv[1:] = map(readable, take_user_folder(sys.argv[1:]))
         if {"-h", "--help"} & set(sys.argv[1:]):
@@ -67,7 +68,7 @@ def entry(main: Callable[[], Any]) -> None:
         _exit(explain(error))
     except KeyboardInterrupt:
         _interrupted(signal.SIGINT)
-    except SystemExit as end:  # Lightning ends a stopped training with its own, whose code says nothing of it
+    except SystemExit as end:  # Lightning raises its own for a stopped training
         if isinstance(end.__context__, KeyboardInterrupt):
             _interrupted(signal.SIGINT)
         if type(end).__name__ == "SIGTERMException":
@@ -82,11 +83,11 @@ def entry(main: Callable[[], Any]) -> None:
 
 
 class QuietJobReturn(JobReturn):
-    """What a job came to. Hydra's own writes its overrides to the terminal before it raises what stopped the job."""
+    """The outcome of a job. Hydra's own class prints the overrides of a failed job before it raises the error."""
 
     @property  # type: ignore[misc]  # nothing sets it after the job
     def return_value(self) -> Any:
-        """Return the job's value, or raise what stopped it."""
+        """Return the job's value, or raise its error."""
         if self.status == JobStatus.FAILED:
             raise self._return_value
         return self._return_value
@@ -98,12 +99,12 @@ def _interrupted(by: signal.Signals) -> NoReturn:
 
 
 def run(config: DictConfig) -> float:
-    """Check a composed config and run its job; returns the headline measure on the first of the first stages.
+    """Check a composed config and run its job; returns the first measure on the first of the first stages.
 
-    A job that its launch does not let start (see ``LaunchControl``) leaves nothing behind and returns NaN.
+    A job that its launch refuses (see ``LaunchControl``) writes nothing and returns NaN.
 
     Raises:
-        ExperimentError: something that the user gave cannot be used.
+        ExperimentError: a setting or a file cannot be used.
     """
     from experiments.jobs.run_job import run_job
 
@@ -119,7 +120,7 @@ def run(config: DictConfig) -> float:
         experiment = check(config)
         if experiment.checkpoint is not None:
             raise ExperimentError(
-                "checkpoint is what experiments.probe looks into; to train from those weights set backbone=local "
+                "checkpoint is read by experiments.probe only; to train from those weights set backbone=local "
                 f"backbone.path={experiment.checkpoint}"
             )
         check_selection(experiment)
@@ -131,15 +132,14 @@ def run(config: DictConfig) -> float:
         except Exception as error:
             note_failure(folder, error, job_hash(settings))
             raise
-        found, measure = metrics["test"].get(experiment.first_stage[0]), experiment.measures[0]
-        # nothing is found in all but the first process of a DDP training
-        value = float(found[measure]) if found else float("nan")
+        means, measure = metrics["test"].get(experiment.first_stage[0]), experiment.measures[0]
+        value = float(means[measure]) if means else float("nan")  # only the first process of DDP has the means
         job.score = f"test {mean_name(measure)} {value:.3f}"
     return value
 
 
 class Checks(Callback):
-    """Looks at every job of a run or multirun before the first one starts, and stops there if one cannot work."""
+    """Checks every job of a run or multirun before the first one starts, and exits if one cannot work."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the one job."""
@@ -148,7 +148,7 @@ class Checks(Callback):
         _keep_table(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check every job of the grid that its launch lets start, as far as it is known beforehand; show the table."""
+        """Check every known job of the grid that its launch lets start; show the table."""
         _or_exit(lambda: self._check_grid(config))
         _keep_table(config)
 
@@ -170,20 +170,20 @@ class Checks(Callback):
 
 
 def _keep_table(config: DictConfig) -> None:
-    """Write the sweep's table beside its jobs, where the report finds it."""
+    """Write the sweep's table next to its jobs, for the report."""
     if config.get("table") is not None:
         path = Path(str(config.outputs)) / str(config.study) / TABLE
         write_atomic(path, OmegaConf.to_yaml(config.table, resolve=True))
 
 
 def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True, *, networks: bool = False) -> list[Experiment]:
-    """Look at all that can be seen of jobs before they start; returns them as typed settings.
+    """Check jobs before they start; returns them as typed settings.
 
-    ``jobs``: what a message calls a job -> its config. ``trained``: each is known to be a training. ``networks``: look
-    into the files of pretrained models too, which imports torch and may ask a model hub.
+    ``jobs``: name of a job in messages -> its config. ``trained``: the jobs are trainings. ``networks``: check the
+    files of pretrained models too, which imports torch and may ask a model hub.
 
     Raises:
-        ExperimentError: the first that cannot work, and why.
+        ExperimentError: a job cannot work.
     """
     seen: set[str] = set()
     experiments = []
@@ -192,14 +192,15 @@ def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True, *, networks
             experiment = check(config)
             if trained:
                 check_selection(experiment)
-            for make, what in (
+            pretrained = (experiment.backbone, experiment.model, experiment.loss, experiment.negatives.filter)
+            for make, settings in (
                 (make_components, (experiment.data, experiment.retrievers, experiment.roles)),
                 (partial(_check_prerequisites, networks=networks), (experiment.data, jobs_before(experiment))),
-                (_check_networks if networks else _locate_package, _networks_of(experiment)),
+                (_check_networks if networks else _locate_package, pretrained),
                 (_check_places, (experiment.outputs, experiment.study, experiment.cache)),
             ):
-                if repr(what) not in seen:  # a grid repeats its parts: each is looked at once
-                    seen.add(repr(what))
+                if repr(settings) not in seen:  # a grid repeats its parts: check each once
+                    seen.add(repr(settings))
                     make(experiment)
         experiments.append(experiment)
     return experiments
@@ -212,14 +213,8 @@ def _check_prerequisites(experiment: Experiment, networks: bool = False) -> None
             (_check_networks if networks else _locate_package)(prerequisite.experiment)
 
 
-def _networks_of(experiment: Experiment) -> tuple[Any, ...]:
-    """The settings that name pretrained models and decide whether they fit."""
-    return experiment.backbone, experiment.model, experiment.loss, experiment.negatives.filter
-
-
 def _check_networks(experiment: Experiment) -> None:
-    """Look into the backbone and the trained models that a job learns from: before BM25, which may take minutes."""
-    from experiments.models.backbone_check import check_backbone
+    from experiments.models.backbone_check import check_backbone  # imports torch
 
     check_backbone(experiment)
 
@@ -232,7 +227,7 @@ def _locate_package(experiment: Experiment) -> None:
 
 
 def _check_places(experiment: Experiment) -> None:
-    """Raise ExperimentError unless results and cache can be written where they are to go."""
+    """Raise ExperimentError unless the folders of results and cache can be written."""
     for key, folder in (
         ("outputs", Path(experiment.outputs)),
         ("study", Path(experiment.outputs) / experiment.study),
@@ -240,7 +235,7 @@ def _check_places(experiment: Experiment) -> None:
     ):
         there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
         if not there.is_dir():
-            raise ExperimentError(f"{key}: {there} is a file, and so no folder can be made there: give another {key}")
+            raise ExperimentError(f"{key}: {there} is a file, so no folder can be made there: give another {key}")
         if not os.access(there, os.W_OK | os.X_OK):
             raise ExperimentError(f"{key}: nothing may be written into {there}: give another {key}")
 
@@ -253,6 +248,6 @@ def _or_exit(work: Callable[[], Any]) -> None:
 
 
 def _exit(message: str) -> NoReturn:
-    # Hydra turns exceptions of callbacks into warnings; leaving the process is the one way to stop from there.
+    # Hydra turns exceptions of callbacks into warnings; only exiting stops it.
     print(f"error: {message}", file=sys.stderr)
     raise SystemExit(2)

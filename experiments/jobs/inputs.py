@@ -1,6 +1,6 @@
-"""What a job's numbers are made from beside its config: the digest of each input's content, by name.
+"""Compute the digest of each input of a job in addition to its config.
 
-A finished job whose inputs are others today runs again, and ``verify`` names them.
+A finished job whose inputs have changed runs again; ``verify`` names them.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from experiments.common.code_versions import first_stage_versions, loss_digest, versions
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import model_digest
-from experiments.config import Backbone, Experiment
+from experiments.config import Experiment
 from experiments.jobs.components import Components
 from experiments.retrieval.retriever import FromFiles, contents_of
 
@@ -17,48 +17,45 @@ SCORER, TEACHER = "negatives.filter.scorer", "loss.teacher"
 
 
 def inputs_of(experiment: Experiment, components: Components, collection: str) -> dict[str, str]:
-    """The digests of all inputs. ``collection``: the collection's fingerprint.
+    """Return the digests of all inputs by name. ``collection``: the collection's fingerprint.
 
     Raises:
-        ExperimentError: one of them is not there.
+        ExperimentError: an input is missing.
     """
-    return {
-        COLLECTION: collection,
-        **{name: digest_of(name, experiment, components) for name in names_of(experiment, components)},
-    }
+    digests = {name: digest_of(name, experiment, components) for name in names_of(experiment, components)}
+    return {COLLECTION: collection, **digests}
 
 
 def names_of(experiment: Experiment, components: Components) -> Iterator[str]:
-    """The names of all inputs but the collection."""
+    """Yield the names of all inputs but the collection."""
     yield from (BACKBONE, LOSS, CODE)
-    yield from (f"retrievers.{name}" for name, one in components.retrievers.items() if isinstance(one, FromFiles))
+    yield from (f"retrievers.{name}" for name, made in components.retrievers.items() if isinstance(made, FromFiles))
     yield from _trained_models(experiment)
 
 
 def first_stage_inputs_of(components: Components, collection: str) -> dict[str, str]:
-    """The digests of all inputs of first stages that are measured alone."""
-    return {
-        COLLECTION: collection,
-        CODE_ALONE: first_stage_versions(components.retrievers),
-        **contents_of(components.retrievers),
-    }
+    """Return the digests of all inputs of first stages without a training."""
+    retrievers = components.retrievers
+    return {COLLECTION: collection, CODE_ALONE: first_stage_versions(retrievers), **contents_of(retrievers)}
 
 
 def digest_of(name: str, experiment: Experiment, components: Components) -> str:
-    """The digest of one input as it is now.
+    """Return the digest of one input as it is now.
 
     Raises:
-        ExperimentError: it is not there, or is no input of this experiment.
+        ExperimentError: it is missing, or is no input of this experiment.
     """
     if name == BACKBONE:
-        return _backbone(experiment.backbone)
+        from experiments.models.backbone import locate
+
+        return model_digest(locate(experiment.backbone), experiment.backbone.revision, "backbone.path")
     if name == LOSS:
         return loss_digest(components.loss)
     if name == CODE_ALONE:
         return first_stage_versions(components.retrievers)
     if name == CODE:
         rule, model = experiment.negatives.filter, type(experiment.model)
-        filters = any(one is not None for one in (rule.near_duplicate, rule.twin_query, rule.model))
+        filters = any(setting is not None for setting in (rule.near_duplicate, rule.twin_query, rule.model))
         teacher = experiment.learns_from_teacher
         probes = experiment.probe.layers is not None
         return versions(model, filters=filters, teacher=teacher, probes=probes, retrievers=components.retrievers)
@@ -71,16 +68,10 @@ def digest_of(name: str, experiment: Experiment, components: Components) -> str:
 
 
 def _trained_models(experiment: Experiment) -> dict[str, str]:
-    """Return where the trained models are that a job reads."""
+    """Return the folder or hub id of each trained model that a job reads."""
     places = {
         SCORER: experiment.negatives.filter.model,
         TEACHER: experiment.loss["teacher"] if experiment.learns_from_teacher else None,
         **{f"model.{key}": place for key, place in experiment.model.reads().items()},
     }
     return {name: place for name, place in places.items() if place is not None}
-
-
-def _backbone(backbone: Backbone) -> str:
-    from experiments.models.backbone import locate
-
-    return model_digest(locate(backbone), backbone.revision, "backbone.path")

@@ -1,4 +1,4 @@
-"""Whether a finished job and its prerequisites are still made from the inputs of today."""
+"""Find out whether the inputs of a finished job and its prerequisites have changed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,19 +11,16 @@ from experiments.jobs.prerequisites import Prerequisite, with_models
 
 
 class JobStates:
-    """The states of jobs today; each job is looked at once.
-
-    ``files``: look at the files of retrievers too, which may be large.
-    """
+    """Finds and remembers the states of jobs. ``files``: check the files of retrievers too, which may be large."""
 
     def __init__(self, files: bool = False) -> None:
         self._files = files
         self._known: dict[Path, JobStatus] = {}
 
     def of(self, folder: Path, experiment: Experiment, prerequisites: Sequence[Prerequisite]) -> JobStatus:
-        """Return the state of a job: ``changed`` if it is done, but backbone, loss or another of its inputs is another
-        one by now, or a prerequisite is not done with the inputs of today; it then says which. The collection is looked
-        at when the job runs.
+        """Return the state of a job: ``changed`` if it is done but an input has changed or a prerequisite is not done.
+
+        The collection is checked only when the job runs.
         """
         if folder not in self._known:
             state = status_of(folder)
@@ -32,9 +29,12 @@ class JobStates:
         return self._known[folder]
 
     def lines(self, prerequisites: Sequence[Prerequisite]) -> list[str]:
-        """Return one line for each prerequisite that is not done with the inputs of today."""
-        words = ((prerequisite, self._word(prerequisite)) for prerequisite in prerequisites)
-        return [f"the job that trains {prerequisite.trains} {word}" for prerequisite, word in words if word is not None]
+        """Return one line for each prerequisite that is not done with today's inputs."""
+        return [f"the job that trains {name} {word}" for name, word in self._not_done(prerequisites)]
+
+    def _not_done(self, prerequisites: Sequence[Prerequisite]) -> list[tuple[str, str]]:
+        words = ((prerequisite.trains, self._word(prerequisite)) for prerequisite in prerequisites)
+        return [(name, word) for name, word in words if word is not None]
 
     def _word(self, prerequisite: Prerequisite) -> str | None:
         state = self.of(prerequisite.folder, prerequisite.experiment, prerequisite.prerequisites)
@@ -43,13 +43,12 @@ class JobStates:
         return None if state.state == DONE else f"is {state.state}"
 
     def _changed(self, folder: Path, experiment: Experiment, prerequisites: Sequence[Prerequisite]) -> str | None:
-        """Return the inputs of a finished job that are others by now; None if there is none."""
+        """Return the changed inputs of a finished job as text; None if there are none."""
         from experiments.jobs.inputs import CODE, digest_of, names_of
 
-        words = ((prerequisite, self._word(prerequisite)) for prerequisite in prerequisites)
-        not_done = [f"{prerequisite.trains} (its job {word})" for prerequisite, word in words if word is not None]
+        not_done = [f"{name} (its job {word})" for name, word in self._not_done(prerequisites)]
         trained = {prerequisite.trains for prerequisite in prerequisites}
-        if not_done:  # what they train is not yet there, or will be another
+        if not_done:  # the models that they train do not exist yet, or will change
             components = make_components(experiment)
             later = {CODE, *trained}
         else:
@@ -66,6 +65,6 @@ class JobStates:
 
 
 def with_trained(experiment: Experiment, prerequisites: Sequence[Prerequisite]) -> tuple[Experiment, Components]:
-    """Return an experiment that reads the models of its prerequisites, which are done, and its parts."""
+    """Return an experiment that reads the models of its finished prerequisites, and its parts."""
     folders = {prerequisite.key: prerequisite.folder / "model" for prerequisite in prerequisites}
     return with_models(experiment, lambda key, job: folders[key])

@@ -1,9 +1,8 @@
-"""Decide which jobs of a launch may start: what the jobs of one multirun have to know of each other, whatever launches
-them.
+"""Decide which jobs of a multirun may start, with any launcher.
 
-The control is a folder next to the jobs, in which they also say how far they are (``job_files.live_status``). Its place
-travels in the config (``hydra.job.env_set``) or in the environment, so that any launcher's workers find it: processes
-of this machine or, with a shared file system, of others. It is gone when the launch is over.
+The control is a folder next to the jobs, which also write their progress there (``job_files.live_status``). Its path is
+in the config (``hydra.job.env_set``) or the environment, so that workers on this or other machines find it. It is
+deleted when the launch is over.
 """
 
 import json
@@ -23,15 +22,13 @@ _ONLY, _FAIL_FAST, _FAILED, _STOPPED, _LABELS = "only.json", "fail_fast", "faile
 
 @dataclass(frozen=True)
 class LaunchControl:
-    """The control in a folder. One whose folder is gone lets no job start: its launch is over."""
+    """A control in a folder. Without its folder the launch is over, and no job may start."""
 
     folder: Path
 
     @classmethod
     def make(cls, parent: Path, *, only: Collection[str] | None = None, fail_fast: bool = False) -> "LaunchControl":
-        """Make a control below ``parent``. ``only``: the names of the jobs that may start, None for all. ``fail_fast``:
-        once a job has failed no other may.
-        """
+        """Make a control below ``parent``. ``only``: jobs that may start. ``fail_fast``: none after a failure."""
         parent.mkdir(parents=True, exist_ok=True)
         launch = cls(Path(tempfile.mkdtemp(prefix=".launch-", dir=parent.resolve())))
         if only is not None:
@@ -42,19 +39,19 @@ class LaunchControl:
 
     @classmethod
     def of(cls, environment: Mapping[str, Any] | None) -> "LaunchControl | None":
-        """Return the control that an environment names, if it does: a job's own, or its ``hydra.job.env_set``."""
+        """Return the control that an environment or ``hydra.job.env_set`` names; None if neither does."""
         folder = (environment or {}).get(LAUNCH)
         return cls(Path(str(folder))) if folder else None
 
     @property
     def override(self) -> str:
-        """The override of Hydra's that tells a multirun of this control."""
+        """The Hydra override that passes this control to a multirun."""
         folder = str(self.folder).replace("\\", "\\\\").replace("'", "\\'")
         return f"++hydra.job.env_set.{LAUNCH}='{folder}'"
 
     @contextmanager
     def in_environment(self) -> Iterator["LaunchControl"]:
-        """Tell processes that start while it lasts of this control; it is over afterwards."""
+        """Pass this control to processes that start in this context; end it afterwards."""
         os.environ[LAUNCH] = str(self.folder)
         try:
             yield self
@@ -63,16 +60,16 @@ class LaunchControl:
             self.end()
 
     def end(self) -> None:
-        """Take the folder away: no job of this launch may start any more."""
+        """Delete the folder: no further job of this launch may start."""
         shutil.rmtree(self.folder)
 
     def note_labels(self, labels: Sequence[str]) -> None:
-        """Note what people call the jobs of this launch, in their order; nothing for one that is not to start."""
+        """Note the labels of this launch's jobs in their order; empty for a job that may not start."""
         (self.folder / _LABELS).write_text(json.dumps(list(labels)), encoding="utf-8")
 
     @property
     def labels(self) -> list[str]:
-        """What people call the jobs, in their order; empty if they are not known beforehand."""
+        """The labels of the jobs in their order; empty if they are not known beforehand."""
         path = self.folder / _LABELS
         return [str(label) for label in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
 
@@ -82,7 +79,7 @@ class LaunchControl:
         return (self.folder / _ONLY).exists()
 
     def refusal(self, job: str) -> str | None:
-        """Return why the job of that name may not start now; None if it may."""
+        """Return why a job may not start now; None if it may."""
         if not self.folder.is_dir():
             return "its launch is over"
         if (self.folder / _STOPPED).exists():
@@ -96,7 +93,7 @@ class LaunchControl:
         return None
 
     def note_failure(self, job: str) -> None:
-        """Say that a job of this launch has failed."""
+        """Note that a job of this launch has failed."""
         if self.folder.is_dir():
             (self.folder / _FAILED).write_text(f"{job}\n", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Measure first stages on their own, without a training, and keep the results like those of a job."""
+"""Measure first stages without a training, and keep the results in the form of a job's."""
 
 import logging
 import time
@@ -23,27 +23,26 @@ log = logging.getLogger(__name__)
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a resolved config whose negatives come from a first stage, so that their source need not be made."""
+    """Return a resolved config with a first stage as source of negatives, so that no other retriever is made."""
     return {**config, "negatives": {**config["negatives"], "source": config["first_stage"][0]}}
 
 
 def folder_of(config: Mapping[str, Any]) -> str:
-    """The folder of a resolved config's results below its study's, such as ``runs/retrieve-test-1a2b3c4d``."""
+    """Return the folder of the results below the study's, such as ``runs/retrieve-test-1a2b3c4d``."""
     return f"{FOLDER}/{first_stages_name(settings_of(config))}"
 
 
 def measure_first_stages(
     experiment: Experiment, config: Mapping[str, Any], parts: Components
 ) -> tuple[dict[str, Any], Path]:
-    """Measure the first stages of an experiment, or read what was measured before; the metrics and their folder.
+    """Measure the first stages of an experiment, or read earlier results; returns the metrics and their folder.
 
     Raises:
         ExperimentError: the data set has no such split, or a retriever cannot be used.
     """
     config = located(config)
-    job = JobFolder(
-        Path(experiment.outputs) / experiment.study / folder_of(config), first_stages_hash(settings_of(config))
-    )
+    folder = Path(experiment.outputs) / experiment.study / folder_of(config)
+    job = JobFolder(folder, first_stages_hash(settings_of(config)))
     with job.locked():
         opened = OpenEvaluation(experiment, parts, experiment.retrieve.split)
         inputs = first_stage_inputs_of(parts, opened.collection.fingerprint)
@@ -68,7 +67,7 @@ def _measured(opened: OpenEvaluation, job: JobFolder) -> dict[str, Any]:
         began = time.monotonic()
         measured = _measure_run(name, opened.run(name, experiment.first_stage_depth), opened, job)
         by_first_stage[name] = {**measured, "seconds": round(time.monotonic() - began, 3)}
-    # Values of other queries are of other data for a table.
+    # In a table, another split counts as other data.
     split = opened.split.name
     place = opened.collection.name if split == "test" else f"{opened.collection.name}/{split}"
     labels = {"loss": FIRST_STAGE_ALONE, "seed": experiment.seed, "data": place}
@@ -77,17 +76,17 @@ def _measured(opened: OpenEvaluation, job: JobFolder) -> dict[str, Any]:
 
 
 def _measure_run(name: str, run: Run, opened: OpenEvaluation, job: JobFolder) -> dict[str, Any]:
-    """Measure a run and write it into a folder, in the form of a job whose model changed nothing."""
+    """Measure a run and write it in the form of a job whose model changed nothing."""
     collection = opened.collection
-    found = evaluate(run, opened.relevance, opened.experiment.measures)
+    measured = evaluate(run, opened.relevance, opened.experiment.measures)
     write_trec(run, collection, job.folder / f"run.{name}.trec.gz")
-    table = PerQuery(tuple(collection.queries.ids(found.queries)), found.per_query, found.per_query)
+    table = PerQuery(tuple(collection.queries.ids(measured.queries)), measured.per_query, measured.per_query)
     write_per_query(per_query_path(job.folder, name), table)
     return {
-        **found.mean,
-        "first_stage": found.mean,
+        **measured.mean,
+        "first_stage": measured.mean,
         "first_stage_digest": digest_of(run),
-        "queries": len(found.queries),
+        "queries": len(measured.queries),
         "without_relevant": opened.split.without_relevant,
         "pairs": len(run.passages.values),
         "ties": 0,

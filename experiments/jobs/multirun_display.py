@@ -1,4 +1,4 @@
-"""Keep one live table of a multirun on the terminal, or write a line now and then where there is none."""
+"""Show a multirun as one live table on a terminal, or as a line now and then in a log file."""
 
 import os
 import select
@@ -22,7 +22,7 @@ LINE_SECONDS = 15.0  # between two lines of one job that goes on
 
 
 class MultirunDisplay:
-    """Shows the jobs of a launch from ``start`` to ``stop``, from what they say of themselves in its folder."""
+    """Shows the jobs of a launch from ``start`` to ``stop``, by the statuses that they write into its folder."""
 
     def __init__(self, launch: LaunchControl) -> None:
         self.launch = launch
@@ -38,7 +38,7 @@ class MultirunDisplay:
         self._thread.start()
 
     def stop(self) -> list[LiveStatus]:
-        """Show how the jobs ended and leave the terminal as it was; returns them."""
+        """Show how the jobs ended and restore the terminal; returns the jobs."""
         self._over.set()
         self._thread.join()
         jobs = ended(self._jobs())
@@ -59,11 +59,11 @@ class MultirunDisplay:
 
 
 class _Lines:
-    """A line when a job starts, now and then while it runs, and when it ends. ``count``: of jobs, 0 if not known."""
+    """Writes a line when a job starts, now and then while it runs, and at its end. ``count``: of jobs, 0 if unknown."""
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._said: dict[int, tuple[str, float]] = {}  # of a job: its last state, and when that was written
+        self._written: dict[int, tuple[str, float]] = {}  # number of a job -> its last state, and when it was written
 
     def start(self) -> None:
         pass
@@ -71,7 +71,7 @@ class _Lines:
     def show(self, jobs: list[LiveStatus]) -> None:
         now = time.time()
         for job in jobs:
-            state, when = self._said.get(job.number, (WAITING, 0.0))
+            state, when = self._written.get(job.number, (WAITING, 0.0))
             begins = state == WAITING and job.state in (RUNNING, DONE, FAILED)
             if begins:
                 self._write(f"{name_of(job, self._count)}: starts")
@@ -79,7 +79,7 @@ class _Lines:
             if goes_on or (job.state != state and job.state != RUNNING):
                 self._write(line_of(job, self._count, now))
             if begins or goes_on or job.state != state:
-                self._said[job.number] = (job.state, now)
+                self._written[job.number] = (job.state, now)
 
     def wait(self, over: threading.Event) -> None:
         over.wait(POLL_SECONDS)
@@ -97,8 +97,8 @@ class _Lines:
 
 
 class _Table:
-    """The live table. While it is there, all that this process and those that it starts write to the terminal goes
-    through a pipe and appears above the table, whole lines only.
+    """Shows the live table. Meanwhile all output of this process and its children goes through a pipe and appears above
+    the table, whole lines only.
     """
 
     def __init__(self, count: int) -> None:
@@ -118,7 +118,7 @@ class _Table:
             console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
         )
         self._live.start()
-        self._console.show_cursor(True)  # whatever kills this process leaves a cursor behind
+        self._console.show_cursor(True)  # a killed process leaves a cursor behind
 
     def show(self, jobs: list[LiveStatus]) -> None:
         self._live.update(table_of(jobs, time.time(), self._console.height), refresh=True)
@@ -139,7 +139,7 @@ class _Table:
 
     def stop(self, jobs: list[LiveStatus]) -> None:
         self.give_up()
-        while self._pass_on(0):  # the pipe stays open: workers that outlive the multirun may still write into it
+        while self._pass_on(0):  # the pipe stays open: workers that outlive the multirun may still write to it
             pass
         if self._rest:
             self._print(self._rest)
@@ -151,38 +151,36 @@ class _Table:
                 self._console.print(Text(line_of(job, self._count, now)), soft_wrap=True)
 
     def _pass_on(self, seconds: float) -> bool:
-        """Print whole lines that came within some seconds; whether anything came."""
+        """Print whole lines that arrive within some seconds; returns whether anything arrived."""
         if not select.select([self._out], [], [], seconds)[0]:
             return False
-        found = os.read(self._out, 65536)
-        *lines, self._rest = (self._rest + found).split(b"\n")
+        received = os.read(self._out, 65536)
+        *lines, self._rest = (self._rest + received).split(b"\n")
         for line in lines:
             self._print(line)
-        return bool(found)  # nothing: the last process that could write has closed the pipe
+        return bool(received)  # nothing: the last writer has closed the pipe
 
     def _print(self, line: bytes) -> None:
-        said = line.decode(errors="replace").rstrip("\r").rpartition("\r")[2]  # of a bar, what it came to
-        self._console.print(Text.from_ansi(said), soft_wrap=True)
+        last = line.decode(errors="replace").rstrip("\r").rpartition("\r")[2]  # the final state of a bar
+        self._console.print(Text.from_ansi(last), soft_wrap=True)
 
 
 class ShownMultirun:
-    """The multirun of this process, if it is one, from its check to its end."""
+    """Shows the multirun of this process, if there is one, from its check to its end."""
 
     def __init__(self) -> None:
         self._display: MultirunDisplay | None = None
         self._own = ExitStack()
 
     def begin(self, launch: LaunchControl | None, study: Path, labels: Sequence[str]) -> None:
-        """Show the jobs of a launch, or of a new one for the jobs of a study's folder. ``labels``: see
-        ``LaunchControl.note_labels``.
-        """
+        """Show the jobs of a launch; None makes one in the study's folder. ``labels``: see ``note_labels``."""
         launch = launch or self._own.enter_context(LaunchControl.make(study).in_environment())
         launch.note_labels(labels)
         self._display = MultirunDisplay(launch)
         self._display.start()
 
     def end(self) -> list[LiveStatus]:
-        """Show how the jobs ended; returns them, none if there is no multirun."""
+        """Show how the jobs ended; returns them, or nothing without a multirun."""
         with self._own:
             display, self._display = self._display, None
             return display.stop() if display is not None else []

@@ -1,4 +1,4 @@
-"""Let a job of a multirun say how far it is in the launch's folder, and nowhere else but in its own log."""
+"""Report the progress of a multirun's job in the launch's folder and in the job's own log only."""
 
 import logging
 import sys
@@ -33,53 +33,52 @@ class JobOfLaunch:
 
     @property
     def was_done_before(self) -> bool:
-        """Whether nothing was run, since it was done."""
+        """Whether the job had been done before, so that nothing was run."""
         return bool(self.status_before) and self._status() == self.status_before
 
 
 def refuse(launch: LaunchControl, number: int, name: str, refusal: str) -> None:
-    """Say that a job is not started, and why."""
+    """Report that a job is not started, and why."""
     log.info("%s is not started: %s", name, refusal)
-    if launch.folder.is_dir() and "" not in launch.labels[number - 1 : number]:  # else it was not asked for
+    if launch.folder.is_dir() and "" not in launch.labels[number - 1 : number]:  # else nobody asked for it
         LiveStatusFile(launch.folder, number, _label(launch, number, name)).end(NOT_STARTED, why=refusal)
 
 
 @contextmanager
 def saying(launch: LaunchControl | None, number: int, name: str, folder: Path) -> Iterator[JobOfLaunch]:
-    """Say how far a job is while it lasts, and how it ended; without a launch, leave that to its progress bars.
+    """Report a job's progress and how it ended; without a launch, do nothing.
 
-    ``number``: in its multirun, from 1. ``name``: of the job, where the launch has no label. ``folder``: of the job.
+    ``number``: of the job in its multirun, from 1. ``name``: used if the launch has no label for the job.
     """
     job = JobOfLaunch(folder)
     if launch is None:
         yield job
         return
-    said = LiveStatusFile(launch.folder, number, _label(launch, number, name))
-    _keep_off_the_terminal(f"[{number}/{len(launch.labels) or '?'}] {said.status.label}")
-    progress.in_multirun = said.tracked
+    status = LiveStatusFile(launch.folder, number, _label(launch, number, name))
+    _keep_off_the_terminal(f"[{number}/{len(launch.labels) or '?'}] {status.status.label}")
+    progress.in_multirun = status.tracked
     try:
         yield job
     except (KeyboardInterrupt, SystemExit):
-        said.end(INTERRUPTED)
+        status.end(INTERRUPTED)
         raise
     except Exception as error:
         expected = isinstance(error, ExperimentError)
-        log.info("failed: %s", why(error), exc_info=None if expected else error)  # the traceback, to the job's log
-        said.end(FAILED, why=why(error), log="" if expected else _log_file())
+        log.info("failed: %s", why(error), exc_info=None if expected else error)  # traceback in the job's log
+        status.end(FAILED, why=why(error), log="" if expected else _log_file())
         launch.note_failure(folder.name)
         raise
     finally:
         progress.in_multirun = None
-    said.end(DONE_BEFORE if job.was_done_before else DONE, score=job.score)
+    status.end(DONE_BEFORE if job.was_done_before else DONE, score=job.score)
 
 
 def _label(launch: LaunchControl, number: int, name: str) -> str:
-    labels = launch.labels
-    return labels[number - 1] if number <= len(labels) else name
+    return next(iter(launch.labels[number - 1 : number]), name)
 
 
 def _keep_off_the_terminal(name: str) -> None:
-    """Leave what is not a warning to the job's log file; a warning says whose it is."""
+    """Keep only warnings on the terminal, with the name of their job; the job's log file has everything."""
     for handler in logging.getLogger().handlers:
         if type(handler) is logging.StreamHandler and handler.stream in (sys.stderr, sys.stdout):
             handler.setLevel(logging.WARNING)
@@ -87,10 +86,8 @@ def _keep_off_the_terminal(name: str) -> None:
 
 
 def _log_file() -> str:
-    files = [one.baseFilename for one in logging.getLogger().handlers if isinstance(one, logging.FileHandler)]
-    return _from_here(Path(files[0])) if files else ""
-
-
-def _from_here(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            path, here = Path(handler.baseFilename), Path.cwd()
+            return str(path.relative_to(here) if path.is_relative_to(here) else path)
+    return ""

@@ -1,4 +1,4 @@
-"""Show the jobs of a multirun: the rows of its one table, its total, and the lines that stand for it in a log file."""
+"""Format the jobs of a multirun as a table with a total, or as lines of a log file."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,33 +31,29 @@ COLOURS = {
     WAITING: "dim",
     NOT_STARTED: "dim",
 }
-STARTING = "starting"  # a job that runs and has not said what it is at
-AROUND = 5  # lines of the table that are no rows: heading, rule, total, and one to spare
-# Which rows are shown where there is no room for all: the first of these.
+STARTING = "starting"  # a running job that has not yet reported what it does
+AROUND = 5  # lines besides rows: heading, rule, total, and a spare one
+# Rows are shown in this order of priority where there is no room for all.
 SHOWN_FIRST = (RUNNING, FAILED, INTERRUPTED, DONE, WAITING, NOT_STARTED, DONE_BEFORE)
 
 Jobs = Sequence[LiveStatus]
 
 
 def jobs_of(labels: Sequence[str], statuses: Mapping[int, LiveStatus]) -> list[LiveStatus]:
-    """Return the jobs of a launch in their order: those that have begun as they say, the others as waiting.
-
-    ``labels``: see ``LaunchControl.note_labels``.
-    """
+    """Return a launch's jobs in their order, those without a status as waiting. ``labels``: see ``note_labels``."""
     waiting = {number: LiveStatus(number, label) for number, label in enumerate(labels, 1) if label}
     return [job for _, job in sorted({**waiting, **statuses}.items())]
 
 
 def table_of(jobs: Jobs, now: float, lines: int | None = None) -> Group:
-    """Return the table: a row a job, and the total below. ``lines``: of the screen; what does not fit is counted."""
+    """Return the table: a row for each job, and the total. ``lines``: of the screen; hidden jobs are counted."""
     shown = jobs if lines is None else _fitting(jobs, lines - AROUND)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("#", justify="right")
-    table.add_column("job", overflow="fold")
-    table.add_column("state", overflow="fold")
-    table.add_column("step", justify="right")
-    table.add_column("score", justify="right")
-    table.add_column("left", justify="right")
+    for heading in ("job", "state"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("step", "score", "left"):
+        table.add_column(heading, justify="right")
     for job in shown:
         left = job.seconds_left(now)
         state = Text(job.doing or (STARTING if job.state == RUNNING else job.state), COLOURS.get(job.state, ""))
@@ -69,7 +65,7 @@ def table_of(jobs: Jobs, now: float, lines: int | None = None) -> Group:
 
 
 def _fitting(jobs: Jobs, rows: int) -> Jobs:
-    """The jobs that a screen has room for, in their order."""
+    """Return the jobs that fit on a screen, in their order."""
     if len(jobs) <= rows:
         return jobs
     wanted = sorted(jobs, key=lambda job: (SHOWN_FIRST.index(job.state), job.number))[: max(1, rows)]
@@ -77,7 +73,7 @@ def _fitting(jobs: Jobs, rows: int) -> Jobs:
 
 
 def total_of(jobs: Jobs, now: float) -> str:
-    """Return how many jobs are in which state, and how long the rest takes."""
+    """Return the number of jobs in each state, and the time left."""
     counts = Counter(job.state for job in jobs)
     states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     left = seconds_left(jobs, now)
@@ -85,10 +81,10 @@ def total_of(jobs: Jobs, now: float) -> str:
 
 
 def seconds_left(jobs: Jobs, now: float) -> float | None:
-    """Return how long a multirun will take from now; None if nothing is left or no job has shown how long one takes.
+    """Estimate the seconds until a multirun ends; None if nothing runs or no job has shown how long one takes.
 
-    A job that has not ended takes as long as those that were done in this launch, or as what it is at says. As many
-    run at a time as do now.
+    A job takes as long as the mean finished job of this launch, or as its own progress predicts. The number of jobs
+    that run at a time stays the same.
     """
     running = [job for job in jobs if job.state == RUNNING]
     waiting = sum(job.state == WAITING for job in jobs)
@@ -103,16 +99,16 @@ def seconds_left(jobs: Jobs, now: float) -> float | None:
 
 
 def name_of(job: LiveStatus, count: int) -> str:
-    """Return what a line calls a job: ``[2/6] loss=lce seed=1``."""
+    """Return the name of a job in a line: ``[2/6] loss=lce seed=1``."""
     return f"[{job.number}/{count or '?'}] {job.label}"
 
 
 def line_of(job: LiveStatus, count: int, now: float) -> str:
-    """Return where a job stands as one line of a log file."""
-    return f"{name_of(job, count)}: {_said(job, now)}"
+    """Return the state of a job as one line of a log file."""
+    return f"{name_of(job, count)}: {_state_in_words(job, now)}"
 
 
-def _said(job: LiveStatus, now: float) -> str:
+def _state_in_words(job: LiveStatus, now: float) -> str:
     if job.state == DONE:
         return f"done in {duration(job.seconds)}, {job.score}"
     if job.state == DONE_BEFORE:
@@ -121,11 +117,11 @@ def _said(job: LiveStatus, now: float) -> str:
         return f"{job.state}: {job.why}" + (f" (see {job.log})" if job.log else "")
     if job.state == RUNNING and job.doing:
         left = job.seconds_left(now)
-        said = [f"{job.doing} {job.done:,} of {job.total:,}", *([job.score] if job.score else [])]
-        return ", ".join([*said, *([f"{duration(left)} left"] if left is not None else [])])
+        rest = f"{duration(left)} left" if left is not None else ""
+        return ", ".join(filter(None, (f"{job.doing} {job.done:,} of {job.total:,}", job.score, rest)))
     return "starts" if job.state == RUNNING else job.state
 
 
 def ended(jobs: Jobs) -> list[LiveStatus]:
-    """Return the jobs as they stand when their launch is over: what still ran was interrupted."""
+    """Return the jobs after the end of their launch: those that still ran were interrupted."""
     return [replace(job, state=INTERRUPTED, doing="") if job.state not in (*ENDED, WAITING) else job for job in jobs]

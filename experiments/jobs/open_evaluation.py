@@ -1,4 +1,4 @@
-"""Open what commands without a training evaluate: a collection, the queries of one split, runs, and a W&B run."""
+"""Open the inputs of commands that evaluate without a training: a collection, a split, runs, and a W&B run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,13 +20,13 @@ from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
 
 
 def without_training(experiment: Experiment, retrievers: Sequence[str]) -> Experiment:
-    """Return an experiment in which some retrievers have a role, and no others: only these need to be made."""
+    """Return an experiment in which only the given retrievers have a role, so that no others are made."""
     negatives = replace(experiment.negatives, source=retrievers[0])
     return replace(experiment, first_stage=list(retrievers), negatives=negatives)
 
 
 class OpenEvaluation:
-    """A collection, the queries of one of its splits and what is retrieved for them, each made when it is asked for."""
+    """Opens a collection, and on demand the queries of one split and their runs."""
 
     def __init__(self, experiment: Experiment, parts: Components, split: str) -> None:
         self.experiment, self.retrievers = experiment, parts.retrievers
@@ -36,7 +36,7 @@ class OpenEvaluation:
 
     @cached_property
     def split(self) -> Split:
-        """The queries with their judgements."""
+        """The queries of the split with their judgements."""
         return splits_of(self.experiment, self.collection, needed=(self._split,))[self._split]
 
     @cached_property
@@ -45,7 +45,7 @@ class OpenEvaluation:
         return relevance_of(self.collection, self.split)
 
     def run(self, name: str, depth: int) -> Run:
-        """The run of a retriever over the queries."""
+        """Return the run of a retriever over the queries."""
         return run_for(self.retrievers[name], self.collection, self.split.queries, depth, self.cache)
 
 
@@ -59,7 +59,7 @@ def evaluation_folder(kind: str, experiment: Experiment, settings: Mapping[str, 
 def open_tracking(
     kind: str, experiment: Experiment, settings: Mapping[str, Any], parts: Components, folder: Path, tags: Sequence[str]
 ) -> WandbJob | NoTracking:
-    """Return where an audit or a probe is logged, to be opened by ``with``."""
+    """Return the tracking of an audit or a probe, a context manager."""
     identity = RunIdentity(
         study=experiment.study,
         name=folder.name,

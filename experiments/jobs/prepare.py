@@ -1,4 +1,4 @@
-"""Everything that a training needs and that bad input can spoil, made and checked before any weights move."""
+"""Prepare and check the inputs of a training before any weights change."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def prepare(experiment: Experiment, collection: Collection, components: Components, cache: Cache) -> TrainingInputs:
-    """Make the runs and the sampler of a job: everything that bad input can spoil, before any weights move.
+    """Make the splits, runs, negative sampler and filters of a job.
 
     Raises:
         ExperimentError: see ``check_loss``, ``make_splits``, ``NegativeSampler`` and the retrievers.
@@ -50,8 +50,8 @@ def prepare(experiment: Experiment, collection: Collection, components: Componen
     _warn_of_exceptions(sampler)
     first_stages = {name: components.retrievers[name] for name in experiment.first_stage}
     test = {
-        name: run_for(one, collection, splits["test"].queries, experiment.first_stage_depth, cache)
-        for name, one in first_stages.items()
+        name: run_for(retriever, collection, splits["test"].queries, experiment.first_stage_depth, cache)
+        for name, retriever in first_stages.items()
     }
     gold = experiment.first_stage_inject_gold
     candidates = {name: with_gold(run, splits["test"].relevant) if gold else run for name, run in test.items()}
@@ -76,8 +76,9 @@ def prepare(experiment: Experiment, collection: Collection, components: Componen
 
 
 def never_negative(excluded: Mapping[int, Rows], collection: Collection) -> Mapping[int, Rows]:
-    """Return the passages that are no negatives of a training query where groups share negatives: those judged
-    ``negatives.exclude_grade`` or better and, where runs leave it out, the passage of the query's own id.
+    """Return the excluded passages of each training query, with the passage of the query's own id where runs omit it.
+
+    Groups that share negatives use none of them.
     """
     if not collection.ignore_identical_ids:
         return excluded
@@ -86,7 +87,7 @@ def never_negative(excluded: Mapping[int, Rows], collection: Collection) -> Mapp
 
 
 def _check_dev(run: Run, collection: Collection, dev: Split) -> None:
-    """Refuse a dev run of nothing: every checkpoint would score 0 on it."""
+    """Refuse an empty dev run, on which every checkpoint would score 0."""
     if not len(run.passages.values):
         raise ExperimentError(
             f"first stage {run.name!r} retrieves nothing for any of the {len(dev.queries):,} dev queries of "
@@ -97,8 +98,8 @@ def _check_dev(run: Run, collection: Collection, dev: Split) -> None:
 
 
 def _warn_of_unmatched(run: Run, split: Split) -> None:
-    lengths = dict(zip(run.queries.tolist(), run.passages.lengths.tolist(), strict=True))
-    nothing = sum(not lengths.get(query) for query in split.queries.tolist())
+    retrieved = set(run.queries[np.asarray(run.passages.lengths) > 0].tolist())
+    nothing = sum(query not in retrieved for query in split.queries.tolist())
     if nothing:
         log.warning(
             "first stage %s retrieves nothing for %s of %s %s queries: they count as 0",
@@ -107,23 +108,19 @@ def _warn_of_unmatched(run: Run, split: Split) -> None:
 
 
 def excluded_of(experiment: Experiment, train: Split) -> dict[int, NDArray[np.int64]]:
-    """Training query row -> the passages that are never its negatives: judged ``negatives.exclude_grade`` or better.
-
-    They include the positives, since the schema keeps that grade at most ``data.min_grade``.
-    """
+    """Return training query row -> the passages judged ``negatives.exclude_grade`` or better, positives included."""
     return train.judged(experiment.negatives.exclude_grade)
 
 
 def splits_of(
     experiment: Experiment, collection: Collection, needed: Sequence[str] = ("train", "test")
 ) -> dict[str, Split]:
-    """The splits of a collection as an experiment's ``data`` wants them; see ``make_splits``."""
+    """Return the splits of a collection by an experiment's ``data``; see ``make_splits``."""
     data = experiment.data
-    limits = {"train": data.queries.train, "dev": data.queries.dev, "test": data.queries.test}
     return make_splits(
         collection,
         min_grade=data.min_grade,
-        limits=limits,
+        limits={"train": data.queries.train, "dev": data.queries.dev, "test": data.queries.test},
         carve_dev=data.carve_dev,
         needed=needed,
         split=data.split,
@@ -135,18 +132,15 @@ def splits_of(
 
 
 def _warn_of_exceptions(sampler: NegativeSampler) -> None:
-    for kind, one in sampler.report.examples.items():
-        count = getattr(sampler.report, kind)
+    for kind, query in sampler.report.examples.items():
         log.warning(
             "negatives: %s of the training queries are an exception to the rule (%s), such as %r",
-            f"{count:,}",
-            kind,
-            one,
-        )
+            f"{getattr(sampler.report, kind):,}", kind, query,
+        )  # fmt: skip
 
 
 def relevance_of(collection: Collection, split: Split) -> dict[int, dict[int, int]]:
-    """Query row -> passage row -> grade of all judgements of a split's queries."""
+    """Return query row -> passage row -> grade, of all judgements of a split's queries."""
     qrels, wanted = split.qrels, set(split.queries.tolist())
     return {
         int(query): dict(zip(qrels.passages[i].tolist(), qrels.grades[i].tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""The jobs that a job needs done first: found, composed, and trained."""
+"""Find, compose and train the prerequisites of a job: jobs whose models it needs."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prerequisite:
-    """A job that another one needs done first.
+    """A job that another job, its parent, needs done first.
 
-    ``key``: what names it in the other one's config. ``trains``: the input of the other one that it trains, such as
-    ``loss.teacher``. ``config``: as the dictionary that identifies it. ``prerequisites``: what it needs itself.
+    ``key``: names it in the parent's config. ``trains``: the parent's input that it trains, such as ``loss.teacher``.
+    ``config``: the dictionary that identifies it. ``prerequisites``: its own.
     """
 
     key: str
@@ -35,11 +35,11 @@ class Prerequisite:
 
     @property
     def folder(self) -> Path:
-        """The folder of its results."""
+        """The folder of the results."""
         return folder_of(self.experiment, self.config)
 
     def deepest_first(self) -> Iterator["Prerequisite"]:
-        """Yield what it needs, and then itself."""
+        """Yield the prerequisites of this job, and then this job."""
         for prerequisite in self.prerequisites:
             yield from prerequisite.deepest_first()
         yield self
@@ -51,7 +51,7 @@ def folder_of(experiment: Experiment, config: Mapping[str, Any]) -> Path:
 
 
 def jobs_before(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
-    """Return the jobs that train models which an experiment needs and has no checkpoint of: key -> overrides."""
+    """Return the jobs that train the models which an experiment lacks: key -> overrides."""
     jobs = {}
     for name in sorted(with_their_candidates(experiment.roles, experiment.retrievers)):
         retriever = experiment.retrievers[name]
@@ -73,7 +73,7 @@ def compose_prerequisite(
 ) -> tuple[Experiment, dict[str, Any]]:
     """Compose the prerequisite job of ``parent``, with the parent's data, trainer, logger and output folder.
 
-    ``key``: what names the job in the parent's config. ``chain``: the jobs that wait for it.
+    ``key``: names the job in the parent's config. ``chain``: the jobs that wait for it.
 
     Raises:
         ExperimentError: the job does not compose, needs itself, or trains another kind of model than is needed.
@@ -81,12 +81,12 @@ def compose_prerequisite(
     overrides = overrides_of(key, job)
     if " ".join(overrides) in chain:
         raise ExperimentError(f"{key}: this job would need itself done first")
-    with compose.explained(f"{key}: ", "this job"):  # what is missing is missing in the job, not in the command
+    with compose.explained(f"{key}: ", "this job"):  # missing keys belong to the job, not to the command
         config = compose.composed_alone([f"scale={parent.scale}", *overrides])
         inherited = inherited_by(key, job, parent)
         check_inherited(overrides, config, inherited)
         own = compose.settings_of(config)
-        for part in inherited:  # what it says of these may be incomplete
+        for part in inherited:  # its own values may be incomplete
             own.pop(part)
         settings = compose.typed(compose.plain(own) | inherited)
         experiment = compose.check(settings)
@@ -104,9 +104,9 @@ def prerequisites_of(experiment: Experiment, chain: tuple[str, ...] = ()) -> tup
     """
     prerequisites = []
     for key, job in jobs_before(experiment).items():
-        before, config = compose_prerequisite(key, job, experiment, chain)
-        deeper = prerequisites_of(before, (*chain, _known_as(key, job)))
-        prerequisites.append(Prerequisite(key, _trains(key, experiment), before, config, deeper))
+        own, config = compose_prerequisite(key, job, experiment, chain)
+        deeper = prerequisites_of(own, (*chain, _known_as(key, job)))
+        prerequisites.append(Prerequisite(key, _trains(key, experiment), own, config, deeper))
     return tuple(prerequisites)
 
 
@@ -115,15 +115,13 @@ def _known_as(key: str, job: Mapping[str, Any]) -> str:
 
 
 def shared_by(experiment: Experiment) -> str:
-    """Return all that decides an experiment's prerequisites: as composing them takes a while, alike ones share them."""
+    """Return all settings that decide an experiment's prerequisites, so that equal experiments compose them once."""
     keys = jobs_before(experiment)
     return repr((keys, experiment.data, experiment.backbone, experiment.trainer, experiment.outputs, experiment.scale))
 
 
 def with_models(experiment: Experiment, trained: Trained) -> tuple[Experiment, Components]:
-    """Return an experiment that reads the models of its prerequisites, and its parts. ``trained``: returns the folder
-    of a prerequisite's model.
-    """
+    """Return an experiment that reads its prerequisites' models, and its parts. ``trained``: returns one's folder."""
     jobs, model = jobs_before(experiment), experiment.model
     for key, name in model.trained_by.items():
         if f"model.{key}" in jobs:
@@ -138,23 +136,17 @@ def with_models(experiment: Experiment, trained: Trained) -> tuple[Experiment, C
 
 
 def train_prerequisites(experiment: Experiment, chain: tuple[str, ...] = ()) -> tuple[Experiment, Components]:
-    """Train what an experiment needs first; returns the experiment with those models, and its parts. ``chain``: the
-    jobs that wait for this one.
-    """
+    """Train the prerequisites; returns the experiment with their models, and its parts. ``chain``: the waiting jobs."""
     return with_models(experiment, partial(train, experiment, chain=chain))
 
 
 def components_of(experiment: Experiment) -> Components:
-    """Make the parts of an experiment that trains nothing itself; a retriever that needs a model of its own gets it
-    trained first.
-    """
+    """Make the parts of an experiment, and first train the models that its retrievers need."""
     return make_components(experiment, partial(train, experiment))
 
 
 def train(parent: Experiment, key: str, job: Mapping[str, Any], chain: tuple[str, ...] = ()) -> Path:
-    """Run a prerequisite job of an experiment, unless it is done, and return the folder of its model; of several
-    processes that ask for it one runs it and the others wait.
-    """
+    """Run a prerequisite job of ``parent`` unless it is done; returns the folder of its model. Processes take turns."""
     from filelock import FileLock
 
     from experiments.jobs.run_job import run_job

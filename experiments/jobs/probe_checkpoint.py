@@ -22,7 +22,7 @@ def check_checkpoint(experiment: Experiment) -> None:
 def probe_checkpoint(
     experiment: Experiment, settings: Mapping[str, Any], parts: Components
 ) -> tuple[dict[str, Any], Path]:
-    """Measure every layer of a checkpoint; the results of the model and its control, and the folder they are in.
+    """Measure every layer of a checkpoint; returns the results of the model and its control, and their folder.
 
     Raises:
         ExperimentError: the checkpoint cannot be loaded, or a setting does not fit it.
@@ -34,9 +34,9 @@ def probe_checkpoint(
     folder = evaluation_folder("probe", experiment, settings)
     tags = [f"data={opened.collection.name}", f"pairing={experiment.probe.pairing}"]
     with open_tracking("probe", experiment, settings, parts, folder, tags) as tracking:
-        found = probe_stage(
+        layers = probe_stage(
             experiment, model, opened.collection, opened.relevance, runs, folder, tracking, opened.cache
         )
-    found = {"data": opened.collection.name, **found}
-    write_json(folder / "probe.json", found)
-    return found, folder
+    results = {"data": opened.collection.name, **layers}
+    write_json(folder / "probe.json", results)
+    return results, folder

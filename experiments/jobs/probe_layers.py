@@ -1,4 +1,4 @@
-"""The probing of a model as a stage: what it writes into a folder, logs and returns for ``metrics.json``."""
+"""Probe the layers of a model as a stage of a job: write, log and return the results for ``metrics.json``."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,12 +22,12 @@ Relevance = Mapping[int, Mapping[int, int]]
 
 
 def settings_of(experiment: Experiment) -> Probe:
-    """The settings of an experiment's probe; inputs are as long as the model's unless they say otherwise."""
+    """Return the settings of an experiment's probe, with the model's ``max_length`` if they have none."""
     return replace(experiment.probe, max_length=experiment.probe.max_length or experiment.model.max_length)
 
 
 def check_probe(experiment: Experiment, model: ProbedModel) -> None:
-    """Refuse, before a training, a layer, pairing, pooling or length that the model cannot have."""
+    """Refuse, before a training, a layer, pairing, pooling or length that does not fit the model."""
     layer_encoder(model, settings_of(experiment))
 
 
@@ -41,10 +41,9 @@ def probe_stage(
     tracking: WandbJob | NoTracking,
     cache: Cache,
 ) -> dict[str, Any]:
-    """Probe a model, and with ``probe.control`` its untrained backbone too.
+    """Probe a model, and with ``probe.control`` its untrained backbone too; returns ``model`` and ``control``.
 
-    Writes ``per_query.probe.tsv`` into ``folder``, logs each measure over the layers, and returns what
-    ``experiments.reporting`` draws: ``model`` and ``control``.
+    Writes ``per_query.probe.tsv`` into ``folder`` and logs each measure over the layers.
 
     Raises:
         ExperimentError: see ``probe``.
@@ -64,7 +63,7 @@ def probe_stage(
 
 
 def _curve(result: ProbeResult) -> list[dict[str, float]]:
-    """A row a layer: ``probe/layer`` and each measure by pooling and candidates."""
+    """Return a row for each layer: ``probe/layer`` and each measure by pooling and candidates."""
     rows: dict[int, dict[str, float]] = {}
     for cell in result.cells:
         row = rows.setdefault(cell.layer, {"probe/layer": float(cell.layer)})

@@ -1,9 +1,7 @@
-"""Run one job from its config to its results: data, runs, sampler, training, selection on dev, and the test queries
-once at the end.
+"""Run one job: data, runs, negative sampler, training, selection on dev, and at the end the test queries.
 
-What can be wrong is looked at in that order before anything is trained: the data, the negatives of every training
-query, the weights. What was computed is in the cache or in the job's folder, so that a job that stops goes on from
-there.
+The data, the negatives of every training query and the weights are checked before the training. The cache and the job's
+folder hold everything that was computed, so that an interrupted job goes on.
 """
 
 import logging
@@ -43,19 +41,18 @@ log = logging.getLogger(__name__)
 def run_job(
     experiment: Experiment, config: Mapping[str, Any], components: Components, label: str = ""
 ) -> dict[str, Any]:
-    """Run a job, resume it where it stopped, or read its results if it is finished; returns its metrics.
+    """Run or resume a job, or read its results if it is finished; returns its metrics.
 
-    ``experiment`` and ``config`` are the same: as objects, and as the resolved plain dictionary that identifies the
-    job. ``label``: what the progress bar calls it.
+    ``config``: the experiment as the resolved dictionary that identifies the job. ``label``: name in the progress bar.
 
     Raises:
-        ExperimentError: something in the config or the data cannot be used; nothing is trained then.
+        ExperimentError: the config or the data cannot be used; nothing is trained then.
     """
     config, cache = located(config), Cache(experiment.cache)
     study = Path(experiment.outputs) / experiment.study
     job = JobFolder(study / job_name(config), job_hash(config))
     label = label or short_name(config)
-    first = getattr(rank_zero_only, "rank", 0) == 0  # of one training on several devices, this one keeps the folder
+    first = getattr(rank_zero_only, "rank", 0) == 0  # the one process of several that owns the folder
     with job.locked() if first else nullcontext():
         collection = open_collection(components.source, cache, experiment.data.ignore_identical_ids)
         digests = inputs_of(experiment, components, collection.fingerprint) if first else {}
@@ -76,12 +73,7 @@ def run_job(
                 if experiment.probe.layers is not None:
                     check_probe(experiment, _probed(setup.module, job))
                 trainer, checkpoints = make_trainer(experiment, components.make, logger, job, setup, label)
-                trainer.fit(
-                    setup.module,
-                    datamodule=setup.data,
-                    ckpt_path=checkpoints.resumed_from,
-                    weights_only=True,
-                )
+                trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoints.resumed_from, weights_only=True)
                 metrics: dict[str, Any] = {
                     "labels": labels_of(experiment, config, collection),
                     "dev": select(experiment, setup.module, checkpoints),
@@ -89,10 +81,11 @@ def run_job(
                 if first:
                     setup.module.export(job.model)
                 testing = Testing(experiment, inputs, setup, trainer, job, tracking, cache)
-                metrics |= _tested(testing)
+                reranked, searched = testing.first_stages(), testing.whole_collection()
+                metrics |= {**searched, "test": reranked | searched.get("test", {})}
                 if first:
                     metrics |= _probe_results(experiment, inputs, setup.module, job, tracking, cache)
-                    metrics |= _written_costs(inputs, setup, job, cache)
+                    metrics |= _written_costs(inputs, setup, trainer.strategy.root_device, job, cache)
                     tracking.log_summary(summary_of(metrics, experiment.measures))
         if first:
             job.finish(metrics)
@@ -101,7 +94,7 @@ def run_job(
 
 @contextmanager
 def _failure_noted(job: JobFolder, config: Mapping[str, Any], inputs: Mapping[str, str]) -> Iterator[None]:
-    """Note in the job's folder that it starts, and why it stopped if it does not end."""
+    """Note in the job's folder that the job starts, and why it stopped if it fails."""
     job.start(config, inputs)
     try:
         yield
@@ -111,7 +104,7 @@ def _failure_noted(job: JobFolder, config: Mapping[str, Any], inputs: Mapping[st
 
 
 def labels_of(experiment: Experiment, config: Mapping[str, Any], collection: Collection) -> dict[str, Any]:
-    """What tables and W&B tags call a job by: its place on each axis that studies vary."""
+    """Return the labels of a job in tables and W&B tags: its value on each axis that studies vary."""
     return {
         "loss": config["loss"]["name"],
         "negatives": experiment.negatives.count,
@@ -128,7 +121,7 @@ def labels_of(experiment: Experiment, config: Mapping[str, Any], collection: Col
 
 
 def _wandb_identity(experiment: Experiment, config: Mapping[str, Any], collection: Collection) -> RunIdentity:
-    """Return what W&B shows of the job."""
+    """Return the identity of the job's W&B run."""
     name, labels = job_name(config), labels_of(experiment, config, collection)
     return RunIdentity(
         study=experiment.study,
@@ -139,21 +132,10 @@ def _wandb_identity(experiment: Experiment, config: Mapping[str, Any], collectio
     )
 
 
-def _tested(testing: Testing) -> dict[str, Any]:
-    """Measure the model on the test queries: each first stage re-ranked, and the whole collection by a retriever."""
-    reranked = testing.first_stages()
-    searched = testing.whole_collection()
-    return {**searched, "test": reranked | searched.get("test", {})}
-
-
 def _probe_results(
-    experiment: Experiment,
-    inputs: TrainingInputs,
-    module: Ranker,
-    job: JobFolder,
-    tracking: WandbJob | NoTracking,
+    experiment: Experiment, inputs: TrainingInputs, module: Ranker, job: JobFolder, tracking: WandbJob | NoTracking,
     cache: Cache,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Measure the layers that ``probe.layers`` names and write them into the job's folder; empty for none."""
     if experiment.probe.layers is None:
         return {}
@@ -162,12 +144,14 @@ def _probe_results(
     return {"probe": probe_stage(experiment, model, collection, relevance, inputs.test, job.folder, tracking, cache)}
 
 
-def _written_costs(inputs: TrainingInputs, setup: TrainingSetup, job: JobFolder, cache: Cache) -> dict[str, Any]:
-    """Write the groups that were drawn and what the job cost; returns the cost."""
+def _written_costs(
+    inputs: TrainingInputs, setup: TrainingSetup, device: torch.device, job: JobFolder, cache: Cache
+) -> dict[str, Any]:
+    """Write the drawn groups and the costs of the job; returns the costs."""
     steps, draws = setup.module.spent.steps, job.folder / "negatives.tsv.gz"
     audit = write_audit(setup.data.groups, inputs.sampler, steps, inputs.collection, draws)
     write_json(job.folder / "audit.json", audit)
-    compute = _compute(setup.module, job, cache)
+    compute = _compute(setup.module, device, job, cache)
     write_json(job.folder / "compute.json", compute)
     return {"compute": compute}
 
@@ -177,22 +161,22 @@ def _probed(module: Ranker, job: JobFolder) -> ProbedModel:
     return model_in_memory(module.network, module.tokenizer, job.folder.name)
 
 
-def _compute(module: Ranker, job: JobFolder, cache: Cache) -> dict[str, Any]:
-    """What the job cost, and where it ran."""
+def _compute(module: Ranker, device: torch.device, job: JobFolder, cache: Cache) -> dict[str, Any]:
+    """Return the costs of the job, and its machine, such as ``Linux x86_64, 2 cores`` and the name of the GPU.
+
+    ``device``: that of the training; afterwards Lightning moves the module to the CPU.
+    """
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    if device.type == "cuda":
+        machine += f", {torch.cuda.get_device_name(device)}"
     return {
         **module.spent.as_dict(),
         "train_seconds": module.spent.seconds,
         "seconds": job.seconds,
-        "device": str(module.device),
-        "machine": _machine(module),
+        "device": str(device),
+        "machine": machine,
         "threads": torch.get_num_threads(),
         "layout": getattr(module, "layout", "padded"),
         "cache_hits": cache.hits,
         "cache_builds": cache.builds,
     }
-
-
-def _machine(module: Ranker) -> str:
-    """What a job ran on, such as ``Linux x86_64, 2 cores``, or the name of the GPU."""
-    here = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    return f"{here}, {torch.cuda.get_device_name(module.device)}" if module.device.type == "cuda" else here

@@ -1,4 +1,4 @@
-"""Lightning's Trainer with its callbacks and logger, made from the config, and the choice of weights on dev."""
+"""Make Lightning's Trainer with its callbacks and logger from the config, and load the weights chosen on dev."""
 
 import inspect
 import logging
@@ -28,14 +28,9 @@ log = logging.getLogger(__name__)
 
 Make = Callable[[Mapping[str, Any]], "partial[Any]"]  # see ``experiments.jobs.components.Components``
 UNSUITABLE_HINTS = (
-    ".*does not have many workers.*",
-    ".*exists and is not empty.*",
-    ".*LeafSpec.*",
-    ".*sync_dist=True.*",
-    ".*predict returned None.*",
-    ".*val_check_interval.*",
-    ".*treespec.*",
-)
+    ".*does not have many workers.*", ".*exists and is not empty.*", ".*LeafSpec.*", ".*sync_dist=True.*",
+    ".*predict returned None.*", ".*val_check_interval.*", ".*treespec.*",
+)  # fmt: skip
 
 
 def make_trainer(
@@ -46,15 +41,14 @@ def make_trainer(
     setup: TrainingSetup,
     label: str,
 ) -> tuple[pl.Trainer, KeepCheckpoints]:
-    """Return the trainer of a job, and its keeper of checkpoints, which knows the one to go on from.
+    """Return the trainer of a job and its checkpoint callback, which knows the checkpoint to resume from.
 
     Raises:
         ExperimentError: Lightning or a callback refuses an argument.
     """
     callbacks, checkpoints = make_callbacks(experiment, make, job, setup, label)
     arguments = experiment.trainer.settings()
-    if arguments.get("limit_val_batches") is not None:
-        limit = arguments["limit_val_batches"]
+    if (limit := arguments.get("limit_val_batches")) is not None:
         log.warning("trainer.limit_val_batches=%s: dev passages beyond them keep score 0, so dev says little", limit)
     if arguments["precision"] == "auto":
         arguments["precision"] = "bf16-mixed" if uses_gpu(experiment.trainer.accelerator) else "32-true"
@@ -80,10 +74,9 @@ def make_trainer(
 def make_callbacks(
     experiment: Experiment, make: Make, job: JobFolder, setup: TrainingSetup, label: str
 ) -> tuple[list[pl.Callback], KeepCheckpoints]:
-    """Return the callbacks of a job, the keeper of its checkpoints last: it keeps the state of the others.
+    """Return the callbacks of a job, the checkpoint callback last since it saves the state of the others.
 
-    The framework's own callbacks get every value that their constructors name; any other one gets the dev measure as
-    ``monitor``, and ``mode`` max, where its settings leave them out.
+    The framework's own callbacks get every value that their constructors name; others get ``monitor`` and ``mode``.
     """
     monitor, files = f"dev/{experiment.measures[0]}", job.checkpoint_files
     own = {
@@ -108,7 +101,7 @@ def make_callbacks(
 
 
 def monitor_of(made: "partial[Any]", monitor: str) -> dict[str, str]:
-    """Return ``monitor``, and ``mode`` max, for a callback that takes a monitor and whose settings leave it out."""
+    """Return ``monitor``, and ``mode`` max, for a callback that takes a monitor and has none in its settings."""
     given = left_out(made, {"monitor": monitor, "mode": "max"})
     return given if "monitor" in given else {}
 
@@ -132,18 +125,18 @@ def make_logger(
 
 
 def tracking_of(logger: Logger | Literal[False]) -> WandbJob | NoTracking:
-    """Return what tables, summaries and run files are logged to: W&B, or nothing for any other logger."""
+    """Return the tracking of tables, summaries and run files: W&B's, or none for any other logger."""
     tracking: WandbJob | NoTracking = getattr(logger, "tracking", NoTracking())
     return tracking
 
 
 def is_own(made: "partial[Any]") -> bool:
-    """Say whether a class is one of this package, or derived from one."""
+    """Return whether a class is from this package or derived from one."""
     return any(base.__module__.startswith("experiments.") for base in getattr(made.func, "__mro__", ()))
 
 
 def left_out(made: "partial[Any]", values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that a class takes by name and whose settings leave out."""
+    """Return the values that a class takes by name and that its settings leave out."""
     taken = inspect.signature(made.func).parameters
     return {name: value for name, value in values.items() if name in taken and name not in made.keywords}
 

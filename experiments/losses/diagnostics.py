@@ -1,5 +1,4 @@
-"""What the scores of groups say of a training beside its loss: how far the positive stands out, on how many negatives
-the gradient falls, what is saturated or collapsed.
+"""Diagnose training from group scores: margins, how the gradient is spread over negatives, saturation and collapse.
 
 Shapes: Q queries, N passages a group, the positive at index 0, M its negatives.
 """
@@ -12,15 +11,15 @@ SATURATED = 0.01  # a pair whose gradient in BCE is smaller than this teaches ne
 
 @torch.no_grad()
 def diagnostics(scores_QN: Tensor) -> dict[str, Tensor]:
-    """0-dimensional fp32 tensors, without gradient and on the scores' device, by name.
+    """Return 0-dimensional fp32 tensors by name, without gradient and on the scores' device.
 
-    ``margin``: the positive less the mean of its negatives, mean over queries. ``hardest_margin``: the positive less
+    ``margin``: the positive minus the mean of its negatives, mean over queries. ``hardest_margin``: the positive minus
     its highest negative, mean over queries. ``positive_on_top``: share of the queries whose positive is above all
     negatives. ``effective_negatives``: exp(entropy) of the softmax over the negatives alone, mean over queries: from 1
     (one negative has all of the weight) to M (all are alike). ``hardest_share``: the highest negative's share of that
-    softmax, which is its share of the gradient that ``lce`` has on the negatives, mean over queries.
-    ``saturated_bce``: share of all pairs whose gradient in ``bce``, |sigmoid(score) - label|, is below .01.
-    ``score_spread``: standard deviation of all scores (population), 0 where they have collapsed to one.
+    softmax, which is its share of ``lce``'s gradient on the negatives, mean over queries. ``saturated_bce``: share of
+    all pairs whose gradient in ``bce``, |sigmoid(score) - label|, is below .01. ``score_spread``: standard deviation of
+    all scores (population), 0 if they have collapsed to one.
     """
     scores_QN = scores_QN.detach().float()
     positive_Q, negative_QM = scores_QN[:, 0], scores_QN[:, 1:]

@@ -1,7 +1,4 @@
-"""Pairwise hinge loss: the positive a margin above each negative.
-
-Shapes: Q queries, N passages a group, the positive at index 0.
-"""
+"""Pairwise hinge loss. Shapes: Q queries, N passages a group, the positive at index 0."""
 
 from torch import Tensor
 
@@ -9,8 +6,7 @@ from torch import Tensor
 def hinge(scores_QN: Tensor, margin: float = 1.0) -> Tensor:
     """max(0, margin - (positive - negative)), mean over the negatives of all groups.
 
-    ``scores_QN``: float, one group a row. ``margin``: how far above a negative the positive must stand for the negative
-    to stop counting. Pradeep et al. 2022 (ECIR), who have one negative and a margin of 1. Unchanged by adding a
-    number to all scores of a group and by the order of its negatives.
+    ``scores_QN``: float, one group a row. ``margin``: distance above a negative from which the negative stops counting.
+    Pradeep et al. 2022 (ECIR) have one negative and a margin of 1. Only differences within a group matter.
     """
     return (margin - (scores_QN[:, :1] - scores_QN[:, 1:])).clamp(min=0).mean()

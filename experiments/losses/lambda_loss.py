@@ -1,4 +1,4 @@
-"""LambdaLoss: pairwise losses, each weighed by what nDCG would gain if the pair were in order.
+"""LambdaLoss: pairwise losses, each weighted by the nDCG that ordering the pair would gain.
 
 Shapes: Q queries, N passages a group, the positive at index 0, M its negatives.
 """
@@ -18,12 +18,11 @@ def lambda_loss(scores_QN: Tensor, scheme: str = "ndcg_loss2", sigma: float = 1.
     """-weight log2 sigmoid(sigma (positive - negative)), sum over the negatives of a group, mean over queries.
 
     ``scores_QN``: float, one group a row; grades are 1 for the positive and 0 for the rest, so the ideal DCG and the
-    difference of two gains are 1. ``scheme``: the weights (see ``weights``). ``sigma``: what differences are multiplied
-    with. ``mu``: how much ``ndcg_loss2`` counts in ``ndcg_loss2++``.
+    difference of two gains are 1. ``scheme``: the weights (see ``weights``). ``sigma``: factor of differences. ``mu``:
+    ``ndcg_loss2++`` is ``lambda_rank`` + mu ``ndcg_loss2``.
 
     Wang et al. 2018 (CIKM, doi 10.1145/3269206.3271784), with base-2 logarithms as there. sentence-transformers'
-    ``LambdaLoss`` takes the mean over pairs instead of the sum: with M negatives this is M times as much. Unchanged by
-    adding a number to all scores of a group and by the order of its negatives.
+    ``LambdaLoss`` takes the mean over pairs instead of the sum: with M negatives this is M times as much.
 
     Raises:
         ExperimentError: there is no such scheme.
@@ -34,11 +33,10 @@ def lambda_loss(scores_QN: Tensor, scheme: str = "ndcg_loss2", sigma: float = 1.
 
 
 def weights(ranks_QN: Tensor, scheme: str, mu: float) -> Tensor:
-    """(Q, M) fp32 weights of the pairs of the positive and a negative by the ranks of the two.
+    """(Q, M) fp32 weights of positive-negative pairs by their ranks.
 
-    With D(r) = log2(1 + r): ``lambda_rank`` is |1/D(r) - 1/D(r')|, what swapping the two changes (LambdaRank);
-    ``ndcg_loss2`` is |1/D(d) - 1/D(d + 1)| with d = |r - r'|, a tighter bound of nDCG; ``ndcg_loss2++`` is
-    ``lambda_rank`` + mu ``ndcg_loss2``.
+    With D(r) = log2(1 + r): ``lambda_rank`` is |1/D(r) - 1/D(r')|, the effect of swapping the two (LambdaRank);
+    ``ndcg_loss2`` is |1/D(d) - 1/D(d + 1)| with d = |r - r'|, a tighter bound of nDCG; ``ndcg_loss2++``: see ``mu``.
 
     Raises:
         ExperimentError: there is no such scheme.
@@ -60,7 +58,7 @@ def discount(ranks: Tensor) -> Tensor:
 
 
 def ranks(scores_QN: Tensor) -> Tensor:
-    """(Q, N) int64 ranks within a group, 1 for the highest score; of equal scores the first stands before the rest."""
+    """(Q, N) int64 ranks within a group, 1 for the highest score; equal scores are ranked in their order."""
     order_QN = scores_QN.argsort(dim=1, descending=True, stable=True)
     places_QN = torch.arange(1, scores_QN.shape[1] + 1, device=scores_QN.device).expand_as(order_QN)
     return torch.empty_like(order_QN).scatter(1, order_QN, places_QN)

@@ -1,15 +1,11 @@
-"""Margin-MSE: the margins of a teacher.
-
-Shapes: Q queries, N passages a group, the positive at index 0.
-"""
+"""Margin-MSE: a teacher's margins. Shapes: Q queries, N passages a group, the positive at index 0."""
 
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the usual name
 
 
 def margin_mse(scores_QN: Tensor, teacher_QN: Tensor) -> Tensor:
-    """Mean squared difference between the margins of the two: how far the positive stands above each negative, mean
-    over the negatives of all groups.
+    """Mean squared difference of student's and teacher's margins of the positive over each negative, over all groups.
 
     ``scores_QN``, ``teacher_QN``: float, one group a row. Hofstätter et al. 2020, equation 6 (arXiv 2010.02666), who
     have one negative a query. Only margins are learnt: unchanged by adding a number to all scores of a group.

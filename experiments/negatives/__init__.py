@@ -1,1 +1,1 @@
-"""Which passages stand in a query's group."""
+"""Choose the negatives of each training query."""

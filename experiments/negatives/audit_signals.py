@@ -1,7 +1,4 @@
-"""What speaks for a negative being relevant, for every different pair of a query and a drawn negative.
-
-Shapes: U different (query, negative) pairs of all draws, Q queries, N negatives a group.
-"""
+"""Compute signs that drawn negatives are relevant. Shapes: U distinct (query, negative) pairs, N negatives a group."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -21,7 +18,7 @@ TEXTS_PER_CHUNK = 20_000
 
 @dataclass(frozen=True)
 class DrawnPairs:
-    """Different pairs, ascending by query and negative. ``passages``: how many the collection has."""
+    """Distinct pairs, ascending by query and negative. ``passages``: size of the collection."""
 
     queries_U: Rows
     negatives_U: Rows
@@ -29,7 +26,7 @@ class DrawnPairs:
 
     @classmethod
     def of(cls, draws: Sequence[tuple[Rows, Rows]], passages: int) -> "DrawnPairs":
-        """From draws: (Q,) query rows and (Q, N) negatives each."""
+        """Collect the pairs of several draws: (Q,) query rows and (Q, N) negatives each."""
         keys = np.unique(np.concatenate([(q[:, None] * passages + n).ravel() for q, n in draws]))
         return cls(keys // passages, keys % passages, passages)
 
@@ -37,17 +34,15 @@ class DrawnPairs:
         return len(self.queries_U)
 
     def places(self, queries_Q: Rows, negatives_QN: Rows) -> Rows:
-        """(Q, N) where the pairs of a draw stand."""
+        """Return the positions (Q, N) of a draw's pairs."""
         keys_U = self.queries_U * self.passages + self.negatives_U
-        places: Rows = np.searchsorted(keys_U, queries_Q[:, None] * self.passages + negatives_QN)
-        return places
+        return np.asarray(np.searchsorted(keys_U, queries_Q[:, None] * self.passages + negatives_QN))
 
 
 @dataclass(frozen=True)
 class SignalThresholds:
-    """From where on a sign counts. ``near_duplicate``: the least similarity to a positive. ``twin_query``: the least
-    similarity of two queries. ``margin``: a negative is above the positive if its score exceeds the best-scored
-    positive's less this.
+    """Thresholds from which a sign counts. ``near_duplicate``: similarity to a positive. ``twin_query``: similarity of
+    two queries. ``margin``: a negative is above the positive if its score exceeds the best positive's minus this.
     """
 
     near_duplicate: float
@@ -57,9 +52,9 @@ class SignalThresholds:
 
 @dataclass(frozen=True)
 class AuditSignals:
-    """What was found, (U,) each. ``nearest_U``: the positive that is most alike. ``twin_U``: the other training query
-    that the negative answers and that is most alike, -1 if none is. ``score_U``: of the negative; ``best_U``: of the
-    best-scored positive. These two and ``above_positive`` are None where nothing was scored.
+    """Signs and evidence of each pair, (U,) each. ``nearest_U``: the most similar positive. ``twin_U``: the most
+    similar other training query that the negative answers, or -1. ``score_U``: score of the negative; ``best_U``: of
+    the best-scored positive. The scores and ``above_positive`` are None without a scorer.
     """
 
     similarity_U: NDArray[np.float64]
@@ -76,21 +71,19 @@ class AuditSignals:
 
     @property
     def suspicious(self) -> NDArray[np.bool_]:
-        """Whether anything speaks against a pair."""
+        """Whether a pair has any sign."""
         either = self.exact_duplicate | self.near_duplicate | self.judged_relevant | self.twin_query
         return either if self.above_positive is None else either | self.above_positive
 
     def order(self) -> Rows:
-        """(U,) places from the most to the least suspicious.
+        """Return the positions (U,) from the most to the least suspicious pair.
 
-        First the same text, then judgements for the query, then those for a twin of it: these are evidence, whatever
-        else speaks against a pair. Then by the number of signs, by similarity to a positive, and by how far a
-        negative's score exceeds the positive's.
+        Sort by evidence first: same text, judged for the query, judged for a twin query. Then by the number of signs,
+        the similarity to a positive, and the excess of the negative's score over the positive's.
         """
         above = np.zeros(len(self.nearest_U), bool) if self.above_positive is None else self.above_positive
-        excess = np.zeros(len(above))
-        if self.score_U is not None and self.best_U is not None:
-            excess = self.score_U - self.best_U
+        unscored = np.zeros(len(above))
+        excess = unscored if self.score_U is None or self.best_U is None else self.score_U - self.best_U
         evidence = (self.exact_duplicate, self.judged_relevant, self.twin_query)
         signs = np.sum([*evidence, self.near_duplicate, above], axis=0)
         keys = (*evidence, signs, self.similarity_U, excess)
@@ -107,7 +100,7 @@ def find_signals(
     scores: PairScores | None,
     limits: SignalThresholds,
 ) -> AuditSignals:
-    """Look at every pair. ``shingles``: of every passage row. ``twins``: of all training queries."""
+    """Compute the signs of every pair. ``shingles``: of every passage row. ``twins``: of all training queries."""
     queries, starts = np.unique(pairs.queries_U, return_index=True)
     spans = [slice(start, end) for start, end in zip(starts, [*starts[1:], len(pairs)], strict=True)]
     positives = [relevant[int(query)] for query in queries]
@@ -144,10 +137,10 @@ def find_signals(
 
 
 def _normalised(collection: Collection, rows: Rows) -> dict[int, bytes]:
-    """Passage row -> a digest of its text in lower case with single spaces."""
+    """Map passage rows to a digest of their text in lower case with single spaces."""
     digests: dict[int, bytes] = {}
     for start in range(0, len(rows), TEXTS_PER_CHUNK):
-        some = rows[start : start + TEXTS_PER_CHUNK]
-        for row, text in zip(some.tolist(), collection.passages.texts(some), strict=True):
+        chunk = rows[start : start + TEXTS_PER_CHUNK]
+        for row, text in zip(chunk.tolist(), collection.passages.texts(chunk), strict=True):
             digests[row] = hashlib.blake2b(" ".join(text.lower().split()).encode(), digest_size=16).digest()
     return digests

@@ -1,7 +1,4 @@
-"""Passages with the same text: a hash of each passage's text, by which a copy of a positive is known.
-
-Texts are compared after runs of white space became one blank. Shapes: P passages.
-"""
+"""Hash passage texts to recognise copies of a positive. White space is collapsed first. Shapes: P passages."""
 
 import hashlib
 from pathlib import Path
@@ -13,23 +10,20 @@ from experiments.common.cache import Cache
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
 
-SIZE = 8  # bytes of a hash: two of ten million different texts share one with a chance of 3 in a million
+SIZE = 8  # bytes of a hash: among ten million different texts, two share one with a probability of 3 in a million
 
 
 def text_hash(text: str) -> int:
-    """The hash of a text; 0 for a text without any letter, which is no copy of anything."""
-    words = text.split()
-    if not words:
-        return 0
-    return int.from_bytes(hashlib.blake2b(" ".join(words).encode(), digest_size=SIZE).digest(), "little")
+    """Hash a text; return 0 for a blank text, which is a copy of nothing."""
+    content = " ".join(text.split())
+    return int.from_bytes(hashlib.blake2b(content.encode(), digest_size=SIZE).digest(), "little") if content else 0
 
 
 def passage_hashes(collection: Collection, cache: Cache) -> NDArray[np.uint64]:
-    """(P,) the hash of every passage's text, memory-mapped; made at the first time, read from the cache ever after."""
+    """Return the text hash (P,) of every passage, memory-mapped from the cache."""
     key = {"format": 1, "collection": collection.fingerprint}
     folder = cache.get("copies", key, lambda target: _write(collection, target))
-    hashes: NDArray[np.uint64] = np.load(folder / "hashes.npy", mmap_mode="r")
-    return hashes
+    return np.load(folder / "hashes.npy", mmap_mode="r")  # type: ignore[no-any-return]
 
 
 def _write(collection: Collection, folder: Path) -> None:

@@ -1,6 +1,4 @@
-"""What was drawn: every group of a training as a file, and a summary of where its negatives came from and where they
-stood in the ranking of their source.
-"""
+"""Log the drawn negatives of a training: every group in a file, and a summary of their sources and ranks."""
 
 import gzip
 from collections.abc import Iterator
@@ -24,12 +22,11 @@ PERCENTILES = (5, 25, 50, 75, 95)
 def write_audit(
     groups: TrainingGroups, sampler: NegativeSampler, steps: int, collection: Collection, path: Path
 ) -> dict[str, Any]:
-    """Write ``epoch, query, positive, negatives`` (ids, tab-separated, the negatives by spaces and as run files have
-    them) for every group of ``steps`` steps.
+    """Write ``epoch, query, positive, negatives`` for every group of ``steps`` steps; return a summary.
 
-    As draws are a pure function of the seed, the file is drawn anew here and needs no book-keeping during the training.
-    Returns the summary: counts; ranks of the negatives in the run of the source that each was drawn from (1 is the
-    top), over all and by source; and the exceptions to the rule with what the filters dropped.
+    Columns are ids separated by tabs, negatives by spaces, escaped as in run files. The groups are drawn again from the
+    seed, so training keeps no record. The summary holds counts, ranks of the negatives in their source's run (1 is the
+    top) overall and by source, the exceptions to the rule, and what the filters dropped.
     """
     ranks: dict[str, list[NDArray[np.int64]]] = {name: [] for name in sampler.sources}
     drawn: set[int] = set()
@@ -41,10 +38,9 @@ def write_audit(
     ):
         file.write("epoch\tquery\tpositive\tnegatives\n")
         for step in range(steps):
-            some = groups.groups(step)
-            for line in _lines(some, collection):
-                file.write(line)
-            for query, epoch in zip(some.queries_Q.tolist(), some.epochs_Q.tolist(), strict=True):
+            drawn_groups = groups.groups(step)
+            file.writelines(_lines(drawn_groups, collection))
+            for query, epoch in zip(drawn_groups.queries_Q.tolist(), drawn_groups.epochs_Q.tolist(), strict=True):
                 negatives, sources = sampler.drawn(query, epoch)
                 for source in np.unique(sources).tolist():
                     name = sampler.sources[source]
@@ -52,9 +48,9 @@ def write_audit(
                 drawn.update(negatives.tolist())
                 repeated += len(negatives) - len(np.unique(negatives))
                 queries.add(query)
-            epochs = int(some.epochs_Q.max()) + 1
+            epochs = int(drawn_groups.epochs_Q.max()) + 1
             advance(1)
-    by_source = {name: np.concatenate([np.empty(0, np.int64), *some]) for name, some in ranks.items()}
+    by_source = {name: np.concatenate([np.empty(0, np.int64), *parts]) for name, parts in ranks.items()}
     every = np.concatenate(list(by_source.values()))
     return {
         "source": sampler.source,
@@ -66,17 +62,23 @@ def write_audit(
         "distinct_negatives": len(drawn),
         "repeated_within_a_group": repeated,
         "rank_in_source": _summary(every),
-        "by_source": {name: _of_source(some, len(every)) for name, some in by_source.items()},
+        "by_source": {
+            name: {
+                "negatives_drawn": len(own),
+                "share": len(own) / len(every),
+                "rank_in_source": _summary(own) if len(own) else None,
+            }
+            for name, own in by_source.items()
+        },
         "exceptions": asdict(sampler.report),
     }
 
 
 def ranks_of(run: Run, query: int, passages: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The ranks (1 is the top) of some passages that a run has for a query row."""
+    """Return the ranks (1 is the top) of passages in the run's ranking of a query row."""
     ranking = run.ranking(query)
     order = np.argsort(ranking, kind="stable")
-    ranks: NDArray[np.int64] = order[np.searchsorted(ranking, passages, sorter=order)] + 1
-    return ranks
+    return np.asarray(order[np.searchsorted(ranking, passages, sorter=order)] + 1)
 
 
 def _lines(groups: Groups, collection: Collection) -> Iterator[str]:
@@ -86,11 +88,6 @@ def _lines(groups: Groups, collection: Collection) -> Iterator[str]:
     for i, query_id in enumerate(query_ids):
         positive, *negatives = flat[i * width : (i + 1) * width]
         yield f"{groups.epochs_Q[i]}\t{escaped(query_id)}\t{positive}\t{' '.join(negatives)}\n"
-
-
-def _of_source(ranks: NDArray[Any], drawn: int) -> dict[str, Any]:
-    summary = _summary(ranks) if len(ranks) else None
-    return {"negatives_drawn": len(ranks), "share": len(ranks) / drawn, "rank_in_source": summary}
 
 
 def _summary(ranks: NDArray[Any]) -> dict[str, float]:

@@ -1,10 +1,7 @@
-"""How many drawn negatives look relevant: an audit of sources and depths before any training.
+"""Count drawn negatives that look relevant, by source and depth, before any training.
 
-A false negative cannot be proved without a judge; what is counted here are suspicions that can be computed. They err in
-both directions: two passages can share most of their words and answer different questions, and a scorer may be wrong.
-The pairs that look worst are therefore listed with their texts, to be read.
-
-Shapes: Q queries, N negatives a group, U different (query, negative) pairs of all draws.
+Signs prove nothing: similar passages can answer different questions, and a scorer may be wrong. So the most suspicious
+pairs are listed with their texts. Shapes: Q queries, N negatives a group, U distinct (query, negative) pairs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,10 +31,9 @@ RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class AuditInput:
-    """What is audited. ``relevant``: training query row -> rows of its positives. ``judged``: query row -> passage row
-    -> grade, all judgements. ``runs``: by source name, over the training queries, at least as deep as the depths.
-    ``shingles``: of every passage row (``passage_shingles``). ``twins``: of all training queries, even those that are
-    not in ``relevant``. ``excluded``: training query row -> rows that are never drawn for it besides its positives.
+    """Data to audit. ``relevant``: training query row -> rows of its positives. ``judged``: query row -> passage row ->
+    grade. ``runs``: by source name, over the training queries, as deep as the deepest depth. ``shingles``: of every
+    passage row. ``twins``: of all training queries. ``excluded``: query row -> other rows that are never drawn for it.
     """
 
     collection: Collection
@@ -51,12 +47,12 @@ class AuditInput:
 
 @dataclass(frozen=True)
 class Cell:
-    """The negatives of one epoch from one source to one depth.
+    """Negatives of one epoch from one source to one depth.
 
-    ``queries``: that were drawn for; ``left_out``: that could not be. ``drawn``: negatives; ``distinct``: passages
-    among them. ``counts``: sign -> how many negatives bear it; ``shares``: sign -> their share of a query's negatives,
-    mean over queries, with its 95 % bootstrap interval over queries. ``score_gap``: the best positive's score less the
-    negative's, mean, likewise; None without scores, as is ``above_positive``.
+    ``queries``: with negatives; ``left_out``: without. ``drawn``: negatives; ``distinct``: passages among them.
+    ``counts``: sign -> negatives with it; ``shares``: sign -> their share of a query's negatives, mean and 95 %
+    bootstrap interval over queries. ``score_gap``: the best positive's score minus the negative's, likewise; None
+    without a scorer, like ``above_positive``.
     """
 
     source: str
@@ -72,10 +68,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class WorstPair:
-    """A drawn negative that looks relevant. ``rank``: in the run of ``source``, that it was drawn from, 1 is the top.
-    ``signs``: what speaks against it. ``positive``: the text of the positive that is most alike; ``similarity``: how
-    much. ``twin``: the text of the twin query that the negative answers; None if there is none. The scores are those of
-    the negative and of the best-scored positive; None without a scorer.
+    """A drawn negative that looks relevant. ``rank``: in the run of its ``source``, 1 is the top. ``positive``: text of
+    the most similar positive; ``similarity``: to it. ``twin``: text of the twin query that the negative answers, or
+    None. ``positive_score``: of the best-scored positive. Scores are None without a scorer.
     """
 
     query_id: str
@@ -94,9 +89,7 @@ class WorstPair:
 
 @dataclass(frozen=True)
 class FalseNegativeAudit:
-    """The outcome. ``cells``: in the order of sources and depths. ``worst``: most suspicious first, at most one a
-    query. The other fields say what was asked for.
-    """
+    """Cells by source, then depth; the ``worst`` pairs, most suspicious first, at most one a query; the settings."""
 
     cells: tuple[Cell, ...]
     worst: tuple[WorstPair, ...]
@@ -110,7 +103,7 @@ class FalseNegativeAudit:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """The draws of one cell. ``queries_Q``, ``negatives_QN``: rows. ``names_QN``: the source of each."""
+    """Draws of one cell. ``queries_Q``, ``negatives_QN``: rows. ``names_QN``: source of each negative."""
 
     source: str
     depth: int
@@ -135,32 +128,35 @@ def audit_negatives(
     margin: float = 0.0,
     worst: int = 20,
 ) -> FalseNegativeAudit:
-    """Draw one epoch of negatives for each source and depth, and look for what may be relevant among them.
+    """Draw one epoch of negatives for each source and depth, and count those that may be relevant.
 
-    ``rule``: everything but the source and the depth; where it says ``short: error``, short queries are left out and
-    counted instead. ``sources``: names of runs, or mixtures such as ``bm25+colbert``. ``near_duplicate`` and
-    ``twin_query``: the least similarities that count, to a positive and of two queries. ``filters``: makes the filters
-    of a rule over some runs, if the rule has any. ``score``: of query rows (P,) and passage rows (P,), the scores (P,)
-    of a model, called ``scorer`` in reports. A negative is above the positive if its score exceeds the best-scored
-    positive's less ``margin``.
+    ``rule``: all but the source and the depth; ``short: error`` is replaced by counting short queries as left out.
+    ``sources``: names of runs, or mixtures such as ``bm25+colbert``. ``near_duplicate``, ``twin_query``, ``margin``:
+    see ``SignalThresholds``. ``filters``: builds the filters of a rule over its runs. ``score``: returns a model's
+    scores (P,) of query rows (P,) and passage rows (P,); reports call the model ``scorer``.
 
     Raises:
         ExperimentError: a source without a run, a depth that the rule cannot have, no query left.
     """
     if not sources or not depths:
         raise ExperimentError("an audit needs at least one source and one depth")
-    drawn = [
-        _draw(given, replace(rule, source=source, depth=depth), seed, filters) for source in sources for depth in depths
-    ]
-    pairs = DrawnPairs.of([(one.queries_Q, one.negatives_QN) for one in drawn], len(given.collection.passages))
-    scores = _scores_of(pairs, given.relevant, score) if score is not None else None
+    rules = [replace(rule, source=source, depth=depth) for source in sources for depth in depths]
+    draws = [_draw(given, cell_rule, seed, filters) for cell_rule in rules]
+    pairs = DrawnPairs.of([(draw.queries_Q, draw.negatives_QN) for draw in draws], len(given.collection.passages))
+    scores = None
+    if score is not None:  # all drawn pairs and the positives of their queries
+        audited = np.unique(pairs.queries_U)
+        positives = [given.relevant[int(query)] for query in audited]
+        queries = np.concatenate([pairs.queries_U, np.repeat(audited, [len(rows) for rows in positives])])
+        passages = np.concatenate([pairs.negatives_U, *positives])
+        scores = PairScores.of(queries, passages, score(queries, passages))
     limits = SignalThresholds(near_duplicate, twin_query, margin)
-    found = find_signals(
+    signals = find_signals(
         pairs, given.collection, given.relevant, given.judged, given.shingles, given.twins, scores, limits
     )
     return FalseNegativeAudit(
-        cells=tuple(_cell(one, pairs, found) for one in drawn),
-        worst=_worst(drawn, given, pairs, found, worst),
+        cells=tuple(_cell(draw, pairs, signals) for draw in draws),
+        worst=_worst(draws, given, pairs, signals, worst),
         data=given.collection.name,
         count=rule.count,
         near_duplicate=near_duplicate,
@@ -178,15 +174,8 @@ def _draw(given: AuditInput, rule: NegativeRule, seed: int, filters: Filters | N
     runs = [replace(given.runs[name], name=name) for name in names]
     if rule.short == "error":
         rule = replace(rule, short="drop")
-    sampler = NegativeSampler(
-        rule,
-        runs,
-        given.relevant,
-        given.collection,
-        seed,
-        filters(rule, runs) if filters is not None else (),
-        given.excluded,
-    )
+    built = filters(rule, runs) if filters is not None else ()
+    sampler = NegativeSampler(rule, runs, given.relevant, given.collection, seed, built, given.excluded)
     groups = [sampler.drawn(int(query), 0) for query in sampler.queries]
     return _Drawn(
         source=rule.source,
@@ -198,82 +187,68 @@ def _draw(given: AuditInput, rule: NegativeRule, seed: int, filters: Filters | N
     )
 
 
-def _scores_of(pairs: DrawnPairs, relevant: Mapping[int, Rows], score: Score) -> PairScores:
-    """Scores of all drawn pairs and of the positives of their queries."""
-    queries = np.unique(pairs.queries_U)
-    positives = [relevant[int(query)] for query in queries]
-    every = np.concatenate([pairs.queries_U, np.repeat(queries, [len(one) for one in positives])])
-    passages = np.concatenate([pairs.negatives_U, *positives])
-    return PairScores.of(every, passages, score(every, passages))
-
-
-def _cell(one: _Drawn, pairs: DrawnPairs, found: AuditSignals) -> Cell:
-    places_QN = pairs.places(one.queries_Q, one.negatives_QN)
-    signs = {name: getattr(found, name) for name in SIGNS}
-    bears = {name: sign_U[places_QN] for name, sign_U in signs.items() if sign_U is not None}
+def _cell(draw: _Drawn, pairs: DrawnPairs, signals: AuditSignals) -> Cell:
+    places_QN = pairs.places(draw.queries_Q, draw.negatives_QN)
+    by_pair = {name: getattr(signals, name) for name in SIGNS}
+    signs = {name: sign_U[places_QN] for name, sign_U in by_pair.items() if sign_U is not None}
     gap = None
-    if found.score_U is not None and found.best_U is not None:
-        gap = paired_bootstrap((found.best_U - found.score_U)[places_QN].mean(axis=1))
+    if signals.score_U is not None and signals.best_U is not None:
+        gap = paired_bootstrap((signals.best_U - signals.score_U)[places_QN].mean(axis=1))
     return Cell(
-        source=one.source,
-        depth=one.depth,
-        queries=len(one.queries_Q),
-        left_out=one.left_out,
-        drawn=one.negatives_QN.size,
-        distinct=len(np.unique(one.negatives_QN)),
-        counts={name: int(sign_QN.sum()) for name, sign_QN in bears.items()},
-        shares={name: share_interval(sign_QN) for name, sign_QN in bears.items()},
+        source=draw.source,
+        depth=draw.depth,
+        queries=len(draw.queries_Q),
+        left_out=draw.left_out,
+        drawn=draw.negatives_QN.size,
+        distinct=len(np.unique(draw.negatives_QN)),
+        counts={name: int(sign_QN.sum()) for name, sign_QN in signs.items()},
+        shares={name: share_interval(sign_QN) for name, sign_QN in signs.items()},
         score_gap=gap,
     )
 
 
 def share_interval(sign_QN: NDArray[np.bool_], resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """The share of negatives that bear a sign, with its 95 % percentile bootstrap interval over queries.
+    """Return the share of negatives with a sign and its 95 % percentile bootstrap interval over queries.
 
-    A query bears 0 to N signs; so a resample of the queries is one draw of how many queries bear how many, which is
-    multinomial. That is the bootstrap itself, not an approximation, at the cost of N + 1 numbers a resample.
+    Each query has 0 to N negatives with the sign, so resampling queries is an exact multinomial draw over N + 1 counts.
     """
     queries, count = sign_QN.shape
-    how_many = np.bincount(sign_QN.sum(axis=1), minlength=count + 1)
-    drawn = np.random.default_rng(seed).multinomial(queries, how_many / queries, size=resamples)
-    means = drawn @ (np.arange(count + 1) / count) / queries
+    queries_by_count = np.bincount(sign_QN.sum(axis=1), minlength=count + 1)
+    resampled = np.random.default_rng(seed).multinomial(queries, queries_by_count / queries, size=resamples)
+    means = resampled @ (np.arange(count + 1) / count) / queries
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(sign_QN.mean()), float(low), float(high))
 
 
 def _worst(
-    drawn: Sequence[_Drawn], given: AuditInput, pairs: DrawnPairs, found: AuditSignals, limit: int
+    draws: Sequence[_Drawn], given: AuditInput, pairs: DrawnPairs, signals: AuditSignals, limit: int
 ) -> tuple[WorstPair, ...]:
     source_U = np.full(len(pairs), "", dtype=object)
-    for one in reversed(drawn):  # the first cell that drew a pair names its source
-        source_U[pairs.places(one.queries_Q, one.negatives_QN)] = one.names_QN
-    chosen: list[int] = []
-    seen: set[int] = set()
-    for place in found.order().tolist():
-        if len(chosen) == limit or not found.suspicious[place]:
+    for draw in reversed(draws):  # the first cell that drew a pair names its source
+        source_U[pairs.places(draw.queries_Q, draw.negatives_QN)] = draw.names_QN
+    place_of: dict[int, int] = {}  # query -> its most suspicious pair
+    for place in signals.order().tolist():
+        if len(place_of) == limit or not signals.suspicious[place]:
             break
-        query = int(pairs.queries_U[place])
-        if query not in seen:
-            seen.add(query)
-            chosen.append(place)
-    return tuple(_pair(place, given, pairs, found, str(source_U[place])) for place in chosen)
+        place_of.setdefault(int(pairs.queries_U[place]), place)
+    return tuple(_pair(place, given, pairs, signals, str(source_U[place])) for place in place_of.values())
 
 
-def _pair(place: int, given: AuditInput, pairs: DrawnPairs, found: AuditSignals, source: str) -> WorstPair:
+def _pair(place: int, given: AuditInput, pairs: DrawnPairs, signals: AuditSignals, source: str) -> WorstPair:
     query, negative = int(pairs.queries_U[place]), int(pairs.negatives_U[place])
     queries, passages = given.collection.queries, given.collection.passages
-    signs = {name: getattr(found, name) for name in SIGNS if name != "suspicious"}
+    signs = {name: getattr(signals, name) for name in SIGNS if name != "suspicious"}
     return WorstPair(
         query_id=queries.id(query),
         negative_id=passages.id(negative),
         query=queries.text(query),
-        twin=queries.text(int(found.twin_U[place])) if found.twin_query[place] else None,
-        positive=passages.text(int(found.nearest_U[place])),
+        twin=queries.text(int(signals.twin_U[place])) if signals.twin_query[place] else None,
+        positive=passages.text(int(signals.nearest_U[place])),
         negative=passages.text(negative),
         signs=tuple(name for name, sign_U in signs.items() if sign_U is not None and sign_U[place]),
-        similarity=float(found.similarity_U[place]),
-        negative_score=None if found.score_U is None else float(found.score_U[place]),
-        positive_score=None if found.best_U is None else float(found.best_U[place]),
+        similarity=float(signals.similarity_U[place]),
+        negative_score=None if signals.score_U is None else float(signals.score_U[place]),
+        positive_score=None if signals.best_U is None else float(signals.best_U[place]),
         source=source,
         rank=int(ranks_of(given.runs[source], query, np.array([negative]))[0]),
     )

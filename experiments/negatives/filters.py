@@ -1,9 +1,6 @@
-"""Filters of candidates as data: what a sampler asks which candidates to keep, in plain arrays.
+"""Drop unwanted candidates of a query. ``experiments.jobs.filters`` builds the filters of a rule.
 
-Whatever is dear (shingles of all passages, scores of a model) is made before and handed in, so that drawing stays a
-pure function of arrays. ``experiments.jobs.filters`` makes them from a rule.
-
-Shapes: C candidates of a query from one source, P pairs.
+Shapes: C candidates from one source, P pairs.
 """
 
 from collections.abc import Mapping
@@ -24,21 +21,21 @@ class CandidateFilter(Protocol):
 
     @property
     def name(self) -> str:
-        """What counts and log lines call it: its key under ``negatives.filter``."""
+        """Key under ``negatives.filter``, also used in counts and log lines."""
         ...
 
     def keep(self, run: Run, query: int, positives: Rows, candidates: Rows) -> NDArray[np.bool_] | None:
-        """(C,) which candidates of a query row to keep; ``None`` if they cannot be compared, and so all are kept.
+        """Return which candidates (C,) of a query row to keep; None if they cannot be compared, so that all stay.
 
-        ``run``: the source's run that the candidates are from. ``positives``: rows of all passages judged relevant.
+        ``run``: of the candidates' source. ``positives``: rows of all passages judged relevant.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Copies:
-    """Drops what has the very text of a positive, or of a passage that is never drawn for the query. ``hashes_P``: of
-    the texts of all passage rows, 0 for no text. ``excluded``: query row -> rows that are never drawn for it.
+    """Drop copies of a positive or of an excluded passage. ``hashes_P``: of the texts of all passage rows, 0 for no
+    text. ``excluded``: query row -> rows that are never drawn for it.
     """
 
     hashes_P: NDArray[np.uint64]
@@ -46,46 +43,37 @@ class Copies:
     name: str = "copies"
 
     def keep(self, run: Run, query: int, positives: Rows, candidates: Rows) -> NDArray[np.bool_] | None:
-        """(C,) which candidates have another text."""
         own = self.hashes_P[np.concatenate([positives, self.excluded.get(query, positives[:0])])]
-        kept: NDArray[np.bool_] = (self.hashes_P[candidates][:, None] != own[own > 0]).all(axis=1)
-        return kept
+        return np.asarray((self.hashes_P[candidates][:, None] != own[own > 0]).all(axis=1))
 
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Drops what is at least ``threshold`` alike to any positive. ``shingles``: of every passage row."""
+    """Drop candidates whose similarity to any positive is ``threshold`` or more. ``shingles``: of every passage row."""
 
     shingles: Ragged
     threshold: float
     name: str = "near_duplicate"
 
     def keep(self, run: Run, query: int, positives: Rows, candidates: Rows) -> NDArray[np.bool_] | None:
-        """(C,) which candidates are not too much alike."""
-        alike: NDArray[np.bool_] = similarity(self.shingles, positives, candidates) >= self.threshold
-        return ~alike
+        return np.asarray(similarity(self.shingles, positives, candidates) < self.threshold)
 
 
 @dataclass(frozen=True)
 class AnswersOfTwins:
-    """Drops what is judged relevant for another training query that is at least ``threshold`` alike to the query."""
+    """Drop passages relevant to another training query whose similarity to the query is ``threshold`` or more."""
 
     twins: TwinQueries
     threshold: float
     name: str = "twin_query"
 
     def keep(self, run: Run, query: int, positives: Rows, candidates: Rows) -> NDArray[np.bool_] | None:
-        """(C,) which candidates answer no twin."""
-        similarity_C, _ = self.twins.nearest(query, candidates)
-        kept: NDArray[np.bool_] = similarity_C < self.threshold
-        return kept
+        return np.asarray(self.twins.nearest(query, candidates)[0] < self.threshold)
 
 
 @dataclass(frozen=True)
 class PairScores:
-    """Scores of pairs by query. ``queries``: (Q,) query rows, ascending. ``passages``: ragged passage rows, one row a
-    query. ``scores``: ragged float32 beside them.
-    """
+    """Scores of pairs by query. ``queries``: (Q,) ascending. ``passages``, ``scores``: ragged, one row a query."""
 
     queries: Rows
     passages: Ragged
@@ -93,36 +81,31 @@ class PairScores:
 
     @classmethod
     def of(cls, queries: Rows, passages: Rows, scores: NDArray[np.float32]) -> "PairScores":
-        """From three columns (P,) in any order."""
+        """Group three columns (P,), in any order, by query."""
         order = np.argsort(queries, kind="stable")
         distinct, offsets = group_by_key(queries[order])
         return cls(distinct, Ragged(passages[order], offsets), Ragged(scores[order], offsets))
 
-    @classmethod
-    def of_run(cls, run: Run) -> "PairScores":
-        """A run's own scores."""
-        return cls(run.queries, run.passages, run.scores)
-
     def get(self, query: int, passages: Rows) -> NDArray[np.float32]:
-        """The scores of some passages for a query row; NaN where a pair is not known."""
+        """Return the scores of passages for a query row; NaN for unknown pairs."""
         at = int(np.searchsorted(self.queries, query))
-        found = np.full(len(passages), np.nan, np.float32)
+        scores = np.full(len(passages), np.nan, np.float32)
         if at == len(self.queries) or self.queries[at] != query or not len(self.passages[at]):
-            return found
+            return scores
         known = self.passages[at]
         order = np.argsort(known, kind="stable")
         places = order[np.minimum(np.searchsorted(known, passages, sorter=order), len(known) - 1)]
         hit = known[places] == passages
-        found[hit] = self.scores[at][places[hit]]
-        return found
+        scores[hit] = self.scores[at][places[hit]]
+        return scores
 
 
 @dataclass(frozen=True)
 class Margin:
-    """Drops what scores too near to, or above, the best-scored positive.
+    """Drop candidates whose score is not at least ``margin`` below the best-scored positive's.
 
-    ``margin``: in units of the scores, or ``relative``, as a share of the positive's absolute score. ``scores``: of
-    every candidate and positive, or None for the scores of the run that the candidates are from.
+    ``margin``: in units of the scores; with ``relative``, a share of the positive's absolute score. ``scores``: of
+    every candidate and positive; None takes the scores of the candidates' run.
     """
 
     margin: float
@@ -131,22 +114,15 @@ class Margin:
 
     @property
     def name(self) -> str:
-        """The key under ``negatives.filter``."""
         return "relative_margin" if self.relative else "absolute_margin"
 
     def keep(self, run: Run, query: int, positives: Rows, candidates: Rows) -> NDArray[np.bool_] | None:
-        """(C,) which candidates stand far enough below; None if no positive has a score.
-
-        Raises:
-            ValueError: a candidate has no score.
-        """
-        scores = self.scores or PairScores.of_run(run)
+        """Return which candidates (C,) to keep; None if no positive has a score. Refuse a candidate without a score."""
+        scores = self.scores or PairScores(run.queries, run.passages, run.scores)
         positive_scores, scores_C = scores.get(query, positives), scores.get(query, candidates)
         if np.isnan(scores_C).any():
             raise ValueError(f"the scores lack a candidate of query row {query}")
         if np.isnan(positive_scores).all():
             return None
         best = float(np.nanmax(positive_scores))
-        limit = best - (abs(best) * self.margin if self.relative else self.margin)
-        kept: NDArray[np.bool_] = scores_C <= limit
-        return kept
+        return np.asarray(scores_C <= best - (abs(best) * self.margin if self.relative else self.margin))

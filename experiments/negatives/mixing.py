@@ -1,7 +1,4 @@
-"""How several sources share the slots of a group.
-
-Shapes: N slots, S sources, C candidates of a query from all sources, each once.
-"""
+"""Share the slots of a group between sources. Shapes: N slots, S sources, C distinct candidates of all sources."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,39 +12,36 @@ from experiments.data.ragged import Rows
 
 @dataclass(frozen=True)
 class Pool:
-    """The candidates of a query. ``candidates``: (C,) passage rows, each once. ``members_SC``: which of them each
-    source has.
-    """
+    """Distinct candidates (C,) of a query, passage rows. ``members_SC``: which of them each source has."""
 
     candidates: Rows
     members_SC: NDArray[np.bool_]
 
     @classmethod
     def of(cls, stocks: Sequence[Rows]) -> "Pool":
-        """From the candidates of each source."""
+        """Merge the candidates of each source."""
         if len(stocks) == 1:
             return cls(stocks[0], np.ones((1, len(stocks[0])), bool))
         joined = np.concatenate(stocks)
-        _, first = np.unique(joined, return_index=True)
-        candidates = joined[np.sort(first)]
+        candidates = joined[np.sort(np.unique(joined, return_index=True)[1])]
         return cls(candidates, np.stack([np.isin(candidates, stock) for stock in stocks]))
 
 
 def turns_from(start: int, turns: Sequence[int]) -> Iterator[int]:
-    """Whose turn it is, slot after slot without end, beginning with the turn at place ``start``."""
+    """Yield the source of each slot without end, beginning with the turn at position ``start``."""
     return islice(cycle(turns), start, None)
 
 
 def most_turns(source: int, turns: Sequence[int], count: int) -> int:
-    """The most turns that a source can have among ``count`` slots, whoever begins."""
+    """Return the most turns that a source can have among ``count`` slots, whoever begins."""
     return max(list(islice(turns_from(start, turns), count)).count(source) for start in range(len(turns)))
 
 
 def take_turns(pool: Pool, priorities_C: NDArray[np.uint64], turns: Iterator[int], count: int) -> tuple[Rows, Rows]:
-    """(N,) different candidates, as many as there are or ``count``, and (N,) the source of each, lowest priority first.
+    """Return up to ``count`` distinct candidates (N,), lowest priority first, and the source (N,) of each.
 
-    A source takes its first candidate that is not taken yet. One that has none left loses its turn, so that the others
-    share what it leaves in the proportion of their own turns.
+    A source takes its first free candidate. A source that has run out loses its turn, so the others share its slots in
+    the proportion of their own turns.
     """
     order = np.argsort(priorities_C, kind="stable")
     if len(pool.members_SC) == 1:
@@ -70,10 +64,10 @@ def take_turns(pool: Pool, priorities_C: NDArray[np.uint64], turns: Iterator[int
 def take_with_replacement(
     pool: Pool, priorities_of: Callable[[int, Rows], NDArray[np.uint64]], turns: Iterator[int], count: int
 ) -> tuple[Rows, Rows]:
-    """(N,) candidates, the same maybe more than once, and (N,) the source of each.
+    """Return candidates (N,), repeats allowed, and the source (N,) of each.
 
-    ``priorities_of``: those of a slot for some passages; each slot takes the lowest of the source whose turn it is. A
-    source without any candidate has no turns.
+    Each slot takes the candidate with the lowest ``priorities_of(slot, passages)`` of the source whose turn it is. A
+    source without candidates has no turns.
     """
     stocks = [pool.candidates[members_C] for members_C in pool.members_SC]
     sources = list(islice((source for source in turns if len(stocks[source])), count))

@@ -1,7 +1,4 @@
-"""How alike two passages are word for word: the Jaccard similarity of their sets of word shingles (Broder 1997).
-
-Exact, not estimated by MinHash: only the candidates of a query are compared with its positives, which are few pairs.
-The sets of all passages are made once, hashed to 64 bits, and kept memory-mapped in the cache.
+"""Compute the Jaccard similarity of passages' word shingles (Broder 1997), hashed to 64 bits: exact, not MinHash.
 
 Shapes: C candidates, V shingles of all of them, T words of some texts one after another.
 """
@@ -32,21 +29,18 @@ def _hash_of(word: str) -> int:
 
 
 def shingles_of(texts: Iterable[str], words: int = SHINGLE) -> Ragged:
-    """The hashed shingles of each text, as ``hashed_shingles`` has them.
-
-    Words are runs of letters, digits and underscores, in lower case; every ``words`` neighbours are a shingle.
-    """
+    """Hash the shingles of each text; words are runs of letters, digits and underscores, in lower case."""
     return hashed_shingles((WORD.findall(text.lower()) for text in texts), words)
 
 
 def hashed_shingles(texts: Iterable[Sequence[str]], words: int) -> Ragged:
-    """The hashed shingles of texts given as their words: ragged uint64, ascending and different within a row.
+    """Hash the shingles of texts given as words: ragged uint64, ascending and distinct within a row.
 
-    Every ``words`` neighbours are a shingle. A text with fewer words is one shingle, one without any has none.
+    Every ``words`` neighbours are a shingle. A shorter text is one shingle; an empty one has none.
     """
     hashes = [[_hash_of(word) for word in text] for text in texts]
-    lengths = np.array([len(one) for one in hashes], np.int64)
-    words_T = np.array([value for one in hashes for value in one], np.uint64)
+    lengths = np.array([len(row) for row in hashes], np.int64)
+    words_T = np.array([value for row in hashes for value in row], np.uint64)
     ends = np.cumsum(lengths)
     left_T = np.repeat(ends, lengths) - np.arange(len(words_T))  # words from here to the end of the text, this included
     starts = np.flatnonzero((left_T >= words) | (left_T == np.repeat(lengths, lengths)))
@@ -66,9 +60,7 @@ def hashed_shingles(texts: Iterable[Sequence[str]], words: int) -> Ragged:
 
 
 def passage_shingles(collection: Collection, cache: Cache) -> Ragged:
-    """The hashed shingles of every passage row, memory-mapped; made at the first time, read from the cache ever after.
-    Eight bytes a word, about.
-    """
+    """Return the hashed shingles of every passage row, memory-mapped from the cache: about eight bytes a word."""
     key = {"format": 1, "collection": collection.fingerprint, "words": SHINGLE}
     folder = cache.get("shingles", key, lambda target: _write_shingles(collection, target))
     return read_ragged(folder, "shingles")
@@ -87,11 +79,7 @@ def _write_shingles(collection: Collection, folder: Path) -> None:
 
 
 def similarity(shingles: Ragged, positives: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(C,) the Jaccard similarity of each candidate to the positive that it is most alike.
-
-    ``positives`` and ``candidates``: rows of ``shingles``. Similarity is 0 to 1; 1 means the same shingles, not quite
-    the same text. Texts without words are like nothing.
-    """
+    """Return each candidate's largest Jaccard similarity (C,) to a positive; both are rows of ``shingles``."""
     starts, lengths_C = shingles.offsets[candidates], shingles.offsets[candidates + 1] - shingles.offsets[candidates]
     ends = np.cumsum(lengths_C)
     total = int(ends[-1]) if len(ends) else 0

@@ -1,13 +1,11 @@
-"""Draws of negatives that are a pure function of (seed, epoch, query id, pool, rule).
+"""Draw negatives as a pure function of (seed, epoch, query id, pool, rule).
 
-Every candidate gets a pseudo-random priority from a hash of (seed, epoch, query id, candidate), and a draw takes the
-lowest. Therefore: the first n of a larger draw are the smaller draw (n = 1 within 3 within 7 ...); every loss sees the
-same negatives; neither workers nor ranks nor a resume change anything; and where two pools share passages, as BM25's
-and ColBERT's do, they draw as much alike as they can. Comparisons between such runs are comparisons under common random
-numbers.
+Every candidate gets a pseudo-random priority from a hash of (seed, epoch, query id, candidate); a draw takes the
+lowest. So the first n of a larger draw are the smaller draw, every loss sees the same negatives, and workers, ranks and
+resumes change nothing. Pools that share passages draw as similarly as possible: settings are compared under common
+random numbers.
 
-Several sources take turns, slot by slot, from one that is drawn by hash, so that no source has the odd slot more often.
-A passage has one priority, whichever source it is drawn from: a source mixed with itself draws what it draws alone.
+Sources take turns slot by slot, beginning with one chosen by hash. A passage has the same priority in every source.
 
 Shapes: N negatives of a group, S sources, C candidates of a query from all sources.
 """
@@ -34,18 +32,16 @@ TEXTS_AT_ONCE = 20_000
 
 @dataclass
 class FilterCounts:
-    """What a filter took from a source. Candidates that two filters drop are counted by both."""
+    """Counts of what a filter dropped from a source. Candidates that two filters drop are counted by both."""
 
     candidates: int = 0  # dropped
-    of: int = 0  # candidates looked at: ranks skip + 1 to depth minus what is judged exclude_grade or better
+    of: int = 0  # candidates checked: ranks skip + 1 to depth, without those judged exclude_grade or better
     queries: int = 0  # that lost at least one
 
 
 @dataclass
 class SamplingReport:
-    """Queries that the rule could not be applied to as it stands, and what the filters dropped. Counts of training
-    queries.
-    """
+    """Counts of training queries that are exceptions to the rule, and of what the filters dropped."""
 
     without_text: int = 0  # dropped: no positive has a text
     some_without_text: int = 0  # kept: the positives without a text are not trained on
@@ -54,18 +50,17 @@ class SamplingReport:
     replaced_short: int = 0  # drawn with replacement: too few candidates (short: replacement)
     no_candidates: int = 0  # dropped: no candidate at all, so that nothing can be drawn
     ran_dry: int = 0  # a source has fewer candidates than turns in a group and hands some to the others
-    not_compared: int = 0  # kept as they are by a margin: a run has no score of any of their positives
+    not_compared: int = 0  # kept unfiltered by a margin: a run has no score of any of their positives
     examples: dict[str, str] = field(default_factory=dict)  # kind -> id of one such query
     filtered: dict[str, dict[str, FilterCounts]] = field(default_factory=dict)  # source -> filter -> what it dropped
 
 
 class NegativeSampler:
-    """The negatives, and the positive, of each training query at each epoch.
+    """Draw the negatives and choose the positive of each training query at each epoch.
 
-    ``runs``: over the training queries, one for each turn, in the order of ``sources_of(rule.source)``; a source with
-    two turns stands there twice. ``relevant``: training query row -> rows of its positives. ``excluded``: training
-    query row -> rows that are never drawn besides these; None for no others. ``filters``: see
-    ``experiments.negatives.filters``; each looks at all candidates, and what all of them keep is the pool's stock.
+    ``runs``: one for each turn, as in ``sources_of(rule.source)``, over the training queries. ``relevant``: training
+    query row -> rows of its positives. ``excluded``: training query row -> other rows that are never drawn.
+    ``filters``: each checks all candidates; those that all filters keep can be drawn.
 
     Raises:
         ExperimentError: a query has fewer usable candidates than ``rule.count`` and the rule says ``short: error``; or
@@ -83,11 +78,11 @@ class NegativeSampler:
         excluded: Mapping[int, Rows] | None = None,
     ) -> None:
         self.rule, self.seed, self.source = rule, seed, "+".join(run.name for run in runs)
-        self.runs = {run.name: run for run in runs}  # the different ones; a draw names them by their place here
+        self.runs = {run.name: run for run in runs}  # distinct; a draw gives their positions
         self.sources = tuple(self.runs)
         self.report = SamplingReport()
         self._turns = tuple(self.sources.index(run.name) for run in runs)
-        # How many candidates each source needs for all of its turns; with replacement one serves them all.
+        # Candidates that each source needs for all of its turns; with replacement one is enough.
         most = 1 if rule.replacement else rule.count
         self._needs = tuple(min(most, most_turns(s, self._turns, rule.count)) for s in range(len(self.sources)))
         self._filters = tuple(filters)
@@ -118,36 +113,35 @@ class NegativeSampler:
         return self.rule.count
 
     def _admit(self, query: int, positives: Rows, short: list[tuple[str, int]]) -> None:
-        rule, one = self.rule, self._ids[query]
+        rule, query_id = self.rule, self._ids[query]
         tops = [run.ranking(query)[: rule.depth] for run in self.runs.values()]
         usable = positives[~np.isin(positives, self._empty)] if len(self._empty) else positives
         if not len(usable):
-            return self._except("without_text", one)
+            return self._except("without_text", query_id)
         if len(usable) < len(positives):
-            self._except("some_without_text", one)
+            self._except("some_without_text", query_id)
         if rule.positives == "retrieved":
             usable = usable[np.isin(usable, np.concatenate(tops))]
             if not len(usable):
-                return self._except("not_retrieved", one)
+                return self._except("not_retrieved", query_id)
         windows = [top[rule.skip :] for top in tops]
         barred = np.concatenate([positives, self._excluded[query]]) if query in self._excluded else positives
-        stocks = [window[~np.isin(window, barred)] for window in windows]
-        stocks = self._filtered(query, positives, stocks)
+        stocks = self._filtered(query, positives, [window[~np.isin(window, barred)] for window in windows])
         if rule.pool is not None:
-            key = key_of("pool", self.seed, one)
+            key = key_of("pool", self.seed, query_id)
             stocks = [shuffled(key, stock)[: rule.pool] for stock in stocks]
         pool = Pool.of(stocks)
         if len(pool.candidates) < rule.count and not rule.replacement:
             if rule.short == "error":
-                short.append((one, len(pool.candidates)))
+                short.append((query_id, len(pool.candidates)))
             if rule.short == "drop":
-                return self._except("dropped_short", one)
+                return self._except("dropped_short", query_id)
             if rule.short == "replacement" and len(pool.candidates):
-                self._except("replaced_short", one)
+                self._except("replaced_short", query_id)
         if not len(pool.candidates) and (rule.replacement or rule.short != "error"):
-            return self._except("no_candidates", one)
+            return self._except("no_candidates", query_id)
         if len(stocks) > 1 and any(len(stock) < need for stock, need in zip(stocks, self._needs, strict=True)):
-            self._except("ran_dry", one)
+            self._except("ran_dry", query_id)
         self._pools[query], self._positives[query] = pool, usable
         return None
 
@@ -156,12 +150,12 @@ class NegativeSampler:
         left: list[Rows] = []
         for run, stock in zip(self.runs.values(), stocks, strict=True):
             kept = np.ones(len(stock), bool)
-            for one in self._filters:
-                keep = one.keep(run, query, positives, stock)
+            for candidate_filter in self._filters:
+                keep = candidate_filter.keep(run, query, positives, stock)
                 if keep is None:
                     compared = False
                     continue
-                counts = self.report.filtered.setdefault(run.name, {}).setdefault(one.name, FilterCounts())
+                counts = self.report.filtered.setdefault(run.name, {}).setdefault(candidate_filter.name, FilterCounts())
                 counts.candidates += int((~keep).sum())
                 counts.of += len(stock)
                 counts.queries += int(not keep.all())
@@ -176,15 +170,15 @@ class NegativeSampler:
         self.report.examples.setdefault(kind, query_id)
 
     def draw(self, query: int, epoch: int) -> Rows:
-        """(N,) passage rows: the negatives of a query row at an epoch (0, 1, ...)."""
+        """Return the negatives (N,), passage rows, of a query row at an epoch (0, 1, ...)."""
         return self.drawn(query, epoch)[0]
 
     def drawn(self, query: int, epoch: int) -> tuple[Rows, Rows]:
-        """(N,) the negatives, and (N,) which of ``sources`` each was drawn from."""
-        rule, pool, one = self.rule, self._pools[query], self._ids[query]
+        """Return the negatives (N,) and the position (N,) in ``sources`` that each was drawn from."""
+        rule, pool, query_id = self.rule, self._pools[query], self._ids[query]
         era = epoch if rule.redraw == "epoch" else 0
-        key = key_of("draw", self.seed, era, one)
-        turns = turns_from(key_of("start", self.seed, era, one) % len(self._turns), self._turns)
+        key = key_of("draw", self.seed, era, query_id)
+        turns = turns_from(key_of("start", self.seed, era, query_id) % len(self._turns), self._turns)
         if rule.replacement:
             return take_with_replacement(
                 pool, lambda slot, stock: priorities(key_of("slot", key, slot), stock), turns, rule.count
@@ -192,8 +186,7 @@ class NegativeSampler:
         size = len(pool.candidates)
         if size >= rule.count:
             return take_turns(pool, priorities(key, pool.candidates), turns, rule.count)
-        # Short: every candidate once, then again in another order, so that none comes twice before all came once. The
-        # first time in the order of a draw that is not short, so that the first n of a larger draw are the smaller one.
+        # Short: every candidate once, in the order of a draw that is not short, then all again in another order.
         keys = [key, *(key_of("turn", key, number) for number in range(1, -(-rule.count // size)))]
         parts = [
             take_turns(pool, priorities(turn, pool.candidates), turns, rule.count - number * size)
@@ -203,22 +196,17 @@ class NegativeSampler:
         return np.concatenate(passages), np.concatenate(sources)
 
     def positive(self, query: int, epoch: int) -> int:
-        """The passage row of the positive of a query at an epoch: if it has several, they take turns in a random
-        order.
-        """
-        positives = self._positives[query]
-        if len(positives) == 1:
-            return int(positives[0])
-        order = shuffled(key_of("positive", self.seed, self._ids[query]), positives)
+        """Return the positive's passage row at an epoch; several positives take turns in a random order."""
+        order = shuffled(key_of("positive", self.seed, self._ids[query]), self._positives[query])
         return int(order[epoch % len(order)])
 
     def pool(self, query: int) -> Rows:
-        """The candidates that a query's negatives are drawn from, of all sources, each once."""
+        """Return the distinct candidates of a query from all sources."""
         return self._pools[query].candidates
 
 
 def _without_text(relevant: Mapping[int, Rows], collection: Collection) -> Rows:
-    """The positives that have no text: they count in the measures, but nothing can be learned from them."""
+    """Find the positives without text, which cannot be trained on."""
     rows = np.unique(np.concatenate([np.empty(0, np.int64), *relevant.values()]))
     empty: list[int] = []
     for start in range(0, len(rows), TEXTS_AT_ONCE):
@@ -229,9 +217,7 @@ def _without_text(relevant: Mapping[int, Rows], collection: Collection) -> Rows:
 
 
 def filter_lines(exceptions: SamplingReport, queries: int) -> list[str]:
-    """What each filter dropped, a sentence each; nothing of copies where there are none. ``queries``: training queries
-    in all.
-    """
+    """Report what each filter dropped; copies only if there are any. ``queries``: number of training queries."""
     return [
         f"negatives.filter.{name} dropped {dropped.candidates:,} of {dropped.of:,} candidates from {source}, "
         f"in {dropped.queries:,} of {queries:,} training queries"
@@ -244,11 +230,11 @@ def filter_lines(exceptions: SamplingReport, queries: int) -> list[str]:
 def _too_short(
     short: list[tuple[str, int]], rule: NegativeRule, source: str, queries: int, exceptions: SamplingReport
 ) -> str:
-    one, least = min(short, key=lambda item: item[1])
+    query_id, least = min(short, key=lambda item: item[1])
     filtered = any(dropped.candidates for filters in exceptions.filtered.values() for dropped in filters.values())
     after, loosen = (" after negatives.filter", "loosen negatives.filter, ") if filtered else ("", "")
     return (
         f"{len(short):,} of {queries:,} training queries have fewer than negatives.count={rule.count} usable negatives "
-        f"in ranks {rule.skip + 1}-{rule.depth} of {source!r}{after} (query {one!r} has {least}): lower "
+        f"in ranks {rule.skip + 1}-{rule.depth} of {source!r}{after} (query {query_id!r} has {least}): lower "
         f"negatives.count, raise negatives.depth, {loosen}or set negatives.short=replacement or negatives.short=drop"
     )

@@ -1,11 +1,8 @@
-"""Twin queries: training queries that ask the same in other function words, so that what answers one answers the other.
+"""Find twin queries: training queries that differ only in function words, so that they have the same answers.
 
-Where judges marked one passage a query, two queries that mean the same may have been given different ones, and each
-query's positive is then a false negative of the other. Unlike the words of two passages, this evidence comes from the
-judgements: a person found the passage relevant for these words.
-
-Two queries are as alike as their sets of word pairs (Jaccard), words in their order, function words left out. Only
-training queries are compared: what is judged for dev and test queries must not decide what a model is trained on.
+With one judged passage a query, twins may have different ones, and each positive is a false negative of the other.
+Similarity is the Jaccard similarity of their sets of ordered word pairs, without function words. Only training queries
+are compared: judgements of dev and test queries must not influence training.
 
 Shapes: Q training queries, A passages that answer any of them, C candidates of a query, V (candidate, query it answers)
 pairs.
@@ -22,20 +19,17 @@ from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged, Rows, group_by_key
 from experiments.negatives.near_duplicates import hashed_shingles, similarity
 
-# Signs that tell questions apart count as words: C and C++, < and >.
+# Signs that distinguish questions count as words: C and C++, < and >.
 WORD = re.compile(r"\w+|[+#<>=&|%$*]")
-BEGIN, END = "<s>", "</s>"  # of a query; no word is one of them
-# Stop words that turn a question round: merged and not merged, with both tags and with either.
-MEANINGFUL = frozenset({"and", "or", "no", "not"})
-SHINGLE = 2  # queries are short, and pairs tell "PPM to PICT" from "PICT to PPM"
+BEGIN, END = "<s>", "</s>"  # of a query; never a word
+MEANINGFUL = frozenset({"and", "or", "no", "not"})  # stop words that change the meaning of a question
+SHINGLE = 2  # queries are short, and pairs distinguish "PPM to PICT" from "PICT to PPM"
 
 
 @dataclass(frozen=True)
 class TwinQueries:
-    """The training queries and what answers them.
-
-    ``queries``: (Q,) query rows, ascending. ``shingles``: of each. ``passages``: (A,) rows of the passages that are
-    relevant for any, ascending. ``answered``: of each of these, the places in ``queries`` of those that it answers.
+    """Training queries (Q,), ascending, and their ``shingles``. ``passages``: (A,) rows of all relevant passages,
+    ascending. ``answered``: for each passage, positions in ``queries`` of those that it answers.
     """
 
     queries: Rows
@@ -45,22 +39,22 @@ class TwinQueries:
 
     @classmethod
     def of(cls, collection: Collection, relevant: Mapping[int, Rows]) -> "TwinQueries":
-        """``relevant``: row of every training query -> rows of its positives."""
+        """Index the training queries. ``relevant``: row of every training query -> rows of its positives."""
         queries = np.array(sorted(relevant), np.int64)
         positives = [relevant[int(query)] for query in queries]
         passages = np.concatenate([np.empty(0, np.int64), *positives])
-        places = np.repeat(np.arange(len(queries)), [len(one) for one in positives])
+        places = np.repeat(np.arange(len(queries)), [len(rows) for rows in positives])
         order = np.argsort(passages, kind="stable")
         distinct, offsets = group_by_key(passages[order])
         return cls(queries, query_shingles(collection.queries.texts(queries)), distinct, Ragged(places[order], offsets))
 
     def nearest(self, query: int, candidates: Rows) -> tuple[NDArray[np.float64], Rows]:
-        """For each candidate the other training query that it answers and that is most alike to the given one.
+        """Find, for each candidate, the most similar other training query that it answers.
 
-        (C,) how alike, 0 to 1, and (C,) its row; 0 and -1 where a candidate answers no query that shares a word pair.
+        Returns its similarity (C,), 0 to 1, and its row (C,); 0 and -1 where no such query shares a word pair.
 
         Raises:
-            KeyError: the given row is none of the training queries.
+            KeyError: ``query`` is not a training query.
         """
         own = int(np.searchsorted(self.queries, query))
         if own == len(self.queries) or self.queries[own] != query:
@@ -70,11 +64,11 @@ class TwinQueries:
         known = np.flatnonzero(at_C < np.searchsorted(self.passages, candidates, side="right"))
         if not len(known):
             return similarity_C, twin_C
-        some = [self.answered[at] for at in at_C[known].tolist()]
-        others_V, owner_V = np.concatenate(some), np.repeat(known, [len(one) for one in some])
+        answered = [self.answered[at] for at in at_C[known].tolist()]
+        others_V, owner_V = np.concatenate(answered), np.repeat(known, [len(rows) for rows in answered])
         alike_V = similarity(self.shingles, np.array([own]), others_V)
         alike_V[others_V == own] = 0.0
-        # The last of the queries that a candidate answers is what stays: the most alike, of such the first.
+        # The last assignment to a candidate wins: the most similar query, and of equal ones the first.
         order = np.lexsort((-others_V, alike_V))
         order = order[alike_V[order] > 0]
         similarity_C[owner_V[order]] = alike_V[order]
@@ -83,13 +77,9 @@ class TwinQueries:
 
 
 def query_shingles(texts: Iterable[str]) -> Ragged:
-    """The hashed pairs of neighbouring words of each query, its begin and end included, in lower case.
-
-    English function words are left out (the stop words of bm25s, but for ``MEANINGFUL``). A query of nothing else has
-    no shingles, and so is like no other.
-    """
+    """Hash the pairs of neighbouring words of each query, in lower case, without stop words except ``MEANINGFUL``."""
     from bm25s.stopwords import STOPWORDS_EN
 
     dropped = frozenset(STOPWORDS_EN) - MEANINGFUL
-    words = ([word for word in WORD.findall(text.lower()) if word not in dropped] for text in texts)
-    return hashed_shingles(([BEGIN, *some, END] if some else [] for some in words), SHINGLE)
+    queries = ([word for word in WORD.findall(text.lower()) if word not in dropped] for text in texts)
+    return hashed_shingles(([BEGIN, *words, END] if words else [] for words in queries), SHINGLE)

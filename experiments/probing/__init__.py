@@ -1,1 +1,1 @@
-"""What the layers of a cross-encoder know: each read as an embedder of texts."""
+"""Probe a cross-encoder: evaluate each of its layers as an embedder of texts."""

@@ -1,6 +1,4 @@
-"""The embeddings of a collection's texts by every layer and pooling, encoded once, a file each.
-
-One forward pass a batch serves all files. Memory holds one batch, never a layer's texts.
+"""Encode a collection's texts with every layer and pooling, one file each, from one forward pass a batch.
 
 Shapes: P texts, B texts of a batch, D dimensions.
 """
@@ -22,19 +20,18 @@ from experiments.data.tokens import tokens_of
 from experiments.probing.encoder import Key, LayerEncoder
 from experiments.retrieval.vector_store import Embeddings, Vectors, VectorStore
 
-DTYPE = np.dtype("<f2")  # half the space of float32; a ranking hardly moves
+DTYPE = np.dtype("<f2")  # half the space of float32; rankings hardly change
 
 
 class LayerEmbeddings(VectorStore):
     """Vectors of P texts by layer and pooling, one each."""
 
     def of(self, layer: int, pooling: str) -> Embeddings:
-        """The vectors of one layer and pooling, memory-mapped."""
-        return self.vectors_of(file_name((layer, pooling)))
+        """Return the vectors of one layer and pooling, memory-mapped."""
+        return self.vectors_of(_file_name((layer, pooling)))
 
 
-def file_name(key: Key) -> str:
-    """The name of the vectors of a layer and pooling: ``layer02.mean``."""
+def _file_name(key: Key) -> str:
     layer, pooling = key
     return f"layer{layer:02d}.{pooling}"
 
@@ -42,8 +39,7 @@ def file_name(key: Key) -> str:
 def layer_embeddings(
     encoder: LayerEncoder, collection: Collection, kind: str, cache: Cache, rows: Rows | None = None
 ) -> LayerEmbeddings:
-    """The vectors of all texts of a kind, ``passages`` or ``queries``, or of some rows of it (ascending); encoded at
-    the first time.
+    """Return the cached vectors of all ``passages`` or ``queries`` (the ``kind``), or of its ``rows`` (ascending).
 
     Raises:
         ExperimentError: a vector does not fit into the type of the files.
@@ -56,16 +52,13 @@ def layer_embeddings(
 
 
 def _opened(folder: Path, encoder: LayerEncoder) -> LayerEmbeddings:
-    return LayerEmbeddings(folder, [file_name(key) for key in encoder.keys], one_each=True)
+    return LayerEmbeddings(folder, [_file_name(key) for key in encoder.keys], one_each=True)
 
 
 def embeddings_key(
     encoder: LayerEncoder, collection: Collection, kind: str, rows: Rows | None = None
 ) -> dict[str, Any]:
-    """The key of an entry: the collection, the weights, the pairing and the texts.
-
-    Batch sizes and devices are not in it: they change vectors by rounding only.
-    """
+    """Return the cache key. It leaves out batch sizes and devices, which change vectors by rounding only."""
     return {
         "format": 1,
         "code": probe_versions(),
@@ -87,7 +80,7 @@ def _encode(
 
     def encode(rows_B: Rows) -> tuple[Mapping[str, Vectors], Rows]:
         vectors = {key: _stored(of_key, key, model.name) for key, of_key in encoder.encode(tokens, rows_B).items()}
-        return {file_name(key): vectors_BD for key, vectors_BD in vectors.items()}, np.ones(len(rows_B), np.int64)
+        return {_file_name(key): vectors_BD for key, vectors_BD in vectors.items()}, np.ones(len(rows_B), np.int64)
 
     with encoder.evaluating():
         batches = micro_batches(lengths_P, encoder.tokens_per_batch)
@@ -95,7 +88,7 @@ def _encode(
 
 
 def _stored(vectors_BD: NDArray[np.float32], key: Key, name: str) -> NDArray[Any]:
-    with np.errstate(over="ignore"):  # reported below, with what to do
+    with np.errstate(over="ignore"):  # reported below
         stored_BD = vectors_BD.astype(DTYPE)
     if not np.isfinite(stored_BD).all():
         wrong = "is not a number" if np.isnan(vectors_BD).any() else f"is beyond {np.finfo(DTYPE).max:.0f}"

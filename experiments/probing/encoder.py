@@ -1,7 +1,4 @@
-"""Every layer and pooling of some texts, from one forward pass.
-
-Shapes: B texts, T tokens of all inputs, D dimensions.
-"""
+"""Embed texts with every layer and pooling in one forward pass. Shapes: B texts, T tokens of all, D dimensions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +11,6 @@ from numpy.typing import NDArray
 
 from experiments.common.checks import at_least
 from experiments.common.errors import ExperimentError
-from experiments.data.batches.pairs import TokenBatch
 from experiments.data.ragged import Ragged
 from experiments.models.packed_forward import packed_hidden_states, padded_hidden_states, supports_packed_hidden_states
 from experiments.pretrained.checkpoint import token_budget
@@ -26,14 +22,12 @@ Key = tuple[int, str]  # layer, pooling
 
 
 class LayerEncoder:
-    """A model's layers as embedders.
+    """A model's layers as embedders, on the network's device.
 
-    ``layers``: as ``ProbedModel.chosen`` takes them. ``poolings``: see ``config.probe.POOLINGS``. ``pairing``,
-    ``max_length``: how a text becomes an input (see ``Pairing``). ``tokens_per_batch``: None suits the device. The
-    network computes where it stands.
+    See ``ProbedModel.chosen``, ``config.probe.POOLINGS`` and ``Pairing`` for the settings.
 
     Raises:
-        ExperimentError: a layer or a pooling that there is not, or none; what ``pairing_of`` refuses.
+        ExperimentError: an unknown layer or pooling, or none; what ``pairing_of`` refuses.
     """
 
     def __init__(
@@ -60,11 +54,11 @@ class LayerEncoder:
 
     @property
     def keys(self) -> list[Key]:
-        """(layer, pooling) of every embedding that it makes of a text."""
+        """(layer, pooling) of every embedding of a text."""
         return [(layer, pooling) for layer in self.layers for pooling in self.poolings]
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """All that decides the embeddings, as JSON."""
+        """Return everything that decides the embeddings, as JSON."""
         return {
             "encoder": "probe 1",
             "weights": self.model.weights,
@@ -78,7 +72,7 @@ class LayerEncoder:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """Around encoding: no dropout; afterwards the network trains again if it did before."""
+        """Switch dropout off while encoding; restore the network's mode afterwards."""
         before = self.network.training
         self.network.eval()
         try:
@@ -88,19 +82,15 @@ class LayerEncoder:
 
     @torch.inference_mode()
     def encode(self, tokens: Ragged, rows: NDArray[np.int64]) -> dict[Key, NDArray[np.float32]]:
-        """(B, D) of each layer and pooling for some rows of tokens, the network being in evaluation mode."""
+        """Embed rows of tokens: (B, D) for each layer and pooling. The network must be in evaluation mode."""
         batch, spans = self.pairing.join(tokens, rows)
         bags = {pooling: bags_of(pooling, spans).to(self.device) for pooling in self.poolings}
-        found: dict[Key, NDArray[np.float32]] = {}
-        for layer, hidden_TD in enumerate(self._states(batch.to(self.device))):
+        hidden_states = packed_hidden_states if self._packed else padded_hidden_states
+        vectors: dict[Key, NDArray[np.float32]] = {}
+        for layer, hidden_TD in enumerate(hidden_states(self.network, batch.to(self.device))):
             if layer in self.layers:
                 for pooling in self.poolings:
-                    found[layer, pooling] = pool(hidden_TD, bags[pooling]).cpu().numpy()
+                    vectors[layer, pooling] = pool(hidden_TD, bags[pooling]).cpu().numpy()
             if layer == self.layers[-1]:
                 break
-        return found
-
-    def _states(self, batch: TokenBatch) -> Iterator[torch.Tensor]:
-        if self._packed:
-            return packed_hidden_states(self.network, batch)
-        return padded_hidden_states(self.network, batch)
+        return vectors

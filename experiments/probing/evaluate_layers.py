@@ -1,8 +1,7 @@
-"""What the layers of a model know: each layer's embeddings measured as a retriever of the whole collection, and as a
-re-ranker of each first stage.
+"""Evaluate each layer's embeddings as a retriever of the whole collection and as a re-ranker of each first stage.
 
-Ananthakrishnan et al. (2025) did so with cross-encoders and found their early layers fit for retrieval. What a layer
-owes to training as a cross-encoder shows beside the same backbone untrained, probed alike.
+Ananthakrishnan et al. (2025) found early layers of cross-encoders fit for retrieval. Probing the untrained backbone
+shows what training as a cross-encoder adds.
 """
 
 import json
@@ -33,7 +32,7 @@ from experiments.retrieval import own_passages
 
 log = logging.getLogger(__name__)
 
-DEFAULT_MAX_LENGTH = 256  # tokens of an input, where neither the settings nor a model says
+DEFAULT_MAX_LENGTH = 256  # tokens of an input
 FEW_QUERIES = 2  # below this there is no interval
 
 
@@ -41,10 +40,9 @@ FEW_QUERIES = 2  # below this there is no interval
 class ProbeCell:
     """One layer and pooling. ``candidates``: ``WHOLE_COLLECTION``, or the first stage whose passages it re-ranks.
 
-    ``mean``: measure -> mean over queries, without measures that look deeper than the candidates. ``per_query``: of the
-    first measure, in the order of the result's queries. ``ties``: of the ``pairs`` that are re-ranked, those whose
-    score equals that of the pair above; they keep the first stage's order. ``differences``: first stage -> mean
-    difference of the first measure to it, with its 95 % interval.
+    ``mean``: measure -> mean over queries, without measures deeper than the candidates. ``per_query``: values of the
+    first measure. ``ties``: of the re-ranked ``pairs``, those with the score of the pair above; they keep the first
+    stage's order. ``differences``: first stage -> mean difference of the first measure with its 95 % interval.
     """
 
     layer: int
@@ -58,16 +56,14 @@ class ProbeCell:
 
     @property
     def undecided(self) -> bool:
-        """Whether most scores are tied, so that the ranking is the first stage's: the embeddings hardly differ, as
-        those of [CLS] at layer 0.
-        """
+        """Whether most scores are tied, so that the first stage's order stays, as with [CLS] at layer 0."""
         return 2 * (self.ties or 0) > (self.pairs or 0)
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """All cells of a probed model. ``queries``: (Q,) query rows. ``first_stages``: name -> measure -> mean of the first
-    stage as it was. ``layers``: how many the model has above its embeddings. ``weights``: their digest.
+    """All cells of a probed model. ``queries``: (Q,) query rows. ``first_stages``: name -> measure -> mean before
+    re-ranking. ``layers``: number of layers above the embeddings. ``weights``: their digest.
     """
 
     model: str
@@ -84,18 +80,18 @@ class ProbeResult:
         return str(self.settings["measures"][0])
 
     def as_dict(self) -> dict[str, Any]:
-        """For ``metrics.json``: everything but the values of single queries."""
+        """Return everything but per-query values, for ``metrics.json``."""
         whole = asdict(self)
         for cell in whole["cells"]:
             del cell["per_query"]
         return {**whole, "queries": len(self.queries)}
 
     def columns(self) -> dict[str, list[float]]:
-        """Column -> the first measure by query, such as ``layer2:mean:whole_collection``; for a TSV."""
-        return {f"layer{one.layer}:{one.pooling}:{one.candidates}": list(one.per_query) for one in self.cells}
+        """Return the first measure by query for each column of a TSV, such as ``layer2:mean:whole_collection``."""
+        return {f"layer{cell.layer}:{cell.pooling}:{cell.candidates}": list(cell.per_query) for cell in self.cells}
 
     def table(self) -> tuple[list[str], list[list[Any]]]:
-        """Column names, and a row a cell, the layer first: a W&B table."""
+        """Return the column names and one row a cell, for a W&B table."""
         names = ["layer", "pooling", "candidates", *self.settings["measures"], "ties", "compared_to"]
         rows = []
         for cell in self.cells:
@@ -115,15 +111,13 @@ def probe(
     cache: Cache,
     candidates_depth: int | None = None,
 ) -> ProbeResult:
-    """Measure every layer and pooling, or read from the cache what was measured before.
+    """Evaluate every layer and pooling, or read the result from the cache.
 
-    ``relevance``: query row -> passage row -> grade, for every query that is probed. ``first_stages``: runs over some
-    or all of them; the first is what the whole collection's ranking is compared to first. ``candidates_depth``:
-    passages of a query that they were asked for, None where it does not matter; a measure that looks at more is not
-    computed of them.
+    ``relevance``: query row -> passage row -> grade, for every probed query. ``first_stages``: runs over some or all of
+    them. ``candidates_depth``: their depth; re-ranking leaves out deeper measures. None: no limit.
 
     Raises:
-        ExperimentError: a setting that there is not, or that the model does not allow; a run of other queries.
+        ExperimentError: an unknown setting, or one that the model does not allow; a run of other queries.
     """
     if not relevance:
         raise ExperimentError("there are no queries with judgements to probe a model with")
@@ -136,16 +130,16 @@ def probe(
     encoder = layer_encoder(model, settings)
     probing = _Probing(encoder, settings, collection, relevance, first_stages, cache, candidates_depth)
     folder = cache.get("probe", probing.key(), lambda target: write_json(target / "result.json", probing.measured()))
-    found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    return ProbeResult(model=model.name, cells=[_cell(one) for one in found.pop("cells")], **found)
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    cells = [
+        ProbeCell(differences={name: Interval(**gap) for name, gap in cell.pop("differences").items()}, **cell)
+        for cell in result.pop("cells")
+    ]
+    return ProbeResult(model=model.name, cells=cells, **result)
 
 
 def layer_encoder(model: ProbedModel, settings: Probe) -> LayerEncoder:
-    """The layers of a model as embedders, with the settings of a probe.
-
-    Raises:
-        ExperimentError: a layer, pairing, pooling or length that the model cannot have.
-    """
+    """Build the encoder of a model's layers from the settings of a probe. Raises as ``LayerEncoder`` does."""
     return LayerEncoder(
         model,
         layers="all" if settings.layers is None else settings.layers,
@@ -153,11 +147,6 @@ def layer_encoder(model: ProbedModel, settings: Probe) -> LayerEncoder:
         pairing=settings.pairing,
         max_length=settings.max_length or DEFAULT_MAX_LENGTH,
     )
-
-
-def _cell(found: dict[str, Any]) -> ProbeCell:
-    differences = {name: Interval(**one) for name, one in found.pop("differences").items()}
-    return ProbeCell(differences=differences, **found)
 
 
 @dataclass(frozen=True)
@@ -174,24 +163,24 @@ class _Probing:
 
     @cached_property
     def queries(self) -> NDArray[np.int64]:
-        """(Q,) the query rows, ascending."""
+        """Query rows (Q,), ascending."""
         return np.array(sorted(self.relevance), np.int64)
 
     @property
     def of_candidates(self) -> list[str]:
-        """The measures that first stages are deep enough for."""
+        """Measures that the first stages are deep enough for."""
         deepest = self.candidates_depth
         return [name for name in self.settings.measures if deepest is None or (cutoff_of(name) or 0) <= deepest]
 
     def described(self) -> dict[str, Any]:
-        """The settings, resolved: layers by number; nothing that does not decide an outcome."""
+        """Return the settings that decide the result, with layers by number."""
         decisive = {key: value for key, value in asdict(self.settings).items() if key != "control"}
         decisive |= {"layers": list(self.encoder.layers), "pooling": list(self.encoder.poolings)}
         shallow = len(self.of_candidates) < len(self.settings.measures)
         return decisive | ({"candidates_depth": self.candidates_depth} if shallow else {})
 
     def key(self) -> dict[str, Any]:
-        """All that decides the outcome."""
+        """Return everything that decides the result."""
         judged = [[query, sorted(self.relevance[query].items())] for query in self.queries.tolist()]
         return {
             "format": 1,
@@ -204,19 +193,17 @@ class _Probing:
         }
 
     def measured(self) -> dict[str, Any]:
-        """The result as JSON, but for the model's name: that is not part of the key."""
+        """Compute the result as JSON, without the model's name, which is not part of the key."""
         queries = layer_embeddings(self.encoder, self.collection, "queries", self.cache, self.queries)
         passages = layer_embeddings(self.encoder, self.collection, "passages", self.cache)
-        few = self.of_candidates
-        before = {name: evaluate(run, self.relevance, few) for name, run in self.first_stages.items()}
-        cells = [asdict(cell) for cell in self._cells(queries, passages, before)]
+        before = {name: evaluate(run, self.relevance, self.of_candidates) for name, run in self.first_stages.items()}
         return {
             "weights": self.encoder.model.weights,
             "layers": self.encoder.model.layers,
             "settings": self.described(),
             "queries": self.queries.tolist(),
-            "first_stages": {name: found.mean for name, found in before.items()},
-            "cells": cells,
+            "first_stages": {name: evaluation.mean for name, evaluation in before.items()},
+            "cells": [asdict(cell) for cell in self._cells(queries, passages, before)],
         }
 
     def _cells(
@@ -226,8 +213,8 @@ class _Probing:
         for layer, pooling in self.encoder.keys:
             name = f"layer {layer}, {pooling}"
             embedded = whitened(passages.of(layer, pooling), self.settings.whiten)
-            asked = queries.of(layer, pooling)
-            vectors_QD = embedded.affine(asked.vectors.values[asked.places(self.queries)])
+            query_embeddings = queries.of(layer, pooling)
+            vectors_QD = embedded.affine(query_embeddings.at(query_embeddings.places(self.queries)))
             run = search(
                 name,
                 self.queries,
@@ -261,12 +248,12 @@ class _Probing:
         pairs: int | None = None,
     ) -> ProbeCell:
         whole = place[-1] == WHOLE_COLLECTION
-        found = evaluate(run, self.relevance, self.settings.measures if whole else self.of_candidates)
+        evaluation = evaluate(run, self.relevance, self.settings.measures if whole else self.of_candidates)
         first = self.settings.measures[0]
-        values_Q = found.per_query[first]
+        values_Q = evaluation.per_query[first]
         differences = {
-            name: paired_bootstrap(values_Q - one.per_query[first])
-            for name, one in before.items()
+            name: paired_bootstrap(values_Q - base.per_query[first])
+            for name, base in before.items()
             if len(values_Q) >= FEW_QUERIES
         }
-        return ProbeCell(*place, found.mean, values_Q.tolist(), ties, pairs, differences)
+        return ProbeCell(*place, evaluation.mean, values_Q.tolist(), ties, pairs, differences)

@@ -1,4 +1,4 @@
-"""The network whose layers are read: in memory, in a folder or on a model hub; checked, and known by its weights."""
+"""Load and check the network to probe, from memory, a folder or a model hub, and compute the digest of its weights."""
 
 import hashlib
 import json
@@ -13,8 +13,8 @@ from experiments.pretrained.checkpoint import Checkpoint
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# What of a config does not decide a hidden state at inference; the same weights have it otherwise under another head.
-_NO_MATTER = {
+# Config keys that do not affect hidden states at inference and that differ between heads on the same weights.
+_WITHOUT_EFFECT = {
     "architectures", "dtype", "torch_dtype", "id2label", "label2id", "num_labels", "problem_type",
     "transformers_version", "_name_or_path", "tie_word_embeddings", "output_hidden_states", "output_attentions",
     "return_dict", "use_cache", "sentence_transformers", "rerank_ablations",
@@ -23,8 +23,8 @@ _NO_MATTER = {
 
 @dataclass(frozen=True)
 class ProbedModel:
-    """A network with its tokenizer. ``name``: for people. ``weights``: the digest of what decides hidden states, the
-    same for a network in memory and for the folder that it is saved to. ``tokens``: the tokenizer's fingerprint.
+    """A network with its tokenizer. ``name``: in messages. ``weights``: digest of what decides hidden states, the same
+    in memory and once saved. ``tokens``: fingerprint of the tokenizer.
     """
 
     network: "PreTrainedModel"
@@ -35,14 +35,14 @@ class ProbedModel:
 
     @property
     def layers(self) -> int:
-        """How many layers it has above the embeddings, which are layer 0."""
+        """Number of layers above the embeddings, which are layer 0."""
         return int(self.network.config.num_hidden_layers)
 
     def chosen(self, layers: str | int | Sequence[int]) -> tuple[int, ...]:
-        """Layers by number, ascending; ``all`` are 0, 1 .. up to the last.
+        """Return layer numbers, ascending; ``all``: 0 to the last.
 
         Raises:
-            ExperimentError: none, or one that the network does not have.
+            ExperimentError: no layer, or one that the network does not have.
         """
         if isinstance(layers, str):
             if layers != "all":
@@ -61,7 +61,7 @@ class ProbedModel:
 
 
 def model_in_memory(network: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", name: str) -> ProbedModel:
-    """A network as it stands, such as one just trained; its head does not matter. It is not changed.
+    """Wrap a network, such as one just trained, without changing it; its head has no effect.
 
     Raises:
         ExperimentError: tokenizer and network do not belong together.
@@ -73,12 +73,10 @@ def model_in_memory(network: "PreTrainedModel", tokenizer: "PreTrainedTokenizerB
 
 
 def load_model(place: str, revision: str | None = None, name: str | None = None) -> ProbedModel:
-    """The encoder in a folder or of a hub id, in fp32: a job's ``model`` folder, a public cross-encoder, or a
-    pretrained backbone as a control.
+    """Load the encoder of a folder or hub id in fp32, such as a job's ``model`` folder or a pretrained backbone.
 
     Raises:
-        ExperimentError: it cannot be loaded, it lacks weights of its layers, or tokenizer and network do not belong
-        together.
+        ExperimentError: loading fails, weights are missing, or tokenizer and network do not belong together.
     """
     from experiments.pretrained.encoder import load_encoder
 
@@ -86,15 +84,14 @@ def load_model(place: str, revision: str | None = None, name: str | None = None)
 
 
 def weights_digest(network: "PreTrainedModel") -> str:
-    """The digest of all weights of the encoder and of the settings that decide its hidden states. A head, and a pooler,
-    which is one, are left out: an encoder loaded without its own draws another each time.
-    """
+    """Hash the weights and settings that affect hidden states, without heads and poolers, which may be random."""
     import torch
 
     from experiments.pretrained.weights import is_pooler
 
     whole = hashlib.blake2b(digest_size=16)
-    settings = {key: value for key, value in network.config.to_dict().items() if _decides(key)}
+    config = network.config.to_dict()
+    settings = {key: value for key, value in config.items() if key not in _WITHOUT_EFFECT and "drop" not in key}
     whole.update(json.dumps(settings, sort_keys=True, default=str).encode())
     state: dict[str, Any] = network.base_model.state_dict()
     for key in sorted(state):
@@ -103,7 +100,3 @@ def weights_digest(network: "PreTrainedModel") -> str:
             whole.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             whole.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return whole.hexdigest()
-
-
-def _decides(key: str) -> bool:
-    return key not in _NO_MATTER and "drop" not in key

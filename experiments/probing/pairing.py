@@ -1,10 +1,4 @@
-"""How one text becomes the input of a network that was trained on pairs.
-
-A cross-encoder has only seen pairs, so a text alone is unlike anything it knows. Ananthakrishnan et al. (2025) pair the
-text with itself; two other ways stand beside it for comparison.
-
-Shapes: B texts, T tokens of all inputs one after another.
-"""
+"""Turn one text into the input of a network trained on pairs (Ananthakrishnan et al. 2025). Shapes: B texts."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -28,11 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spans:
-    """Where each input, and its text's own tokens, never special ones, stand in a ``TokenBatch``.
+    """Start and end (exclusive) of each input and of its text's copies in a ``TokenBatch``.
 
-    ``inputs_B2``: from and to (not included) of each input, special tokens too. ``first_B2``: of the copy in the first
-    place of a pair; ``second_B2``: of that in the second. A span of no tokens means that there is no such copy, or that
-    the text is empty. Under ``single`` and ``query_empty`` the only copy is the second.
+    ``inputs_B2``: with special tokens. ``first_B2``, ``second_B2``: the copy in the first and the second place of a
+    pair, without special tokens; empty if there is no such copy. ``single`` and ``query_empty`` have only the second.
     """
 
     inputs_B2: NDArray[np.int64]
@@ -41,19 +34,17 @@ class Spans:
 
 
 class Pairing:
-    """Joins token rows of single texts into inputs of at most ``max_length`` tokens, special tokens included.
+    """Join token rows of single texts into inputs of at most ``max_length`` tokens, special tokens included.
 
-    ``kind``: one of ``PAIRINGS``. Under ``self`` each copy is cut to half of what special tokens leave, so that both
-    are the same text.
+    ``kind``: one of ``PAIRINGS``. Under ``self`` both copies are cut to the same length.
 
     Raises:
-        ExperimentError: an unknown kind, a ``max_length`` without room for text, or a template in which special tokens
-        are altogether missing.
+        ExperimentError: an unknown kind, a ``max_length`` without room for text, or a template without special tokens.
     """
 
     def __init__(self, kind: str, template: PairTemplate, max_length: int) -> None:
         one_of("probe.pairing", kind, PAIRINGS)
-        if kind == "single":  # the empty first place and what follows it vanish
+        if kind == "single":  # no first place and no separator
             template = replace(template, middle=(), passage_segment=template.query_segment)
         if not template.extra:
             raise ExperimentError(
@@ -63,8 +54,8 @@ class Pairing:
         each = (max_length - template.extra) // copies
         if each < 1:
             raise ExperimentError(
-                f"probe.max_length={max_length} leaves no room for a text beside {template.extra} special tokens under "
-                f"probe.pairing={kind}"
+                f"probe.max_length={max_length} leaves no room for a text next to {template.extra} special tokens "
+                f"under probe.pairing={kind}"
             )
         self.kind, self.template, self.max_length = kind, template, max_length
         self.max_text_tokens = each
@@ -72,11 +63,11 @@ class Pairing:
         self._length = copies * each + template.extra
 
     def lengths(self, tokens: Ragged, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(B,) tokens of the input of each of some rows, special tokens included."""
+        """Return the length (B,) of each row's input, special tokens included."""
         return self._encoder(tokens).lengths(rows, rows)
 
     def join(self, tokens: Ragged, rows: NDArray[np.int64]) -> tuple[TokenBatch, Spans]:
-        """The inputs of some rows, concatenated, and where the texts stand in them."""
+        """Concatenate the inputs of rows, and locate the texts in them."""
         batch = self._encoder(tokens).join(rows, rows)
         lengths_B = np.array(batch.lengths, np.int64)
         ends_B = lengths_B.cumsum()
@@ -85,24 +76,21 @@ class Pairing:
         first_ends_B = first_B + np.minimum(whole_B, self._first_tokens)
         second_B, second_ends_B = first_ends_B + len(self.template.middle), ends_B - len(self.template.suffix)
         spans = ((ends_B - lengths_B, ends_B), (first_B, first_ends_B), (second_B, second_ends_B))
-        return batch, Spans(*(np.stack(one, axis=1) for one in spans))
+        return batch, Spans(*(np.stack(span, axis=1) for span in spans))
 
     def _encoder(self, tokens: Ragged) -> PairEncoder:
         return PairEncoder(self.template, tokens, tokens, self._first_tokens, self._length)
 
 
 def pairing_of(kind: str, tokenizer: "PreTrainedTokenizerBase", network: "PreTrainedModel", max_length: int) -> Pairing:
-    """The pairing of a model's own tokenizer.
+    """Build the pairing of a model's tokenizer.
 
-    Self-pairing asks the network to compare a text with itself, so it must be able to see where one copy ends. BERT
-    sees it by a separator and by the segment; RoBERTa, DeBERTa and ModernBERT have no segments, were trained as
-    cross-encoders on pairs with separators alone, and read a self-pair as they read any pair: for them nothing is
-    missing. Only where neither stands between the copies, as with a tokenizer that merely concatenates, or sets
-    segments that the network lacks, would the input be one text said twice and no pair: that is refused, and so is an
-    empty query beside a text for the same reason.
+    The network must see where the first text of a pair ends: by a separator, or by segments that the network reads.
+    RoBERTa, DeBERTa and ModernBERT have separators only, which is enough.
 
     Raises:
-        ExperimentError: that, a tokenizer that does not join two texts, or what ``Pairing`` refuses.
+        ExperimentError: neither separator nor segments, a tokenizer that does not join two texts, or what ``Pairing``
+        refuses.
     """
     template = PairTemplate.of(tokenizer)
     seen = template.query_segment != template.passage_segment and has_segments(network)

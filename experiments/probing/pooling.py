@@ -1,7 +1,4 @@
-"""One vector a text from the hidden states of its tokens.
-
-A pooling is a choice of tokens, made once for a batch (``bags_of``); the vector is their mean (``pool``), so that each
-of many layers costs one pass over its states.
+"""Choose tokens of each text once a batch (``bags_of``) and average their hidden states in each layer (``pool``).
 
 Shapes: B texts, T tokens of all inputs, N chosen tokens, D dimensions.
 """
@@ -19,32 +16,24 @@ from experiments.common.errors import ExperimentError
 from experiments.config.probe import POOLINGS
 from experiments.probing.pairing import Spans
 
-# mean: over the text's own tokens in both places of the pair (under a pairing with one copy, in that); mean_first,
-# mean_second: in one of the two; mean_all: special tokens too, as sentence-transformers pools; cls: the first token,
-# which the head of a cross-encoder reads.
+# mean: over the text's own tokens in all copies; mean_first, mean_second: in one copy; mean_all: special tokens too, as
+# sentence-transformers pools; cls: the first token, which the head of a cross-encoder reads.
 ONE_COPY = ("mean_first", "mean_second")  # need two to choose from
 
 
 @dataclass(frozen=True)
 class Bags:
-    """Which tokens make each text's vector. ``rows_N``: their rows among the T; ``starts_B``: where each text's begin
-    in ``rows_N``.
-    """
+    """Tokens of each text's vector. ``rows_N``: positions among the T; ``starts_B``: each text's start in them."""
 
     rows_N: Tensor
     starts_B: Tensor
 
     def to(self, device: torch.device | str) -> "Bags":
-        """The same on a device."""
         return Bags(self.rows_N.to(device), self.starts_B.to(device))
 
 
 def check_pooling(pooling: str, pairing: str) -> None:
-    """Refuse a pooling that is unknown or that a pairing has no tokens for.
-
-    Raises:
-        ExperimentError: it is one.
-    """
+    """Raise an ExperimentError for an unknown pooling, or one that needs more copies than the pairing has."""
     one_of("probe.pooling", pooling, POOLINGS)
     if pooling in ONE_COPY and pairing != "self":
         raise ExperimentError(
@@ -53,9 +42,7 @@ def check_pooling(pooling: str, pairing: str) -> None:
 
 
 def bags_of(pooling: str, spans: Spans) -> Bags:
-    """The tokens that a pooling takes of each input. Of an empty text, which has none of its own, it is the first token
-    ([CLS]), so that every text has a vector.
-    """
+    """Choose a pooling's tokens of each input: of an empty text the first token ([CLS]), so that it has a vector."""
     starts_B = spans.inputs_B2[:, 0]
     none_B2 = np.stack([starts_B, starts_B], axis=1)
     cls_B2 = np.stack([starts_B, starts_B + 1], axis=1)
@@ -69,21 +56,16 @@ def bags_of(pooling: str, spans: Spans) -> Bags:
     empty_B = (_size(first_B2) + _size(second_B2)) == 0
     first_B2 = np.where(empty_B[:, None], cls_B2, first_B2)
     counts_B = _size(first_B2) + _size(second_B2)
-    rows_N = _rows(np.stack([first_B2, second_B2], axis=1).reshape(-1, 2))
+    spans_S2 = np.stack([first_B2, second_B2], axis=1).reshape(-1, 2)
+    sizes_S = _size(spans_S2)
+    rows_N = np.arange(sizes_S.sum()) + np.repeat(spans_S2[:, 0] - (sizes_S.cumsum() - sizes_S), sizes_S)
     return Bags(torch.from_numpy(rows_N), torch.from_numpy(counts_B.cumsum() - counts_B))
 
 
 def pool(hidden_TD: Tensor, bags: Bags) -> Tensor:
-    """(B, D) fp32 mean of the states of each text's tokens."""
+    """Average the states of each text's tokens: (B, D) fp32."""
     return embedding_bag(bags.rows_N, hidden_TD.float(), bags.starts_B, mode="mean")
 
 
 def _size(spans_B2: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(spans_B2[:, 1] - spans_B2[:, 0])
-
-
-def _rows(spans_S2: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(N,) all rows of some spans, one span after another."""
-    sizes_S = _size(spans_S2)
-    before_S = sizes_S.cumsum() - sizes_S
-    return np.asarray(np.arange(sizes_S.sum()) + np.repeat(spans_S2[:, 0] - before_S, sizes_S))

@@ -1,7 +1,4 @@
-"""Rankings by one layer's embeddings: of the whole collection, and of a first stage's passages.
-
-Shapes: Q queries, N passages of a run, B pairs of a part, D dimensions.
-"""
+"""Rank passages by one layer's embeddings. Shapes: Q queries, N passages of a run, B pairs of a part, D dimensions."""
 
 from typing import TYPE_CHECKING
 
@@ -31,7 +28,7 @@ def search(
     similarity: str,
     device: "torch.device",
 ) -> Run:
-    """The best ``depth`` passages of each query row (ascending), from all products with the whole collection."""
+    """Return the best ``depth`` passages of the whole collection for each query row (ascending)."""
     one_of("probe.similarity", similarity, SIMILARITIES)
     depth, cosine = min(depth, len(passages)), similarity == "cosine"
     return exact_search(name, queries, vectors_QD, passages, depth, cosine, device)
@@ -44,9 +41,9 @@ def pair_scores(
     passages: WhitenedEmbeddings,
     similarity: str,
 ) -> NDArray[np.float32]:
-    """(N,) one score for each entry of ``first_stage.passages.values``, in its order.
+    """Return one score (N,) for each entry of ``first_stage.passages.values``.
 
-    ``queries``: the rows that ``vectors_QD`` are of, ascending; ``passages`` has every passage of the run.
+    ``queries``: rows of ``vectors_QD``, ascending.
 
     Raises:
         ExperimentError: the run has a query without a vector.
@@ -66,6 +63,6 @@ def pair_scores(
         part = slice(start, start + PAIRS_AT_ONCE)
         passages_BD = passages.at(place_N[part])
         passages_BD = unit(passages_BD) if similarity == "cosine" else passages_BD
-        # One product a pair, not a matrix product: passages with equal vectors have equal scores.
+        # One product a pair instead of a matrix product, so that equal vectors have equal scores.
         scores_N[part] = np.einsum("bd,bd->b", vectors_QD[query_N[part]], passages_BD)
     return scores_N

@@ -1,8 +1,5 @@
-"""Embeddings moved and scaled by what is usual in the collection.
-
-Hidden states of a pretrained encoder lie in a narrow cone, and a few dimensions with large values decide every cosine
-(Ethayarajh 2019; Timkey and van Schijndel 2021). Subtracting each dimension's mean over the passages and dividing by
-its standard deviation takes that away; it is the diagonal of a whitening (Su et al. 2021).
+"""Standardise embeddings, the diagonal of a whitening (Su et al. 2021): otherwise a few dimensions with large values
+decide every cosine (Ethayarajh 2019; Timkey and van Schijndel 2021).
 
 Shapes: P passages of a part, B texts, D dimensions.
 """
@@ -29,46 +26,41 @@ class Affine:
     scale_D: NDArray[np.float32]
 
     def __call__(self, vectors_BD: NDArray[np.floating]) -> NDArray[np.float32]:
-        """(B, D) fp32 vectors, moved and scaled."""
+        """Standardise vectors: (B, D) fp32."""
         return np.asarray((vectors_BD.astype(np.float32) - self.mean_D) / self.scale_D, np.float32)
 
 
 @dataclass(frozen=True)
 class WhitenedEmbeddings(Embeddings):
-    """Embeddings whose parts are read as fp32, moved and scaled. ``vectors`` is what the file holds."""
+    """Embeddings that are read as standardised fp32. ``vectors``: as in the file."""
 
     affine: Affine
 
     def read(self, tokens: int) -> Iterator[tuple[NDArray[np.int64], Ragged]]:
-        """See ``Embeddings.read``."""
         for rows_P, part in super().read(tokens):
             yield rows_P, Ragged(self.affine(part.values), part.offsets)
 
     def at(self, places_B: NDArray[np.int64]) -> NDArray[np.float32]:
-        """See ``Embeddings.at``."""
-        return self.affine(self.vectors.values[places_B])
+        return self.affine(super().at(places_B))
 
 
 def whitened(embeddings: Embeddings, whiten: str) -> WhitenedEmbeddings:
-    """Embeddings under ``none`` or ``standardise``, whose statistics are their own.
+    """Leave embeddings as they are (``none``) or ``standardise`` them by their own statistics.
 
     Raises:
-        ExperimentError: another word.
+        ExperimentError: another value.
     """
     one_of("probe.whiten", whiten, WHITENINGS)
-    affine = _statistics(embeddings) if whiten == "standardise" else _identity(embeddings.dimensions)
+    size = embeddings.dimensions
+    identity = Affine(np.zeros(size, np.float32), np.ones(size, np.float32))
+    affine = _statistics(embeddings) if whiten == "standardise" else identity
     return WhitenedEmbeddings(embeddings.rows_P, embeddings.vectors, embeddings.path, affine)
 
 
-def _identity(dimensions: int) -> Affine:
-    return Affine(np.zeros(dimensions, np.float32), np.ones(dimensions, np.float32))
-
-
 def _statistics(embeddings: Embeddings) -> Affine:
-    """Mean and standard deviation of each dimension, from one pass over the file; a dimension that never varies is
-    divided by 1.
+    """Compute each dimension's mean and standard deviation (1 if constant) in one pass over the file.
 
-    Parts are joined by the formula of Chan, Golub and LeVeque (1979), which does not subtract large sums.
+    Parts are merged by the formula of Chan, Golub and LeVeque (1979), which does not subtract large sums.
     """
     count, mean_D, squares_D = 0, np.zeros(embeddings.dimensions), np.zeros(embeddings.dimensions)
     for _, part in embeddings.read(PART):

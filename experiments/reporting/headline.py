@@ -1,4 +1,4 @@
-"""What a study found, in one plain sentence, and how far it has come."""
+"""State a study's main finding in one sentence, and its progress."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,39 +11,47 @@ from experiments.evaluation.measure_names import mean_name
 from experiments.reporting.names import candidates_name, reference_name, setting_name
 from experiments.reporting.tables.results import left_out
 
-STATES = ("supported", "contradicted", "undecided", "missing")  # of claims, in the order in which they are counted
+# State of a claim -> its name in a sentence, in the order of counting.
+STATES = {state: state for state in ("supported", "contradicted", "undecided")} | {"missing": "not measured yet"}
 
 
 def headline(findings: Findings) -> str:
-    """Say what became of the study's claims, or, where it has none, how its best setting does."""
+    """Summarise the verdicts on the claims, or, without claims, name the best setting."""
     if not findings.results:
         return "No job has finished yet, so there is nothing to report."
     return _claims(findings.verdicts) if findings.verdicts else " ".join(_best(findings))
 
 
 def details(findings: Findings) -> list[str]:
-    """Say what the headline leaves out: the best setting of a study with claims, and the jobs."""
+    """Add to the headline the best setting of a study with claims, and the state of the jobs."""
     best = _best(findings) if findings.verdicts else []
-    return [*best, _jobs(findings)]
+    missing = left_out(findings.jobs)
+    jobs = plural(len(findings.jobs), "job")
+    progress = f"{jobs}, all finished."
+    if missing:
+        counts = ", ".join(f"{number} {state}" for state, number in Counter(state for _, state, _ in missing).items())
+        progress = f"{len(findings.jobs) - len(missing)} of {jobs} finished; {counts}."
+    if findings.missing:
+        values = plural(len(findings.missing), "published value has", "published values have")
+        progress += f" {values} no finished job."
+    return [*best, progress]
 
 
 def _claims(verdicts: Sequence[Verdict]) -> str:
     if len(verdicts) == 1:
-        return f"The claim that {verdicts[0].claim.says.rstrip('.')} is {_state(verdicts[0].state)}."
+        return f"The claim that {verdicts[0].claim.says.rstrip('.')} is {STATES[verdicts[0].state]}."
     counts = Counter(verdict.state for verdict in verdicts)
     parts = [
-        f"{counts[state]} {'is' if counts[state] == 1 else 'are'} {_state(state)}" for state in STATES if counts[state]
+        f"{counts[state]} {'is' if counts[state] == 1 else 'are'} {name}"
+        for state, name in STATES.items()
+        if counts[state]
     ]
     listed = " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
     return f"Of {len(verdicts)} claims, {listed}."
 
 
-def _state(state: str) -> str:
-    return "not measured yet" if state == "missing" else state
-
-
 def _best(findings: Findings) -> list[str]:
-    """Return a sentence for each data set on the setting with the highest mean."""
+    """Name the setting with the highest mean on each data set, in one sentence each."""
     by_data: dict[str, list[Result]] = {}
     for result in findings.results:
         by_data.setdefault(result.group.data, []).append(result)
@@ -58,21 +66,9 @@ def _best_on(findings: Findings, data: str, results: Sequence[Result]) -> str:
     reached = f"the highest {measure} on {data}, {decimals(best.mean)}"
     if gain is None:
         return f"No setting is better than the reference: {setting} has {reached}."
-    found = f"{difference(gain.mean, gain.low, gain.high)}, p {p_value(best.p_holm)}"
+    estimate = f"{difference(gain.mean, gain.low, gain.high)}, p {p_value(best.p_holm)}"
     if best.p_holm is None or best.p_holm > LEVEL:
-        return f"{setting} has {reached}, but does not differ significantly from {reference}: {found}."
+        return f"{setting} has {reached}, but does not differ significantly from {reference}: {estimate}."
     way = "better" if gain.mean > 0 else "worse"
     one_seed = ", over queries alone: one seed says nothing of others" if gain.over == QUERIES else ""
-    return f"{setting} has {reached}, significantly {way} than {reference}: {found}{one_seed}."
-
-
-def _jobs(findings: Findings) -> str:
-    missing = left_out(findings.jobs)
-    jobs = plural(len(findings.jobs), "job")
-    counts = ", ".join(f"{number} {state}" for state, number in Counter(state for _, state, _ in missing).items())
-    said = [
-        f"{len(findings.jobs) - len(missing)} of {jobs} finished; {counts}." if missing else f"{jobs}, all finished."
-    ]
-    if findings.missing:
-        said.append(f"{plural(len(findings.missing), 'published value has', 'published values have')} no finished job.")
-    return " ".join(said)
+    return f"{setting} has {reached}, significantly {way} than {reference}: {estimate}{one_seed}."

@@ -1,4 +1,4 @@
-"""How tables, figures and pages call retrievers, labels, settings and jobs."""
+"""Names of retrievers, labels, settings and jobs in tables, figures and pages."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -18,32 +18,32 @@ POOLINGS = {
     "mean_all": "mean of all",
     "cls": "[CLS]",
 }
-RETRIEVED = frozenset({"first_stage", "source"})  # labels whose values are names of retrievers
+RETRIEVED = frozenset({"first_stage", "source"})  # labels whose values name retrievers
 HEADINGS = {"negatives": "n", "first_stage": "first stage"}
 
 
 def proper_name(retriever: str) -> str:
-    """Return a retriever's name as prose has it: ``BM25`` for ``bm25``; unknown names stay."""
+    """Return the display name of a retriever: ``BM25`` for ``bm25``; unknown names stay."""
     return PROPER_NAMES.get(retriever, retriever)
 
 
 def source_name(source: str) -> str:
-    """Return a source of negatives as prose has it: ``BM25 + ColBERT`` for ``bm25+colbert``."""
+    """Return the display name of a source of negatives: ``BM25 + ColBERT`` for ``bm25+colbert``."""
     return " + ".join(proper_name(name) for name in sources_of(source))
 
 
 def label_heading(label: str) -> str:
-    """Return a label as the head of a column: ``n`` for ``negatives``."""
+    """Return the column heading of a label: ``n`` for ``negatives``."""
     return HEADINGS.get(label, label)
 
 
 def value_name(label: str, value: object) -> str:
-    """Return a label's value for a cell of its column: ``BM25`` for the source ``bm25``."""
+    """Return the cell text of a label's value: ``BM25`` for the source ``bm25``."""
     return source_name(str(value)) if label in RETRIEVED and value is not None else value_or_dash(value)
 
 
 def phrase(label: str, value: Any) -> str:
-    """Return a label and its value where no column names the label: ``lce``, ``n = 7``, ``source BM25``."""
+    """Name a label and its value outside of a table: ``lce``, ``n = 7``, ``source BM25``."""
     if value is None:
         return ""
     if label == "loss":
@@ -58,31 +58,31 @@ def phrase(label: str, value: Any) -> str:
 
 
 def candidates_name(candidates: str) -> str:
-    """Return what was ranked: ``BM25 re-ranked``, or that the whole collection was searched."""
+    """Name the ranked candidates: ``BM25 re-ranked`` or ``whole collection searched``."""
     return "whole collection searched" if candidates == WHOLE_COLLECTION else f"{proper_name(candidates)} re-ranked"
 
 
 def group_heading(group: ResultGroup) -> str:
-    """Return the title of settings measured on one first stage: ``BM25 re-ranked, apidocs``."""
-    what = candidates_name(group.first_stage)
-    return f"{what[0].upper() if group.first_stage == WHOLE_COLLECTION else what[0]}{what[1:]}, {group.data}"
+    """Return the title of a group: ``BM25 re-ranked, apidocs``."""
+    name = candidates_name(group.first_stage)
+    return f"{name[0].upper() if group.first_stage == WHOLE_COLLECTION else name[0]}{name[1:]}, {group.data}"
 
 
 def setting_name(labels: Mapping[str, Any], axes: Sequence[str]) -> str:
-    """Return a setting by its loss, number of negatives and the labels in which its group differs."""
+    """Name a setting by its loss, number of negatives and the labels ``axes``."""
     return ", ".join(filter(None, (phrase(label, labels.get(label)) for label in ("loss", "negatives", *axes))))
 
 
 def job_name(setting: SettingResult, job: JobResult, axes: Sequence[str]) -> str:
-    """Return a job by its setting and seed: ``lce, n = 3, seed 1``."""
+    """Name a job by its setting and seed: ``lce, n = 3, seed 1``."""
     return f"{setting_name(setting.labels, axes)}, seed {value_or_dash(job.seed)}"
 
 
 def axes_of(groups: Iterable[ResultGroup]) -> list[str]:
-    """Return the labels besides loss and number of negatives in which settings differ, in order of appearance."""
+    """Return the labels, other than loss and number of negatives, in which settings differ."""
     return list(dict.fromkeys(axis for group in groups for axis in group.axes))
 
 
 def reference_name(findings: Findings, group: ResultGroup) -> str:
-    """Return what the settings of a group are compared with, in words."""
+    """Name the reference that the settings of a group are compared with."""
     return proper_name(findings.reference[group.data, group.first_stage])

@@ -1,4 +1,4 @@
-"""A study in a notebook: results as pandas DataFrames, comparisons with their intervals, and the report's figures.
+"""Read a study in a notebook: pandas DataFrames of results, comparisons with intervals, and the report's figures.
 
 >>> import experiments
 >>> study = experiments.load("outputs/quickstart")
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-RESAMPLES = 100  # of a permutation test that is not shown
+RESAMPLES = 100  # of a permutation test whose p value is not shown
 SHOWN = ("low", "high", "p", "over", "wins", "ties", "losses", "queries", "seeds", "detectable")  # of a comparison
 
 Labels = Mapping[str, Any]
@@ -53,18 +53,18 @@ def load(
     """Read studies. The arguments are those of ``experiments.analysis.combine.combine``.
 
     Raises:
-        ExperimentError: a study is not found, none of its jobs has finished, or they cannot stand in one table.
+        ExperimentError: a study is missing or has no finished job, or the jobs do not fit in one table.
     """
     if not places:
-        raise ExperimentError('load what? Name the folder of a study: experiments.load("outputs/quickstart")')
+        raise ExperimentError('load: name the folder of a study: experiments.load("outputs/quickstart")')
     return Study(combine([str(place) for place in places], measure, project, entity, offline))
 
 
 class Study:
-    """What the finished jobs of one study, or of several, say. Jobs that have not finished are left out of all tables.
+    """Hold the finished jobs of one or several studies as tables.
 
-    ``findings``: all that the report says, as objects. ``sources``: where the jobs were read, and how many have
-    finished. ``remarks``: on jobs that several studies share.
+    ``findings``: the report's content as objects. ``sources``: places of the jobs, with the number of finished ones.
+    ``remarks``: on jobs that several studies share.
     """
 
     def __init__(self, combined: Combined) -> None:
@@ -76,36 +76,34 @@ class Study:
 
     @cached_property
     def results(self) -> "pd.DataFrame":
-        """A row a job and first stage: labels, mean measures, the first stage's own (``first_stage:RR@10``), costs."""
+        """One row per job and first stage: labels, means, the first stage's means (``first_stage:RR@10``), costs."""
         rows = []
         for group, job, labels in self._jobs():
             table = job.per_query[group.first_stage]
             means = {name: float(values_Q.mean()) for name, values_Q in table.columns.items()}
             costs = {name: value for name, value in job.compute.items() if not isinstance(value, Mapping)}
             rows.append({**labels, **means, **costs, "job": job.name, "hash": job.hash})
-        return _frame(rows)
+        return _pandas().DataFrame(rows)
 
     @cached_property
     def per_query(self) -> "pd.DataFrame":
-        """A row a job, first stage, query and measure: labels, ``query_id``, ``measure``, ``value`` and the first
-        stage's own value, ``first_stage_value``.
-        """
-        frames = []
+        """One row per job, first stage, query and measure, with ``value`` and ``first_stage_value``."""
+        pandas, frames = _pandas(), []
         for group, job, labels in self._jobs():
             table = job.per_query[group.first_stage]
             for measure, values_Q in table.reranked.items():
                 own_Q = table.first_stage.get(measure, np.full(len(values_Q), np.nan))
                 query_ids = np.array(table.query_ids, dtype=object)
                 columns = {"query_id": query_ids, "measure": measure, "value": values_Q, "first_stage_value": own_Q}
-                frames.append(_frame({**labels, "job": job.name, **columns}))
-        return _pandas().concat(frames, ignore_index=True)
+                frames.append(pandas.DataFrame({**labels, "job": job.name, **columns}))
+        return pandas.concat(frames, ignore_index=True)
 
     @cached_property
     def settings(self) -> "pd.DataFrame":
-        """A row a setting and first stage, seeds averaged.
+        """One row per setting and first stage, seeds averaged.
 
-        ``mean`` has its 95 % interval ``low`` to ``high`` over what ``over`` says; ``sd`` is over seeds. ``difference``
-        is to ``reference``, with its interval and ``p``, corrected for all rows in ``p_holm``, as the report has it.
+        ``low`` to ``high``: 95 % interval of ``mean``, over queries or seeds as ``over`` says; ``sd`` is over seeds.
+        ``difference``: to ``reference``, with its interval and ``p``; ``p_holm`` is corrected for all rows.
         """
         rows = []
         for result in self.findings.results:
@@ -118,7 +116,7 @@ class Study:
                 compared |= {"difference": versus.mean, "difference_low": versus.low, "difference_high": versus.high}
                 compared |= {"p": versus.p, "p_holm": result.p_holm}
             rows.append({**setting.labels, **measured, **compared})
-        return _frame(rows)
+        return _pandas().DataFrame(rows)
 
     def compare(
         self,
@@ -128,31 +126,25 @@ class Study:
         where: Labels | None = None,
         average: bool = False,
     ) -> "pd.DataFrame":
-        """Compare settings: a row for each pair of one with the labels ``a`` and one with ``b``, equal in all others.
+        """Compare settings that differ in the labels ``a`` and ``b`` alone: one row per pair, or their ``average``.
 
-        ``difference`` is the mean of ``a`` minus that of ``b``, query by query; interval and p value are over queries
-        and seeds (``experiments.evaluation.comparison``), not corrected for the number of rows.
+        ``difference`` is the mean of ``a`` minus the mean of ``b``, query by query; interval and p value are over
+        queries and seeds (``experiments.evaluation.comparison``), not corrected for the number of rows.
 
-        Args:
-            a: labels, such as ``{"loss": "lce"}``; a list names several values that will do.
-            b: the same labels with other values; None for the first stage that ``a`` re-ranks.
-            measure: None for that of the study.
-            where: labels that both sides have, such as ``{"first_stage": "bm25"}``.
-            average: one row instead, the average over the pairs.
+        ``a``: labels, such as ``{"loss": "lce"}``; a list names alternatives. ``b``: the same labels with other values;
+        None for the first stage that ``a`` re-ranks. ``measure``: None for the study's. ``where``: labels of both.
 
         Raises:
-            ExperimentError: there is no such label or pair, or no such measure.
+            ExperimentError: no setting, pair or measure matches.
         """
         groups = self.findings.groups if measure is None else group_results(self.findings.jobs, measure)
         where = dict(where or {})
         if b is None:
             if average:
-                raise ExperimentError("compare: an average is over pairs of settings: name the other one as well")
-            return _frame(list(_with_first_stage(groups, {**where, **a})))
+                raise ExperimentError("compare: average=True averages pairs of settings: name the other setting as b")
+            return _pandas().DataFrame(_with_first_stage(groups, {**where, **a}))
         if set(a) != set(b):
-            raise ExperimentError(
-                f"compare: both sides have to name the same labels, not {', '.join(a)} and {', '.join(b)}"
-            )
+            raise ExperimentError(f"compare: a and b must name the same labels, not {', '.join(a)} and {', '.join(b)}")
         claim = Claim(says=f"{dict(a)} against {dict(b)}", kind="beats", where=where, better=a, worse=b)
         settings = [setting for group in groups for setting in group.settings]
         contrasts = find(claim, settings, {})
@@ -162,10 +154,11 @@ class Study:
             warnings.warn(contrasts.lacking, stacklevel=2)
         shown = [contrasts.average] if average else contrasts.pairs
         by = " and ".join(dict.fromkeys(group.measure for group in groups))
-        return _frame([{**pair.labels, "measure": by, **_columns(pair.comparison)} for pair in shown])
+        rows = [{**pair.labels, "measure": by, **_columns(pair.comparison)} for pair in shown]
+        return _pandas().DataFrame(rows)
 
     def figures(self) -> "dict[str, Figure]":
-        """Return the figures of the report, matplotlib's own, by the names of their files.
+        """Return the report's figures, as matplotlib figures by file name.
 
         Raises:
             ExperimentError: a job's history or its table of probed layers cannot be read.
@@ -173,9 +166,13 @@ class Study:
         return dict(self._figures)
 
     def figure(self, name: str) -> "Figure":
-        """Return one figure. Raises ExperimentError if there is none of this name; it names those that there are."""
+        """Return one figure of the report.
+
+        Raises:
+            ExperimentError: no figure has this name.
+        """
         if name not in self._figures:
-            raise ExperimentError(f"there is no figure {name!r}: there are {', '.join(self._figures)}")
+            raise ExperimentError(f"there is no figure {name!r}: choose from {', '.join(self._figures)}")
         return self._figures[name]
 
     @cached_property
@@ -185,31 +182,28 @@ class Study:
         return {drawn.name: drawn.figure for drawn in figures_of(self.findings)}
 
     def _jobs(self) -> Iterator[tuple[ResultGroup, JobResult, dict[str, Any]]]:
-        """Yield every job of every group, with its labels and seed."""
         for group in self.findings.groups:
             for setting in group.settings:
                 for job in setting.jobs:
                     yield group, job, {**setting.training, "seed": job.seed, "first_stage": group.first_stage}
 
 
-def _with_first_stage(groups: Sequence[ResultGroup], labels: Labels) -> Iterator[dict[str, Any]]:
-    """Yield a row for each setting with the given labels, compared with the first stage it re-ranks."""
+def _with_first_stage(groups: Sequence[ResultGroup], labels: Labels) -> list[dict[str, Any]]:
+    """Compare each setting that has the given labels with the first stage it re-ranks."""
     wanted = matching([setting for group in groups for setting in group.settings], labels, {})
     if not wanted:
         raise ExperimentError(f"compare: no finished setting has {dict(labels)}")
+    rows = []
     for group in groups:
         for setting in group.settings:
-            if any(setting is one for one in wanted):
+            if any(setting is match for match in wanted):
                 versus = compare(setting.values_SQ, group.first_stage_Q[np.newaxis], setting.seeds, None)
-                yield {**setting.labels, "measure": setting.measure, **_columns(versus)}
+                rows.append({**setting.labels, "measure": setting.measure, **_columns(versus)})
+    return rows
 
 
 def _columns(comparison: Comparison) -> dict[str, Any]:
     return {"difference": comparison.mean, **{name: getattr(comparison, name) for name in SHOWN}}
-
-
-def _frame(rows: Any) -> "pd.DataFrame":
-    return _pandas().DataFrame(rows)
 
 
 def _pandas() -> Any:

@@ -1,4 +1,4 @@
-"""A study's findings as one document, in the terminal, as Markdown and as LaTeX."""
+"""Print a study's findings in the terminal, and write them as Markdown and LaTeX."""
 
 from rich.console import Console
 from rich.text import Text
@@ -18,7 +18,7 @@ from experiments.reporting.tables.terminal import listing_of, print_tables
 
 
 def measured_tables(findings: Findings) -> list[Table]:
-    """Return the tables of what was measured."""
+    """Return the tables of measured values."""
     results = [result_table(findings, group) for group in findings.groups]
     return [*results, *first_stage_tables(findings.groups), *layer_tables(findings.jobs)]
 
@@ -30,7 +30,7 @@ def tables_of(findings: Findings) -> list[Table]:
 
 
 def print_findings(findings: Findings, console: Console) -> None:
-    """Print what was found, the tables, how to read them, and the jobs that are not in them."""
+    """Print the headline, the tables, their legend, and the jobs without results."""
     console.print(Text(f"{headline(findings)}\n", style="bold"))
     tables = tables_of(findings)
     print_tables(tables, console)
@@ -60,7 +60,7 @@ def markdown(findings: Findings) -> str:
 
 
 def latex(findings: Findings) -> str:
-    """Return the tables as LaTeX floats, to be included with ``\\input``; they need the package booktabs."""
+    """Return the tables as LaTeX floats for ``\\input``; they need the package booktabs."""
     name = findings.folder.name.replace("_", "-")
     floats = [to_latex(table, f"{name}-{number}") for number, table in enumerate(tables_of(findings), 1)]
     return "\n".join([f"% {findings.folder.name}: needs \\usepackage{{booktabs}}", "", *floats])

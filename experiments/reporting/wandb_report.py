@@ -1,26 +1,21 @@
-"""The W&B run of a study as a whole: its results, the verdicts on its claims, its jobs, its pictures and its report.
+"""Log a study's report as one W&B run: results, verdicts on the claims, jobs, figures and files.
 
-It has the study's name and one id, so that a report made again goes on in the same run. What was logged online is
-overwritten there. Offline, each report leaves a record of its own of that id, and ``wandb sync`` plays them into one
-run, the newest last.
+The run's id depends on the study's name alone, so a new report overwrites the last one. Offline, each report leaves a
+record with that id, and ``wandb sync`` merges them, the newest last.
 """
-
-from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from experiments.analysis.findings import Findings
+from experiments.analysis.load import JobResult
 from experiments.common.cache import fingerprint
 from experiments.tracking.connection import resolve_mode
 from experiments.tracking.wandb_run import RunIdentity, WandbRun
-
-if TYPE_CHECKING:
-    from experiments.analysis.findings import Findings
-    from experiments.analysis.load import JobResult
 
 RESULT_FIGURES = ("mean", "sd", "seeds", "difference", "low", "high", "p_holm", "published", "status")
 CLAIM_COLUMNS = ("claim", "verdict", "published", "difference", "low", "high", "in words")
@@ -28,7 +23,7 @@ JOB_COLUMNS = ("job", "run", "state", "why")
 
 
 class Destination(NamedTuple):
-    """Where runs of a study go: W&B's mode (``none`` for nowhere), project and entity."""
+    """W&B mode (``none``: no logging), project and entity of a study's runs."""
 
     mode: str
     project: str
@@ -42,51 +37,21 @@ def log_report(
     project: str | None = None,
     entity: str | None = None,
 ) -> str | None:
-    """Log a study's report as a W&B run, as its jobs were logged.
+    """Log a study's report as a W&B run in the study's folder, and return the run's id; None if logging is off.
 
-    Args:
-        findings: what the study says; W&B's records lie in its folder, beside those of its jobs.
-        files: the report's tables, pages and pictures; PNG files are also shown as pictures.
-        mode: of W&B; None for that of the jobs.
-        project: W&B's project; None for that of the jobs.
-        entity: W&B's user or team; None for that of the jobs.
-
-    Returns:
-        The id of the run; None where nothing is logged: no job of the study was, or W&B is switched off.
+    ``files``: tables, pages and figures; PNG files are also shown as images. ``mode``, ``project``, ``entity``: of W&B;
+    None takes the jobs' setting.
 
     Raises:
-        ExperimentError: one of the files is missing, or W&B does not take the project or the entity.
+        ExperimentError: one of the files is missing, or W&B refuses the project or the entity.
     """
-    of_jobs = destination_of(findings.jobs)
-    to = Destination(mode or of_jobs.mode, project or of_jobs.project, entity or of_jobs.entity)
-    if to.mode == "none" or resolve_mode(to.mode) == "disabled":
+    default = destination_of(findings.jobs)
+    mode = mode or default.mode
+    if mode == "none" or resolve_mode(mode) == "disabled":
         return None
-    identity = identity_of(findings)
-    with WandbRun(identity, findings.folder, to.mode, to.project, to.entity) as run:
-        run.log_table("results", *results_table(findings))
-        if findings.verdicts:
-            run.log_table("claims", CLAIM_COLUMNS, claim_rows(findings))
-        run.log_table("jobs", JOB_COLUMNS, job_rows(findings))
-        run.log_pictures({f"pictures/{path.stem}": path for path in files if path.suffix == ".png"})
-        run.log_files(f"report-{identity.study}", "report", files)
-        run.log_summary(headline(findings))
-    return identity.id
-
-
-def destination_of(jobs: Iterable[JobResult]) -> Destination:
-    """Where the jobs of a study were logged to, by the first that was."""
-    settings = [job.config.get("logger") or {} for job in jobs]
-    for one in settings:
-        if one.get("mode", "none") != "none":
-            return Destination(str(one["mode"]), str(one.get("project") or "rerank-ablations"), one.get("entity"))
-    return Destination("none", "rerank-ablations", None)
-
-
-def identity_of(findings: Findings) -> RunIdentity:
-    """What W&B shows of a report: the study's table as config, the labels that vary as tags."""
     study = findings.folder.name
     table = asdict(findings.table) if findings.table is not None else {}
-    return RunIdentity(
+    identity = RunIdentity(
         study=study,
         name=f"{study}-report",
         id=fingerprint({"study": study, "job": "report"}),
@@ -94,54 +59,65 @@ def identity_of(findings: Findings) -> RunIdentity:
         config={"study": study, "title": findings.title, **table, "measure": findings.measure},
         job_type="report",
     )
+    parts = [part for job in findings.jobs for part in job.parts]
+    ids = [fingerprint({"study": study, "job": part.name}) for part in parts]
+    jobs = [[part.name, run_id, part.state, part.error or ""] for part, run_id in zip(parts, ids, strict=True)]
+    with WandbRun(identity, findings.folder, mode, project or default.project, entity or default.entity) as run:
+        run.log_table("results", *results_table(findings))
+        if findings.verdicts:
+            run.log_table("claims", CLAIM_COLUMNS, claim_rows(findings))
+        run.log_table("jobs", JOB_COLUMNS, jobs)
+        run.log_pictures({f"pictures/{path.stem}": path for path in files if path.suffix == ".png"})
+        run.log_files(f"report-{study}", "report", files)
+        run.log_summary(headline(findings))
+    return identity.id
+
+
+def destination_of(jobs: Iterable[JobResult]) -> Destination:
+    """Return the destination of the first job that was logged."""
+    for logger in (job.config.get("logger") or {} for job in jobs):
+        if logger.get("mode", "none") != "none":
+            project = str(logger.get("project") or "rerank-ablations")
+            return Destination(str(logger["mode"]), project, logger.get("entity"))
+    return Destination("none", "rerank-ablations", None)
 
 
 def varying(findings: Findings) -> list[str]:
-    """The labels in which results differ, in order of appearance."""
+    """Return the labels in which results differ, in order of appearance."""
     rows = [result.setting.labels for result in findings.results]
     return [name for name in _names(rows) if len({str(labels.get(name)) for labels in rows}) > 1]
 
 
 def results_table(findings: Findings) -> tuple[list[str], list[list[Any]]]:
-    """Column names, and a row a result: all its labels, then ``RESULT_FIGURES``, the interval as ``low`` and ``high``;
-    what a reference is compared with and what is not published is None.
-    """
+    """Return columns (labels, then ``RESULT_FIGURES``) and one row per result; unknown values are None."""
     labels = _names(result.setting.labels for result in findings.results)
     rows = []
     for result in findings.results:
         versus = result.comparison
         compared = [None] * 3 if versus is None else [versus.mean, versus.low, versus.high]
         published = None if result.published is None else result.published.value
-        named = [_scalar(result.setting.labels.get(name)) for name in labels]
+        values = (result.setting.labels.get(name) for name in labels)
+        named = [
+            value if value is None or isinstance(value, str | int | float) else json.dumps(value, default=str)
+            for value in values
+        ]
         measured = [result.mean, result.setting.sd, len(result.setting.jobs)]
         rows.append([*named, *measured, *compared, result.p_holm, published, result.status])
     return [*labels, *RESULT_FIGURES], rows
 
 
 def claim_rows(findings: Findings) -> list[list[Any]]:
-    """A row a claim, in the columns of ``CLAIM_COLUMNS``."""
+    """Return one row per claim, in the columns of ``CLAIM_COLUMNS``."""
     rows = []
     for verdict in findings.verdicts:
-        found = verdict.estimate
-        estimate = [None] * 3 if found is None else [found.mean, found.low, found.high]
-        rows.append([verdict.claim.says, verdict.state, verdict.claim.published, *estimate, verdict.needs])
+        estimate = verdict.estimate
+        bounds = [None] * 3 if estimate is None else [estimate.mean, estimate.low, estimate.high]
+        rows.append([verdict.claim.says, verdict.state, verdict.claim.published, *bounds, verdict.needs])
     return rows
 
 
-def job_rows(findings: Findings) -> list[list[Any]]:
-    """A row a job, in the columns of ``JOB_COLUMNS``: its name, the id of its run, its state and the first line of why
-    it has no results.
-    """
-    study = findings.folder.name
-    return [
-        [part.name, fingerprint({"study": study, "job": part.name}), part.state, part.error or ""]
-        for job in findings.jobs
-        for part in job.parts
-    ]
-
-
 def headline(findings: Findings) -> dict[str, float | int | str | None]:
-    """The run's summary: how many jobs are in which state, what became of the claims, and the best result."""
+    """Return the run's summary: jobs and claims by state, and the best result."""
     states = Counter(job.state for job in findings.jobs)
     summary: dict[str, float | int | str | None] = {f"jobs/{state}": count for state, count in states.items()}
     summary |= {"cells": len(findings.results), "cells/missing": len(findings.missing)}
@@ -157,8 +133,3 @@ def headline(findings: Findings) -> dict[str, float | int | str | None]:
 
 def _names(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for labels in rows for name in labels))
-
-
-def _scalar(value: Any) -> Any:
-    """What a cell of a W&B table takes."""
-    return value if value is None or isinstance(value, str | int | float) else json.dumps(value, default=str)

@@ -1,1 +1,1 @@
-"""First stages: what turns queries into runs."""
+"""Retrieve passages for queries: first stages and sources of negatives."""

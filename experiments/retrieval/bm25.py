@@ -24,9 +24,9 @@ CHUNK = 2_000  # queries scored between two steps of the progress bar
 class BM25:
     """Okapi BM25 (Robertson et al. 1994; Lucene's form of the IDF).
 
-    ``k1``: saturation of term frequency, 0 or more. ``b``: weight of length normalisation, 0 to 1. The defaults are the
-    usual ones for MS MARCO passages (Nogueira and Cho 2019 used the official top 1000; Anserini's untuned setting is k1
-    .9, b .4). ``stemmer``: a Snowball language or None. ``stopwords``: a bm25s list such as ``en``, or None.
+    ``k1``: saturation of term frequency, 0 or more. ``b``: weight of length normalisation, 0 to 1. The defaults are
+    Anserini's untuned ones. ``stemmer``: a Snowball language or None. ``stopwords``: a bm25s list such as ``en``, or
+    None.
 
     Raises:
         ExperimentError: a parameter out of range, or a stemmer that Snowball does not have.
@@ -51,7 +51,6 @@ class BM25:
         self.name, self.k1, self.b, self.stemmer, self.stopwords = name, float(k1), float(b), stemmer, stopwords
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """The parameters and the versions of the libraries."""
         return {
             "retriever": "bm25 2",
             "k1": self.k1,
@@ -63,13 +62,13 @@ class BM25:
         }
 
     def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
-        """The best passages of each query; passages that share no term with it are not retrieved.
+        """Return the best passages of each query that share a term with it.
 
-        Of equal scores the lower passage row comes first, at the cut too: a shallow run is the head of a deeper one.
-        Scores are added up word by word in the order of the query, so that they are the same on any processor.
+        Ties go to the lower passage row, so a shallow run is the head of a deeper one. Scores are summed in the order
+        of the query's words, so they are the same on any processor.
 
         Raises:
-            ExperimentError: no passage has a word that counts.
+            ExperimentError: no passage has an indexable word.
         """
         key = {**self.fingerprint(), "collection": collection.fingerprint}
         folder = cache.get("bm25", key, lambda target: self._index(collection, target))
@@ -85,10 +84,9 @@ class BM25:
                     passages.append(best_matches(scores_P, depth))
                     scores.append(scores_P[passages[-1]])
                 advance(len(words))
-        counts = [len(found) for found in passages]
         return run_in_order(
             self.name,
-            np.repeat(queries, counts),
+            np.repeat(queries, [len(rows) for rows in passages]),
             np.concatenate([np.empty(0, np.int64), *passages]),
             np.concatenate([np.empty(0, np.float32), *scores]),
         )
@@ -100,7 +98,7 @@ class BM25:
         if not any(tokens.ids):
             raise ExperimentError(
                 f"retrievers.{self.name}: none of the {len(texts):,} passages of {collection.name!r} has a word that "
-                f"BM25 can look for (two letters or digits, no stop word): check the texts of the passages"
+                f"BM25 can index (two letters or digits, no stop word): check the texts of the passages"
             )
         index = _bm25s().BM25(k1=self.k1, b=self.b, method="lucene")
         index.index(tokens, show_progress=False)
@@ -110,14 +108,13 @@ class BM25:
         import Stemmer
 
         stemmer = Stemmer.Stemmer(self.stemmer) if self.stemmer is not None else None
-        stopwords: str | list[str] = self.stopwords or []
         return _bm25s().tokenize(
-            texts, stopwords=stopwords, stemmer=stemmer, return_ids=return_ids, show_progress=False
+            texts, stopwords=self.stopwords or [], stemmer=stemmer, return_ids=return_ids, show_progress=False
         )
 
 
 def _bm25s() -> Any:
-    """Import bm25s, whose logger reports each index and each empty query, and keep it to warnings."""
+    """Import bm25s and limit its logger to warnings."""
     import bm25s
 
     logging.getLogger("bm25s").setLevel(logging.WARNING)

@@ -1,7 +1,4 @@
-"""ColBERT: exact late interaction over all passages, over another retriever's candidates, or through a PLAID index.
-
-Shapes: Q queries, P passages of a part, N passages of a run or of one query.
-"""
+"""Retrieve with ColBERT: over all passages, over another retriever's candidates, or through a PLAID index."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -15,15 +12,16 @@ from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged, offsets_of
+from experiments.data.ragged import Ragged
 from experiments.data.run import Run, run_of
 from experiments.pretrained.checkpoint import Checkpoint, check_projection, device_of
 from experiments.retrieval import plaid
 from experiments.retrieval.late_interaction import LateInteractionEncoder, Settings
 from experiments.retrieval.maxsim import Queries, maxsim, maxsim_pairs, rows_at
+from experiments.retrieval.own_passages import cut
 from experiments.retrieval.retriever import Retriever, run_for
 from experiments.retrieval.topk import QUERIES_AT_ONCE
-from experiments.retrieval.vector_search import Scorer, embeddings_for, search_in_parts
+from experiments.retrieval.vector_search import embeddings_for, search_in_parts
 from experiments.retrieval.vector_store import Embeddings, embeddings_key, passage_embeddings
 
 if TYPE_CHECKING:
@@ -31,22 +29,20 @@ if TYPE_CHECKING:
 
 INDICES = ("exact", "plaid")
 TRAINED = ", such as the folder of one that python -m experiments.train model=colbert has trained"
-PART_TOKENS = {"cpu": 1 << 16, "cuda": 1 << 20}  # read from disk at a time
+PART_TOKENS = {"cpu": 1 << 16, "cuda": 1 << 20}  # tokens read from disk at a time
 
 
 class ColBERT:
     """Late interaction (Khattab and Zaharia 2020; Santhanam et al. 2022) with a checkpoint that sentence-transformers
     can load: Stanford's format (``colbert-ir/colbertv2.0``), PyLate's, or its own.
 
-    ``checkpoint``: a folder or hub id (with a ``revision``), or None for one yet to be trained. ``query_length``,
-    ``document_length``, ``query_expansion``, ``query_marker``, ``document_marker``: None leaves the checkpoint's.
-    ``candidates_from``: a retriever whose top ``candidates`` are re-ranked; None searches all passages. ``index``:
-    ``exact`` computes every score; ``plaid`` searches an approximate index (the package fast-plaid).
-    ``tokens_per_batch``: None suits the device. ``device``: ``auto``, ``cpu``, ``cuda`` ...
+    ``checkpoint``: a folder or hub id (with a ``revision``), or None for one to be trained. ``candidates_from``: a
+    retriever whose top ``candidates`` are re-ranked; None searches all passages. ``index``: ``exact`` computes every
+    score; ``plaid`` searches an approximate index (the package fast-plaid). ``tokens_per_batch``: None suits the
+    device. See ``Settings`` for the lengths, the expansion and the markers.
 
     Raises:
-        ExperimentError: a folder that is not there, that holds no model or one without a projection; a setting out of
-        range.
+        ExperimentError: a missing folder, no model in it or one without a projection; a setting out of range.
     """
 
     def __init__(
@@ -65,13 +61,10 @@ class ColBERT:
         device: str = "auto",
         name: str = "colbert",
     ) -> None:
-        for key, value in (
-            ("query_length", query_length),
-            ("document_length", document_length),
-            ("candidates", candidates),
-            ("tokens_per_batch", tokens_per_batch),
-        ):
-            at_least(f"retrievers.{name}.{key}", value, 1)
+        at_least(f"retrievers.{name}.query_length", query_length, 1)
+        at_least(f"retrievers.{name}.document_length", document_length, 1)
+        at_least(f"retrievers.{name}.candidates", candidates, 1)
+        at_least(f"retrievers.{name}.tokens_per_batch", tokens_per_batch, 1)
         one_of(f"retrievers.{name}.index", index, INDICES)
         if index == "plaid" and candidates_from is not None:
             raise ExperimentError(f"retrievers.{name}: index=plaid searches all passages; candidates_from must be null")
@@ -86,29 +79,28 @@ class ColBERT:
         self.encoder = LateInteractionEncoder(self.checkpoint, settings, tokens_per_batch, device, name)
 
     def content(self) -> str:
-        """What identifies the weights: a digest of the folder, or id and revision."""
         return self.checkpoint.content()
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """The weights, the settings, the candidates' retriever, and the versions of the libraries."""
-        found: dict[str, Any] = {"retriever": "colbert 1", **self.encoder.fingerprint(), "index": self.index}
+        key: dict[str, Any] = {"retriever": "colbert 1", **self.encoder.fingerprint(), "index": self.index}
         if self.candidates_from is not None:
-            found["candidates_from"] = dict(self.candidates_from.fingerprint())
-            found["candidates"] = self.candidates
+            key |= {"candidates_from": dict(self.candidates_from.fingerprint()), "candidates": self.candidates}
         if self.index == "plaid":
-            found["plaid"] = plaid.fingerprint()
-        return found
+            key["plaid"] = plaid.fingerprint()
+        return key
 
     def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
-        """The best passages of each query; with ``candidates_from``, of its candidates.
+        """Return the best passages of each query; with ``candidates_from``, of its candidates.
 
         Raises:
-            ExperimentError: there is no checkpoint yet, or it cannot be used.
+            ExperimentError: the checkpoint is missing or unusable.
         """
         depth = min(depth, len(collection.passages))
         if self.candidates_from is not None:
             run = run_for(self.candidates_from, collection, queries, self.candidates, cache)
-            return self._reranked(collection, run, depth, cache)
+            scores_N = self.pair_scores(collection, run, cache)
+            queries_N = np.repeat(run.queries, run.passages.lengths)
+            return first_ranks(run_of(self.name, queries_N, np.asarray(run.passages.values), scores_N), depth)
         embeddings = passage_embeddings(self.encoder, collection, cache)
         vectors = self._encode_queries(collection, queries)
         if self.index == "plaid":
@@ -119,10 +111,7 @@ class ColBERT:
     def pair_scores(
         self, collection: Collection, run: Run, cache: Cache, *, whole: bool = False
     ) -> NDArray[np.float32]:
-        """(N,) the score of each query of a run with each of its passages, in the order of ``run.passages.values``.
-
-        ``whole``: see ``embeddings_for``.
-        """
+        """Score each entry (N,) of ``run.passages.values`` for its query. ``whole``: see ``embeddings_for``."""
         import torch
 
         scores_N = np.empty(len(run.passages.values), np.float32)
@@ -145,29 +134,18 @@ class ColBERT:
     def _encode_queries(self, collection: Collection, queries: NDArray[np.int64]) -> Ragged:
         return self.encoder.encode_queries(collection.queries.texts(queries))
 
-    def _reranked(self, collection: Collection, run: Run, depth: int, cache: Cache) -> Run:
-        scores_N = self.pair_scores(collection, run, cache)
-        queries_N = np.repeat(run.queries, run.passages.lengths)
-        return first_ranks(run_of(self.name, queries_N, np.asarray(run.passages.values), scores_N), depth)
-
 
 def exact_search(
     name: str, queries: NDArray[np.int64], vectors: Ragged, embeddings: Embeddings, depth: int, device: "torch.device"
 ) -> Run:
-    """The best ``depth`` passages of each query row by MaxSim with every passage; ``vectors``: the queries' tokens."""
+    """Return the best ``depth`` of all passages by MaxSim for each query row; ``vectors``: the queries' tokens."""
     part_tokens = PART_TOKENS.get(device.type, PART_TOKENS["cpu"])
-
-    def scorer_of(places: NDArray[np.int64]) -> Scorer:
-        return partial(maxsim, Queries(rows_at(vectors, places), device))
-
-    return search_in_parts(name, queries, embeddings, depth, part_tokens, scorer_of)
+    return search_in_parts(
+        name, queries, embeddings, depth, part_tokens,
+        lambda places: partial(maxsim, Queries(rows_at(vectors, places), device)),
+    )  # fmt: skip
 
 
 def first_ranks(run: Run, depth: int) -> Run:
-    """A run cut to its first ``depth`` ranks."""
-    lengths = np.minimum(run.passages.lengths, depth)
-    offsets = offsets_of(lengths)
-    kept = np.repeat(run.passages.offsets[:-1] - offsets[:-1], lengths) + np.arange(offsets[-1])
-    return Run(
-        run.name, run.queries, Ragged(run.passages.values[kept], offsets), Ragged(run.scores.values[kept], offsets)
-    )
+    """Cut a run to its first ``depth`` ranks."""
+    return cut(run, np.ones(len(run.passages.values), bool), depth)

@@ -1,4 +1,4 @@
-"""Dense retrieval with any single-vector model of sentence-transformers."""
+"""Retrieve with any single-vector model of sentence-transformers."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -25,14 +25,13 @@ QUERIES_PER_BATCH = 64
 class Dense(SingleVectorRetriever):
     """A bi-encoder: one vector a text, compared by inner product or cosine.
 
-    ``checkpoint``: a folder or hub id (with a ``revision``). ``query_prompt``, ``passage_prompt``: what texts begin
-    with; None takes the model's own. ``max_length``: tokens of a text, None for the model's. ``similarity``:
-    ``cosine``, ``dot``, or None for the model's own. ``normalise``: make vectors of length 1. ``index``: ``exact``, or
-    ``faiss`` for the index that ``faiss_factory`` describes (the package faiss-cpu). ``tokens_per_batch``: None suits
-    the device.
+    ``checkpoint``: a folder or hub id (with a ``revision``). ``query_prompt``, ``passage_prompt``: prefix of texts.
+    ``max_length``: tokens of a text. ``similarity``: ``cosine`` or ``dot``. None takes the model's own. ``normalise``:
+    scale vectors to length 1. ``index``: ``exact``, or ``faiss`` for the index that ``faiss_factory`` describes (the
+    package faiss-cpu). ``tokens_per_batch``: None suits the device.
 
     Raises:
-        ExperimentError: a folder that is not there or holds no model; a setting out of range; faiss is missing.
+        ExperimentError: a missing folder or no model in it; a setting out of range; faiss is not installed.
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class Dense(SingleVectorRetriever):
         self.max_length, self.similarity, self.normalise = max_length, similarity, normalise
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """The weights, the settings and the versions of the libraries."""
         return {
             "retriever": "dense 1",
             **self.passage_fingerprint(),
@@ -68,7 +66,6 @@ class Dense(SingleVectorRetriever):
         }
 
     def passage_fingerprint(self) -> Mapping[str, Any]:
-        """All that decides a passage's vector."""
         return {
             "encoder": "dense 2",
             "checkpoint": self.checkpoint.content(),
@@ -80,39 +77,32 @@ class Dense(SingleVectorRetriever):
 
     @cached_property
     def model(self) -> "SentenceTransformer":
-        """The loaded checkpoint.
+        """Loaded checkpoint.
 
         Raises:
             ExperimentError: it cannot be loaded.
         """
         place = self.checkpoint.place
         from experiments.pretrained.encoder import load_sentence_transformer
+        from experiments.pretrained.limits import check_length
 
         log.info("%s: loading %s", self.name, place)
         source, device = self.checkpoint.as_source(), str(device_of(self.device))
         model: SentenceTransformer = load_sentence_transformer(source, "SentenceTransformer", device)
         if self.max_length is not None:
-            self._check_length(model[0], self.max_length)
+            transformer: Any = model[0]
+            if hasattr(transformer, "model"):
+                check_length(transformer.model, f"retrievers.{self.name}.max_length", self.max_length, repr(place))
             model.max_seq_length = self.max_length
         return model.eval()
 
-    def _check_length(self, transformer: Any, max_length: int) -> None:
-        from experiments.pretrained.limits import check_length
-
-        if hasattr(transformer, "model"):
-            key = f"retrievers.{self.name}.max_length"
-            check_length(transformer.model, key, max_length, repr(self.checkpoint.place))
-
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """(B,) tokens of passages, cut to what the model reads."""
         return token_counts(self.model.tokenizer, texts, self.model.max_seq_length)
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(B, D) float32 vectors of passages."""
         return self._encoded(self.model.encode_document, texts, self.passage_prompt, len(texts))
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(B, D) float32 vectors of queries."""
         return self._encoded(self.model.encode_query, texts, self.query_prompt, QUERIES_PER_BATCH)
 
     def _encoded(self, encode: Any, texts: Sequence[str], prompt: str | None, batch_size: int) -> NDArray[np.float32]:
@@ -126,12 +116,9 @@ class Dense(SingleVectorRetriever):
         return np.asarray(vectors, np.float32)
 
     def compares_by_cosine(self) -> bool:
-        """Whether the similarity, set or the model's own, is the cosine."""
-        if self.similarity is not None:
-            return self.similarity == "cosine"
-        own = str(self.model.similarity_fn_name)
-        if own not in SIMILARITIES:
+        similarity = self.similarity or str(self.model.similarity_fn_name)
+        if similarity not in SIMILARITIES:
             raise ExperimentError(
-                f"retrievers.{self.name}.similarity: the model's own is {own!r}; set {' or '.join(SIMILARITIES)}"
+                f"retrievers.{self.name}.similarity: the model's own is {similarity!r}; set {' or '.join(SIMILARITIES)}"
             )
-        return own == "cosine"
+        return similarity == "cosine"

@@ -1,4 +1,4 @@
-"""Candidates to which the answers that the first stage missed are added: an oracle, and so never the default."""
+"""Add the relevant passages that a first stage missed to its candidates: an oracle, so never the default."""
 
 from collections.abc import Mapping
 
@@ -10,19 +10,17 @@ from experiments.data.run import Run
 
 
 def with_gold(run: Run, relevant: Mapping[int, NDArray[np.int64]]) -> Run:
-    """A run with every relevant passage of its queries: those that it lacks stand at the end, one unit of score below
-    the last and each other, in the order given. Queries of ``relevant`` that the run does not have are added.
-    """
+    """Append missing relevant passages to each ranking, each scored 1 below the one above; add missing queries."""
     queries = np.union1d(run.queries, np.fromiter(relevant, np.int64, len(relevant)))
     passages: list[NDArray[np.int64]] = []
     scores: list[NDArray[np.float32]] = []
     for query in queries.tolist():
         at = run.position(query)
         ranked = run.ranking(query)
-        found = run.scores[at] if at >= 0 else np.empty(0, np.float32)
+        own_scores = run.scores[at] if at >= 0 else np.empty(0, np.float32)
         gold = relevant.get(query, np.empty(0, np.int64))
         missing = gold[~np.isin(gold, ranked)]
-        floor = found[-1] if len(found) else np.float32(0)
+        floor = own_scores[-1] if len(own_scores) else np.float32(0)
         passages.append(np.concatenate([ranked, missing]))
-        scores.append(np.concatenate([found, floor - 1 - np.arange(len(missing), dtype=np.float32)]))
+        scores.append(np.concatenate([own_scores, floor - 1 - np.arange(len(missing), dtype=np.float32)]))
     return Run(run.name, queries, Ragged.of(passages, np.int64), Ragged.of(scores, np.float32))

@@ -1,4 +1,4 @@
-"""Passages that were judged and found not relevant, as a source of negatives. Shapes: Q queries."""
+"""Use passages that were judged not relevant as a source of negatives."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,11 +14,10 @@ from experiments.data.run import Run
 
 
 class JudgedNegatives:
-    """The passages judged below a grade, for the queries that have such: higher grades first, equal ones by a hash.
+    """Rank the passages judged below a grade: higher grades first, ties by a hash.
 
-    ``below``: ``negatives.exclude_grade``, so that nothing is retrieved which is then left out. The qrels of all splits
-    are read, since ``data.split`` and ``data.folds`` decide later which queries train. A ranking made from judgements
-    is no first stage (``from_judgements``).
+    ``below``: ``negatives.exclude_grade``. The qrels of all splits are read, since ``data.split`` and ``data.folds``
+    choose training queries later. A ranking from judgements is no first stage (``from_judgements``).
     """
 
     from_judgements = True
@@ -27,26 +26,25 @@ class JudgedNegatives:
         self.name, self.below = name, below
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """The grade; the judgements are part of the collection's own fingerprint."""
+        """Return the grade; the collection's fingerprint covers the judgements."""
         return {"retriever": "judged 1", "below": self.below}
 
     def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
-        """The best ``depth`` judged passages of each query row, scored by grade; a query without any has no ranking."""
+        """Return the best ``depth`` judged passages of each query row, by grade; others are left out."""
         grades = self._grades(collection, queries)
-        found = [query for query in queries.tolist() if grades[query]]
-        ids = collection.queries.ids(found)
+        judged = [query for query in queries.tolist() if grades[query]]
         passages: list[NDArray[np.int64]] = []
         scores: list[NDArray[np.float32]] = []
-        for query, query_id in zip(found, ids, strict=True):
+        for query, query_id in zip(judged, collection.queries.ids(judged), strict=True):
             rows = np.array(list(grades[query]), np.int64)
             own = np.array(list(grades[query].values()), np.float32)
             order = np.lexsort((priorities(key_of("judged", query_id), rows), -own))[:depth]
             passages.append(rows[order])
             scores.append(own[order])
-        return Run(self.name, np.array(found, np.int64), Ragged.of(passages, np.int64), Ragged.of(scores, np.float32))
+        return Run(self.name, np.array(judged, np.int64), Ragged.of(passages, np.int64), Ragged.of(scores, np.float32))
 
     def _grades(self, collection: Collection, queries: NDArray[np.int64]) -> dict[int, dict[int, int]]:
-        """Query row -> passage row -> grade below the limit, over all splits; a passage keeps its highest grade."""
+        """Map query row -> passage row -> highest grade of all splits, if below the limit."""
         best: dict[int, dict[int, int]] = {query: {} for query in queries.tolist()}
         for split in collection.splits:
             qrels = collection.qrels(split)

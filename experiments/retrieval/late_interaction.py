@@ -1,4 +1,4 @@
-"""Token embeddings by a late-interaction checkpoint, through sentence-transformers' ``MultiVectorEncoder``.
+"""Embed tokens with a late-interaction checkpoint through sentence-transformers' ``MultiVectorEncoder``.
 
 Shapes: B texts, L tokens of the longest, T vectors of all texts, D dimensions.
 """
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-USUAL_QUERY_LENGTH = 32  # of ColBERT, for an expansion that neither the settings nor the checkpoint give a length
+USUAL_QUERY_LENGTH = 32  # of ColBERT, for an expansion without a length
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What replaces a checkpoint's own settings; None leaves them.
+    """Replacements of a checkpoint's settings; None keeps the checkpoint's.
 
-    ``query_length``, ``document_length``: tokens, special ones and markers included. ``query_expansion``: whether
-    queries are filled up with [MASK] to their length. ``query_marker``, ``document_marker``: what a text begins with.
+    ``query_length``, ``document_length``: tokens with special ones and markers. ``query_expansion``: whether queries
+    are padded with [MASK] to their length. ``query_marker``, ``document_marker``: prefix of texts.
     """
 
     query_length: int | None = None
@@ -46,9 +46,7 @@ class Settings:
 
 
 class LateInteractionEncoder:
-    """Vectors of tokens, loaded at first use. Any format that ``MultiVectorEncoder`` reads: its own, PyLate's, and that
-    of Stanford's ColBERT.
-    """
+    """Encode texts into one vector a token, with a model in the format of ``MultiVectorEncoder``, PyLate or ColBERT."""
 
     dtype = np.float16
 
@@ -60,57 +58,49 @@ class LateInteractionEncoder:
 
     @cached_property
     def tokens_per_batch(self) -> int:
-        """Of passages, padding included."""
         return token_budget(self._tokens_per_batch, device_of(self._device))
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """All that decides the vectors of queries and passages."""
+        """Return everything that decides the vectors of queries and passages."""
         return {"precision": "float32", "checkpoint": self.checkpoint.content(), **asdict(self.settings), **versions()}
 
     def passage_fingerprint(self) -> Mapping[str, Any]:
-        """All that decides the vectors of passages."""
         of_queries = ("query_length", "query_expansion", "query_marker")
         return {key: value for key, value in self.fingerprint().items() if key not in of_queries}
 
     @cached_property
     def model(self) -> "MultiVectorEncoder":
-        """The loaded checkpoint with the settings in place.
+        """Loaded checkpoint with the settings applied.
 
         Raises:
             ExperimentError: it cannot be loaded, has no projection, or has too few positions.
         """
         check_projection(self.checkpoint)
         from experiments.pretrained.encoder import load_sentence_transformer
+        from experiments.pretrained.limits import check_length
 
         log.info("%s: loading %s", self.name, self.checkpoint.place)
         source, device = self.checkpoint.as_source(), str(device_of(self._device))
         model: MultiVectorEncoder = load_sentence_transformer(source, "MultiVectorEncoder", device)
         with source.reading():
             _set_lengths(model[0], self.settings)
-        self._check_positions(model)
+        network, prefix = getattr(model[0], "model", None), self.checkpoint.key.removesuffix("checkpoint")
+        for key in ("query_length", "document_length"):
+            length = getattr(self.settings, key)
+            if length and network is not None:
+                check_length(network, prefix + key, length, repr(self.checkpoint.place))
         _set_markers(model, self.settings)
         return model.eval()
 
-    def _check_positions(self, model: "MultiVectorEncoder") -> None:
-        from experiments.pretrained.limits import check_length
-
-        network = getattr(model[0], "model", None)
-        for key in ("query_length", "document_length"):
-            wanted = getattr(self.settings, key)
-            if wanted and network is not None:
-                where = self.checkpoint.key.removesuffix("checkpoint") + key
-                check_length(network, where, wanted, repr(self.checkpoint.place))
-
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """(B,) tokens of passages, cut to what the model reads."""
         most = getattr(self.model[0], "document_length", None) or self.model.max_seq_length
         return token_counts(self.model.tokenizer, texts, most)
 
     def encode_passages(self, texts: Sequence[str]) -> tuple[NDArray[np.floating[Any]], NDArray[np.int64]]:
-        """(T, D) float16 vectors of the passages' tokens that are scored, and (B,) how many each passage has.
+        """Return float16 vectors (T, D) of the passages' scored tokens, and their number (B,) for each passage.
 
-        As ``MultiVectorEncoder.encode_document`` gives them, but brought over in one piece. A passage none of whose
-        tokens is scored has one vector of zeros.
+        Same as ``MultiVectorEncoder.encode_document``, but copied from the device in one piece. A passage without
+        scored tokens has one vector of zeros.
         """
         import torch
         from sentence_transformers.util import batch_to_device
@@ -129,10 +119,7 @@ class LateInteractionEncoder:
         return vectors_TD, scored_BL.sum(1).cpu().numpy()
 
     def encode_queries(self, texts: Sequence[str]) -> Ragged:
-        """Ragged rows of (tokens, D) float32, a row a query.
-
-        For a model whose score is the mean over a query's tokens, not the sum, the vectors are divided by their number.
-        """
+        """Return ragged rows of (tokens, D) float32, one a query; for ``meanmaxsim`` divided by the query's tokens."""
         rows: Any = self.model.encode_query(
             list(texts),
             batch_size=max(1, self.tokens_per_batch // USUAL_QUERY_LENGTH),
@@ -149,11 +136,10 @@ def _set_lengths(transformer: Any, settings: Settings) -> None:
     if settings.document_length is not None:
         transformer.document_length = settings.document_length
     transformer.query_expansion = None  # first, because it may not be longer than query_length
-    if settings.query_expansion is False or (own is None and settings.query_expansion is None):
-        own_length = own["length"] if own is not None else transformer.query_length
-        transformer.query_length = settings.query_length or own_length
-        return
     length = settings.query_length or (own["length"] if own is not None else transformer.query_length)
+    if settings.query_expansion is False or (own is None and settings.query_expansion is None):
+        transformer.query_length = length
+        return
     expansion = {**(own or {"strategy": "fixed", "attend": False}), "length": length or USUAL_QUERY_LENGTH}
     if transformer.query_length is not None:
         transformer.query_length = max(transformer.query_length, expansion["length"])
@@ -161,7 +147,7 @@ def _set_lengths(transformer: Any, settings: Settings) -> None:
 
 
 def _set_markers(model: "MultiVectorEncoder", settings: Settings) -> None:
-    """Markers are prompts; one that the vocabulary has as a token must not be cut into pieces."""
+    """Set markers as prompts; keep a marker in the vocabulary as one token."""
     from transformers import AddedToken
 
     markers = {"query": settings.query_marker, "document": settings.document_marker}

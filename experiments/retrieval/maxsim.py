@@ -1,13 +1,11 @@
-"""MaxSim, the score of late interaction: for each token of a query its best similarity to a token of the passage,
-summed over the query's tokens (Khattab and Zaharia 2020, equation 3).
+"""Compute MaxSim, the score of late interaction: the best similarity of each query token to a passage token, summed
+over the query's tokens (Khattab and Zaharia 2020, equation 3).
 
-All similarities of a block, query tokens x passage tokens, are one matrix product that stays in the cache, and the
-maximum runs over whole rows of it, because the tokens of a block stand position by position: first the first token of
-every passage, then the second, and so on. Two paddings make that exact rather than masked: a passage shorter than the
-longest of its block repeats its last token, which changes no maximum; a query shorter than the longest of its chunk
-gets rows of zeros, whose maxima are zeros.
+Each block of query tokens x passage tokens is one matrix product that fits the processor's cache. A block is ordered by
+token position (the first token of every passage, then the second ...), so that maxima run over whole rows. Padding
+needs no mask: a short passage repeats its last token, which changes no maximum; a short query gets zeros, which add 0.
 
-Half-precision embeddings are read as they are and computed in fp32, on a CPU or a GPU.
+Half-precision embeddings are computed in fp32, on a CPU or a GPU.
 
 Shapes: Q queries, C queries of a chunk, S tokens of the longest query of a chunk, P passages, L tokens of the longest
 passage of a block, T tokens of all passages, R tokens of a block (L x P), D dimensions, N passages of one query.
@@ -25,25 +23,21 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-# Tokens of passages x tokens of queries in one product: 4 MB of similarities fit the cache of a CPU core; a GPU wants
-# more work at a time.
+# Tokens of passages x tokens of queries in one product: 4 MB of similarities fit the cache of a CPU core.
 CPU_BLOCK = (1024, 1024)
 GPU_BLOCK = (32_768, 8_192)
 
 
 @dataclass(frozen=True)
 class QueryChunk:
-    """Some queries of about one length. ``rows_C``: which. ``tokens_DX``: (D, C x S) fp32, the tokens as columns."""
+    """Queries of similar length. ``rows_C``: their rows. ``tokens_DX``: (D, C x S) fp32, the tokens as columns."""
 
     rows_C: "Tensor"
     tokens_DX: "Tensor"
 
 
 class Queries:
-    """The token embeddings of Q queries, laid out for scoring.
-
-    ``embeddings``: ragged rows of (tokens, D), float32 or float16. ``device``: where to compute.
-    """
+    """Token embeddings (ragged rows of (tokens, D), float32 or float16) of Q queries, chunked for scoring."""
 
     def __init__(self, embeddings: Ragged, device: "torch.device | str" = "cpu") -> None:
         import torch
@@ -60,17 +54,15 @@ class Queries:
 
 
 def maxsim(queries: Queries, passages: Ragged) -> "Tensor":
-    """(Q, P) fp32 scores of every query with every passage, on the queries' device.
-
-    ``passages``: ragged rows of (tokens, D), at least one token each, float32 or float16. Passages of one length next
-    to each other are not needed: they are sorted here.
-    """
+    """Score all queries with all passages (ragged rows of at least one token): (Q, P) fp32, on the queries' device."""
     import torch
 
     tokens_TD = torch.from_numpy(passages.values).to(queries.device)
     scores_QP = torch.empty(len(queries), len(passages), device=queries.device)
     for rows_P in batches_by_length(passages.lengths, queries.block_tokens):
-        places_LP = _token_major(passages.offsets[rows_P], passages.lengths[rows_P])
+        lengths_P = passages.lengths[rows_P]
+        # Position of token l of passage p; past the end, of its last token.
+        places_LP = passages.offsets[rows_P] + np.minimum(np.arange(lengths_P.max())[:, None], lengths_P - 1)
         block_RD = tokens_TD[torch.from_numpy(places_LP.ravel()).to(queries.device)].float()
         columns_P = torch.from_numpy(rows_P).to(queries.device)
         for chunk in queries.chunks:
@@ -81,10 +73,7 @@ def maxsim(queries: Queries, passages: Ragged) -> "Tensor":
 
 
 def maxsim_pairs(query_SD: "Tensor", passages: Ragged) -> "Tensor":
-    """(N,) fp32 scores of one query with some passages, at least one token each: re-ranking. On the query's device.
-
-    ``query_SD``: fp32 token embeddings.
-    """
+    """Score one query (fp32 token embeddings) with passages of at least one token: (N,) fp32, on its device."""
     import torch
 
     tokens_TD = torch.from_numpy(passages.values).to(query_SD.device).float()
@@ -94,7 +83,7 @@ def maxsim_pairs(query_SD: "Tensor", passages: Ragged) -> "Tensor":
 
 
 def rows_at(embeddings: Ragged, rows: NDArray[np.int64]) -> Ragged:
-    """Some rows of ragged embeddings, in the given order, copied together (out of a memory map, if it is one)."""
+    """Copy rows of ragged embeddings, in the given order, into memory."""
     lengths = embeddings.offsets[rows + 1] - embeddings.offsets[rows]
     offsets = offsets_of(lengths)
     places = np.repeat(embeddings.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
@@ -110,9 +99,3 @@ def _chunk(embeddings: Ragged, rows: NDArray[np.int64], device: "torch.device") 
         tokens_CSD[i, : len(embeddings[row])] = embeddings[row]
     flat_XD = torch.from_numpy(tokens_CSD).to(device).flatten(0, 1)
     return QueryChunk(torch.from_numpy(rows).to(device), flat_XD.T.contiguous())
-
-
-def _token_major(starts_P: NDArray[np.int64], lengths_P: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(L, P) where in the flat tokens token l of passage p stands; past its end, its last token again."""
-    positions_L1 = np.arange(int(lengths_P.max()))[:, None]
-    return starts_P + np.minimum(positions_L1, lengths_P - 1)

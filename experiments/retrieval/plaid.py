@@ -1,4 +1,4 @@
-"""An approximate index for late interaction (PLAID, Santhanam et al. 2022) through the optional package fast-plaid."""
+"""Search an approximate late-interaction index (PLAID, Santhanam et al. 2022) with the optional package fast-plaid."""
 
 import importlib
 import re
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     import torch
 
 BITS = 4  # of a residual's dimension
-LISTS = 8  # inverted lists that each token of a query looks into
+LISTS = 8  # inverted lists probed for each query token
 QUERIES_AT_ONCE = 64
-RESCORED = 4096  # passages of a query that are scored from their residuals, at least
+RESCORED = 4096  # least number of passages of a query that are scored from their residuals
 
 _INSTALL = (
-    "needs the package fast-plaid, the end of whose version names the torch that it is built for (2110: torch 2.11.0): "
+    "needs the package fast-plaid, whose version ends with the torch that it is built for (2110: torch 2.11.0): "
     "make an environment with that torch and pip install fast-plaid there"
 )
 
 
 def require(key: str) -> None:
-    """See to it that fast-plaid can be used: with another torch than the one it is built for it ends the process.
+    """Check that fast-plaid can be used: with a torch that it is not built for it ends the process.
 
     Raises:
         ExperimentError: it is not installed, or is built for another torch.
@@ -42,7 +42,7 @@ def require(key: str) -> None:
     except PackageNotFoundError as error:
         raise ExperimentError(f"{key}=plaid {_INSTALL}, or set {key}=exact") from error
     present = version("torch").partition("+")[0]
-    pins = [match[1] for one in needed if (match := re.match(r"torch\s*==\s*([\d.]+)", one))]
+    pins = [match[1] for requirement in needed if (match := re.match(r"torch\s*==\s*([\d.]+)", requirement))]
     if pins != [present]:
         built_for = f"torch {pins[0]}" if pins else "some torch that it does not name"
         raise ExperimentError(
@@ -52,7 +52,7 @@ def require(key: str) -> None:
 
 
 def fingerprint() -> Mapping[str, Any]:
-    """What decides an index and its search beside the embeddings."""
+    """Return everything but the embeddings that decides an index and its search."""
     return {"fast-plaid": version("fast-plaid"), "bits": BITS, "lists": LISTS, "rescored": RESCORED}
 
 
@@ -66,34 +66,31 @@ def search(
     device: "torch.device",
     cache: Cache,
 ) -> Run:
-    """The run of query rows with their token embeddings ``vectors`` over an index of all ``embeddings``, which are made
-    from ``key``. Scores are those of the compressed vectors.
+    """Search an index of all ``embeddings``, whose cache key is ``key``, with the token embeddings ``vectors`` of query
+    rows. Scores come from the compressed vectors.
     """
     whole_key = {"embeddings": dict(key), **fingerprint()}
     folder = cache.get("plaid", whole_key, lambda target: _index(embeddings, target, device))
     import torch
 
     rows: list[NDArray[np.int64]] = []
-    found: list[tuple[int, float]] = []
-    with (
-        _fast_plaid(folder, device) as index,
-        tracked(f"{name}: {len(queries):,} queries", len(queries)) as advance,
-    ):
+    retrieved: list[tuple[int, float]] = []
+    with _fast_plaid(folder, device) as index, tracked(f"{name}: {len(queries):,} queries", len(queries)) as advance:
         for start in range(0, len(queries), QUERIES_AT_ONCE):
-            some = range(start, min(start + QUERIES_AT_ONCE, len(queries)))
+            batch = range(start, min(start + QUERIES_AT_ONCE, len(queries)))
             rankings = index.search(
-                [torch.from_numpy(vectors[i]) for i in some],
+                [torch.from_numpy(vectors[i]) for i in batch],
                 top_k=depth,
                 n_full_scores=max(RESCORED, 4 * depth),
                 n_ivf_probe=LISTS,
                 show_progress=False,
                 n_processes=1,  # more would each load the index
             )
-            for i, ranking in zip(some, rankings, strict=True):
-                found += ranking
+            for i, ranking in zip(batch, rankings, strict=True):
+                retrieved += ranking
                 rows.append(np.full(len(ranking), queries[i]))
-            advance(len(some))
-    places, scores = (np.array(column) for column in zip(*found, strict=True))
+            advance(len(batch))
+    places, scores = (np.array(column) for column in zip(*retrieved, strict=True))
     return run_of(name, np.concatenate(rows), embeddings.rows_P[places.astype(np.int64)], scores.astype(np.float32))
 
 
@@ -102,7 +99,7 @@ def _index(embeddings: Embeddings, folder: Path, device: "torch.device") -> None
 
     passages = [
         torch.from_numpy(part[i]) for _, part in embeddings.read(1 << 20) for i in range(len(part))
-    ]  # fast-plaid wants them all at once
+    ]  # fast-plaid needs them all at once
     with _fast_plaid(folder, device) as index:
         index.create(documents_embeddings=passages, nbits=BITS)
 

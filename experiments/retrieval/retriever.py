@@ -1,4 +1,4 @@
-"""What makes runs, and the one registry of runs on disk."""
+"""Define the interface of retrievers and cache their runs on disk."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,41 +16,36 @@ from experiments.retrieval import own_passages
 
 @runtime_checkable
 class Retriever(Protocol):
-    """A first stage, and a source of negatives. A new one is one class of this form and its YAML in
-    ``conf/retriever``.
-    """
+    """A first stage and source of negatives. To add one, write such a class and its YAML in ``conf/retriever``."""
 
     name: str
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """All settings and versions that decide what is retrieved, as JSON."""
+        """Return all settings and versions that decide what is retrieved, as JSON."""
         ...
 
     def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
-        """The best ``depth`` passages of each query row (fewer where fewer match)."""
+        """Return the best ``depth`` passages of each query row, or fewer if fewer match."""
         ...
 
 
 @runtime_checkable
 class FromFiles(Protocol):
-    """A retriever whose rankings come from files that may change under their name: a run file, a checkpoint."""
+    """A retriever that reads files whose content may change under the same name: a run file, a checkpoint."""
 
     def content(self) -> str:
-        """The digest of the files."""
+        """Return the digest of the files."""
         ...
 
 
 def contents_of(retrievers: Mapping[str, Retriever]) -> dict[str, str]:
-    """Name -> digest of the files of each retriever that has any: what a finished job was made from, beside its
-    config.
-    """
-    return {f"retrievers.{name}": one.content() for name, one in retrievers.items() if isinstance(one, FromFiles)}
+    """Map each retriever that reads files to their digest."""
+    from_files = {name: retriever for name, retriever in retrievers.items() if isinstance(retriever, FromFiles)}
+    return {f"retrievers.{name}": retriever.content() for name, retriever in from_files.items()}
 
 
 def run_for(retriever: Retriever, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
-    """The run of a retriever over some queries (ascending rows), retrieved at the first time and read from the cache
-    ever after; without the passage of the query's own id if the collection says so.
-    """
+    """Return a retriever's run over query rows (ascending) from the cache, without own passages if so configured."""
     deep = own_passages.depth_for(collection, depth)
     key = {
         "format": 1,

@@ -1,6 +1,4 @@
-"""Published runs as a retriever: a file of ColBERTv2's, SPLADE's or Anserini's rankings, or ir_datasets' scored
-documents.
-"""
+"""Read published runs as a retriever, such as Anserini's or SPLADE's run files, or ir_datasets' scored documents."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from experiments.common.cache import Cache, content_digest, fingerprint
+from experiments.common.checks import one_of
 from experiments.common.errors import ExperimentError
 from experiments.data import run_formats
 from experiments.data.collection import Collection
@@ -31,9 +30,7 @@ CATALOGUE = "ir_datasets:"
 
 @dataclass(frozen=True)
 class _Lines:
-    """The lines of one source that belong to the queries asked for. ``queries``: the row of each line. ``within``: how
-    many lines stand above it in its ranking.
-    """
+    """Lines of one source for the requested queries. ``queries``: row of each line. ``within``: its rank minus 1."""
 
     queries: NDArray[np.int64]
     within: NDArray[np.int64]
@@ -42,27 +39,25 @@ class _Lines:
 
 
 class RunFile:
-    """The rankings of one or several files: published runs as a source of negatives or as a first stage.
+    """Rankings from published run files, as a source of negatives or a first stage.
 
-    ``path``: a file, plain or gzipped, or a list of them whose queries differ (train, dev and test runs are usually
-    separate); or ``ir_datasets:<id>`` for the scored documents of that catalogue's data set. ``format``: ``trec``
-    (query Q0 passage rank score name), ranked by score, equal ones by passage id from the last to the first as in
-    trec_eval; ``msmarco`` (query, passage, rank and perhaps score, separated by tabs), ranked by rank; ``scores``
-    (query, passage, score), ranked by score as ``trec``; ``auto`` looks at the file. ``missing``: whether a query
-    without any line is an ``error`` or has an ``empty`` ranking.
+    ``path``: a file, plain or gzipped, or a list of files with different queries; or ``ir_datasets:<id>`` for the
+    scored documents of a catalogue's data set. ``format``: ``trec`` (query Q0 passage rank score name), ranked by
+    score, ties by descending passage id as in trec_eval; ``msmarco`` (query, passage, rank and perhaps score, separated
+    by tabs), ranked by rank; ``scores`` (query, passage, score), ranked as ``trec``; ``auto`` detects the format.
+    ``missing``: whether a query without lines is an ``error`` or has an ``empty`` ranking.
 
     Raises:
-        ExperimentError: a file that is not there or empty, or an id that the catalogue does not have.
+        ExperimentError: a missing or empty file, or an id that the catalogue does not have.
     """
 
     def __init__(
         self, path: str | Sequence[str], format: str = "auto", missing: str = "error", name: str = "run_file"
     ) -> None:
-        for key, value, allowed in (("format", format, FORMATS), ("missing", missing, MISSING)):
-            if value not in allowed:
-                raise ExperimentError(f"retrievers.{name}.{key} is {value!r}: it must be one of {', '.join(allowed)}")
+        one_of(f"retrievers.{name}.format", format, FORMATS)
+        one_of(f"retrievers.{name}.missing", missing, MISSING)
         self.name, self.format, self.missing = name, format, missing
-        self.sources = [path] if isinstance(path, str) else [str(one) for one in path]
+        self.sources = [path] if isinstance(path, str) else [str(source) for source in path]
         if not self.sources:
             raise ExperimentError(f"retrievers.{name}.path is empty: name at least one run file")
         for source in self.sources:
@@ -72,7 +67,7 @@ class RunFile:
                 _check_file(Path(source), f"retrievers.{name}.path")
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """The files' content, not their names; the catalogue's ids and version; the settings."""
+        """Return the digests of the files, the catalogue's ids and version, and the settings."""
         return {
             "retriever": "run_file 2",
             "sources": [_content(source) for source in self.sources],
@@ -81,15 +76,14 @@ class RunFile:
         }
 
     def content(self) -> str:
-        """The digest of the files, or of the catalogue's ids."""
         return fingerprint([_content(source) for source in self.sources])
 
     def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
-        """The files' best passages of each query, cut to ``depth``; scores are the files' as float32.
+        """Return the first ``depth`` passages of each query, with the files' scores as float32.
 
         Raises:
             ExperimentError: a malformed line, a query in two files, a passage twice for a query or unknown to the
-                collection, none of the queries in the files, or one that lacks if ``missing`` is ``error``.
+            collection, no query in the files, or, if ``missing`` is ``error``, one query missing.
         """
         ranked = [self._read(source, cache) for source in self.sources]
         self._check_disjoint(ranked)
@@ -102,42 +96,40 @@ class RunFile:
         ]
         self._check_coverage(asked, np.max(positions, axis=0) >= 0)
         parts = []
-        for source, one, at in zip(self.sources, ranked, positions, strict=True):
-            part = _lines_of(source, one, queries[at >= 0], at[at >= 0], collection)
-            self._check_ranked(source, one, part, depth)
+        for source, source_run, at in zip(self.sources, ranked, positions, strict=True):
+            part = _lines_of(source, source_run, queries[at >= 0], at[at >= 0], collection)
+            self._check_ranked(source, source_run, part, depth)
             parts.append(part)
         kept = [part.within < depth for part in parts]
-        columns = [
+        queries, passages, scores = (
             np.concatenate([getattr(part, column)[keep] for part, keep in zip(parts, kept, strict=True)])
             for column in ("queries", "passages", "scores")
-        ]
-        return run_in_order(self.name, *columns)
+        )
+        return run_in_order(self.name, queries, passages, scores)
 
     def _read(self, source: str, cache: Cache) -> RankedIds:
-        """A source in ranked order: parsed at the first time, read from the cache ever after."""
+        """Return a source in ranked order from the cache, or parse it."""
 
         def build(folder: Path) -> None:
             log.info("reading the run %s", source)
             if source.startswith(CATALOGUE):
-                found = run_formats.read_scoreddocs(_rows(source, f"retrievers.{self.name}.path"), source)
+                run_formats.read_scoreddocs(_rows(source, f"retrievers.{self.name}.path"), source).save(folder)
             else:
-                found = run_formats.read(Path(source), self.format, f"retrievers.{self.name}.format")
-            found.save(folder)
+                run_formats.read(Path(source), self.format, f"retrievers.{self.name}.format").save(folder)
 
         return RankedIds.load(cache.get("run_file", {**_content(source), "format": self.format, "version": 2}, build))
 
     def _check_disjoint(self, ranked: Sequence[RankedIds]) -> None:
-        every = pa.concat_arrays([one.query_ids for one in ranked])
-        counts = pc.value_counts(every)
+        counts = pc.value_counts(pa.concat_arrays([source_run.query_ids for source_run in ranked]))
         twice = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
         if len(twice):
             holders = [
                 source
-                for source, one in zip(self.sources, ranked, strict=True)
-                if pc.index(one.query_ids, twice[0]).as_py() >= 0
+                for source, source_run in zip(self.sources, ranked, strict=True)
+                if pc.index(source_run.query_ids, twice[0]).as_py() >= 0
             ]
             raise ExperimentError(
-                f"retrievers.{self.name}.path: {len(twice):,} query id(s) stand in more than one file, such as "
+                f"retrievers.{self.name}.path: {len(twice):,} query id(s) are in more than one file, such as "
                 f"{twice[0].as_py()!r} in {' and '.join(holders)}: leave one of them out"
             )
 
@@ -151,17 +143,15 @@ class RunFile:
                 f"{where}: none of the {len(asked):,} queries asked for is in the run, such as {absent[0].as_py()!r}: "
                 f"add the file of this split: retrievers.{self.name}.path=[train.run,test.run]"
             )
-        lacking = (
-            f"{where}: {len(absent):,} of the {len(asked):,} queries asked for have no line, such as "
-            f"{absent[0].as_py()!r}"
-        )
+        example = absent[0].as_py()
+        lacking = f"{where}: {len(absent):,} of the {len(asked):,} queries asked for have no line, such as {example!r}"
         if self.missing == "error":
             raise ExperimentError(f"{lacking}; retrievers.{self.name}.missing=empty accepts them with an empty ranking")
         log.warning("%s: their rankings are empty", lacking)
 
-    def _check_ranked(self, source: str, one: RankedIds, part: _Lines, depth: int) -> None:
-        """Some of the catalogue's scored documents are candidates without scores, MS MARCO's top 1000 among them."""
-        if not source.startswith(CATALOGUE) or one.scores.any():
+    def _check_ranked(self, source: str, source_run: RankedIds, part: _Lines, depth: int) -> None:
+        """Refuse to cut a catalogue's candidates without scores, such as MS MARCO's top 1000."""
+        if not source.startswith(CATALOGUE) or source_run.scores.any():
             return
         longest = int(part.within.max(initial=-1)) + 1
         if longest > depth:
@@ -173,23 +163,22 @@ class RunFile:
 
 
 def _positions(asked: Any, ids: Any) -> NDArray[np.int64]:
-    """Where each id that is asked for stands among some, or -1."""
-    positions: NDArray[np.int64] = pc.fill_null(pc.index_in(asked, value_set=ids), -1).to_numpy().astype(np.int64)
-    return positions
+    """Return the position of each requested id in ``ids``, or -1."""
+    return np.asarray(pc.fill_null(pc.index_in(asked, value_set=ids), -1).to_numpy().astype(np.int64))
 
 
 def _lines_of(
-    source: str, one: RankedIds, queries: NDArray[np.int64], at: NDArray[np.int64], collection: Collection
+    source: str, source_run: RankedIds, queries: NDArray[np.int64], at: NDArray[np.int64], collection: Collection
 ) -> _Lines:
     """``queries``: their rows. ``at``: their positions in the source."""
-    starts, lengths = one.offsets[at], one.offsets[at + 1] - one.offsets[at]
+    starts, lengths = source_run.offsets[at], source_run.offsets[at + 1] - source_run.offsets[at]
     within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     picked = np.repeat(starts, lengths) + within
-    passages = one.passages[picked]
-    distinct = np.flatnonzero(np.bincount(passages, minlength=len(one.passage_ids)))
-    rows = np.empty(len(one.passage_ids), np.int64)
-    rows[distinct] = collection.passages.rows(one.passage_ids.take(pa.array(distinct)).to_pylist(), source)
-    return _Lines(np.repeat(queries, lengths), within, rows[passages], one.scores[picked])
+    passages = source_run.passages[picked]
+    distinct = np.flatnonzero(np.bincount(passages, minlength=len(source_run.passage_ids)))
+    rows = np.empty(len(source_run.passage_ids), np.int64)
+    rows[distinct] = collection.passages.rows(source_run.passage_ids.take(pa.array(distinct)).to_pylist(), source)
+    return _Lines(np.repeat(queries, lengths), within, rows[passages], source_run.scores[picked])
 
 
 def _check_file(path: Path, key: str) -> None:
@@ -202,23 +191,22 @@ def _check_file(path: Path, key: str) -> None:
 
 
 def _content(source: str) -> dict[str, str]:
-    """What identifies a source's content."""
     if source.startswith(CATALOGUE):
         return {"ir_datasets": source.removeprefix(CATALOGUE), "catalogue": version("ir-datasets")}
     return {"file": content_digest(Path(source))}
 
 
 def _scoreddocs(source: str, key: str) -> Any:
-    """The data set of an ``ir_datasets:<id>``, which is known to have scored documents."""
+    """Load the data set of an ``ir_datasets:<id>`` and check that it has scored documents."""
     import ir_datasets
 
-    one = source.removeprefix(CATALOGUE)
+    dataset_id = source.removeprefix(CATALOGUE)
     try:
-        dataset = ir_datasets.load(one)
+        dataset = ir_datasets.load(dataset_id)
     except KeyError as error:
-        raise ExperimentError(f"{key}: ir_datasets has no data set {one!r}") from error
+        raise ExperimentError(f"{key}: ir_datasets has no data set {dataset_id!r}") from error
     if not dataset.has_scoreddocs():
-        raise ExperimentError(f"{key}: {one!r} has no scoreddocs in ir_datasets; a sub-set of it may have")
+        raise ExperimentError(f"{key}: {dataset_id!r} has no scoreddocs in ir_datasets; a sub-set of it may have")
     return dataset
 
 
@@ -228,5 +216,5 @@ def _rows(source: str, key: str) -> Iterator[Any]:
     except (RuntimeError, OSError, ValueError) as error:
         raise ExperimentError(
             f"ir_datasets could not provide the scoreddocs of {source.removeprefix(CATALOGUE)}: {error}. Without a "
-            f"network, lay its source files under the folder that IR_DATASETS_HOME names"
+            f"network, put its source files under the folder that IR_DATASETS_HOME names"
         ) from error

@@ -1,5 +1,4 @@
-"""TCT-ColBERT (Lin, Yang and Lin 2020, 2021): a single-vector model distilled from ColBERT, as its authors encode it in
-Pyserini.
+"""Retrieve with TCT-ColBERT (Lin, Yang and Lin 2020, 2021): single vectors distilled from ColBERT, as in Pyserini.
 
 Shapes: B texts, L tokens of the longest, D dimensions.
 """
@@ -22,19 +21,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-QUERY_TOKENS = 36  # filled up with [MASK], all of them attended to
+QUERY_TOKENS = 36  # padded with [MASK], which are attended to
 MARKER_TOKENS = 4  # "[CLS] [Q] " or "[CLS] [D] ": [CLS], [, q or d, ]; left out of the mean
 
 
 class TctColBERT(SingleVectorRetriever):
-    """TCT-ColBERT: the mean of the last hidden states behind the marker, compared by inner product.
+    """TCT-ColBERT: the mean of the last hidden states after the marker, compared by inner product.
 
-    ``checkpoint``: a folder or hub id (with a ``revision``). ``max_length``: tokens of a passage, marker included.
-    ``index``: ``exact``, or ``faiss`` for the index that ``faiss_factory`` describes (the package faiss-cpu).
-    ``tokens_per_batch``: None suits the device.
-
-    Raises:
-        ExperimentError: a folder that is not there or holds no model; a setting out of range; faiss is missing.
+    ``max_length``: tokens of a passage, marker included. See ``Dense`` for the other settings and the errors.
     """
 
     def __init__(
@@ -55,15 +49,9 @@ class TctColBERT(SingleVectorRetriever):
         self.max_length = max_length
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """The weights, the settings and the versions of the libraries."""
-        return {
-            "retriever": "tct_colbert 1",
-            **self.passage_fingerprint(),
-            **self.index_fingerprint(),
-        }
+        return {"retriever": "tct_colbert 1", **self.passage_fingerprint(), **self.index_fingerprint()}
 
     def passage_fingerprint(self) -> Mapping[str, Any]:
-        """All that decides a passage's vector."""
         return {
             "encoder": "tct_colbert",
             "checkpoint": self.checkpoint.content(),
@@ -84,15 +72,12 @@ class TctColBERT(SingleVectorRetriever):
         return tokenizer, network.to(device_of(self.device))  # type: ignore[arg-type]
 
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """(B,) tokens of passages with their marker, cut to ``max_length``."""
         return token_counts(self._loaded[0], [f"[CLS] [D] {text}" for text in texts], self.max_length)
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(B, D) float32 vectors of passages."""
         return self._encode([f"[CLS] [D] {text}" for text in texts], self.max_length)
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(B, D) float32 vectors of queries, each of exactly 36 tokens."""
         filled = [f"[CLS] [Q] {text}" + "[MASK]" * QUERY_TOKENS for text in texts]
         per_batch = max(1, self.tokens_per_batch // QUERY_TOKENS)
         batches = [filled[start : start + per_batch] for start in range(0, len(filled), per_batch)]
@@ -103,12 +88,7 @@ class TctColBERT(SingleVectorRetriever):
 
         tokenizer, network = self._loaded
         inputs = tokenizer(
-            texts,
-            add_special_tokens=False,
-            truncation=True,
-            max_length=max_length,
-            padding=True,
-            return_tensors="pt",
+            texts, add_special_tokens=False, truncation=True, max_length=max_length, padding=True, return_tensors="pt"
         ).to(network.device)
         with torch.inference_mode():
             vectors_BD = mean_after_marker(network(**inputs).last_hidden_state, inputs["attention_mask"])
@@ -116,6 +96,6 @@ class TctColBERT(SingleVectorRetriever):
 
 
 def mean_after_marker(states_BLD: "Tensor", mask_BL: "Tensor") -> "Tensor":
-    """(B, D) the mean of the states of a text's own tokens; zeros for an empty text."""
+    """Average the states of each text's own tokens: (B, D); zeros for an empty text."""
     own_BL1 = mask_BL[:, MARKER_TOKENS:, None].to(states_BLD.dtype)
     return (states_BLD[:, MARKER_TOKENS:] * own_BL1).sum(1) / own_BL1.sum(1).clamp(min=1)

@@ -1,11 +1,9 @@
-"""The k best passages of each query from a stream of score blocks: exact, and the same whatever the order of the
-blocks.
+"""Keep the k best passages of each query from a stream of score blocks, exactly and in any order of the blocks.
 
-A score and its passage become one unsigned integer that is ordered as rankings are: the score's float32 bits, turned so
-that they sort, above the passage row, turned so that the lower row wins a tie. What is kept are the k largest integers
-of a query.
+A score and its passage are packed into one unsigned integer that sorts as rankings do: the score's float32 bits above
+the passage row, both transformed so that the lower row wins a tie. The k largest integers of a query are kept.
 
-Shapes: Q queries, P passages of a block, K kept passages, W width of the buffer (K and room for new ones), N survivors
+Shapes: Q queries, P passages of a block, K kept passages, W width of the buffer (K plus room for new ones), N survivors
 of a block.
 """
 
@@ -22,27 +20,24 @@ from experiments.data.run import Run
 if TYPE_CHECKING:
     from torch import Tensor
 
-LAST_ROW = 0xFFFFFFFE  # passage rows fill 32 bits; the integer 0 stands for an empty place
-QUERIES_AT_ONCE = 4096  # that go through all passages together, so that memory does not grow with their number
-MIN_ROOM = 512  # places for new passages beside the k kept ones
+LAST_ROW = 0xFFFFFFFE  # passage rows fill 32 bits; the integer 0 marks an empty place
+QUERIES_AT_ONCE = 4096  # searched together, which bounds the memory
+MIN_ROOM = 512  # places for new passages next to the k kept ones
 SIGN = np.uint32(0x80000000)
 
 
 class TopK:
-    """Keeps the ``k`` best passages of each of the query rows ``queries`` (distinct, in any order).
-
-    Memory: 8 bytes x queries x (k + max(k, 512)), whatever the number of passages.
-    """
+    """Keep the ``k`` best passages of distinct query rows. Memory: 8 bytes x queries x (k + max(k, 512))."""
 
     def __init__(self, queries: NDArray[np.int64], k: int) -> None:
         self.queries, self.k = np.asarray(queries, np.int64), k
         self._room = max(k, MIN_ROOM)
         self._keys_QW = np.zeros((len(queries), k + self._room), np.uint64)
         self._filled_Q = np.zeros(len(queries), np.int64)
-        self._least_Q = np.full(len(queries), -np.inf, np.float32)  # what is below it cannot be among the k best
+        self._least_Q = np.full(len(queries), -np.inf, np.float32)  # lower scores cannot be among the k best
 
     def add(self, scores_QP: "NDArray[np.float32] | Tensor", passages_P: NDArray[np.int64]) -> None:
-        """Offer the scores of some passages to every query; each passage row may be offered once.
+        """Add the scores of passages for every query; each passage row may be added once.
 
         Raises:
             ExperimentError: a score is not a number.
@@ -52,16 +47,13 @@ class TopK:
             rows_N, columns_N, scores_N = _survivors(scores_QP[:, part], self._least_Q)
             if np.isnan(scores_N).any():
                 raise ExperimentError("a retriever gave scores that are not numbers: its weights are damaged")
-            self._keep(rows_N, keys(scores_N, np.asarray(passages_P)[part][columns_N]))
-
-    def _keep(self, rows_N: NDArray[np.int64], keys_N: NDArray[np.uint64]) -> None:
-        counts_Q = np.bincount(rows_N, minlength=len(self.queries))
-        if (self._filled_Q + counts_Q).max(initial=0) > self._keys_QW.shape[1]:
-            self._compact()
-        offsets_Q = np.cumsum(counts_Q) - counts_Q
-        places_N = np.arange(len(rows_N)) - offsets_Q[rows_N] + self._filled_Q[rows_N]
-        self._keys_QW[rows_N, places_N] = keys_N
-        self._filled_Q += counts_Q
+            counts_Q = np.bincount(rows_N, minlength=len(self.queries))
+            if (self._filled_Q + counts_Q).max(initial=0) > self._keys_QW.shape[1]:
+                self._compact()
+            offsets_Q = np.cumsum(counts_Q) - counts_Q
+            places_N = np.arange(len(rows_N)) - offsets_Q[rows_N] + self._filled_Q[rows_N]
+            self._keys_QW[rows_N, places_N] = keys(scores_N, np.asarray(passages_P)[part][columns_N])
+            self._filled_Q += counts_Q
 
     def _compact(self) -> None:
         self._keys_QW.partition(self._room, axis=1)  # the k largest are last
@@ -73,9 +65,7 @@ class TopK:
         self._least_Q[full_Q] = scores_of(best_QK[full_Q, -1])
 
     def run(self, name: str) -> Run:
-        """The run of all passages offered so far, by score descending, then by passage row ascending. A query without
-        any is not in it.
-        """
+        """Return the run so far, by descending score, then ascending passage row, without queries that have none."""
         self._compact()
         order = np.argsort(self.queries, kind="stable")
         order = order[self._filled_Q[order] > 0]
@@ -86,9 +76,9 @@ class TopK:
 
 
 def best_matches(scores_P: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """(K,) the passages of the ``k`` highest scores above 0, best first, the lower row first among equal scores.
+    """Return the passages (K,) of the ``k`` highest scores above 0, best first; ties go to the lower row.
 
-    All at or above the k-th score are sorted before the cut, so that no partition decides which of equal ones stay.
+    All passages with at least the k-th score are sorted before the cut, so that the partition decides no tie.
     """
     rows_N = np.flatnonzero(scores_P > 0)
     scores_N = scores_P[rows_N]
@@ -100,9 +90,8 @@ def best_matches(scores_P: NDArray[np.float32], k: int) -> NDArray[np.int64]:
 
 
 def joined(name: str, runs: Sequence[Run]) -> Run:
-    """One run of the runs of successive, ascending queries."""
-    lengths = np.concatenate([run.passages.lengths for run in runs])
-    offsets = offsets_of(lengths)
+    """Concatenate runs over successive, ascending queries."""
+    offsets = offsets_of(np.concatenate([run.passages.lengths for run in runs]))
     queries, passages, scores = (
         np.concatenate(parts)
         for parts in zip(*((run.queries, run.passages.values, run.scores.values) for run in runs), strict=True)
@@ -113,10 +102,7 @@ def joined(name: str, runs: Sequence[Run]) -> Run:
 def _survivors(
     scores_QP: "NDArray[np.float32] | Tensor", least_Q: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Row, column and score of all that is not below its query's least, row by row. NaN survives, to be noticed.
-
-    On a GPU only these are brought over.
-    """
+    """Return row, column and score of everything not below its query's least, NaN included, row by row."""
     if not isinstance(scores_QP, np.ndarray) and scores_QP.device.type == "cpu":
         scores_QP = scores_QP.detach().float().numpy()
     if isinstance(scores_QP, np.ndarray):
@@ -131,9 +117,9 @@ def _survivors(
 
 
 def keys(scores_N: NDArray[np.float32], passages_N: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Integers, never 0, that are ordered by score, and among equal scores by falling passage row.
+    """Pack scores and passages into integers, never 0, ordered by score, then by descending passage row.
 
-    The bits of a positive float sort as they are, above those of negative ones, which sort the other way round.
+    The bits of positive floats sort as they are, above negative ones, whose bits sort in reverse.
     """
     bits_N = (scores_N + np.float32(0)).view(np.uint32)  # adding 0 makes -0.0 equal to 0.0
     sortable_N = np.where(bits_N & SIGN, ~bits_N, bits_N | SIGN)
@@ -142,11 +128,11 @@ def keys(scores_N: NDArray[np.float32], passages_N: NDArray[np.int64]) -> NDArra
 
 
 def scores_of(keys_N: NDArray[np.uint64]) -> NDArray[np.float32]:
-    """The scores in some keys."""
+    """Unpack the scores of keys."""
     sortable_N = (keys_N >> np.uint64(32)).astype(np.uint32)
     return np.where(sortable_N & SIGN, sortable_N & ~SIGN, ~sortable_N).view(np.float32)
 
 
 def rows_of(keys_N: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """The passage rows in some keys."""
+    """Unpack the passage rows of keys."""
     return LAST_ROW + 1 - (keys_N & np.uint64(0xFFFFFFFF)).astype(np.int64)

@@ -1,6 +1,6 @@
-"""Search with one vector a text: every inner product, or an index of the optional package faiss.
+"""Search with one vector a text: by every inner product, or with an index of the optional package faiss.
 
-Shapes: Q queries, P passages of a part, K passages found, N passages of a run, D dimensions.
+Shapes: Q queries, P passages of a part, K retrieved passages, N passages of a run, D dimensions.
 """
 
 import importlib
@@ -24,13 +24,7 @@ from experiments.data.ragged import Ragged, Rows
 from experiments.data.run import Run, run_of
 from experiments.pretrained.checkpoint import Checkpoint, device_of, token_budget
 from experiments.retrieval.topk import QUERIES_AT_ONCE, TopK, joined
-from experiments.retrieval.vector_store import (
-    Embeddings,
-    PassageEncoder,
-    Vectors,
-    embeddings_key,
-    passage_embeddings,
-)
+from experiments.retrieval.vector_store import Embeddings, PassageEncoder, Vectors, embeddings_key, passage_embeddings
 
 if TYPE_CHECKING:
     import torch
@@ -42,10 +36,10 @@ Scorer = Callable[[Ragged], "Tensor"]  # a part of P passages -> (Q, P) scores
 
 
 class SingleVectorRetriever(ABC):
-    """The part that retrievers of one vector a text share: the checkpoint, the index and the search.
+    """Base of retrievers with one vector a text: the checkpoint, the index and the search.
 
     Raises:
-        ExperimentError: a folder that is not there or holds no model; a setting out of range; faiss is missing.
+        ExperimentError: a missing folder or no model in it; a setting out of range; faiss is not installed.
     """
 
     dtype = np.float32
@@ -65,38 +59,36 @@ class SingleVectorRetriever(ABC):
         self.index, self.faiss_factory, self._tokens_per_batch = index, faiss_factory, tokens_per_batch
 
     def content(self) -> str:
-        """What identifies the weights: a digest of the folder, or id and revision."""
         return self.checkpoint.content()
 
     @abstractmethod
     def passage_fingerprint(self) -> Mapping[str, Any]:
-        """All that decides a passage's vector."""
+        """Return everything that decides a passage's vector."""
 
     def index_fingerprint(self) -> Mapping[str, Any]:
-        """All that decides a search besides the vectors."""
-        if self.index == "exact":
-            return {"index": "exact"}
-        return {"index": self.faiss_factory, "faiss": version("faiss-cpu")}
+        """Return everything but the vectors that decides a search."""
+        exact = self.index == "exact"
+        return {"index": "exact"} if exact else {"index": self.faiss_factory, "faiss": version("faiss-cpu")}
 
     @cached_property
     def tokens_per_batch(self) -> int:
-        """Of passages, padding included."""
+        """Tokens of a batch of passages, padding included."""
         return token_budget(self._tokens_per_batch, device_of(self.device))
 
     @abstractmethod
     def token_counts(self, texts: Sequence[str]) -> Rows:
-        """(B,) tokens of passages, cut to what the model reads."""
+        """Count the tokens (B,) that the model reads of each passage."""
 
     @abstractmethod
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(B, D) float32 vectors of queries."""
+        """Return float32 vectors (B, D) of queries."""
 
     @abstractmethod
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """(B, D) float32 vectors of passages."""
+        """Return float32 vectors (B, D) of passages."""
 
     def encode_passages(self, texts: Sequence[str]) -> tuple[Vectors, Rows]:
-        """(B, D) float32 vectors, and (B,) ones: how many each passage has."""
+        """Return float32 vectors (B, D), and ones (B,): one vector a passage."""
         return self.encode_texts(texts), np.ones(len(texts), np.int64)
 
     def compares_by_cosine(self) -> bool:
@@ -104,10 +96,10 @@ class SingleVectorRetriever(ABC):
         return False
 
     def retrieve(self, collection: Collection, queries: Rows, depth: int, cache: Cache) -> Run:
-        """The best passages of each query.
+        """Return the best passages of each query.
 
         Raises:
-            ExperimentError: there is no checkpoint, or it cannot be used.
+            ExperimentError: the checkpoint is missing or unusable.
         """
         vectors_QD = self.encode_queries(collection.queries.texts(queries))
         cosine, device = self.compares_by_cosine(), device_of(self.device)
@@ -119,17 +111,14 @@ class SingleVectorRetriever(ABC):
         folder = cache.get("faiss", key, lambda target: _index(embeddings, cosine, self.faiss_factory, target))
         index = importlib.import_module("faiss").read_index(str(folder / "index.faiss"))
         scores_QK, places_QK = index.search(unit(vectors_QD) if cosine else vectors_QD, depth)
-        found = places_QK >= 0  # an approximate index may find fewer
-        rows = np.broadcast_to(queries[:, None], places_QK.shape)[found]
-        return run_of(self.name, rows, np.asarray(embeddings.rows_P[places_QK[found]]), scores_QK[found])
+        retrieved = places_QK >= 0  # an approximate index may return fewer
+        rows = np.broadcast_to(queries[:, None], places_QK.shape)[retrieved]
+        return run_of(self.name, rows, np.asarray(embeddings.rows_P[places_QK[retrieved]]), scores_QK[retrieved])
 
     def pair_scores(
         self, collection: Collection, run: Run, cache: Cache, *, whole: bool = False
     ) -> NDArray[np.float32]:
-        """(N,) the score of each query of a run with each of its passages, in the order of ``run.passages.values``.
-
-        ``whole``: see ``embeddings_for``.
-        """
+        """Score each entry (N,) of ``run.passages.values`` for its query. ``whole``: see ``embeddings_for``."""
         scores_N = np.empty(len(run.passages.values), np.float32)
         if not len(scores_N):
             return scores_N
@@ -146,11 +135,7 @@ class SingleVectorRetriever(ABC):
 def embeddings_for(
     encoder: PassageEncoder, run: Run, collection: Collection, cache: Cache, *, whole: bool
 ) -> Embeddings:
-    """The vectors of a run's passages.
-
-    Of a run that covers less than half of the collection only its own passages are encoded, unless the ``whole``
-    collection is searched anyway.
-    """
+    """Encode a run's passages; the ``whole`` collection if asked, or if the run has more than half of it."""
     rows = np.unique(run.passages.values)
     of_all = whole or 2 * len(rows) > len(collection.passages)
     return passage_embeddings(encoder, collection, cache, None if of_all else rows)
@@ -159,11 +144,9 @@ def embeddings_for(
 def search_in_parts(
     name: str, queries: Rows, embeddings: Embeddings, depth: int, tokens: int, scorer_of: Callable[[Rows], Scorer]
 ) -> Run:
-    """The best ``depth`` passages of each query row from the scores of all passages.
+    """Return the best ``depth`` of all passages for each query row, with bounded memory.
 
-    ``tokens``: vectors read from disk at a time. ``scorer_of``: called with the places of some queries, returns what
-    scores passages for them. Memory holds one part of the passages, and for at most 4,096 queries at a time what they
-    have found so far.
+    ``tokens``: vectors read from disk at a time. ``scorer_of``: returns the scorer for the positions of some queries.
     """
     starts = range(0, len(queries), QUERIES_AT_ONCE)
     runs = []
@@ -187,23 +170,20 @@ def exact_search(
     cosine: bool,
     device: "torch.device",
 ) -> Run:
-    """The best ``depth`` passages of each query row by inner product, or by ``cosine``.
-
-    ``embeddings``: with one vector a passage. Equal scores are ordered by passage row.
-    """
+    """Return the best ``depth`` passages of each query row by inner product, or by ``cosine``; ties by passage row."""
     import torch
 
     vectors_QD = unit(vectors_QD) if cosine else vectors_QD
 
     def scorer_of(places: Rows) -> Scorer:
-        some_QD = torch.from_numpy(vectors_QD[places]).to(device)
-        return lambda part: some_QD @ torch.from_numpy(unit(part.values) if cosine else part.values).to(device).T
+        batch_QD = torch.from_numpy(vectors_QD[places]).to(device)
+        return lambda part: batch_QD @ torch.from_numpy(unit(part.values) if cosine else part.values).to(device).T
 
     return search_in_parts(name, queries, embeddings, depth, PART, scorer_of)
 
 
 def unit(vectors_PD: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors of length 1; those of zeros stay as they are."""
+    """Scale vectors to length 1, except zeros."""
     lengths_P1 = np.linalg.norm(vectors_PD, axis=1, keepdims=True)
     return np.asarray(vectors_PD / np.maximum(lengths_P1, np.float32(1e-12)))
 

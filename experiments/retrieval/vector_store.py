@@ -1,9 +1,8 @@
-"""Vectors of texts on disk, written shard by shard, so that an interrupted encoding goes on where it stopped.
+"""Store vectors of texts on disk, shard by shard, so that an interrupted encoding resumes.
 
-Files of a folder: ``rows.npy``, the row of the text at each place, longest text first; ``<name>.bin``, the vectors of
-one kind, one text after another; ``counts.bin``, how many vectors each text has, unless it is one; ``shards.json``, the
-texts and vectors at the end of each whole shard, the dimensions and the type. A shard is written to every file before
-it is recorded. What lies beyond the last record is cut off.
+Files: ``rows.npy``, the row of the text at each position, longest text first; ``<name>.bin``, the vectors of one kind;
+``counts.bin``, the vectors of each text, unless it is one; ``shards.json``, the texts and vectors at the end of each
+complete shard, the dimensions and the type. A shard is recorded once it is in every file; the rest is cut off.
 
 Shapes: P texts, T vectors of all of them, B texts of a batch, D dimensions.
 """
@@ -28,13 +27,14 @@ from experiments.data.ragged import Ragged, Rows, batches_by_length, offsets_of
 log = logging.getLogger(__name__)
 
 SHARD_TOKENS = 1 << 16  # of text: seconds on a GPU, under a minute on a CPU
-TEXTS_AT_ONCE = 20_000  # whose lengths are counted together
+TEXTS_AT_ONCE = 20_000  # whose tokens are counted together
+SHARDS, COUNTS = "shards.json", "counts.bin"
 Vectors = NDArray[np.floating[Any]]
 Encode = Callable[[Rows], tuple[Mapping[str, Vectors], Rows]]  # of (B,) rows: name -> (T, D), and (B,) vectors of each
 
 
 class PassageEncoder(Protocol):
-    """Turns texts into vectors, one or several each."""
+    """Encodes texts as one or several vectors each."""
 
     name: str
     dtype: type[np.floating[Any]]
@@ -45,23 +45,21 @@ class PassageEncoder(Protocol):
         ...
 
     def passage_fingerprint(self) -> Mapping[str, Any]:
-        """All that decides a passage's vectors, as JSON."""
+        """Return everything that decides a passage's vectors, as JSON."""
         ...
 
     def token_counts(self, texts: Sequence[str]) -> Rows:
-        """(B,) how many tokens the model reads of each text."""
+        """Count the tokens (B,) that the model reads of each text."""
         ...
 
     def encode_passages(self, texts: Sequence[str]) -> tuple[Vectors, Rows]:
-        """(T, D) vectors of texts, one text after another, and (B,) how many each has: at least one."""
+        """Return the vectors (T, D) of texts, one text after another, and their number (B,) for each: at least one."""
         ...
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """The vectors of P passages. ``rows_P``: the passage row at each place. ``vectors``: ragged, (T, D), by place,
-    memory-mapped: for single places. ``read`` is for going through all.
-    """
+    """Vectors of P passages. ``rows_P``: passage row at each position. ``vectors``: ragged (T, D), memory-mapped."""
 
     rows_P: Rows
     vectors: Ragged
@@ -76,10 +74,7 @@ class Embeddings:
         return int(self.vectors.values.shape[1])
 
     def read(self, tokens: int) -> Iterator[tuple[Rows, Ragged]]:
-        """All passages in the order of the file, about ``tokens`` vectors at a time: their rows and vectors.
-
-        Read, not mapped, so that memory holds one part and not all that was touched.
-        """
+        """Yield rows and vectors in the order of the file, about ``tokens`` vectors at a time, one part in memory."""
         offsets = self.vectors.offsets
         start = 0
         with self.path.open("rb") as file:
@@ -93,53 +88,45 @@ class Embeddings:
                 start = end
 
     def at(self, places_B: Rows) -> NDArray[Any]:
-        """(B, D) the vectors at some places, of texts with one vector each."""
+        """Return the vectors (B, D) at positions, for texts with one vector each."""
         return self.vectors.values[places_B]
 
     def places(self, rows: Rows) -> Rows:
-        """Where some passage rows stand, all of which must be there."""
+        """Return the positions of passage rows, all of which must be present."""
         order = np.argsort(self.rows_P, kind="stable")
         return np.asarray(order[np.searchsorted(self.rows_P, rows, sorter=order)])
 
 
 @dataclass(frozen=True)
 class VectorStore:
-    """Vectors of texts in a folder, a file ``<name>.bin`` a kind. ``one_each``: every text has one of each kind."""
+    """Vectors of texts in a folder, one file ``<name>.bin`` a kind. ``one_each``: every text has one of each kind."""
 
     folder: Path
     names: Sequence[str]
     one_each: bool = False
 
     @property
-    def _shards(self) -> Path:
-        return self.folder / "shards.json"
-
-    @property
-    def _counts(self) -> Path:
-        return self.folder / "counts.bin"
-
-    @property
     def rows(self) -> Rows:
-        """(P,) the row of the text at each place, the same in all files."""
+        """Row (P,) of the text at each position, the same in all files."""
         return np.load(self.folder / "rows.npy", mmap_mode="r")  # type: ignore[no-any-return]
 
     def vectors_of(self, name: str) -> Embeddings:
-        """The vectors of one file, memory-mapped."""
-        path, written = self.folder / f"{name}.bin", json.loads(self._shards.read_text(encoding="utf-8"))
+        """Return the vectors of one file, memory-mapped."""
+        path, written = self.folder / f"{name}.bin", json.loads((self.folder / SHARDS).read_text(encoding="utf-8"))
         rows_P = self.rows
         values = np.memmap(path, dtype=written["dtype"], mode="r").reshape(-1, written["dimensions"])
-        offsets = np.arange(len(rows_P) + 1) if self.one_each else offsets_of(np.fromfile(self._counts, "<i4"))
+        offsets = np.arange(len(rows_P) + 1) if self.one_each else offsets_of(np.fromfile(self.folder / COUNTS, "<i4"))
         return Embeddings(rows_P, Ragged(values, offsets), path)
 
     def write(self, rows_P: Rows, lengths_P: Rows, batches: Sequence[Rows], encode: Encode, title: str) -> None:
         """Encode the texts that are not in the files yet.
 
-        ``lengths_P``: tokens of each text. ``batches``: places in ``rows_P``, each place once, in the order of the
-        files. ``title``: names the work on the screen.
+        ``lengths_P``: tokens of each text. ``batches``: positions in ``rows_P``, each once, in the order of the files.
+        ``title``: of the progress bar.
         """
         np.save(self.folder / "rows.npy", rows_P[np.concatenate(batches)])
         ends = self._whole_shards()
-        done, made = ends[-1] if ends else (0, 0)
+        done, made = ends[-1] if ends else (0, 0)  # texts, vectors
         if done:
             log.info("%s: %s of %s are encoded already", title, f"{done:,}", f"{len(rows_P):,}")
         already = int(lengths_P[np.concatenate(batches)[:done]].sum())
@@ -154,30 +141,30 @@ class VectorStore:
                     for name, vectors_TD in vectors.items():
                         files[self.folder / f"{name}.bin"].write(np.ascontiguousarray(vectors_TD).tobytes())
                     if not self.one_each:
-                        files[self._counts].write(counts_B.astype("<i4").tobytes())
+                        files[self.folder / COUNTS].write(counts_B.astype("<i4").tobytes())
                     done, made = done + len(batch), made + len(vectors_TD)
                     advance(int(lengths_P[batch].sum()))
                 for file in files.values():
                     file.flush()
                     os.fsync(file.fileno())
                 ends.append((done, made))
-                written = {"dimensions": vectors_TD.shape[1], "dtype": vectors_TD.dtype.str, "ends": ends}
-                write_json(self._shards, written)
+                dimensions, dtype = vectors_TD.shape[1], vectors_TD.dtype.str
+                write_json(self.folder / SHARDS, {"dimensions": dimensions, "dtype": dtype, "ends": ends})
 
     def _files(self) -> list[Path]:
-        return [self.folder / f"{name}.bin" for name in self.names] + ([] if self.one_each else [self._counts])
+        return [self.folder / f"{name}.bin" for name in self.names] + ([] if self.one_each else [self.folder / COUNTS])
 
     def _whole_shards(self) -> list[tuple[int, int]]:
-        """(texts, vectors) at the end of each shard that is whole in all files, which are cut to the last of them."""
+        """Return (texts, vectors) at the end of each shard that is complete in all files; cut the files to the last."""
         ends: list[tuple[int, int]] = []
         width = 0
-        if self._shards.exists():
-            written = json.loads(self._shards.read_text(encoding="utf-8"))
+        if (self.folder / SHARDS).exists():
+            written = json.loads((self.folder / SHARDS).read_text(encoding="utf-8"))
             width = written["dimensions"] * np.dtype(written["dtype"]).itemsize
             ends = [(texts, vectors) for texts, vectors in written["ends"]]
 
         def size(path: Path, end: tuple[int, int]) -> int:
-            return 4 * end[0] if path == self._counts else width * end[1]
+            return 4 * end[0] if path == self.folder / COUNTS else width * end[1]
 
         for path in self._files():
             path.touch()
@@ -188,10 +175,7 @@ class VectorStore:
 
 
 def _shards_left(batches: Sequence[Rows], lengths_P: Rows, done: int) -> Iterator[list[Rows]]:
-    """The batches of each shard, without the first ``done`` texts.
-
-    Shards are cut as in an encoding from the beginning, so that a resumed one has the batches of an uninterrupted one.
-    """
+    """Yield the batches of each shard without the first ``done`` texts; shards end as in an uninterrupted encoding."""
     shard: list[Rows] = []
     tokens = place = 0
     for number, batch in enumerate(batches, 1):
@@ -209,7 +193,7 @@ def _shards_left(batches: Sequence[Rows], lengths_P: Rows, done: int) -> Iterato
 def passage_embeddings(
     encoder: PassageEncoder, collection: Collection, cache: Cache, rows: Rows | None = None
 ) -> Embeddings:
-    """The vectors of all passages of a collection, or of some rows of it (ascending); encoded at the first time."""
+    """Return the cached vectors of all passages of a collection, or of rows of it (ascending)."""
     key = embeddings_key(encoder, collection, rows)
     folder = cache.get(
         "embeddings", key, lambda target: _encode_passages(encoder, collection, target, rows), resumable=True
@@ -218,10 +202,7 @@ def passage_embeddings(
 
 
 def embeddings_key(encoder: PassageEncoder, collection: Collection, rows: Rows | None = None) -> dict[str, Any]:
-    """The key of an entry: the collection, the encoder and the passages, so that no other index is taken for it.
-
-    Batch sizes and devices are not in it: they change vectors by rounding only.
-    """
+    """Return the cache key. It leaves out batch sizes and devices, which change vectors by rounding only."""
     return {
         "format": 1,
         "collection": collection.fingerprint,

@@ -120,7 +120,7 @@ def test_paper_scale_is_pradeeps_setting():
         ("measures=[]", "measures is empty"),
         ("measures=[RR@10,MRR@10]", "measures: RR@10 and MRR@10 are one measure"),
         ("probe.measures=[AP,MAP]", "probe.measures: AP and MAP are one measure"),
-        ("measures=[RR@10,NumQ]", "measures: NumQ counts and scores no query"),
+        ("measures=[RR@10,NumQ]", "measures: NumQ counts queries and scores none"),
         ("measures=[RR@10,alpha_nDCG@20]", "measures: alpha_nDCG@20 cannot be computed here"),
         ("probe.measures=[NRBP]", r"probe.measures: NRBP cannot be computed here: .*pip install"),
         ("measures=[RR@10,R@100]", "measures: R@100 looks at 100 passages, but first_stage_depth=50"),
@@ -305,7 +305,7 @@ def test_other_arguments_are_left_to_hydra(argument: str):
 @pytest.mark.parametrize("key", ["outputs", "cache"])
 def test_results_and_cache_that_would_lie_below_a_file_are_refused(key: str, tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(ExperimentError, match=rf"{key}: .*/file is a file, and so no folder can be made there"):
+    with pytest.raises(ExperimentError, match=rf"{key}: .*/file is a file, so no folder can be made there"):
         hydra_app.check_jobs({"": composed(f"{key}={tmp_path / 'file' / 'below'}")})
 
 

@@ -46,7 +46,7 @@ def test_qrels_in_any_dialect(tmp_path: Path, content: str, expected: list[tuple
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("q 1 0 1 7 1\n", r"line 1: .*'q 1 0 1 7 1'; where ids have blanks, separate the fields by tabs"),
+        ("q 1 0 1 7 1\n", r"line 1: .*'q 1 0 1 7 1'; separate fields by tabs if ids have blanks"),
         ("q1\tp1\t0.5\n", "line 1: the grade '0.5' is not a whole number"),
         ("q1\tp1\t1_0\n", "line 1: the grade '1_0' is not a whole number"),
         ("q1 p1 score\nq1 p2 score\n", "line 2: the grade 'score' is not a whole number"),
@@ -127,8 +127,8 @@ def collection_of(tmp_path: Path, **changes) -> Collection:
             {"passage_rows": [("p1", "one"), ("a b", "two"), ("a%20b", "three")]},
             "passage id 'a b' is written 'a%20b' in run files, which is another passage's id",
         ),
-        ({"passage_rows": [("p1", ""), ("p2", " \n")]}, "all 2 texts of the kind passage are empty"),
-        ({"query_rows": [("q1", " ")]}, "all 1 texts of the kind query are empty"),
+        ({"passage_rows": [("p1", ""), ("p2", " \n")]}, r"every passage text \(2\) is empty"),
+        ({"query_rows": [("q1", " ")]}, r"every query text \(1\) is empty"),
         ({"judgements": {"test": [("q1", "p1", 2**31)]}}, "the grade 2147483648, which does not fit into 32 bits"),
         ({"judgements": {"test": [("q1", "p1", -(2**40))]}}, "which does not fit into 32 bits"),
     ],

@@ -90,9 +90,9 @@ def test_folds_differ_by_one_query_at_most_and_each_query_is_tested_once(tmp_pat
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"train": 0.7, "test": 0.4}, r"the shares add up to 1\.1, which is above 1"),
-        ({"train": 1.5}, r"data\.split\.train is 1\.5: a share must be above 0 and at most 1"),
-        ({"train": 0}, r"data\.split\.train is 0: a share must be above 0"),
+        ({"train": 0.7, "test": 0.4}, r"the shares add up to 1\.1, above 1"),
+        ({"train": 1.5}, r"data\.split\.train is 1\.5: give a share above 0 up to 1"),
+        ({"train": 0}, r"data\.split\.train is 0: give a share above 0"),
         ({"train": 0.7, "test": 20}, r"mixes shares with counts \(train=0\.7, test=20\)"),
         ({"train": "most"}, r"data\.split\.train is 'most': it must be a share"),
         ({"of": "all", "train": 0.5}, r"data\.split\.of is 'all': it must be null or one of train, dev, test"),
@@ -107,9 +107,9 @@ def test_shares_and_counts_out_of_their_range_are_refused(given: dict[str, objec
     ("split", "message"),
     [
         (QuerySplit(train=30, test=11), r"30 train \+ 11 test = 41 queries, but only 40 are judged"),
-        (QuerySplit(train=0.5, test=0.0001), r"data\.split\.test=0\.0001 leaves no query for test: 40 judged"),
+        (QuerySplit(train=0.5, test=0.0001), r"data\.split\.test=0\.0001 leaves no query for test: raise it, as"),
         (QuerySplit(of="train", test=0.5), r"data\.split\.of is 'train', but data set 'literal' has test"),
-        (QuerySplit(of="test"), r"data\.split\.of=test shares out no queries"),
+        (QuerySplit(of="test"), r"data\.split\.of=test divides no queries"),
     ],
 )
 def test_shares_that_the_data_do_not_have_are_refused(tmp_path: Path, split: QuerySplit, message: str):
@@ -128,7 +128,7 @@ def test_a_split_that_the_data_set_has_itself_is_not_given_twice(tmp_path: Path)
     [
         (None, 1, QuerySplit(), r"data\.fold is 1, but data\.folds is null"),
         (1, 0, QuerySplit(), r"data\.folds is 1: it must be null or at least 2"),
-        (3, None, QuerySplit(), r"data\.fold must be given with data\.folds=3: .*, or all by -m data\.fold=0,1,2"),
+        (3, None, QuerySplit(), r"data\.folds=3 needs a fold: .*, or all by -m data\.fold=0,1,2"),
         (3, 3, QuerySplit(), r"data\.fold is 3: with data\.folds=3 it must be one of 0,1,2"),
         (3, 0, QuerySplit(train=0.5), r"data\.folds and data\.split are both given"),
     ],

@@ -114,5 +114,5 @@ def test_msmarco_reads_its_tsv_files(msmarco: Path):
 
 def test_msmarco_names_a_line_without_a_tab(msmarco: Path):
     (msmarco / "collection.tsv").write_text("0\tthe first\n1 the second\n")
-    with pytest.raises(ExperimentError, match=r"collection\.tsv, line 2: 2 fields separated by tabs"):
+    with pytest.raises(ExperimentError, match=r"collection\.tsv, line 2: 2 tab-separated fields"):
         list(MsMarcoFolder(str(msmarco), {"test": "dev.small"}).passages())

@@ -58,7 +58,7 @@ def test_a_query_that_the_run_does_not_have_has_an_empty_ranking():
     [
         ("q0 Q0 p1 1 2.0\n", r"run\.trec, line 1: 'query Q0 passage rank score name' is expected"),
         ("q0 Q0 p1 1 2.0 x\nq0 Q0 p2 2 high x\n", r"line 2: the score 'high' is not a number"),
-        ("q0 Q0 p1 1 2.0 x\nq0 Q0 p1 2 1.0 x\n", r"line 2: passage 'p1' stands twice for the query 'q0'"),
+        ("q0 Q0 p1 1 2.0 x\nq0 Q0 p1 2 1.0 x\n", r"line 2: passage 'p1' is listed twice for the query 'q0'"),
         ("q0 Q0 p99 1 2.0 x\n", "names 1 passage id.*'p99'"),
         ("", "the run is empty"),
     ],

@@ -48,7 +48,7 @@ def test_queries_without_a_relevant_passage_are_left_out_counted_and_said(
     (warning,) = caplog.messages
     assert warning == (
         "literal: judged queries without a passage judged 1 or better: 1 of 3 in train, 1 of 2 in dev, 2 of 4 in test; "
-        "they are left out (data.without_relevant=count_as_zero counts those of dev and test as 0)"
+        "they are left out (data.without_relevant=count_as_zero counts dev and test queries as 0)"
     )
 
 

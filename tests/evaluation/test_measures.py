@@ -64,7 +64,7 @@ def test_measures_resolved_for_grade_2_leave_grade_1_out():
 
 
 def test_no_query_at_all_is_an_error_and_no_mean():
-    with pytest.raises(ExperimentError, match="there is no judged query to compute RR@10 of"):
+    with pytest.raises(ExperimentError, match="there is no judged query to compute RR@10 on"):
         evaluate(literal_run({0: [1]}), {}, ["RR@10"])
 
 

@@ -21,6 +21,8 @@ from experiments.common.code_versions import loss_digest, source_digest, version
 from experiments.common.model_files import changes, folder_digest, hub_commit, model_digest, resolved
 from experiments.config import compose
 from experiments.config.identity import job_hash
+from experiments.models.colbert.config import ColBERTConfig
+from experiments.models.cross_encoder.config import CrossEncoderConfig
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +80,7 @@ def test_all_inputs_are_noted(own: Path):
     noted = json.loads(status.read_text())["inputs"]
     assert list(noted) == ["collection", "backbone", "loss", "code", "negatives.filter.scorer"]
     assert "bm25 " in noted["code"]
-    assert "modules.pair_scorer " in noted["code"]
+    assert "models.pair_scorer " in noted["code"]
 
 
 @pytest.mark.parametrize(("what", "name"), [("bert", "backbone"), ("scorer", "negatives.filter.scorer")])
@@ -296,12 +298,12 @@ def test_a_digest_of_source_is_the_same_with_every_python():
 
 
 def test_the_versions_are_those_of_what_the_job_uses():
-    plain = versions("cross_encoder", filters=False, teacher=False, probes=False, retrievers={})
+    plain = versions(CrossEncoderConfig, filters=False, teacher=False, probes=False, retrievers={})
     assert "negatives.sampler 1" in plain
-    assert "modules.cross_encoder 1" in plain
+    assert "models.cross_encoder.lightning_module 1" in plain
     assert "colbert" not in plain
     assert "negatives.filters" not in plain
-    filtered = versions("colbert", filters=True, teacher=False, probes=True, retrievers={})
+    filtered = versions(ColBERTConfig, filters=True, teacher=False, probes=True, retrievers={})
     assert "negatives.filters 1" in filtered
-    assert "modules.colbert 1" in filtered
+    assert "models.colbert.lightning_module 1" in filtered
     assert "cross_encoder" not in filtered

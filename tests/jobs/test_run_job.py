@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from helpers.jobs import ROOT, run, tiny_overrides
 
 from experiments.common.errors import ExperimentError
@@ -193,3 +194,11 @@ def test_a_job_killed_in_the_middle_ends_with_the_numbers_of_one_that_was_not(fi
     assert resumed["test"] == whole["test"]
     assert resumed["dev"] == whole["dev"]
     assert resumed["compute"]["tokens"] == whole["compute"]["tokens"]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_job_on_a_gpu_notes_it_as_its_device(tmp_path: Path, data: Path, backbone: Path):
+    overrides = [override for override in tiny_overrides(tmp_path, data, backbone) if override != "trainer=cpu"]
+    metrics, _ = run([*overrides, "trainer=gpu"])
+    assert metrics["compute"]["device"] == "cuda:0"
+    assert torch.cuda.get_device_name() in metrics["compute"]["machine"]

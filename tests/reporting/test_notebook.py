@@ -128,7 +128,7 @@ def test_settings_without_a_counterpart_are_said_to_be_left_out(tmp_path: Path):
 @pytest.mark.parametrize(
     ("a", "b", "message"),
     [
-        ({"loss": "lce"}, {"negatives": 7}, "both sides have to name the same labels, not loss and negatives"),
+        ({"loss": "lce"}, {"negatives": 7}, "a and b must name the same labels, not loss and negatives"),
         ({"loss": "lce"}, {"loss": "hinge"}, "No finished cell has loss hinge"),
         ({"loss": "hinge"}, None, "no finished setting has {'loss': 'hinge'}"),
         ({"sauce": "bm25"}, None, "has the label 'sauce': the labels are"),
@@ -154,7 +154,7 @@ def test_figures_are_those_of_the_report_by_name(study: Study):
     name, figure = next(iter(figures.items()))
     assert isinstance(figure, Figure)
     assert study.figure(name) is figure
-    with pytest.raises(ExperimentError, match="there is no figure 'nothing': there are "):
+    with pytest.raises(ExperimentError, match="there is no figure 'nothing': choose from "):
         study.figure("nothing")
 
 
@@ -176,7 +176,7 @@ def test_without_pandas_the_extra_is_named(folder: Path, monkeypatch: pytest.Mon
 
 
 def test_nothing_to_load_is_refused():
-    with pytest.raises(ExperimentError, match="Name the folder of a study"):
+    with pytest.raises(ExperimentError, match="name the folder of a study"):
         experiments.load()
 
 

@@ -179,12 +179,12 @@ def test_a_file_with_none_of_the_queries_is_an_error_in_any_case(tmp_path: Path,
         ("\n" + TREC + "q3 Q0 p1 1 high x\n", "line 5: the score 'high' is not a number"),
         (TREC + "q3 Q0 p1 1 nan x\n", "line 4: the score 'nan' is not a finite number"),
         (TREC + "q3 Q0 p1 1 1e39 x\n", "line 4: the score '1e39' is not a finite number of 32 bits"),
-        (TREC + "q0 Q0 p3 3 1 x\n", "line 4: passage 'p3' stands twice for the query 'q0'"),
+        (TREC + "q0 Q0 p3 3 1 x\n", "line 4: passage 'p3' is listed twice for the query 'q0'"),
         ("q0\tp1\t1\nq0\tp2\tsecond\n", "line 2: the rank 'second' is not a whole number"),
         ("q0\tp1\t1\nq0\tp2\t-1\n", "line 2: the rank '-1' is not a whole number"),
         ("q0\tp1\t1\nq0\tp2\n", r"line 2: query, passage, rank\[, score\], separated by tabs are expected"),
         ("q0\tp1\t1\nq0\t\t2\n", r"line 2: query, passage, rank\[, score\], separated by tabs are expected"),
-        ("q0\tp1\t1\nq0\tp1\t2\n", "line 2: passage 'p1' stands twice for the query 'q0'"),
+        ("q0\tp1\t1\nq0\tp1\t2\n", "line 2: passage 'p1' is listed twice for the query 'q0'"),
         (" \n\n", "the run is empty"),
         (b"q0 Q0 p1 1 2 x\nq\xff Q0 p1 1 2 x\n", "cannot be read"),
         ("q0 Q0 p99 1 2 x\n", r"some\.run names 1 passage id\(s\) that the collection does not have, such as 'p99'"),
@@ -212,7 +212,7 @@ def test_a_query_in_two_files(tmp_path: Path):
         (tmp_path / name).write_text("q0 Q0 p1 1 2 x\n")
     source = RunFile([str(tmp_path / "a.run"), str(tmp_path / "b.run")])
     with pytest.raises(
-        ExperimentError, match=r"1 query id\(s\) stand in more than one file, such as 'q0' in .*a\.run and"
+        ExperimentError, match=r"1 query id\(s\) are in more than one file, such as 'q0' in .*a\.run and"
     ):
         source.retrieve(literal_collection(tmp_path), np.array([0]), 10, Cache(tmp_path))
 

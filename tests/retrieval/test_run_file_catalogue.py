@@ -63,7 +63,7 @@ def test_scored_documents_without_scores_are_used_whole_but_never_cut(tmp_path: 
 def test_scored_documents_that_name_a_passage_twice(tmp_path: Path):
     lay(tmp_path, "wikir/en1k/wikIR1k/test/BM25.res", TREC + "q0 Q0 p3 3 7 x\n")
     error = catalogue(tmp_path, "wikir/en1k/test")["error"]
-    assert error == "ir_datasets:wikir/en1k/test: passage 'p3' stands twice for the query 'q0'"
+    assert error == "ir_datasets:wikir/en1k/test: passage 'p3' is listed twice for the query 'q0'"
 
 
 def test_scored_documents_that_are_not_there_say_where_to_lay_them(tmp_path: Path):

@@ -1,8 +1,6 @@
-"""Batches for a dual encoder that learns from a cross-encoder: the texts that the one reads and the pairs that the
-other reads, of the same groups.
+"""Build batches for a dual encoder that learns from a cross-encoder: texts for the student, pairs for the teacher.
 
-Shapes: Q queries of a step, N passages a group (the positive at index 0), P distinct passages of a step, B texts of a
-batch, T tokens of a batch.
+Shapes: Q queries, N passages a group (the positive at index 0), P distinct passages of a step, B texts, T tokens.
 """
 
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from experiments.data.batches.groups import Groups
+from experiments.data.batches.groups import DeviceBatch, Groups
 from experiments.data.batches.pair_batches import GroupBatch, PairBatcher
 from experiments.data.batches.pairs import PairEncoder, PairTemplate, TokenBatch, micro_batches
 from experiments.data.batches.text_batches import TextBatcher, TextGroupBatch
@@ -20,10 +18,9 @@ from experiments.data.ragged import Ragged
 
 
 @dataclass(frozen=True)
-class SelfPairBatch:
-    """Texts paired with themselves, in micro-batches. ``own_T``: of each, which tokens are the text's own in the first
-    copy; ``own_counts``: how many of each text. ``place_P``: where each text, in the order of the micro-batches, stands
-    among all.
+class SelfPairBatch(DeviceBatch):
+    """Texts paired with themselves, in micro-batches. ``own_T``: mask of the first copy's tokens, one a micro-batch;
+    ``own_counts``: tokens of each text. ``place_P``: index of each text among all, in micro-batch order.
     """
 
     micro_batches: tuple[TokenBatch, ...]
@@ -31,20 +28,11 @@ class SelfPairBatch:
     own_counts: tuple[tuple[int, ...], ...]
     place_P: Tensor
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "SelfPairBatch":
-        """The same batch on a device."""
-        return SelfPairBatch(
-            tuple(one.to(device, non_blocking) for one in self.micro_batches),
-            tuple(one.to(device, non_blocking=non_blocking) for one in self.own_T),
-            self.own_counts,
-            self.place_P.to(device, non_blocking=non_blocking),
-        )
-
 
 @dataclass(frozen=True)
-class DistilBatch:
-    """One step's groups, as an encoder of single texts reads them and as its teacher does. ``pairs``: what the teacher
-    scores; ``alone``: the queries, then the P passages in the order of ``texts.passages``, each paired with itself.
+class DistilBatch(DeviceBatch):
+    """One step's groups. ``pairs``: the teacher's; ``alone``: self-pairs of the queries, then of ``texts.passages`` in
+    order.
     """
 
     texts: TextGroupBatch
@@ -53,29 +41,18 @@ class DistilBatch:
 
     @property
     def step(self) -> int:
-        """The step's number."""
         return self.texts.step
 
     @property
     def shape_QN(self) -> tuple[int, int]:  # noqa: N802 - the suffix is the shape's
-        """Groups and passages a group."""
         return self.texts.shape_QN
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "DistilBatch":
-        """The same batch on a device (Lightning calls this)."""
-        return DistilBatch(
-            self.texts.to(device, non_blocking),
-            self.pairs.to(device, non_blocking) if self.pairs is not None else None,
-            self.alone.to(device, non_blocking) if self.alone is not None else None,
-        )
 
 
 class SelfPairBatcher:
-    """Pairs texts with themselves, as Ananthakrishnan et al. 2025 (arXiv 2502.03552) read a cross-encoder's layers:
-    ``[CLS] text [SEP] text [SEP]``.
+    """Pair texts with themselves to read a cross-encoder's layers: ``[CLS] text [SEP] text [SEP]`` (arXiv 2502.03552).
 
     ``queries``, ``passages``: ragged token ids without special tokens, by row. A copy has at most ``max_query_tokens``
-    or ``max_passage_tokens`` tokens, and at most half of the ``positions`` of the model.
+    or ``max_passage_tokens`` tokens, and at most half of the model's ``positions``.
     """
 
     def __init__(
@@ -89,28 +66,21 @@ class SelfPairBatcher:
         tokens_per_batch: int,
     ) -> None:
         room = (positions - template.extra) // 2
-        limits = min(max_query_tokens, room), min(max_passage_tokens, room)
         self.queries, self.passages = (
-            PairEncoder(template, some, some, limit, 2 * limit + template.extra)
-            for some, limit in zip((queries, passages), limits, strict=True)
+            PairEncoder(template, tokens, tokens, limit, 2 * limit + template.extra)
+            for tokens, limit in ((queries, min(max_query_tokens, room)), (passages, min(max_passage_tokens, room)))
         )
         self.prefix, self.tokens_per_batch = len(template.prefix), tokens_per_batch
 
     def batch(self, queries: NDArray[np.int64], passages: NDArray[np.int64]) -> SelfPairBatch:
-        """Queries, then passages, by row. A text without tokens is read off the special tokens before it ([CLS])."""
-        kinds = [(self.queries, queries, 0), (self.passages, passages, len(queries))]
-        joined: list[TokenBatch] = []
-        own: list[Tensor] = []
-        counts: list[tuple[int, ...]] = []
-        places: list[NDArray[np.int64]] = []
-        for encoder, rows, offset in kinds:
+        """Pair queries, then passages, by row. An empty text is read off the special tokens before it ([CLS])."""
+        batches: list[tuple[TokenBatch, Tensor, tuple[int, ...], NDArray[np.int64]]] = []
+        for encoder, rows, offset in ((self.queries, queries, 0), (self.passages, passages, len(queries))):
             for part in micro_batches(encoder.lengths(rows, rows), self.tokens_per_batch):
-                joined.append(encoder.join(rows[part], rows[part]))
-                mask_T, own_counts = self._own(encoder, rows[part], joined[-1].lengths)
-                own.append(mask_T)
-                counts.append(own_counts)
-                places.append(part + offset)
-        return SelfPairBatch(tuple(joined), tuple(own), tuple(counts), torch.from_numpy(np.concatenate(places)))
+                tokens = encoder.join(rows[part], rows[part])
+                batches.append((tokens, *self._own(encoder, rows[part], tokens.lengths), part + offset))
+        joined, own_T, own_counts, places = zip(*batches, strict=True)
+        return SelfPairBatch(joined, own_T, own_counts, torch.from_numpy(np.concatenate(places)))
 
     def _own(
         self, encoder: PairEncoder, rows: NDArray[np.int64], lengths: tuple[int, ...]
@@ -128,16 +98,13 @@ class SelfPairBatcher:
 
 @dataclass(frozen=True)
 class DistilBatcher:
-    """Gathers the texts of a step's groups, and what a teacher reads of them. ``pairs``: if its scores are learnt;
-    ``alone``: if the vectors of one of its layers are.
-    """
+    """Gather a step's texts and, for the teacher, ``pairs`` to learn its scores, ``alone`` to learn a layer."""
 
     texts: TextBatcher
     pairs: PairBatcher | None = None
     alone: SelfPairBatcher | None = None
 
     def batch(self, step: int, groups: Groups) -> DistilBatch:
-        """The texts and the pairs of a step's groups."""
         texts = self.texts.batch(step, groups)
         alone = None
         if self.alone is not None:
@@ -147,5 +114,5 @@ class DistilBatcher:
         return DistilBatch(texts, self.pairs.batch(step, groups) if self.pairs is not None else None, alone)
 
     def tokens(self, groups: Groups) -> int:
-        """Tokens that the dual encoder reads; what the teacher reads is no training of it."""
+        """Count the tokens that the dual encoder reads, without the teacher's."""
         return self.texts.tokens(groups)

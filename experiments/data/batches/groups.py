@@ -1,27 +1,49 @@
-"""The training data as a pure function of the step: which groups it visits, in which order, for any number of workers
-and ranks.
+"""Stream training groups as a pure function of the step, for any number of workers and ranks.
 
-What a network reads of a group is made by a ``Batcher``: pairs for a cross-encoder
-(``experiments.data.batches.pair_batches``), texts for an encoder of single texts
-(``experiments.data.batches.text_batches``).
+A ``Batcher`` turns groups into a network's input: pairs (``pair_batches``) or single texts (``text_batches``).
 
-Shapes: Q queries of a step, N passages a group (the positive at index 0, then the negatives).
+Shapes: Q queries of a step, N passages a group (the positive at index 0, then the negatives), B rows of a batch.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from itertools import count
+from typing import Any, Protocol, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from experiments.common.random_keys import key_of, shuffled
 
 
 @dataclass(frozen=True)
+class DeviceBatch:
+    """Base of batches whose tensors move to a device together."""
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """Return the batch with its tensors on a device (Lightning calls this)."""
+        moved = {field.name: _moved(getattr(self, field.name), device, non_blocking) for field in fields(self)}
+        return replace(self, **moved)
+
+
+def _moved(value: Any, device: torch.device | str, non_blocking: bool) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=non_blocking)
+    if isinstance(value, DeviceBatch):
+        return value.to(device, non_blocking)
+    if isinstance(value, tuple):
+        return tuple(_moved(part, device, non_blocking) for part in value)
+    if isinstance(value, Mapping):
+        return {name: _moved(part, device, non_blocking) for name, part in value.items()}
+    return value
+
+
+@dataclass(frozen=True)
 class Groups:
-    """The groups of one step. ``epochs_Q``; ``queries_Q``: rows; ``passages_QN``: rows, the positive first."""
+    """Groups of one step. ``epochs_Q``; ``queries_Q``: rows; ``passages_QN``: rows, the positive first."""
 
     epochs_Q: NDArray[np.int64]
     queries_Q: NDArray[np.int64]
@@ -29,7 +51,7 @@ class Groups:
 
 
 class GroupSampler(Protocol):
-    """Chooses the passages of each training query's group."""
+    """Choose the passages of each training query's group."""
 
     queries: NDArray[np.int64]
     """(Q,) the rows of the training queries."""
@@ -39,35 +61,30 @@ class GroupSampler(Protocol):
     @property
     def count(self) -> int:
         """Negatives of a group."""
-        ...
 
     def positive(self, query: int, epoch: int) -> int:
-        """Return the row of the positive passage of a query in an epoch."""
-        ...
+        """Return the row of a query's positive passage in an epoch."""
 
     def draw(self, query: int, epoch: int) -> NDArray[np.int64]:
-        """Return the (count,) rows of the negatives of a query in an epoch."""
-        ...
+        """Return the (count,) rows of a query's negatives in an epoch."""
 
 
 class Batcher(Protocol):
-    """Turns groups into what a network reads."""
+    """Turn groups into a network's input."""
 
     def batch(self, step: int, groups: Groups) -> Any:
-        """What one device trains on at a step; has a ``shape_QN`` and can be moved with ``to(device)``."""
-        ...
+        """Return the batch of one device at a step, with ``shape_QN`` and ``to(device)``."""
 
     def tokens(self, groups: Groups) -> int:
-        """How many tokens of the groups a network reads, without padding."""
-        ...
+        """Count the tokens that the network reads, without padding."""
 
 
 class TrainingGroups:
-    """The stream of training groups.
+    """Stream of training groups.
 
-    Each epoch visits every training query once, in an order of its own; a step takes the next ``queries_per_step``.
-    Everything follows from the step's number, so that a resumed training, any number of loading workers, and any number
-    of ranks that divides ``queries_per_step``, see the same groups.
+    Each epoch visits every training query once, in its own order; a step takes the next ``queries_per_step``. The
+    step's number decides everything: a resumed training, any number of loading workers, and any number of ranks that
+    divides ``queries_per_step`` see the same groups.
     """
 
     def __init__(self, sampler: GroupSampler, queries_per_step: int, batcher: Batcher) -> None:
@@ -82,12 +99,11 @@ class TrainingGroups:
         return self._orders[epoch]
 
     def groups(self, step: int, rank: int = 0, ranks: int = 1) -> Groups:
-        """The groups that a rank visits at a step (0, 1, ...)."""
+        """Return the groups of a rank at a step (0, 1, ...)."""
         visits = step * self.queries_per_step + np.arange(rank, self.queries_per_step, ranks)
         epochs, places = np.divmod(visits, len(self.sampler.queries))
-        queries = np.array(
-            [self._order(int(epoch))[place] for epoch, place in zip(epochs, places, strict=True)], np.int64
-        )
+        orders = [self._order(int(epoch)) for epoch in epochs]
+        queries = np.array([order[place] for order, place in zip(orders, places, strict=True)], np.int64)
         passages = np.empty((len(visits), self.sampler.count + 1), np.int64)
         for i, (query, epoch) in enumerate(zip(queries.tolist(), epochs.tolist(), strict=True)):
             passages[i, 0] = self.sampler.positive(query, epoch)
@@ -95,25 +111,22 @@ class TrainingGroups:
         return Groups(epochs, queries, passages)
 
     def tokens(self, step: int) -> int:
-        """How many tokens a step reads, over all ranks."""
+        """Count the tokens of a step over all ranks."""
         return self.batcher.tokens(self.groups(step))
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Any:
-        """What a rank trains on at a step."""
+        """Return the batch of a rank at a step."""
         return self.batcher.batch(step, self.groups(step, rank, ranks))
 
 
 class StepStream(IterableDataset[Any]):
-    """Batches of the steps from ``start`` on, for ever; loading workers take turns, so that the order stays that of the
-    steps.
-    """
+    """Yield the batches of all steps from ``start`` on, in order; loading workers take turns."""
 
     def __init__(self, groups: TrainingGroups, start: int, rank: int = 0, ranks: int = 1) -> None:
         self.groups, self.start, self.rank, self.ranks = groups, start, rank, ranks
 
     def __iter__(self) -> Iterator[Any]:
         worker = get_worker_info()
-        step, stride = (self.start, 1) if worker is None else (self.start + worker.id, worker.num_workers)
-        while True:
+        start, stride = (self.start, 1) if worker is None else (self.start + worker.id, worker.num_workers)
+        for step in count(start, stride):
             yield self.groups.batch(step, self.rank, self.ranks)
-            step += stride

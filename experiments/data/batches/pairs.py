@@ -1,4 +1,4 @@
-"""Pairs of a query and a passage as a cross-encoder reads them, joined from cached tokens.
+"""Join cached tokens into query-passage pairs for a cross-encoder.
 
 Shapes: B pairs, T tokens of all pairs one after another, without padding.
 """
@@ -13,33 +13,27 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from experiments.common.errors import ExperimentError
+from experiments.data.batches.groups import DeviceBatch
 from experiments.data.ragged import Ragged
 
 
 @dataclass(frozen=True)
-class TokenBatch:
-    """Pairs, concatenated. ``input_ids_T``, ``token_type_ids_T``: (T,) int64. ``lengths``: tokens of each pair, summing
-    to T.
-    """
+class TokenBatch(DeviceBatch):
+    """Concatenated pairs. ``input_ids_T``, ``token_type_ids_T``: (T,) int64. ``lengths``: tokens of each pair."""
 
     input_ids_T: Tensor
     token_type_ids_T: Tensor
     lengths: tuple[int, ...]
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "TokenBatch":
-        """The same batch on a device."""
-        ids_T = self.input_ids_T.to(device, non_blocking=non_blocking)
-        return TokenBatch(ids_T, self.token_type_ids_T.to(device, non_blocking=non_blocking), self.lengths)
-
 
 @dataclass(frozen=True)
 class PairTemplate:
-    """The special tokens around and between the two texts, and their segment ids, as a tokenizer sets them.
+    """Special tokens around and between the two texts, and their segment ids.
 
     BERT: ``[CLS] query [SEP] passage [SEP]`` with segments 0 and 1; RoBERTa: ``<s> query </s></s> passage </s>`` with
     segment 0 only; XLNet: ``query <sep> passage <sep> <cls>`` with segments 0, 1 and for ``<cls>`` 2.
 
-    ``suffix_segments``: of the tokens behind the passage; None for the passage's.
+    ``suffix_segments``: of the tokens after the passage; None if they have the passage's segment.
     """
 
     prefix: tuple[int, ...]
@@ -51,12 +45,12 @@ class PairTemplate:
 
     @property
     def extra(self) -> int:
-        """How many tokens it adds to a pair."""
+        """Number of special tokens of a pair."""
         return len(self.prefix) + len(self.middle) + len(self.suffix)
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> "PairTemplate":
-        """Read off a pair of two one-token texts, so that no tokenizer needs a special case.
+        """Read the template off a pair of two one-token texts, for any tokenizer.
 
         Raises:
             ExperimentError: the tokenizer does not put both texts into one sequence in that order.
@@ -70,11 +64,11 @@ class PairTemplate:
                 f"whose tokenizer does"
             )
         begin, after = ids.index(first), ids.index(second)
-        suffix_segments = tuple(segments[after + 1 :])
+        suffix, suffix_segments = tuple(ids[after + 1 :]), tuple(segments[after + 1 :])
         return cls(
             tuple(ids[:begin]),
             tuple(ids[begin + 1 : after]),
-            tuple(ids[after + 1 :]),
+            suffix,
             segments[begin],
             segments[after],
             suffix_segments if set(suffix_segments) - {segments[after]} else None,
@@ -82,23 +76,18 @@ class PairTemplate:
 
 
 def _one_token_texts(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[str, int], tuple[str, int]]:
-    """Two texts that are one known token each, and those tokens: English words, or any of a vocabulary without them.
-
-    Raises:
-        ExperimentError: the vocabulary has no two such texts.
-    """
+    """Find two texts of one known token each: English words, or any two of a vocabulary without them."""
     special = {*tokenizer.all_special_ids, tokenizer.unk_token_id}
-    found: dict[int, str] = {}
+    texts: dict[int, str] = {}
     for text in _texts(tokenizer):
         ids = tokenizer.encode(text, add_special_tokens=False) if text.strip() else []
         if len(ids) == 1 and ids[0] not in special:
-            found.setdefault(ids[0], text)
-        if len(found) == 2:
-            (first, query), (second, passage) = found.items()
+            texts.setdefault(ids[0], text)
+        if len(texts) == 2:
+            (first, query), (second, passage) = texts.items()
             return (query, first), (passage, second)
     raise ExperimentError(
-        f"the tokenizer of {tokenizer.name_or_path!r} has no two tokens that stand for a text of their own: is its "
-        f"vocabulary complete?"
+        f"the tokenizer of {tokenizer.name_or_path!r} has no two tokens that are texts: check its vocabulary"
     )
 
 
@@ -109,10 +98,10 @@ def _texts(tokenizer: PreTrainedTokenizerBase) -> Iterator[str]:
 
 
 class PairEncoder:
-    """Joins token rows of queries and passages into pairs.
+    """Join token rows of queries and passages into pairs.
 
-    ``queries`` and ``passages``: ragged token ids by row. The query is cut to ``max_query_tokens`` first, whatever its
-    length, and the passage to what then is left of ``max_length``; special tokens count towards ``max_length``.
+    ``queries``, ``passages``: ragged token ids by row. The query is cut to ``max_query_tokens``, then the passage to
+    the rest of ``max_length``; special tokens count towards ``max_length``.
     """
 
     def __init__(
@@ -128,19 +117,18 @@ class PairEncoder:
 
     def lengths(self, query_rows: NDArray[np.int64], passage_rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """(B,) the number of tokens of each pair."""
-        query_B = np.minimum(_lengths(self.queries, query_rows), self.max_query_tokens)
-        whole_B = query_B + _lengths(self.passages, passage_rows) + self.template.extra
+        query_B = np.minimum(self.queries.lengths_of(query_rows), self.max_query_tokens)
+        whole_B = query_B + self.passages.lengths_of(passage_rows) + self.template.extra
         return np.minimum(whole_B, self.max_length)
 
     def join(self, query_rows: NDArray[np.int64], passage_rows: NDArray[np.int64]) -> TokenBatch:
-        """The pairs of the given rows, concatenated."""
+        """Concatenate the pairs of the given rows."""
         template = self.template
-        prefix, middle, suffix = (
-            np.array(part, np.int64) for part in (template.prefix, template.middle, template.suffix)
-        )
+        parts = (template.prefix, template.middle, template.suffix)
+        prefix, middle, suffix = (np.array(part, np.int64) for part in parts)
         pieces: list[NDArray[np.int64]] = []
         lengths: list[int] = []
-        spans: list[int] = []  # of each pair: the query and what is around it, the passage, what is behind it
+        spans: list[int] = []  # lengths for each pair: prefix, query and middle; passage; 1 per suffix token
         for query_row, passage_row in zip(query_rows.tolist(), passage_rows.tolist(), strict=True):
             query = self.queries[query_row][: self.max_query_tokens]
             passage = self.passages[passage_row][: self.max_length - template.extra - len(query)]
@@ -154,17 +142,11 @@ class PairEncoder:
         return TokenBatch(torch.from_numpy(ids_T), torch.from_numpy(np.repeat(segments, spans)), tuple(lengths))
 
 
-def _lengths(tokens: Ragged, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.asarray(tokens.offsets[rows + 1] - tokens.offsets[rows])
-
-
 def micro_batches(lengths: NDArray[np.int64], tokens_per_batch: int, at_least: int = 1) -> list[NDArray[np.int64]]:
-    """Indices of pairs, sorted by length and cut into batches of about equal numbers of tokens, at most
-    ``tokens_per_batch`` each.
+    """Sort pairs by length; return indices of batches of about equal tokens, at most ``tokens_per_batch``.
 
-    Sorting makes padding, and the spread of attention's cost, small; equal batches make the time left predictable. A
-    batch has at least one pair, however long. There are ``at_least`` so many batches if there are so many pairs: one
-    for each device.
+    Sorting reduces padding and the spread of attention's cost; equal batches make the remaining time predictable. A
+    batch has at least one pair, however long. ``at_least``: minimum number of batches if pairs suffice, one a device.
     """
     order = np.argsort(-lengths, kind="stable")
     ends = np.cumsum(lengths[order])

@@ -1,5 +1,6 @@
-"""What a sentence-transformers encoder reads of every text of a collection, made once by the library's own
-``preprocess`` (markers, special tokens, truncation, query expansion) and kept memory-mapped.
+"""Cache the input features of a sentence-transformers encoder for every text, memory-mapped.
+
+The library's own ``preprocess`` makes them once: markers, special tokens, truncation, query expansion.
 
 Shapes: B texts of a batch, L tokens of the longest of them.
 """
@@ -33,10 +34,10 @@ CHUNK = 512  # texts tokenised together
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """The tokens of all texts of a kind, special tokens included.
+    """Tokens of all texts of a kind, special tokens included.
 
-    ``ids``: ragged token ids. ``expansion``: ragged, true at tokens that expand a query; None where there are none.
-    ``attended``: whether other tokens attend to those.
+    ``ids``: ragged token ids. ``expansion``: ragged, true at query expansion tokens; None without expansion.
+    ``attended``: whether other tokens attend to these.
     """
 
     ids: Ragged
@@ -46,10 +47,10 @@ class TextFeatures:
 
     def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """(B,) the number of tokens of each text."""
-        return np.asarray(self.ids.offsets[rows + 1] - self.ids.offsets[rows])
+        return self.ids.lengths_of(rows)
 
     def batch(self, rows: NDArray[np.int64]) -> dict[str, Tensor]:
-        """The features of some texts, (B, L) each, padded on the right, as the library's ``preprocess`` has them."""
+        """Return the features of texts, (B, L) each, padded on the right as by the library's ``preprocess``."""
         lengths_B = self.lengths(rows)
         shape = (len(rows), int(lengths_B.max()))
         real_BL = np.arange(shape[1]) < lengths_B[:, None]
@@ -66,7 +67,7 @@ class TextFeatures:
 
 
 def features_of(collection: Collection, kind: str, encoder: "Encoder", cache: Cache) -> TextFeatures:
-    """The features of all ``queries`` or ``passages`` of a collection for an encoder."""
+    """Return an encoder's features of all ``queries`` or ``passages`` of a collection, built into the cache once."""
     transformer: Any = encoder[0]
     expansion = transformer.query_expansion if kind == "queries" else None
     key = {
@@ -92,24 +93,21 @@ def features_of(collection: Collection, kind: str, encoder: "Encoder", cache: Ca
 
 def _preprocess(collection: Collection, kind: str, encoder: "Encoder", folder: Path) -> None:
     table = collection.passages if kind == "passages" else collection.queries
-    ids: list[NDArray[Any]] = []
-    added: list[NDArray[Any]] = []
-    lengths: list[NDArray[np.int64]] = []
+    parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]] = []
     with tracked(f"tokenising {len(table):,} {kind} for the encoder", len(table)) as advance:
         for texts in table.text_batches():
             for start in range(0, len(texts), CHUNK):
-                some = texts[start : start + CHUNK]
-                rows = _rows(encoder.preprocess(some, prompt=encoder.prompts.get(TASKS[kind]), task=TASKS[kind]))
-                for column, values in zip((ids, added, lengths), rows, strict=True):
-                    column.append(values)
-                advance(len(some))
-    np.save(folder / "ids.npy", np.concatenate(ids))
-    np.save(folder / "added.npy", np.concatenate(added))
-    np.save(folder / "offsets.npy", offsets_of(np.concatenate(lengths)))
+                chunk = texts[start : start + CHUNK]
+                features = encoder.preprocess(chunk, prompt=encoder.prompts.get(TASKS[kind]), task=TASKS[kind])
+                parts.append(_rows(features))
+                advance(len(chunk))
+    ids, added, lengths = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    for name, array in (("ids", ids), ("added", added), ("offsets", offsets_of(lengths))):
+        np.save(folder / f"{name}.npy", array)
 
 
 def _rows(features: Mapping[str, Tensor]) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
-    """The tokens of a batch without its padding: ids and expansion flags one after another, and the lengths."""
+    """Return a batch's ids and expansion flags without padding, flat, and the lengths."""
     ids_BL, attended_BL = features["input_ids"].numpy(), features["attention_mask"].numpy().astype(bool)
     added_BL = features[EXPANSION].numpy().astype(bool) if EXPANSION in features else np.zeros_like(attended_BL)
     kept_BL = attended_BL | added_BL

@@ -1,1 +1,1 @@
-"""Readers: one class a data set layout, each of the form of `experiments.data.source.Source`."""
+"""Readers of data set layouts, one class each, with the interface of `experiments.data.source.Source`."""

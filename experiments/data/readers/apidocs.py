@@ -1,14 +1,13 @@
-"""The embedded default collection: the API documentation of the Python packages that this project itself installs.
+"""Read the default collection: the API documentation of the Python packages that this project installs.
 
-The docstrings are read with `ast` from the installed sources: nothing is imported and nothing is downloaded. Each
-section of a docstring (numpydoc or Google style) becomes one or a few passages, and one question asks for it:
+`ast` reads the docstrings from the installed sources: nothing is imported or downloaded. Each section of a docstring
+(numpydoc or Google style) becomes one or a few passages, and one question asks for it:
 
     passage  scipy.linalg.solve#returns   "scipy.linalg.solve returns: x : (N, NRHS) ndarray The solution array."
     query    scipy.linalg.solve#returns   "What does scipy.linalg.solve return?"
 
-All sections of a function share its name, and most questions ask for a section in other words than its heading. A
-lexical first stage therefore finds the right function easily but not the right section: that is left to the re-ranker.
-The versions of the packages determine the content.
+All sections of a function share its name, and most questions avoid the words of the heading. A lexical first stage
+finds the function easily but not the section, which is left to the re-ranker. Package versions fix the content.
 """
 
 import hashlib
@@ -21,88 +20,67 @@ from experiments.common.errors import ExperimentError
 from experiments.data.readers.docstrings import PackageSources, split_body, split_sections
 from experiments.data.source import SPLITS
 
-READER_VERSION = 2  # raised when the same packages would give other passages, queries or qrels
-# Installed with the project on every platform, themselves or through another package.
+READER_VERSION = 2  # raise it when the same packages give other passages, queries or qrels
+# Installed with the project on every platform, directly or through another package.
 DEFAULT_PACKAGES = (
     *("fontTools", "fsspec", "huggingface_hub", "lightning_fabric", "matplotlib", "mpmath", "networkx", "numpy"),
     *("omegaconf", "pyarrow", "pytorch_lightning", "rich", "scipy", "sympy", "torch", "torchmetrics"),
     *("transformers", "wandb"),
 )
-MIN_SECTIONS = 3  # of a documented object: with fewer, finding the object is nearly all there is to do
+MIN_SECTIONS = 3  # of a documented object: with fewer, finding the object is nearly the whole task
 MIN_WORDS, MAX_WORDS, MAX_PARTS = 6, 120, 4  # of a passage's body; and how many passages a section may fill
 DEV_SHARE, TEST_SHARE = 0.085, 0.115
 
-QUESTIONS = {
+WORDINGS = {  # by kind of section, separated by |
     "description": (
-        "What does {it} do?",
-        "What is {it} for?",
-        "What is the purpose of {it}?",
-        "Explain briefly what {it} does.",
-        "I came across {it}: what is it used for?",
+        "What does {it} do? | What is {it} for? | What is the purpose of {it}? | Explain briefly what {it} does. | "
+        "I came across {it}: what is it used for?"
     ),
     "parameters": (
-        "Which arguments does {it} take?",
-        "What are the parameters of {it}?",
-        "What can I pass to {it}?",
-        "What inputs does {it} expect, and of which types?",
-        "What do the options of {it} mean?",
+        "Which arguments does {it} take? | What are the parameters of {it}? | What can I pass to {it}? | "
+        "What inputs does {it} expect, and of which types? | What do the options of {it} mean?"
     ),
     "returns": (
-        "What does {it} return?",
-        "What is the return value of {it}?",
-        "What do I get back from {it}?",
-        "What type is the result of {it}?",
-        "What is the output of {it}?",
+        "What does {it} return? | What is the return value of {it}? | What do I get back from {it}? | "
+        "What type is the result of {it}? | What is the output of {it}?"
     ),
-    "yields": ("What does {it} yield?", "What do I get when I iterate over {it}?", "What does {it} generate?"),
+    "yields": "What does {it} yield? | What do I get when I iterate over {it}? | What does {it} generate?",
     "raises": (
-        "What errors can {it} raise?",
-        "Which exceptions does {it} throw?",
-        "When does {it} fail?",
-        "Which exception should I catch when calling {it}?",
+        "What errors can {it} raise? | Which exceptions does {it} throw? | When does {it} fail? | "
+        "Which exception should I catch when calling {it}?"
     ),
     "warnings": (
-        "Is there anything to be careful about with {it}?",
-        "What are the pitfalls of {it}?",
-        "What should I watch out for when using {it}?",
+        "Is there anything to be careful about with {it}? | What are the pitfalls of {it}? | "
+        "What should I watch out for when using {it}?"
     ),
     "attributes": (
-        "Which attributes does {it} have?",
-        "What can I read from an instance of {it}?",
-        "What fields are stored by {it}?",
+        "Which attributes does {it} have? | What can I read from an instance of {it}? | What fields are stored by {it}?"
     ),
     "notes": (
-        "How does {it} work in detail?",
-        "What is the background of {it}?",
-        "What else should I know about {it}?",
-        "Are there any remarks on how {it} is implemented or behaves?",
+        "How does {it} work in detail? | What is the background of {it}? | What else should I know about {it}? | "
+        "Are there any remarks on how {it} is implemented or behaves?"
     ),
     "examples": (
-        "How do I use {it}?",
-        "Show me an example of {it}.",
-        "What does a call of {it} look like in code?",
-        "Is there a code snippet for {it}?",
+        "How do I use {it}? | Show me an example of {it}. | What does a call of {it} look like in code? | "
+        "Is there a code snippet for {it}?"
     ),
     "see_also": (
-        "What is related to {it}?",
-        "What are alternatives to {it}?",
-        "What is similar to {it}?",
-        "What else could I use instead of {it}?",
+        "What is related to {it}? | What are alternatives to {it}? | What is similar to {it}? | "
+        "What else could I use instead of {it}?"
     ),
     "references": (
-        "Which papers or pages describe the method behind {it}?",
-        "What literature is {it} based on?",
-        "Where can I read more about the method behind {it}?",
+        "Which papers or pages describe the method behind {it}? | What literature is {it} based on? | "
+        "Where can I read more about the method behind {it}?"
     ),
-    "shape": ("Which tensor shapes does {it} expect?", "What shape do the input and output of {it} have?"),
+    "shape": "Which tensor shapes does {it} expect? | What shape do the input and output of {it} have?",
 }
+QUESTIONS = {kind: tuple(wordings.split(" | ")) for kind, wordings in WORDINGS.items()}
 
 
 class Apidocs:
-    """The collection: passages by section of a docstring, one question a section, splits by the function's name.
+    """Passages by docstring section, one question a section, splits by function name.
 
-    Args:
-        packages: import names; each must be installed as a folder of Python sources.
+    ``packages``: import names, each installed as a folder of Python sources.
     """
 
     name = "apidocs"
@@ -111,7 +89,7 @@ class Apidocs:
         self.packages = tuple(sorted(set(packages)))
 
     def fingerprint(self) -> dict[str, Any]:
-        """The reader's version and each package's; local labels such as +cpu are left out, as they change no docstring.
+        """Return the versions of reader and packages, without local labels such as +cpu, which change no docstring.
 
         Raises:
             ExperimentError: a package is not installed.
@@ -121,7 +99,7 @@ class Apidocs:
 
     @cached_property
     def sections(self) -> dict[str, list[str]]:
-        """Section id (name#kind) -> the bodies of its passages. A body that was seen before, anywhere, is left out.
+        """Map section ids (name#kind) to the bodies of their passages, without bodies that occurred before.
 
         Raises:
             ExperimentError: a package is not installed or a source file is not valid Python.
@@ -130,26 +108,24 @@ class Apidocs:
         seen: set[str] = set()
         for package in self.packages:
             for name, docstrings in sorted(PackageSources(package).public_docstrings().items()):
-                found = {kind: [body for body in bodies if body not in seen] for kind, bodies in _bodies(docstrings)}
-                if sum(map(bool, found.values())) >= MIN_SECTIONS:
-                    seen.update(body for bodies in found.values() for body in bodies)
-                    sections |= {f"{name}#{kind}": bodies for kind, bodies in found.items() if bodies}
+                unseen = {kind: [body for body in bodies if body not in seen] for kind, bodies in _bodies(docstrings)}
+                if sum(map(bool, unseen.values())) >= MIN_SECTIONS:
+                    seen.update(body for bodies in unseen.values() for body in bodies)
+                    sections |= {f"{name}#{kind}": bodies for kind, bodies in unseen.items() if bodies}
         return sections
 
     def passages(self) -> Iterator[tuple[str, str]]:
-        """(passage id, "qualified name heading: body"); the parts of a long section are name#kind, name#kind-2, ..."""
+        """Yield (passage id, "qualified name heading: body"); a long section's parts are name#kind, name#kind-2, ..."""
         for section, bodies in self.sections.items():
             name, _, kind = section.partition("#")
             for passage, body in zip(passage_ids(section, len(bodies)), bodies, strict=True):
                 yield passage, f"{name} {kind.replace('_', ' ')}: {body}"
 
     def queries(self) -> Iterator[tuple[str, str]]:
-        """(section id, question) of every section."""
-        for section in self.sections:
-            yield section, question(section)
+        return ((section, question(section)) for section in self.sections)
 
     def qrels(self) -> dict[str, Iterator[tuple[str, str, int]]]:
-        """For each split: (section id, passage id, 1); every part of a section answers its question."""
+        """Return (section id, passage id, 1) by split; every part of a section answers its question."""
         return {split: self._judgements(split) for split in SPLITS}
 
     def _judgements(self, split: str) -> Iterator[tuple[str, str, int]]:
@@ -160,25 +136,24 @@ class Apidocs:
 
 
 def passage_ids(section: str, count: int) -> list[str]:
-    """The ids of a section's parts: the section's own for the first, then with -2, -3, ..."""
+    """Return the ids of a section's parts: the section's id, then with -2, -3, ..."""
     return [section if part == 1 else f"{section}-{part}" for part in range(1, count + 1)]
 
 
 def question(section: str) -> str:
-    """The question that asks for a section (name#kind): one of several wordings, chosen by a hash of the id."""
+    """Return the question for a section (name#kind), in a wording chosen by a hash of the id."""
     name, _, kind = section.partition("#")
     owner, _, last = name.rpartition(".")
     is_method = owner.rpartition(".")[2][:1].isupper()
     forms = (name, name, f"{last} {'of' if is_method else 'from'} {owner}", f"{owner}'s {last}")
-    wordings = QUESTIONS[kind]
-    it = forms[_hash("form", section) % len(forms)]
-    return wordings[_hash("wording", section) % len(wordings)].format(it=it)
+    wording = QUESTIONS[kind][_hash("wording", section) % len(QUESTIONS[kind])]
+    return wording.format(it=forms[_hash("form", section) % len(forms)])
 
 
 def split_of(section: str) -> str:
-    """train, dev or test, by the last component of the name, so that no function name is in two splits.
+    """Choose train, dev or test by the last component of the name, so that no function name is in two splits.
 
-    Case and underscores do not count: accuracy and Accuracy are documented in much the same words.
+    Case and underscores do not count: accuracy and Accuracy have nearly the same documentation.
     """
     last = section.partition("#")[0].rpartition(".")[2].replace("_", "").lower()
     position = _hash("split", last) % 1000 / 1000
@@ -186,7 +161,7 @@ def split_of(section: str) -> str:
 
 
 def _bodies(docstrings: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """(kind, bodies) of each section; what the first docstring (a class's own) has, the next ones do not replace."""
+    """Yield (kind, bodies) of each section; the first docstring (a class's own) takes precedence."""
     merged: dict[str, str] = {}
     for docstring in docstrings:
         merged = split_sections(docstring) | merged
@@ -199,15 +174,11 @@ def _hash(purpose: str, text: str) -> int:
 
 
 def _version(package: str) -> str:
-    """The version of the distribution that an import name belongs to.
-
-    Raises:
-        ExperimentError: none is installed.
-    """
+    """Return the version of the distribution of an import name."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        found = importlib.metadata.packages_distributions().get(package)
-        if not found:
+        distributions = importlib.metadata.packages_distributions().get(package)
+        if not distributions:
             raise ExperimentError(f"the package {package!r} is not installed: pip install {package}") from None
-        return importlib.metadata.version(found[0])
+        return importlib.metadata.version(distributions[0])

@@ -1,4 +1,4 @@
-"""A local folder in the layout of BEIR: ``corpus.jsonl``, ``queries.jsonl`` and qrels by split, plain or gzipped."""
+"""Read a local folder in BEIR's layout: ``corpus.jsonl``, ``queries.jsonl`` and qrels by split, plain or gzipped."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,14 +12,13 @@ QUERIES_AMONG_PASSAGES = ("arguana", "quora")  # data sets whose queries are pas
 
 
 class BeirFolder:
-    """``corpus.jsonl`` and ``queries.jsonl`` (``_id``, ``title``, ``text``) with ``qrels/<split>.tsv`` or
-    ``qrels.<split>.txt``.
+    """``corpus.jsonl`` and ``queries.jsonl`` (``_id``, ``title``, ``text``) with qrels by split.
 
-    ``path``: the folder. ``name``: what results call it; the folder's name if not given. ``title``: whether a passage
-    is its title and text, as in BEIR, or its text alone. ``splits``: which of the folder's qrels serve as train, dev
-    and test, such as ``{"test": "dl19"}``; a split without a name is looked for under its own. ``missing``:
-    what a judged passage without a text is: an ``error``, or ``empty``, for pools that hold only the passages of some
-    runs: it counts in the measures, which is how such runs were published.
+    ``path``: the folder. ``name``: name in results; the folder's by default. ``title``: whether a passage is title and
+    text, as in BEIR, or text alone. ``splits``: qrels for train, dev and test, such as ``{"test": "dl19"}``, read from
+    ``qrels/<name>.tsv`` or ``qrels.<name>.txt``; a split without a name uses its own. ``missing``: whether a judged
+    passage without a text is an ``error`` or ``empty`` and counts, as published for pools that hold only the passages
+    of some runs.
 
     Raises:
         ExperimentError: the folder or one of its files is missing.
@@ -46,14 +45,14 @@ class BeirFolder:
         self._qrels = _find_qrels(folder, named_splits(splits))
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """The content of the files, and the settings."""
+        """Return the content of the files, and the settings."""
         files = {"corpus": self._corpus, "queries": self._queries, **{f"qrels {s}": p for s, p in self._qrels.items()}}
         settings = {"title": self.title, **({"missing": self.missing} if self.missing != "error" else {})}
         return {"reader": "beir 2", **settings, "files": lines.file_contents(files)}
 
     def passages(self) -> Iterator[tuple[str, str]]:
-        """(id, title and text) of every passage."""
-        return with_judged(self._passages(), self.qrels()) if self.missing == "empty" else self._passages()
+        """Yield (id, title and text) of every passage."""
+        return with_judged(self._passages(), self.qrels(), self.missing)
 
     def _passages(self) -> Iterator[tuple[str, str]]:
         for passage, fields in self._objects(self._corpus):
@@ -61,12 +60,10 @@ class BeirFolder:
             yield passage, f"{title} {fields['text']}" if self.title and title else fields["text"]
 
     def queries(self) -> Iterator[tuple[str, str]]:
-        """(id, text) of every query."""
         for query, fields in self._objects(self._queries):
             yield query, fields["text"]
 
     def qrels(self) -> Mapping[str, Iterator[tuple[str, str, int]]]:
-        """The judgements of each split."""
         return {split: lines.qrels(path) for split, path in self._qrels.items()}
 
     @staticmethod
@@ -80,32 +77,24 @@ class BeirFolder:
 
 
 def _find_qrels(folder: Path, splits: Mapping[str, str]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for split in SPLITS:
         name = splits.get(split, split)
         candidates = [f"qrels/{name}.tsv", f"qrels/{name}.txt", f"qrels.{name}.tsv", f"qrels.{name}.txt"]
-        path: Path | None
         if split in splits:
-            path = lines.find(folder, *candidates, key=f"data.source.splits.{split}={name}")
-        else:
-            path = lines.find_optional(folder, *candidates)
-        if path is not None:
-            found[split] = path
-    if not found:
+            paths[split] = lines.find(folder, *candidates, key=f"data.source.splits.{split}={name}")
+        elif path := lines.find_optional(folder, *candidates):
+            paths[split] = path
+    if not paths:
         raise ExperimentError(
-            f"there are no qrels in {folder}: qrels/test.tsv or qrels.test.txt is looked for, likewise train and dev; "
-            f"name others by data.source.splits.test=NAME for qrels/NAME.tsv or qrels.NAME.txt{_others(folder)}"
+            f"there are no qrels in {folder}: add qrels/test.tsv or qrels.test.txt (likewise train and dev), or set "
+            f"data.source.splits.test=NAME for qrels/NAME.tsv or qrels.NAME.txt{_others(folder)}"
         )
-    return found
+    return paths
 
 
 def _others(folder: Path) -> str:
-    """Which other qrels a folder has, for a message."""
-    names = sorted(
-        {path.name.removesuffix(".gz").rpartition(".")[0] for path in folder.glob("qrels/*.t*")}
-        | {
-            path.name.removesuffix(".gz").rpartition(".")[0].removeprefix("qrels.")
-            for path in folder.glob("qrels.*.t*")
-        }
-    )
-    return f" (there are {', '.join(names)})" if names else ""
+    """List a folder's other qrels for a message."""
+    paths = [*folder.glob("qrels/*.t*"), *folder.glob("qrels.*.t*")]
+    names = {path.name.removesuffix(".gz").rpartition(".")[0].removeprefix("qrels.") for path in paths}
+    return f" (there are {', '.join(sorted(names))})" if names else ""

@@ -1,4 +1,4 @@
-"""The docstrings of an installed package under their public names, and their sections; nothing is imported."""
+"""Read the docstrings of an installed package under their public names, and their sections; import nothing."""
 
 import ast
 import importlib.util
@@ -35,7 +35,7 @@ BARE_ENTRIES = re.compile(r"\w+ \(.*\):?\s*\n\s+\S")  # transformers: "labels (`
 
 @dataclass
 class Module:
-    """What one source file defines, documents and re-exports, under the names that it uses itself."""
+    """Definitions, docstrings and re-exports of one source file, under its own names."""
 
     definitions: set[str] = field(default_factory=set)
     docstrings: dict[str, list[str]] = field(default_factory=dict)  # "solve", "Model.fit"; a class: its own, __init__'s
@@ -45,7 +45,7 @@ class Module:
 
 
 class PackageSources:
-    """The source files of an installed package, parsed as they are asked for.
+    """Source files of an installed package, parsed on demand.
 
     Raises:
         ExperimentError: the package is not installed as a folder of Python sources.
@@ -66,26 +66,27 @@ class PackageSources:
         self._resolved: dict[tuple[str, str], tuple[str, str] | None] = {}
 
     def module(self, name: str) -> Module:
-        """What a module's file says; parsed at the first call."""
+        """Return a module's content, parsed at the first call."""
         if name not in self._modules:
             self._modules[name] = read_module(self.paths[name], name)
         return self._modules[name]
 
     def public_docstrings(self) -> dict[str, list[str]]:
-        """Public name -> docstrings of every public function, class and method.
+        """Map public names to the docstrings of every public function, class and method.
 
-        An object is named by the shortest path that a user can import it from: a package's ``__init__`` may re-export
-        what modules below it define, private ones included. What only a private module offers is left out.
+        The shortest path that a user can import names an object: a package's ``__init__`` may re-export definitions of
+        modules below it, private ones included. Objects that only a private module offers are left out.
         """
         public: dict[tuple[str, str], str] = {}  # (module, name) of a definition -> its public name
         for module in sorted(self.paths):
             if "._" in module:
                 continue
             for name in sorted(self._exports(module)):
-                found = self._resolve(module, name)
-                if found and (found[0] == module or (self._is_package(module) and found[0].startswith(f"{module}."))):
-                    named = min(f"{module}.{name}", public.get(found, f"{module}.{name}"), key=_brevity)
-                    public[found] = named
+                source = self._resolve(module, name)
+                is_package = self.paths[module].stem == "__init__"
+                if source and (source[0] == module or (is_package and source[0].startswith(f"{module}."))):
+                    names = (f"{module}.{name}", public.get(source, f"{module}.{name}"))
+                    public[source] = min(names, key=lambda path: (path.count("."), len(path), path))
         docstrings: dict[str, list[str]] = {}
         for (module, name), named in sorted(public.items()):
             for path, texts in self.module(module).docstrings.items():
@@ -94,15 +95,12 @@ class PackageSources:
                     docstrings.setdefault(f"{named}.{method}" if method else named, texts)
         return docstrings
 
-    def _is_package(self, module: str) -> bool:
-        return self.paths[module].stem == "__init__"
-
     def _exports(self, module: str) -> set[str]:
-        """The names that a star import of the module binds."""
+        """Return the names that a star import of the module binds."""
         if module not in self.paths:
             return set()
         if module not in self._exported:
-            self._exported[module] = set()  # what a circular star import finds
+            self._exported[module] = set()  # for a circular star import
             source = self.module(module)
             names = source.exported
             if names is None:
@@ -112,30 +110,25 @@ class PackageSources:
         return self._exported[module]
 
     def _resolve(self, module: str, name: str) -> tuple[str, str] | None:
-        """(module, name) of the definition behind a name, None where it is no function or class of this package."""
+        """Return (module, name) of a name's definition; None if it is no function or class of this package."""
         if module not in self.paths:
             return None
         if (module, name) not in self._resolved:
-            self._resolved[module, name] = None  # what a circular import finds
+            self._resolved[module, name] = None  # for a circular import
             source = self.module(module)
-            found = None
             if name in source.definitions:
-                found = (module, name)
+                definition: tuple[str, str] | None = (module, name)
             elif name in source.imports:
-                found = self._resolve(*source.imports[name])
+                definition = self._resolve(*source.imports[name])
             else:
                 offering = (star for star in source.star_imports if name in self._exports(star))
-                found = next(filter(None, (self._resolve(star, name) for star in offering)), None)
-            self._resolved[module, name] = found
+                definition = next(filter(None, (self._resolve(star, name) for star in offering)), None)
+            self._resolved[module, name] = definition
         return self._resolved[module, name]
 
 
-def _brevity(name: str) -> tuple[int, int, str]:
-    return name.count("."), len(name), name
-
-
 def read_module(path: Path, name: str) -> Module:
-    """What a source file defines, documents and re-exports at its top level (within if and try, too).
+    """Read definitions, docstrings and re-exports of a source file's top level (within if and try, too).
 
     Raises:
         ExperimentError: the file is not valid Python for the running interpreter.
@@ -152,7 +145,12 @@ def read_module(path: Path, name: str) -> Module:
     exported: list[str] | None = []
     for node in _statements(tree.body):
         if isinstance(node, ast.ImportFrom):
-            _read_import(node, package, module)
+            above = package.split(".")[: 1 - node.level or None] if node.level else []
+            source = ".".join(above + ([node.module] if node.module else []))
+            module.star_imports += [source for alias in node.names if alias.name == "*"]
+            module.imports |= {
+                alias.asname or alias.name: (source, alias.name) for alias in node.names if alias.name != "*"
+            }
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             _read_definition(node, module)
         elif isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign) and exported is not None:
@@ -177,18 +175,8 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 def _literal_names(node: ast.expr | None) -> list[str] | None:
     if not isinstance(node, ast.List | ast.Tuple):
         return None
-    names = [one.value for one in node.elts if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    names = [item.value for item in node.elts if isinstance(item, ast.Constant) and isinstance(item.value, str)]
     return names if len(names) == len(node.elts) else None
-
-
-def _read_import(node: ast.ImportFrom, package: str, module: Module) -> None:
-    above = package.split(".")[: 1 - node.level or None] if node.level else []
-    source = ".".join(above + ([node.module] if node.module else []))
-    for one in node.names:
-        if one.name == "*":
-            module.star_imports.append(source)
-        else:
-            module.imports[one.asname or one.name] = (source, one.name)
 
 
 def _read_definition(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, module: Module) -> None:
@@ -207,16 +195,16 @@ def _read_definition(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def split_sections(docstring: str) -> dict[str, str]:
-    """Kind of section -> its text, of a docstring in numpydoc or Google style; what stands above is the description.
+    """Map kinds of section to their texts, for a numpydoc or Google docstring; text above the first is the description.
 
-    A numpydoc heading is underlined and lasts until the next. A Google heading ("Returns:", also "Example::" and
-    ".. note::") lasts until the text is no longer indented, or until a blank line if text follows on its line. Where
-    the first text below is not indented either, as in transformers' fenced examples, it lasts until the next heading.
+    A numpydoc heading is underlined and lasts until the next. A Google heading ("Returns:", also "Example::" and "..
+    note::") lasts until the text is no longer indented, or until a blank line if text follows on its line. If the first
+    text below is not indented either, as in transformers' fenced examples, it lasts until the next heading.
     """
     lines = docstring.expandtabs().splitlines()
     sections: dict[str, list[str]] = {}
     kind = "parameters" if BARE_ENTRIES.match(docstring) else "description"
-    ends_at = ""  # what ends the current section besides a heading: "blank", "dedent" or nothing
+    ends_at = ""  # ends the current section in addition to a heading: "blank", "dedent" or nothing
     skip = False
     for number, line in enumerate(lines):
         following = next((later for later in lines[number + 1 :] if later.strip()), "")
@@ -239,9 +227,9 @@ def split_sections(docstring: str) -> dict[str, str]:
 
 
 def clean(text: str) -> str:
-    """Documentation text without the marks of its markup, on one line.
+    """Remove markup from documentation text and join it to one line.
 
-    Directives, roles, backticks, code fences and placeholders (``%(name)s``) go, their text and doctest prompts stay.
+    Directives, roles, backticks, code fences and placeholders (``%(name)s``) go; their text and doctest prompts stay.
     """
     text = re.sub(r"(?m)^\s*:(?:param|type|return|returns|rtype|raises)\b.*$", "", text)
     text = re.sub(r"(?m)^(\s*)\.\. (?:math|note|warning|tip|hint|important)::", r"\1", text)
@@ -255,11 +243,11 @@ def clean(text: str) -> str:
 
 
 def split_body(text: str, kind: str, min_words: int, max_words: int, max_parts: int) -> list[str]:
-    """The text of a section as passages of at most about ``max_words`` words.
+    """Split the text of a section into passages of at most about ``max_words`` words.
 
-    It is cut where an entry (parameters and the like) or a paragraph begins, and within one only if that alone is too
-    long. A rest under a fifth of ``max_words`` joins the part before it; what is left after ``max_parts`` is dropped;
-    a section with fewer than ``min_words`` words of letters gives none.
+    Cuts are where an entry (parameters and the like) or a paragraph begins, and within one only if it is too long. A
+    rest under a fifth of ``max_words`` joins the part before it; parts after ``max_parts`` are dropped; a section with
+    fewer than ``min_words`` words of letters gives none.
     """
     blocks: list[list[str]] = [[]]
     for line in textwrap.dedent(text).splitlines():
@@ -275,7 +263,6 @@ def split_body(text: str, kind: str, min_words: int, max_words: int, max_parts: 
                 parts.append([])
             parts[-1].extend(piece)
     if len(parts) > 1 and len(parts[-1]) < max_words // 5:
-        rest = parts.pop()
-        parts[-1].extend(rest)
+        parts[-2:] = [parts[-2] + parts[-1]]
     bodies = [" ".join(part) for part in parts[:max_parts]]
     return bodies if len(re.findall(r"[A-Za-z]{2,}", " ".join(bodies))) >= min_words else []

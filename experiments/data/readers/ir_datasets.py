@@ -1,4 +1,4 @@
-"""Any data set of the ir_datasets catalogue, such as ``msmarco-passage/dev/small`` or ``beir/scifact/test``."""
+"""Read any data set of the ir_datasets catalogue, such as ``msmarco-passage/dev/small`` or ``beir/scifact/test``."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -10,11 +10,11 @@ QUERIES_AMONG_PASSAGES = ("beir/arguana", "beir/quora")  # data sets whose queri
 
 
 class IrDataset:
-    """One catalogue id for each split; they must share their passages.
+    """One catalogue id for each split; all must share their passages.
 
-    ``splits``: for some of train, dev and test an ir_datasets id with queries and qrels. ``name``: what results call
-    it; the first part of the ids if not given. ``missing``: whether a judged passage without a text is an ``error`` or
-    ``empty``, so that it counts in the measures.
+    ``splits``: for some of train, dev and test an ir_datasets id with queries and qrels. ``name``: name in results; the
+    first part of the ids by default. ``missing``: judged passages without a text are an ``error``, or ``empty`` and
+    count.
 
     Raises:
         ExperimentError: an id that the catalogue does not have, or that lacks passages, queries or qrels.
@@ -40,8 +40,7 @@ class IrDataset:
                 ) from error
             if not (dataset.has_docs() and dataset.has_queries() and dataset.has_qrels()):
                 raise ExperimentError(
-                    f"data.source.splits.{split}: {dataset_id!r} has no docs, queries or qrels; a sub-set of it may "
-                    f"have"
+                    f"data.source.splits.{split}: {dataset_id!r} has no docs, queries or qrels: name a sub-set that has"
                 )
             self._datasets[split] = dataset
         self.ids = chosen
@@ -51,23 +50,20 @@ class IrDataset:
         self.name = name or next(iter(chosen.values())).split("/train")[0].split("/dev")[0].split("/test")[0]
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """The ids and the catalogue's version: the catalogue pins each file by its checksum."""
+        """Return the ids and the catalogue's version, which pins each file by its checksum."""
         from importlib.metadata import version
 
         settings = {"missing": self.missing} if self.missing != "error" else {}
         return {"reader": "ir_datasets 1", **settings, "ids": self.ids, "ir_datasets": version("ir-datasets")}
 
     def passages(self) -> Iterator[tuple[str, str]]:
-        """(id, default text) of every document."""
-        return with_judged(self._passages(), self.qrels()) if self.missing == "empty" else self._passages()
-
-    def _passages(self) -> Iterator[tuple[str, str]]:
-        dataset = next(iter(self._datasets.values()))
-        for doc in self._guarded(dataset.docs_iter):
-            yield doc.doc_id, doc.default_text()
+        """Yield (id, default text) of every document."""
+        documents = self._guarded(next(iter(self._datasets.values())).docs_iter)
+        passages = ((document.doc_id, document.default_text()) for document in documents)
+        return with_judged(passages, self.qrels(), self.missing)
 
     def queries(self) -> Iterator[tuple[str, str]]:
-        """(id, default text) of the queries of all splits; a query of two splits comes once."""
+        """Yield (id, default text) of each query of all splits once."""
         seen: set[str] = set()
         for dataset in self._datasets.values():
             for query in self._guarded(dataset.queries_iter):
@@ -76,19 +72,17 @@ class IrDataset:
                     yield query.query_id, query.default_text()
 
     def qrels(self) -> Mapping[str, Iterator[tuple[str, str, int]]]:
-        """The judgements of each split."""
-        return {split: self._judgements(dataset) for split, dataset in self._datasets.items()}
-
-    def _judgements(self, dataset: Any) -> Iterator[tuple[str, str, int]]:
-        for judgement in self._guarded(dataset.qrels_iter):
-            yield judgement.query_id, judgement.doc_id, judgement.relevance
+        return {
+            split: ((row.query_id, row.doc_id, row.relevance) for row in self._guarded(dataset.qrels_iter))
+            for split, dataset in self._datasets.items()
+        }
 
     def _guarded(self, rows: Callable[[], Iterable[Any]]) -> Iterator[Any]:
-        """The rows, with the catalogue's failure to find or fetch a file turned into one clear line."""
+        """Yield the rows; report a file that the catalogue cannot find or fetch."""
         try:
             yield from rows()
         except (RuntimeError, OSError, ValueError) as error:
             raise ExperimentError(
-                f"ir_datasets could not provide {', '.join(self.ids.values())}: {error}. Without a network, lay "
-                f"its source files under the folder that IR_DATASETS_HOME names"
+                f"ir_datasets could not provide {', '.join(self.ids.values())}: {error}. Without a network, put "
+                f"its source files into the folder named by IR_DATASETS_HOME"
             ) from error

@@ -1,4 +1,4 @@
-"""Text files line by line, plain or gzipped, with errors that name the file and the line."""
+"""Read text files line by line, plain or gzipped, with errors that name the file and the line."""
 
 import gzip
 import json
@@ -18,45 +18,41 @@ log = logging.getLogger(__name__)
 
 GRADE = re.compile(r"[+-]?[0-9]{1,99}(\.0*)?")  # some files of BEIR have 1.0
 INT32 = 2**31
-# The words of header lines. A first line is one if all of its fields are such words, which no data can be mistaken for.
+# Words of header lines: a first line is a header if all of its fields are such words.
 ID_HEADS = {"id", "_id", "pid", "qid", "did", "docid", "docno"} | {
-    f"{what}{sign}id" for what in ("query", "corpus", "doc", "passage") for sign in ("-", "_")
+    f"{kind}{sign}id" for kind in ("query", "corpus", "doc", "passage") for sign in ("-", "_")
 }
 TEXT_HEADS = {"text", "passage", "query", "document", "doc", "body", "content", "contents", "question", "title"}
 GRADE_HEADS = {"score", "grade", "relevance", "rel", "label", "judgment", "judgement"}
 
 
 def find(folder: Path, *names: str, key: str = "data.path") -> Path:
-    """The first of some files that is there, plain or with ``.gz``. ``key``: what a message says is to be checked.
+    """Return the first existing file, plain or with ``.gz``. ``key``: setting to check, for the message.
 
     Raises:
-        ExperimentError: none of them is there.
+        ExperimentError: none exists.
     """
-    found = find_optional(folder, *names)
-    if found is None:
-        tried = " or ".join(names)
-        raise ExperimentError(f"there is no {tried} (plain or .gz) in {folder}: check {key}")
-    return found
+    path = find_optional(folder, *names)
+    if path is None:
+        raise ExperimentError(f"there is no {' or '.join(names)} (plain or .gz) in {folder}: check {key}")
+    return path
 
 
 def find_optional(folder: Path, *names: str) -> Path | None:
-    """The first of some files that is there, plain or with ``.gz``; None if none is."""
+    """Return the first existing file, plain or with ``.gz``, or None."""
     return next((path for name in names for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number from 1, line without its end) of every line that is not blank; a byte order mark is left out.
+    """Yield (line number from 1, line without its end) of every line that is not blank, without a byte order mark.
 
     Raises:
         ExperimentError: the file cannot be read as UTF-8 or is broken gzip.
     """
     number = 0
     try:
-        with (  # a lone carriage return is part of a text
-            gzip.open(path, "rt", encoding="utf-8-sig", newline="\n")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8-sig", newline="\n")
-        ) as file:
+        # newline: a lone carriage return is part of a text
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="\n") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, line.rstrip("\r\n")
@@ -65,7 +61,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(line number, object) of a file with one JSON object a line."""
+    """Yield (line number, object) of a file with one JSON object a line."""
     for number, line in lines(path):
         try:
             value = json.loads(line)
@@ -77,35 +73,28 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def columns(path: Path, count: int) -> Iterator[tuple[int, list[str]]]:
-    """(line number, fields) of a file with ``count`` tab-separated fields a line; the last field may hold tabs.
+    """Yield (line number, fields) of a file with ``count`` tab-separated fields a line; the last field may hold tabs.
 
-    A first line such as ``pid TAB passage`` is a header and left out.
+    A header such as ``pid TAB passage`` in the first line is left out.
     """
     first = True
     for number, line in lines(path):
-        found = line.split("\t", count - 1)
-        if len(found) != count:
-            raise ExperimentError(
-                f"{path}, line {number}: {count} fields separated by tabs are expected, {len(found)} found"
-            )
-        if first and _is_header(found):
+        row = line.split("\t", count - 1)
+        if len(row) != count:
+            raise ExperimentError(f"{path}, line {number}: {count} tab-separated fields are expected, {len(row)} found")
+        *ids, text = (field.strip().lower() for field in row)
+        if first and text in TEXT_HEADS and ID_HEADS.issuperset(ids):
             log.info("%s, line %s: %r is taken for a header", path, number, line)
         else:
-            yield number, found
+            yield number, row
         first = False
 
 
-def _is_header(found: list[str]) -> bool:
-    *ids, text = (field.strip().lower() for field in found)
-    return text in TEXT_HEADS and ID_HEADS.issuperset(ids)
-
-
 def qrels(path: Path) -> Iterator[tuple[str, str, int]]:
-    """(query id, passage id, grade) from TREC qrels (query, iteration, passage, grade) or BEIR's TSV (query, passage,
-    grade).
+    """Yield (query id, passage id, grade) of TREC qrels (query, iteration, passage, grade) or BEIR's without iteration.
 
-    A line with tabs is split at them, so that ids may hold blanks. Left out are a header, which is a first line whose
-    grade is a word such as ``score``, and comments: lines that begin with # and are no judgement.
+    Tabs separate the fields of a line that has tabs, so that ids may hold blanks. Left out are a header (a first line
+    whose grade is a word such as ``score``) and comments (lines that begin with # and are no judgement).
 
     Raises:
         ExperimentError: a line has neither 3 nor 4 fields, or its grade is not a whole number of 32 bits.
@@ -117,8 +106,13 @@ def qrels(path: Path) -> Iterator[tuple[str, str, int]]:
         if value is None or query == "#":
             if line.lstrip().startswith("#"):
                 continue
+            if not grade:
+                raise ExperimentError(
+                    f"{path}, line {number}: 'query 0 passage grade' or 'query passage grade' is expected, not {line!r}"
+                    f"; separate fields by tabs if ids have blanks"
+                )
             if not (first and grade.lower() in GRADE_HEADS):
-                raise ExperimentError(f"{path}, line {number}: {_no_judgement(line, grade)}")
+                raise ExperimentError(f"{path}, line {number}: the grade {grade!r} is not a whole number")
         elif not -INT32 <= value < INT32:
             raise ExperimentError(f"{path}, line {number}: the grade {grade} does not fit into 32 bits")
         else:
@@ -128,30 +122,21 @@ def qrels(path: Path) -> Iterator[tuple[str, str, int]]:
 
 @lru_cache(maxsize=1024)
 def _whole(grade: str) -> int | None:
-    """A grade as a whole number, or None if it is none."""
+    """Return a grade as a whole number, or None."""
     return int(grade.partition(".")[0]) if GRADE.fullmatch(grade) else None
 
 
 def _judgement(line: str) -> tuple[str, str, str]:
-    """Query id, passage id and grade; the grade is empty where the line is none of both formats."""
-    found = line.rstrip().split("\t") if "\t" in line else fields(line)
-    if len(found) not in (3, 4):
-        found = fields(line)
-    query, passage, grade = (
-        (found[0].strip(), found[-2].strip(), found[-1].strip()) if len(found) in (3, 4) else ("",) * 3
-    )
+    """Return query id, passage id and grade; an empty grade if the line fits neither format."""
+    row = line.rstrip().split("\t") if "\t" in line else fields(line)
+    if len(row) not in (3, 4):
+        row = fields(line)
+    if len(row) not in (3, 4):
+        return "", "", ""
+    query, passage, grade = row[0].strip(), row[-2].strip(), row[-1].strip()
     return query, passage, grade if query and passage else ""
 
 
-def _no_judgement(line: str, grade: str) -> str:
-    if grade:
-        return f"the grade {grade!r} is not a whole number"
-    return (
-        f"'query 0 passage grade' or 'query passage grade' is expected, not {line!r}; where ids have blanks, separate "
-        f"the fields by tabs"
-    )
-
-
 def file_contents(paths: Mapping[str, Path]) -> dict[str, str]:
-    """The digest of the content of each file: the same wherever it is, another as soon as it is edited."""
+    """Hash the content of each file."""
     return {role: content_digest(path) for role, path in paths.items()}

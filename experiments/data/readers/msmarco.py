@@ -1,4 +1,4 @@
-"""MS MARCO's own files: ``collection.tsv``, ``queries.<split>.tsv`` and ``qrels.<split>.tsv``, plain or gzipped."""
+"""Read MS MARCO's files: ``collection.tsv``, ``queries.<split>.tsv`` and ``qrels.<split>.tsv``, plain or gzipped."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ class MsMarcoFolder:
 
     ``path``: the folder. ``collection``: the passages' file. ``splits``: for each of train, dev and test the middle of
     its file names, such as ``dev.small`` for ``queries.dev.small.tsv`` and ``qrels.dev.small.tsv``; null for none.
-    ``missing``: whether a judged passage without a text is an ``error`` or ``empty``: it then counts in the measures.
+    ``missing``: whether a judged passage without a text is an ``error``, or ``empty`` and counts in the measures.
 
     Raises:
         ExperimentError: the folder or one of its files is missing.
@@ -47,7 +47,6 @@ class MsMarcoFolder:
             self._qrels[split] = lines.find(folder, f"qrels.{middle}.tsv", f"qrels.{middle}.txt", key=key)
 
     def fingerprint(self) -> Mapping[str, Any]:
-        """The content of the files."""
         files = {"collection": self._collection}
         files |= {f"queries {split}": path for split, path in self._queries.items()}
         files |= {f"qrels {split}": path for split, path in self._qrels.items()}
@@ -55,19 +54,15 @@ class MsMarcoFolder:
         return {"reader": "msmarco 2", **settings, "files": lines.file_contents(files)}
 
     def passages(self) -> Iterator[tuple[str, str]]:
-        """(id, text) of every passage."""
-        return with_judged(self._passages(), self.qrels()) if self.missing == "empty" else self._passages()
-
-    def _passages(self) -> Iterator[tuple[str, str]]:
-        for _, (passage, text) in lines.columns(self._collection, 2):
-            yield passage, text
+        """Yield (id, text) of every passage."""
+        passages = ((passage, text) for _, (passage, text) in lines.columns(self._collection, 2))
+        return with_judged(passages, self.qrels(), self.missing)
 
     def queries(self) -> Iterator[tuple[str, str]]:
-        """(id, text) of the queries of all splits."""
+        """Yield (id, text) of the queries of all splits."""
         for path in dict.fromkeys(self._queries.values()):
             for _, (query, text) in lines.columns(path, 2):
                 yield query, text
 
     def qrels(self) -> Mapping[str, Iterator[tuple[str, str, int]]]:
-        """The judgements of each split."""
         return {split: lines.qrels(path) for split, path in self._qrels.items()}

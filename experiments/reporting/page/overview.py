@@ -1,4 +1,4 @@
-"""What a study is made of: its data, measure, jobs, seeds, queries, and where they come from."""
+"""List the facts of a study: data, measure, jobs, seeds, queries and code."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from experiments.reporting.page.provenance import Provenance, revisions_of, span
 
 
 def facts_of(findings: Findings, jobs: list[Provenance]) -> Iterable[tuple[str, str]]:
-    """Yield names and texts. ``jobs``: where the results come from."""
+    """Yield the name and text of each fact. ``jobs``: the provenance of the results."""
     table = findings.table
     if table is not None and table.published:
         yield "Published table", table.source

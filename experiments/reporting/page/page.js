@@ -1,5 +1,5 @@
 "use strict";
-// Sorting, light and dark, and two jobs query by query. Texts are only ever set as text, never as markup.
+// Sort tables, switch between light and dark, and compare two jobs by query. Texts are never set as markup.
 
 const byId = (id) => document.getElementById(id);
 
@@ -24,7 +24,7 @@ function setUpTheme() {
   label();
 }
 
-// tables that can be sorted
+// sortable tables
 
 function compare(left, right, words) {
   return words ? left.localeCompare(right) : Number(left) - Number(right);
@@ -36,7 +36,7 @@ function sortBy(table, place, head) {
   const first = words ? "ascending" : "descending";
   const other = words ? "descending" : "ascending";
   const way = head.getAttribute("aria-sort") === first ? other : first;
-  for (const one of table.tHead.rows[0].cells) one.removeAttribute("aria-sort");
+  for (const cell of table.tHead.rows[0].cells) cell.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", way);
   const order = (row) => row.cells[place].dataset.order;
   const known = (row) => order(row) !== undefined && (words || !Number.isNaN(Number(order(row))));
@@ -65,32 +65,32 @@ const choice = { stage: 0, a: 0, b: 0, words: "", shown: STEP };
 
 const stage = () => data.stages[choice.stage];
 const value = (job, query) => stage().levels[stage().values[job][query]];
-const number = (one) => one.toFixed(3);
-const signed = (one) => (one > 0 ? "+" : "") + one.toFixed(3);
+const number = (value) => value.toFixed(3);
+const signed = (value) => (value > 0 ? "+" : "") + value.toFixed(3);
 const rankWords = (rank) => (rank === null ? "not ranked" : `rank ${rank}`);
 
-function textsOf(one) {
-  one.byQuery ??= new Map(one.texts.map(([query, text, ranked]) => [query, { text, ranked }]));
-  return one.byQuery;
+function textsOf(stage) {
+  stage.byQuery ??= new Map(stage.texts.map(([query, text, ranked]) => [query, { text, ranked }]));
+  return stage.byQuery;
 }
 
-/** Queries where the jobs differ, largest difference first; those with texts before those without. */
+/** Queries where the jobs differ: the largest difference first, then queries with texts. */
 function differing() {
   const texts = textsOf(stage());
   const words = choice.words.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = { wins: [], losses: [], ties: 0 };
+  const split = { wins: [], losses: [], ties: 0 };
   stage().ids.forEach((id, query) => {
     const text = (texts.get(query)?.text ?? id).toLowerCase();
     if (!words.every((word) => text.includes(word))) return;
     const difference = value(choice.b, query) - value(choice.a, query);
-    if (difference === 0) found.ties += 1;
-    else found[difference > 0 ? "wins" : "losses"].push({ query, difference });
+    if (difference === 0) split.ties += 1;
+    else split[difference > 0 ? "wins" : "losses"].push({ query, difference });
   });
   const order = (x, y) =>
     Math.abs(y.difference) - Math.abs(x.difference) || texts.has(y.query) - texts.has(x.query) || x.query - y.query;
-  found.wins.sort(order);
-  found.losses.sort(order);
-  return found;
+  split.wins.sort(order);
+  split.losses.sort(order);
+  return split;
 }
 
 function passage(place, ranks, relevant) {
@@ -99,10 +99,10 @@ function passage(place, ranks, relevant) {
 }
 
 function rankOf(known, job, place) {
-  // the first stage itself has no answers of its own; every job knows its ranks of what the job shows
-  const shown = known.ranked.filter(Boolean).flat().filter((one) => one && one[0] === place);
+  // the first stage has no answers of its own; each job has the first stage's ranks of its passages
+  const shown = known.ranked.filter(Boolean).flat().filter((row) => row && row[0] === place);
   if (job === 0) return shown.length ? rankWords(shown[0][2]) : "rank not kept";
-  const own = (known.ranked[job] ?? []).find((one) => one && one[0] === place);
+  const own = (known.ranked[job] ?? []).find((row) => row && row[0] === place);
   return own ? rankWords(own[1]) : "rank not kept";
 }
 
@@ -116,19 +116,19 @@ function details(known) {
   const list = make("dl");
   const shown = new Set();
   for (const job of [choice.a, choice.b, ...known.ranked.keys()]) {
-    const one = known.ranked[job]?.[0];
-    if (!one || shown.has(one[0]) || (shown.size && ![choice.a, choice.b].includes(job))) continue;
-    shown.add(one[0]);
-    list.append(make("dt", {}, "Relevant passage"), passage(one[0], ranks(known, one[0]), true));
+    const relevant = known.ranked[job]?.[0];
+    if (!relevant || shown.has(relevant[0]) || (shown.size && ![choice.a, choice.b].includes(job))) continue;
+    shown.add(relevant[0]);
+    list.append(make("dt", {}, "Relevant passage"), passage(relevant[0], ranks(known, relevant[0]), true));
   }
   if (!shown.size) list.append(make("dt", {}, "Relevant passage"), make("dd", {}, "none is judged"));
   for (const [name, job] of [["A", choice.a], ["B", choice.b]]) {
     if (job === 0) continue;
-    const one = known.ranked[job]?.[1];
-    list.append(make("dt", {}, `${name} ranked first${one?.[3] ? ": relevant" : ""}`));
-    if (!one) list.append(make("dd", {}, "not kept"));
-    else if (one[3] && shown.has(one[0])) list.append(make("dd", { class: "relevant" }, "the passage above"));
-    else list.append(passage(one[0], `${stage().first}: ${rankWords(one[2])}`, Boolean(one[3])));
+    const top = known.ranked[job]?.[1];
+    list.append(make("dt", {}, `${name} ranked first${top?.[3] ? ": relevant" : ""}`));
+    if (!top) list.append(make("dd", {}, "not kept"));
+    else if (top[3] && shown.has(top[0])) list.append(make("dd", { class: "relevant" }, "the passage above"));
+    else list.append(passage(top[0], `${stage().first}: ${rankWords(top[2])}`, Boolean(top[3])));
   }
   return list;
 }
@@ -136,22 +136,21 @@ function details(known) {
 function card({ query, difference }) {
   const known = textsOf(stage()).get(query);
   const heading = make("h4", {}, make("span", {}, known?.text ?? stage().ids[query]), make("b", {}, signed(difference)));
-  const beside = choice.a && choice.b ? [[stage().first, 0]] : [];
-  const values = [["A", choice.a], ["B", choice.b], ...beside]
+  const firstStage = choice.a && choice.b ? [[stage().first, 0]] : [];
+  const values = [["A", choice.a], ["B", choice.b], ...firstStage]
     .map(([name, job]) => `${name} ${number(value(job, query))}`).join(", ");
-  const said = `${data.measure}: ${values}`;
   const body = known ? details(known) : make("p", { class: "values" }, "Its texts are not kept on this page.");
-  return make("li", { class: "card", tabindex: "-1" }, heading, make("p", { class: "values" }, said), body);
+  return make("li", { class: "card", tabindex: "-1" }, heading, make("p", { class: "values" }, `${data.measure}: ${values}`), body);
 }
 
-function list(name, title, found) {
-  const heading = make("h3", {}, title, make("small", {}, `${found.length.toLocaleString("en")} queries`));
+function list(name, title, queries) {
+  const heading = make("h3", {}, title, make("small", {}, `${queries.length.toLocaleString("en")} queries`));
   const cards = make("ol", { class: "cards", id: name, "aria-label": title });
-  cards.append(...found.slice(0, choice.shown).map(card));
+  cards.append(...queries.slice(0, choice.shown).map(card));
   cards.firstElementChild?.setAttribute("tabindex", "0");
-  if (!found.length) cards.append(make("li", { class: "faint" }, "none"));
+  if (!queries.length) cards.append(make("li", { class: "faint" }, "none"));
   const more = make("button", { type: "button", class: "more" }, "More");
-  more.hidden = found.length <= choice.shown;
+  more.hidden = queries.length <= choice.shown;
   more.addEventListener("click", () => {
     const before = choice.shown;
     choice.shown += STEP;
@@ -163,24 +162,24 @@ function list(name, title, found) {
 }
 
 function show() {
-  const found = differing();
+  const split = differing();
   const count = (number) => number.toLocaleString("en");
   byId("counts").textContent =
-    `B is ahead on ${count(found.wins.length)} queries, A on ${count(found.losses.length)}, ` +
-    `equal on ${count(found.ties)}${choice.words ? " (of those with these words)" : ""}.`;
+    `B is ahead on ${count(split.wins.length)} queries, A on ${count(split.losses.length)}, ` +
+    `equal on ${count(split.ties)}${choice.words ? " (of those with these words)" : ""}.`;
   byId("found").replaceChildren(
-    list("wins", "B ahead of A", found.wins),
-    list("losses", "A ahead of B", found.losses),
+    list("wins", "B ahead of A", split.wins),
+    list("losses", "A ahead of B", split.losses),
   );
   const kept = stage().texts.length;
   const all = stage().ids.length;
   byId("kept").textContent = kept === all ? "" : kept === 0
-    ? "No texts are at hand: these jobs have no file of answers (jobs of earlier versions write none)."
-    : `Texts are kept for ${count(kept)} of ${count(all)} queries: those on which the jobs lie furthest apart, at most ` +
-      `${byId("kept").dataset.limit}. The others are named by their id.`;
+    ? "No texts: these jobs have no file of answers (jobs of earlier versions write none)."
+    : `Texts are kept for ${count(kept)} of ${count(all)} queries: those on which the jobs differ most, at most ` +
+      `${byId("kept").dataset.limit}. The others show their id.`;
 }
 
-// the address keeps the choice
+// the choice in the address
 
 function write() {
   const { jobs, key } = stage();
@@ -201,7 +200,7 @@ function read() {
   choice.shown = STEP;
   if (!location.hash.startsWith(`${ANCHOR}?`)) return;
   const given = new URLSearchParams(location.hash.slice(ANCHOR.length + 1));
-  const place = data.stages.findIndex((one) => one.key === given.get("stage"));
+  const place = data.stages.findIndex((stage) => stage.key === given.get("stage"));
   if (place >= 0) start(place);
   for (const side of ["a", "b"]) {
     const job = stage().jobs.findIndex(([name]) => name === given.get(side));
@@ -218,7 +217,7 @@ function fill(select, options, chosen) {
 }
 
 function fillAll() {
-  fill(byId("stage"), data.stages.map((one) => [one.key, one.title]), choice.stage);
+  fill(byId("stage"), data.stages.map((stage) => [stage.key, stage.title]), choice.stage);
   fill(byId("job-a"), stage().jobs, choice.a);
   fill(byId("job-b"), stage().jobs, choice.b);
   byId("filter").value = choice.words;
@@ -226,7 +225,7 @@ function fillAll() {
 
 function focusCard(next) {
   if (!next) return;
-  for (const one of next.parentElement.children) one.setAttribute("tabindex", "-1");
+  for (const card of next.parentElement.children) card.setAttribute("tabindex", "-1");
   next.setAttribute("tabindex", "0");
   next.focus();
 }
@@ -250,25 +249,22 @@ function onKey(event) {
 
 function setUpQueries() {
   if (!data.stages.length) return;
-  const changed = () => { show(); write(); };
+  const changed = () => { choice.shown = STEP; show(); write(); };
   byId("choice").hidden = false;
   byId("choice").addEventListener("submit", (event) => event.preventDefault());
   byId("stage").addEventListener("change", (event) => {
     start(event.target.selectedIndex);
-    choice.shown = STEP;
     fillAll();
     changed();
   });
   for (const side of ["a", "b"]) {
     byId(`job-${side}`).addEventListener("change", (event) => {
       choice[side] = event.target.selectedIndex;
-      choice.shown = STEP;
       changed();
     });
   }
   byId("filter").addEventListener("input", (event) => {
     choice.words = event.target.value;
-    choice.shown = STEP;
     changed();
   });
   byId("found").addEventListener("keydown", onKey);

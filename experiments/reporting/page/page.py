@@ -1,13 +1,16 @@
-"""A study's page: one HTML file with all that it needs inside, for a browser, for print, for an appendix.
+"""Write a study's page: one self-contained HTML file for a browser or for print.
 
-It asks the network for nothing (its content security policy forbids it), and is readable without JavaScript, which
-only sorts, switches between light and dark, and compares two jobs query by query. The same study gives the same bytes.
+It loads nothing from the network (its content security policy forbids it) and is readable without JavaScript, which
+sorts, switches between light and dark, and compares two jobs by query. The same study gives the same bytes.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from experiments.analysis.findings import Findings
 from experiments.analysis.load import mixed_code
@@ -16,16 +19,12 @@ from experiments.reporting.headline import details, headline
 from experiments.reporting.page.overview import facts_of
 from experiments.reporting.page.provenance import commands_of, provenance_of
 from experiments.reporting.page.queries import QUERIES, as_json, queries_payload
+from experiments.reporting.plots.figure import ReportFigure, svg
 from experiments.reporting.summary import measured_tables
 from experiments.reporting.tables.published import claims_table, pair_table, published_table
 from experiments.reporting.tables.render import to_html
 from experiments.reporting.tables.results import legend
 from experiments.reporting.tables.table import Table
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
-
-    from experiments.reporting.plots.figure import ReportFigure
 
 FOLDER = Path(__file__).parent
 PUBLISHED = "published"  # the section of a study that declares published values
@@ -35,12 +34,8 @@ PUBLISHED = "published"  # the section of a study that declares published values
 class Section:
     """A part of the page.
 
-    Attributes:
-        id: its anchor.
-        title: its heading.
-        reading: how to read it.
-        empty: why it may be empty, and what would fill it.
-        figures: the sections of figures that it shows.
+    ``id``: anchor. ``title``: heading. ``reading``: how to read it. ``empty``: why it can be empty, and the remedy.
+    ``figures``: the ``section`` of the figures it shows.
     """
 
     id: str
@@ -54,18 +49,18 @@ SECTIONS = (
     Section(
         PUBLISHED,
         "Published and measured",
-        "A row for each published value, next to what these jobs measured.",
+        "One row per published value, next to what these jobs measured.",
     ),
     Section(
         "results",
         "Results",
-        "A row a setting, its seeds averaged. A click on a column's name sorts by it.",
+        "One row per setting, its seeds averaged. A click on a column's name sorts by it.",
         "No job has finished: python -m experiments.study run starts them, status says why they stopped.",
     ),
     Section(
         "claims",
         "Claims",
-        "What was claimed, and what these jobs say of it.",
+        "The claims about this study, and the verdict of these jobs.",
         "No claims are declared for this study: the key table.claims of a sweep declares them.",
         ("claims",),
     ),
@@ -73,7 +68,7 @@ SECTIONS = (
         "curves",
         "Curves",
         "The measure over the number of negatives, over the pairs seen in training, over layers and over steps.",
-        "There is nothing to draw a line through: run the study with two or more numbers of negatives "
+        "No curve has two points: run the study with two or more numbers of negatives "
         "(negatives.count=1,3,7), and with probe=all_layers for curves over layers.",
         ("negatives", "layers", "steps"),
     ),
@@ -103,96 +98,65 @@ SECTIONS = (
     Section(
         "provenance",
         "Provenance",
-        "Where each number comes from, and how to make it again. Config is the hash of all that decides a job's "
-        "outcome; inputs are the fingerprints of the collection and of other weights; cache counts entries of the "
-        "store.",
+        "Where each number comes from, and how to repeat it. Config: hash of all settings that decide a job's outcome. "
+        "Inputs: fingerprints of the collection and of other weights. Cache: entries found and built.",
     ),
 )
 
 
-def write_page(findings: Findings, figures: Sequence["ReportFigure"], path: Path) -> Path:
+def write_page(findings: Findings, figures: Sequence[ReportFigure], path: Path) -> Path:
     """Write the page of a study with its figures, and return its path.
 
     Raises:
-        ExperimentError: a file of the study (a job's answers, Hydra's note of the launch) is malformed.
+        ExperimentError: a file of the study (a job's answers, Hydra's ``multirun.yaml``) is malformed.
     """
     write_atomic(path, page_of(findings, figures))
     return path
 
 
-def sections_of(findings: Findings) -> list[Section]:
-    """Return the sections of a study's page: without published values, none for them."""
-    declared = findings.table is not None and findings.table.published
-    return [section for section in SECTIONS if declared or section.id != PUBLISHED]
-
-
-def page_of(findings: Findings, figures: Sequence["ReportFigure"]) -> str:
-    """Return the page as text. ``write_page`` says what it raises."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
+def page_of(findings: Findings, figures: Sequence[ReportFigure]) -> str:
+    """Return the page as text. Raises as ``write_page``."""
+    loader = FileSystemLoader(FOLDER)
     environment = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     jobs = provenance_of(findings)
+    with_published = findings.table is not None and findings.table.published
+    declared = {PUBLISHED: published_table(findings), "claims": claims_table(findings.verdicts)}
+    tables = {section: [_html(table)] for section, table in declared.items() if table is not None}
+    tables["results"] = [_html(table) for table in measured_tables(findings)]
     page = environment.get_template("template.html").render(
         title=findings.title,
         study=findings.folder.name,
         headline=headline(findings),
         details=details(findings),
         facts=list(facts_of(findings, jobs)),
-        sections=sections_of(findings),
-        tables=_tables(findings),
+        sections=[section for section in SECTIONS if with_published or section.id != PUBLISHED],
+        tables=tables,
         legend=legend(findings),
         mixed_code=mixed_code(findings.jobs),
         evidence=[_html(pair_table(verdict)) for verdict in findings.verdicts if verdict.pairs],
-        figures=_placed(figures),
+        figures={section.id: _figures_in(section, figures) for section in SECTIONS},
         stages=findings.groups,
         queries=QUERIES,
         data=Markup(as_json(queries_payload(findings))),
         jobs=jobs,
         commands=commands_of(findings.folder),
-        style=Markup(_text("page.css")),
-        script=Markup(_text("page.js")),
+        style=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
+        script=Markup((FOLDER / "page.js").read_text(encoding="utf-8")),
     )
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
-def _tables(findings: Findings) -> dict[str, list[tuple[str, "Markup"]]]:
-    """Return the tables of each section as titles and HTML."""
-    declared = {PUBLISHED: published_table(findings), "claims": claims_table(findings.verdicts)}
-    tables = {section: [_html(table)] for section, table in declared.items() if table is not None}
-    return {**tables, "results": [_html(table) for table in measured_tables(findings)]}
-
-
-def _html(table: Table) -> tuple[str, "Markup"]:
-    from markupsafe import Markup
-
+def _html(table: Table) -> tuple[str, Markup]:
     return table.title, Markup(to_html(table))
 
 
-def _placed(figures: Sequence["ReportFigure"]) -> dict[str, list[dict[str, Any]]]:
-    """Return the figures of each section as SVG."""
-    from markupsafe import Markup
-
-    placed: dict[str, list[dict[str, Any]]] = {section.id: [] for section in SECTIONS}
-    if figures:
-        from experiments.reporting.plots.figure import svg
-
-        drawn = [(figure, Markup(svg(figure))) for figure in figures]
-        for section in SECTIONS:
-            placed[section.id] = [
-                {"name": figure.name, "title": figure.title, "caption": figure.caption, "svg": image}
-                for kind in section.figures
-                for figure, image in drawn
-                if figure.section == kind
-            ]
-    return placed
-
-
-def _text(name: str) -> str:
-    return (FOLDER / name).read_text(encoding="utf-8")
+def _figures_in(section: Section, figures: Sequence[ReportFigure]) -> list[dict[str, Any]]:
+    """Return the figures of a section, in its order, as SVG with title and caption."""
+    return [
+        {"name": figure.name, "title": figure.title, "caption": figure.caption, "svg": Markup(svg(figure))}
+        for kind in section.figures
+        for figure in figures
+        if figure.section == kind
+    ]

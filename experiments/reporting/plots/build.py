@@ -1,4 +1,4 @@
-"""Draw the figures of a study's report, in its order."""
+"""Draw the figures of a study's report."""
 
 from experiments.analysis.findings import Findings
 from experiments.reporting.plots.figure import ReportFigure
@@ -7,10 +7,10 @@ from experiments.reporting.plots.style import styled
 
 @styled
 def figures_of(findings: Findings) -> list[ReportFigure]:
-    """Return every figure that there is something to draw for.
+    """Return every figure that has data, in the report's order.
 
     Raises:
-        ExperimentError: a job's history or its table of probed layers cannot be read; the message names file and line.
+        ExperimentError: a job's history or its table of probed layers cannot be read.
     """
     from experiments.reporting.plots.by_negatives import by_negatives, by_pairs
     from experiments.reporting.plots.claims import forest

@@ -1,10 +1,13 @@
-"""The claims of a study's table as a forest plot: each estimate with its interval, a zero line, and the verdict."""
+"""Draw a study's claims as a forest plot: each estimate with its interval, a zero line, and the verdict."""
 
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from experiments.analysis.claims import Verdict
+from experiments.analysis.findings import Findings
 from experiments.common.text import difference, plural
+from experiments.evaluation.comparison import Comparison
 from experiments.evaluation.measure_names import mean_name
 from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.style import COLOURS, FAINT, GRID, INK, PAPER, framed
@@ -12,29 +15,24 @@ from experiments.reporting.plots.style import COLOURS, FAINT, GRID, INK, PAPER, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from experiments.analysis.claims import Verdict
-    from experiments.analysis.findings import Findings
-    from experiments.evaluation.comparison import Comparison
-
 WIDTH = 8.0  # inches
-LEFT, RIGHT = 3.35, 2.05  # inches left of the axes, for the claim, and right of them, for its estimate
-LETTERS = 50  # of a line of a claim
-LINE, GAP = 0.155, 0.17  # inches of a line of a claim, and between two claims
+LEFT, RIGHT = 3.35, 2.05  # inches for the claim left, and for its estimate right of the axes
+LETTERS = 50  # per line of a claim
+LINE, GAP = 0.155, 0.17  # inches per line of a claim, and between two claims
 COLOUR = {"supported": COLOURS[2], "contradicted": COLOURS[1], "undecided": FAINT}
 MARKER = {"supported": "o", "contradicted": "X", "undecided": "o"}
 
 
-def forest(findings: "Findings") -> list[ReportFigure]:
-    """Return one figure of all claims that have an estimate; none without any."""
+def forest(findings: Findings) -> list[ReportFigure]:
+    """Return one figure of all claims that have an estimate, if any."""
     known = [(verdict, verdict.estimate) for verdict in findings.verdicts if verdict.estimate is not None]
     if not known:
         return []
-    title = f"Claims, {findings.title}"
     explanation = _explained(findings, [verdict for verdict, _ in known])
     claims = [textwrap.wrap(verdict.claim.says, LETTERS) for verdict, _ in known]
     heights = [LINE * max(2, len(lines)) + GAP for lines in claims]
     body = sum(heights) + 0.6
-    frame = framed(title, explanation, body, width=WIDTH)
+    frame = framed(f"Claims, {findings.title}", explanation, body, width=WIDTH)
     axes = frame.figure.subplots()
     height = body + frame.header
     frame.figure.subplots_adjust(
@@ -54,7 +52,7 @@ def forest(findings: "Findings") -> list[ReportFigure]:
     return [report_figure(frame, "claims", "claims")]
 
 
-def _row(axes: "Axes", y: float, verdict: "Verdict", estimate: "Comparison", says: str) -> None:
+def _row(axes: "Axes", y: float, verdict: Verdict, estimate: Comparison, says: str) -> None:
     colour = COLOUR.get(verdict.state, FAINT)
     decided = verdict.state != "undecided"
     margin = verdict.claim.margin
@@ -75,22 +73,19 @@ def _row(axes: "Axes", y: float, verdict: "Verdict", estimate: "Comparison", say
         zorder=3,
     )
     placed: dict[str, Any] = {"textcoords": "offset points", "va": "center", "annotation_clip": False}
-    at_left, at_right = ((side, y) for side in (0, 1))
-    transform = axes.get_yaxis_transform()
-    axes.annotate(says, at_left, (-8, 0), xycoords=transform, ha="right", size=8, linespacing=1.25, **placed)
-    text = difference(estimate.mean, estimate.low, estimate.high)
-    axes.annotate(text, at_right, (8, 5.5), xycoords=transform, size=8, **placed)
-    axes.annotate(verdict.state, at_right, (8, -5.5), xycoords=transform, size=8, color=colour, weight="bold", **placed)
+    placed |= {"xycoords": axes.get_yaxis_transform(), "size": 8}
+    axes.annotate(says, (0, y), (-8, 0), ha="right", linespacing=1.25, **placed)
+    axes.annotate(difference(estimate.mean, estimate.low, estimate.high), (1, y), (8, 5.5), **placed)
+    axes.annotate(verdict.state, (1, y), (8, -5.5), color=colour, weight="bold", **placed)
 
 
-def _explained(findings: "Findings", judged: Sequence["Verdict"]) -> str:
+def _explained(findings: Findings, judged: Sequence[Verdict]) -> str:
     over = sorted({verdict.estimate.over for verdict in judged if verdict.estimate is not None})
     sentences = [f"Estimates with their 95 % intervals, over {' or, with one seed, '.join(reversed(over))}."]
     if any(len(verdict.pairs) > 1 for verdict in judged):
         sentences.append("Ticks: the pairs that an estimate averages.")
-    kinds = {verdict.claim.kind for verdict in judged}
-    if kinds & {"rises", "falls"}:
-        sentences.append("Of a rise or a fall: the slope, by doubling or by layer.")
+    if any(verdict.claim.kind in ("rises", "falls") for verdict in judged):
+        sentences.append("For a rise or a fall: the slope, by doubling or by layer.")
     if any(verdict.claim.margin is not None and not verdict.claim.relative for verdict in judged):
         sentences.append("Grey: the margin within which two settings count as equal.")
     sentences.append("Verdicts are corrected for the number of claims; a single interval is not.")

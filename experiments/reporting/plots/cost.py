@@ -1,10 +1,8 @@
-"""Cost against quality: what each setting's training took and what came of it, and the front of those that no other
-beats in both.
-"""
+"""Draw each setting's quality against its training cost, and the Pareto front."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from experiments.analysis.findings import Findings, Result
 from experiments.analysis.settings import ResultGroup
 from experiments.evaluation.measure_names import mean_name
 from experiments.reporting.names import group_heading, phrase, proper_name, reference_name
@@ -15,16 +13,13 @@ from experiments.reporting.plots.line_styles import Line, handle, marked, styles
 from experiments.reporting.plots.style import FAINT, cut, framed, grid, set_amounts, set_bounds
 from experiments.reporting.tables.results import results_of
 
-if TYPE_CHECKING:
-    from experiments.analysis.findings import Findings, Result
-
 BODY = 3.4  # inches
-NAMED = 16  # points that can all have a name
-# What a training costs, the best known first: key of ``compute`` -> its name.
+NAMED = 16  # largest number of points that are all named
+# Key of ``compute`` -> its name, the preferred first.
 COSTS = {"flops": "floating-point operations of the training", "train_seconds": "seconds of the training"}
 
 
-def cost_against_quality(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
+def cost_against_quality(findings: Findings, losses: Sequence[str]) -> list[ReportFigure]:
     """Return one figure for each first stage with at least two settings of known training cost."""
     figures = []
     for block in findings.groups:
@@ -39,23 +34,20 @@ def cost_against_quality(findings: "Findings", losses: Sequence[str]) -> list[Re
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Which points, by cost and quality, no other has both at most the cost and at least the quality of (one of them
-    strictly); by cost.
-    """
+    """Return the indices of the Pareto front of (cost, quality) points, by cost."""
     order = sorted(range(len(points)), key=lambda index: (points[index][0], -points[index][1]))
-    found: list[int] = []
+    best: list[int] = []
     for index in order:
-        if not found or points[index][1] > points[found[-1]][1]:
-            found.append(index)
-    return found
+        if not best or points[index][1] > points[best[-1]][1]:
+            best.append(index)
+    return best
 
 
 def _figure(
-    findings: "Findings", block: ResultGroup, key: str, known: Sequence[tuple[float, "Result"]], losses: Sequence[str]
+    findings: Findings, block: ResultGroup, key: str, known: Sequence[tuple[float, Result]], losses: Sequence[str]
 ) -> ReportFigure:
     results = [result for _, result in known]
     points = [(cost, result.mean) for cost, result in known]
-    title = f"{group_heading(block)}: quality against cost"
     heights = [block.first_stage_mean, *(result.mean for result in results)]
     explanation = _explained(findings, block, key, len(points))
     explanation += cut(heights, [end for result in results for end in ends_of(result)])
@@ -65,7 +57,7 @@ def _figure(
     ]
     styles = styles_of(lines, losses)
     entries = {line.label: handle(line.label, style, line=False) for line, style in zip(lines, styles, strict=True)}
-    frame = framed(title, explanation, BODY, list(entries.values()))
+    frame = framed(f"{group_heading(block)}: quality against cost", explanation, BODY, list(entries.values()))
     axes = frame.figure.subplots()
     frame.place()
     grid(axes)
@@ -84,14 +76,12 @@ def _figure(
     return report_figure(frame, figure_name(findings, block, "cost"), "cost")
 
 
-def _name(result: "Result") -> str:
-    """All that tells a point from others of its loss."""
-    words = [phrase("negatives", result.setting.negatives)]
-    words += [phrase(axis, result.setting.labels.get(axis)) for axis in result.group.axes]
-    return ", ".join(word for word in words if word)
+def _name(result: Result) -> str:
+    words = (phrase(axis, result.setting.labels.get(axis)) for axis in result.group.axes)
+    return ", ".join(filter(None, (phrase("negatives", result.setting.negatives), *words)))
 
 
-def _explained(findings: "Findings", block: ResultGroup, key: str, points: int) -> str:
+def _explained(findings: Findings, block: ResultGroup, key: str, points: int) -> str:
     over = "queries and seeds" if block.seed_counts[-1] > 1 else "queries"
     named = " Only points of the front are named." if points > NAMED else ""
     estimated = " as the algorithm has them" if key == "flops" else ""

@@ -1,4 +1,4 @@
-"""An audit of negatives: the share of suspicious negatives over the depth of the draw, a line a source."""
+"""Draw an audit of negatives: the share of suspicious negatives over the depth of the draw, a line per source."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,20 +13,22 @@ from experiments.reporting.plots.style import styled
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from experiments.negatives.false_negative_audit import Cell, FalseNegativeAudit
+    from experiments.negatives.false_negative_audit import FalseNegativeAudit
 
 MARGIN = 1.2  # free space left and right of the points, as a factor of the depth
 DODGE = 1.035  # distance between two sources at one depth, as a factor of the depth
-APART = 1.15  # depths nearer than this factor would print their ticks over each other
+APART = 1.15  # smallest factor between two depths with ticks
 
 
 @styled
 def audit_figure(audit: "FalseNegativeAudit") -> ReportFigure:
     """Return the share of suspicious negatives in per cent over depth, with 95 % intervals."""
-    sources: dict[str, list[Cell]] = {}
-    for cell in sorted(audit.cells, key=lambda cell: cell.depth):
-        sources.setdefault(cell.source, []).append(cell)
-    order = list(dict.fromkeys(cell.source for cell in audit.cells))
+    lines = []
+    for source in dict.fromkeys(cell.source for cell in audit.cells):
+        cells = sorted((cell for cell in audit.cells if cell.source == source), key=lambda cell: cell.depth)
+        shares = [cell.shares["suspicious"] for cell in cells]
+        means, lows, highs = ([100 * getattr(share, end) for share in shares] for end in ("mean", "low", "high"))
+        lines.append(Line({"": source_name(source)}, [float(cell.depth) for cell in cells], means, lows, highs))
     scored = "" if audit.margin is None else ", or scored above the positive"
     title = f"Suspicious negatives on {audit.data}, {max(cell.queries for cell in audit.cells):,} queries"
     explanation = (
@@ -35,19 +37,7 @@ def audit_figure(audit: "FalseNegativeAudit") -> ReportFigure:
         "Bars: 95 % interval, bootstrap over queries. A suspicion is no proof."
     )
     chart = Chart(title, explanation, "suspicious negatives, %", share=False, bottom=True)
-    frame = draw_chart(chart, [_line(source, sources[source]) for source in order], (), _draw)
-    return report_figure(frame, "suspicious_by_depth", "audit")
-
-
-def _line(source: str, cells: Sequence["Cell"]) -> Line:
-    shares = [cell.shares["suspicious"] for cell in cells]
-    return Line(
-        {"": source_name(source)},
-        [float(cell.depth) for cell in cells],
-        [100 * share.mean for share in shares],
-        [100 * share.low for share in shares],
-        [100 * share.high for share in shares],
-    )
+    return report_figure(draw_chart(chart, lines, (), _draw), "suspicious_by_depth", "audit")
 
 
 def _draw(axes: "Axes", lines: Sequence[Line], styles: Sequence[LineStyle]) -> list[tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""A figure of a report: as files for a paper, and as SVG that takes the colours of its page."""
+"""Save a report's figures as files, and embed them in a page as SVG in the page's colours."""
 
 import io
 import re
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SECTIONS = ("negatives", "layers", "steps", "diagnostics", "cost", "claims")
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-# What of a figure follows the page: its colour there and how opaque it is.
+# Colours that follow the page: colour there, opacity.
 ON_PAGE = {
     BLACK: ("currentColor", 1.0),
     INK: ("currentColor", 0.88),
@@ -28,15 +28,10 @@ FONT = re.compile(r"^(?P<kind>(?:[a-z]+ )*)(?P<size>[\d.]+)px")
 
 @dataclass(frozen=True)
 class ReportFigure:
-    """A figure and what a report needs to know of it.
+    """A matplotlib figure with its texts.
 
-    Attributes:
-        name: stem of its files.
-        section: one of ``SECTIONS``; ``audit`` for one that belongs to no study.
-        title: one line.
-        caption: how to read it, in sentences.
-        figure: of matplotlib.
-        heading: inches at its top that repeat title and caption.
+    ``name``: stem of its files. ``section``: one of ``SECTIONS``, or ``audit``. ``caption``: how to read it.
+    ``heading``: inches at its top that repeat title and caption.
     """
 
     name: str
@@ -48,13 +43,13 @@ class ReportFigure:
 
 
 def report_figure(frame: Frame, name: str, section: str) -> ReportFigure:
-    """Return a drawn frame as a figure of a report."""
+    """Turn a drawn frame into a figure of a report."""
     return ReportFigure(name, section, frame.title, frame.explanation, frame.figure, frame.heading)
 
 
 @styled
 def save_figures(figures: Sequence[ReportFigure], folder: Path) -> list[Path]:
-    """Write each figure as PNG and SVG, and return the paths. The same figure gives the same bytes."""
+    """Write each figure as reproducible PNG and SVG, and return the paths."""
     paths: list[Path] = []
     for figure in figures:
         for suffix, metadata in (("png", {}), ("svg", {"Date": None})):
@@ -64,18 +59,19 @@ def save_figures(figures: Sequence[ReportFigure], folder: Path) -> list[Path]:
 
 
 def svg(figure: ReportFigure) -> str:
-    """Return the figure as an ``<svg>`` element for a page, without title and caption, which a page writes itself.
+    """Return the figure as an ``<svg>`` element for a page, without title and caption.
 
-    Its ink is the page's ``currentColor``, its ground transparent, its width that of its box; the inside of hollow
-    markers and the rim of full ones have the colour of the CSS variable ``--picture-ground``, or of the canvas. Text is
-    text in the page's font. All ids begin with the figure's name, so that several figures can stand in one page.
+    Ink is the page's ``currentColor``, the background transparent, the width 100 %. Insides of hollow markers and rims
+    of full ones have the colour of the CSS variable ``--picture-ground``, or of the canvas. Text is in the page's font.
+    All ids start with the figure's name, so that a page can hold several figures.
     """
     root = ElementTree.fromstring(_drawn(figure))
     prefix = re.sub(r"[^A-Za-z0-9_-]", "-", figure.name)
     for parent in list(root.iter()):
-        for child in [node for node in parent if _tag(node) in ("metadata", "style") or _heading(node)]:
-            parent.remove(child)
-        # matplotlib wraps its rule for all elements, which would hold for the whole page, in a <defs> of its own
+        for child in list(parent):
+            if _tag(child) in ("metadata", "style") or child.get("id", "").startswith(HEADING):
+                parent.remove(child)
+        # a <defs> that held only matplotlib's style, which would apply to the whole page
         for child in [node for node in parent if _tag(node) == "defs" and not len(node)]:
             parent.remove(child)
     for element in root.iter():
@@ -101,24 +97,24 @@ def svg(figure: ReportFigure) -> str:
 
 
 def style_on_page(style: str) -> str:
-    """An inline style with the colours that follow the page and with the page's font."""
-    found = dict(part.strip().split(": ", 1) for part in style.split(";") if part.strip())
+    """Replace colours and font of an inline style by the page's."""
+    properties = dict(part.strip().split(": ", 1) for part in style.split(";") if part.strip())
     for paint in ("fill", "stroke"):
-        colour = found.get(paint, "").lower()
+        colour = properties.get(paint, "").lower()
         if colour in ON_PAGE:
-            found[paint], opacity = ON_PAGE[colour]
+            properties[paint], opacity = ON_PAGE[colour]
             if opacity < 1:
-                found[f"{paint}-opacity"] = f"{opacity * float(found.get(f'{paint}-opacity', 1)):g}"
-    found.pop("font-family", None)
-    if font := FONT.match(found.pop("font", "")):  # how matplotlib before 3.11 writes it
-        found["font-size"] = f"{font['size']}px"
+                properties[f"{paint}-opacity"] = f"{opacity * float(properties.get(f'{paint}-opacity', 1)):g}"
+    properties.pop("font-family", None)
+    if font := FONT.match(properties.pop("font", "")):  # matplotlib before 3.11
+        properties["font-size"] = f"{font['size']}px"
         if "bold" in font["kind"]:
-            found["font-weight"] = "bold"
-    return "; ".join(f"{name}: {value}" for name, value in found.items())
+            properties["font-weight"] = "bold"
+    return "; ".join(f"{name}: {value}" for name, value in properties.items())
 
 
 def _drawn(figure: ReportFigure) -> str:
-    """The SVG as matplotlib writes it, cut off below the header."""
+    """Return matplotlib's SVG of a figure, without the header."""
     import matplotlib
     from matplotlib.transforms import Bbox
 
@@ -132,10 +128,6 @@ def _drawn(figure: ReportFigure) -> str:
 
 def _tag(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2]
-
-
-def _heading(element: ElementTree.Element) -> bool:
-    return element.get("id", "").startswith(HEADING)
 
 
 def _rename(element: ElementTree.Element, prefix: str) -> None:

@@ -1,4 +1,4 @@
-"""Names written into figures so that they do not hide each other: at the ends of lines, and beside points."""
+"""Place names at the ends of lines and next to points, without overlap."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from experiments.reporting.plots.style import INK
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-GAP = 0.055  # least distance between two labels, as a share of the height of the axes
+GAP = 0.055  # smallest distance of two labels, as a share of the axes' height
 # The line from the left end of a label to its point.
 LEADER = {"arrowstyle": "-", "linewidth": 0.6, "alpha": 0.5, "shrinkA": 1, "shrinkB": 4, "relpos": (0, 0.5)}
-LETTER = (0.56, 1.15)  # width and height of a letter of DejaVu Sans, as a share of the size of the type
-# Where a name may stand beside its point, best first: direction in x and in y. Bars and lines go straight.
+LETTER = (0.56, 1.15)  # width and height of a letter of DejaVu Sans, as a share of the font size
+# Directions in x and y from a point to its name, the preferred first.
 SIDES = ((1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
 
 Box = tuple[float, float, float, float]
@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Label:
-    """A text beside the axes and the point, in data coordinates, that it belongs to."""
+    """A text right of the axes and its point, in data coordinates."""
 
     text: str
     colour: str
@@ -30,9 +30,7 @@ class Label:
 
 
 def write_labels(axes: "Axes", labels: Sequence[Label]) -> None:
-    """Write each label right of the axes, as near as the others let it to the height of the point it belongs to. The
-    axes' limits must be final.
-    """
+    """Write each label right of the axes, close to the height of its point. The axes' limits must be final."""
     low, high = axes.get_ylim()
     heights = spread([(label.y - low) / (high - low) for label in labels], min(GAP, 1 / max(1, len(labels))))
     for label, height in zip(labels, heights, strict=True):
@@ -49,9 +47,9 @@ def write_labels(axes: "Axes", labels: Sequence[Label]) -> None:
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
-    """Heights moved as little as it takes for any two to be at least ``gap`` apart; no two change their order.
+    """Move heights as little as possible so that any two are ``gap`` apart, in the same order.
 
-    Neighbours that are too close form a group around their common mean, as in pool-adjacent-violators.
+    Close neighbours form a group around their mean, as in pool-adjacent-violators.
     """
     order = sorted(range(len(heights)), key=lambda index: heights[index])
     groups: list[list[float]] = []  # each: mean of (height - rank * gap), number of members
@@ -68,8 +66,9 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
 
 
 def name_points(axes: "Axes", points: Sequence[tuple[float, float]], names: Sequence[str], size: float = 7) -> None:
-    """Write each name that is not empty beside its point, given in data coordinates, at the side where it covers least.
-    The axes' limits and place must be final.
+    """Write each non-empty name next to its point (in data coordinates) where it covers least.
+
+    The axes' limits and position must be final.
     """
     at = [tuple(map(float, axes.transData.transform(point))) for point in points]
     scale = axes.figure.dpi / 72
@@ -78,7 +77,7 @@ def name_points(axes: "Axes", points: Sequence[tuple[float, float]], names: Sequ
     for (x, y), name, point in zip(at, names, points, strict=True):
         if not name:
             continue
-        choices = [(side, beside((x, y), name, side, size * scale)) for side in SIDES]
+        choices = [(side, name_box((x, y), name, side, size * scale)) for side in SIDES]
         costs = [_cost(box, taken, (inside.x0, inside.y0, inside.x1, inside.y1)) for _, box in choices]
         (right, up), box = choices[costs.index(min(costs))]
         taken.append(box)
@@ -94,8 +93,8 @@ def name_points(axes: "Axes", points: Sequence[tuple[float, float]], names: Sequ
         )
 
 
-def beside(point: tuple[float, float], name: str, side: tuple[int, int], size: float) -> Box:
-    """About the room that a name takes at a side of a point: left, bottom, right, top, in dots."""
+def name_box(point: tuple[float, float], name: str, side: tuple[int, int], size: float) -> Box:
+    """Estimate the box of a name at a side of a point: left, bottom, right, top, in dots."""
     width, height = LETTER[0] * size * len(name), LETTER[1] * size
     x = point[0] + side[0] * (0.7 * size + width / 2)
     y = point[1] + side[1] * (0.7 * size + height / 2)
@@ -103,7 +102,7 @@ def beside(point: tuple[float, float], name: str, side: tuple[int, int], size: f
 
 
 def _cost(box: Box, taken: Sequence[Box], inside: Box) -> float:
-    """The area that a box shares with others, and that lies outside of the axes."""
+    """Return the area of a box that overlaps others, plus twice the area outside of the axes."""
     area = (box[2] - box[0]) * (box[3] - box[1])
     return sum(_shared(box, other) for other in taken) + 2 * (area - _shared(box, inside))
 

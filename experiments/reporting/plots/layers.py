@@ -1,6 +1,4 @@
-"""A measure over the layers of models: a line a training and pooling, the untrained backbone dashed.
-
-Of a study the lines are means over seeds; of a single probed model, what its probe measured.
+"""Draw a measure over the layers of models: one line per training and pooling, the untrained backbone dashed.
 
 Shapes: Q queries, S seeds.
 """
@@ -11,28 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments.analysis.findings import Findings
 from experiments.analysis.layers import layer_results
 from experiments.analysis.load import JobResult
 from experiments.analysis.settings import PLACED, SettingResult
 from experiments.common.text import plural
+from experiments.evaluation.comparison import compare
 from experiments.evaluation.measure_names import WHOLE_COLLECTION, mean_name
 from experiments.job_files.per_query import FloatArray
 from experiments.reporting.names import POOLINGS, candidates_name, proper_name
 from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.line_chart import Chart, Level, draw_chart
-from experiments.reporting.plots.line_styles import FEW, Line, LineStyle, draw_lines, varying
+from experiments.reporting.plots.line_styles import FEW, Line, LineStyle, draw_lines, sort_key, varying
 from experiments.reporting.plots.style import styled
 from experiments.reporting.tables.layers import MODELS, probed_cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from experiments.analysis.findings import Findings
-
-MARGIN = 0.25  # layers left free at both sides
-DODGE = 0.03  # layers between two lines' points of one layer
-RESAMPLES = 100  # of a permutation test whose result is not drawn
-OWN_AXES = PLACED | {"layer", "pooling", "candidates"}  # labels that are no axis of a study's lines
+MARGIN = 0.25  # free space at both sides, in layers
+DODGE = 0.03  # distance between two points of one layer, in layers
+RESAMPLES = 100  # of a permutation test whose p value is not drawn
+OWN_AXES = PLACED | {"layer", "pooling", "candidates"}  # labels that are no axis of lines
 PAIRED = {
     "self": "each text paired with itself",
     "single": "each text alone",
@@ -43,8 +41,8 @@ Place = tuple[str, str, str]  # data, candidates, measure
 Cell = Mapping[str, Any]  # a probed layer and pooling, as metrics.json has it
 
 
-def over_layers(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
-    """Return a figure for each data set and candidates on which two layers or more were measured."""
+def over_layers(findings: Findings, losses: Sequence[str]) -> list[ReportFigure]:
+    """Return one figure per data set and candidates with at least two measured layers."""
     places: dict[Place, list[SettingResult]] = {}
     for sample in layer_results(findings.groups):
         data = str(sample.jobs[0].labels["data"])
@@ -61,26 +59,28 @@ def _of_study(place: Place, samples: Sequence[SettingResult], losses: Sequence[s
     data, candidates, measure = place
     members = [job for sample in samples for job in sample.jobs]
     first_stage = candidates if candidates != WHOLE_COLLECTION else next(iter(members[0].test))
-    level_Q = _first_stage(members[0], first_stage, measure, samples[0].query_ids)
+    query_ids = samples[0].query_ids
+    table = members[0].per_query.get(first_stage)
+    level_Q = None
+    if table is not None and measure in table.first_stage and set(table.query_ids) == set(query_ids):
+        level_Q = table.ordered(query_ids).first_stage[measure]
     cells = [cell for job in members for model, _, cell in probed_cells(job.probe) if model == "model"]
     tied = [cell for cell in cells if cell["candidates"] == candidates and _is_tied(cell)]
     lines = _trained(samples, level_Q) + _controls(members, candidates, measure)
     seeds = max(len(sample.seeds) for sample in samples)
-    over = ", over queries and seeds" if seeds > 1 else ", over queries"
     notes = [_pooled(sample.labels["pooling"] for sample in samples)]
     notes.append(f"Points: mean of {seeds} seeds." if seeds > 1 else "One seed.")
-    notes += [] if level_Q is None else [_bars(first_stage) + over + "."]
-    levels = {} if level_Q is None else {first_stage: float(level_Q.mean())}
+    levels = {}
+    if level_Q is not None:
+        levels = {first_stage: float(level_Q.mean())}
+        notes.append(f"{_bars(first_stage)}, over {'queries and seeds' if seeds > 1 else 'queries'}.")
     name = f"{data}.{candidates}" if several else candidates
-    return _figure(name, place, len(samples[0].query_ids), lines, levels, [*notes, *_tied_note(tied)], losses)
+    return _figure(name, place, len(query_ids), lines, levels, notes, tied, losses)
 
 
 @styled
 def probe_figures(probe: Mapping[str, Any], data: str) -> list[ReportFigure]:
-    """Return the figures of one probed model: one for the whole collection and one for each first stage.
-
-    ``probe``: ``model`` and ``control`` as a job's ``metrics.json`` has them.
-    """
+    """Return one figure per set of candidates for the ``probe`` in a job's ``metrics.json``."""
     model = probe["model"]
     settings, first_stages = model["settings"], model["first_stages"]
     measure = settings["measures"][0]
@@ -102,7 +102,7 @@ def probe_figures(probe: Mapping[str, Any], data: str) -> list[ReportFigure]:
         if any(cell["differences"] for cell in model["cells"]) and levels:
             notes.append(f"{_bars(next(iter(levels)))}, paired bootstrap.")
         place = (data, candidates, measure)
-        figures.append(_figure(candidates, place, model["queries"], lines, levels, [*notes, *_tied_note(tied)], ()))
+        figures.append(_figure(candidates, place, model["queries"], lines, levels, notes, tied, ()))
     return figures
 
 
@@ -112,21 +112,26 @@ def _figure(
     queries: int,
     lines: Sequence[Line],
     levels: Mapping[str, float],
-    notes: Sequence[str],
+    notes: list[str],
+    tied: Sequence[Cell],
     losses: Sequence[str],
 ) -> ReportFigure:
     data, candidates, measure = place
+    names = dict.fromkeys(f"layer {cell['layer']} {POOLINGS.get(cell['pooling'], cell['pooling'])}" for cell in tied)
+    if names:
+        notes.append(f"Not drawn, as its scores are tied: {', '.join(names)}.")
+    if any(line.control for line in lines):
+        notes.append("Hollow, dashed: the backbone before training.")
     title = f"Layers, {candidates_name(candidates)}, {data}, {plural(queries, 'test query', 'test queries')}"
-    control = ["Hollow, dashed: the backbone before training."] if any(line.control for line in lines) else []
     drawn = tuple(Level(proper_name(first_stage), level) for first_stage, level in levels.items())
     parted = "pooling" if len(varying(lines)) > 1 else None
-    chart = Chart(title, " ".join([*notes, *control]), mean_name(measure), drawn, FEW, each=parted, bottom=True)
+    chart = Chart(title, " ".join(notes), mean_name(measure), drawn, FEW, each=parted, bottom=True)
     stem = f"{re.sub(r'[^a-z0-9]', '', measure.lower())}_by_layer"
     return report_figure(draw_chart(chart, lines, losses, _draw), f"{stem}.{name}", "layers")
 
 
 def _trained(samples: Sequence[SettingResult], level_Q: FloatArray | None) -> list[Line]:
-    """Return a line for each training and pooling, with the interval of its difference to the first stage."""
+    """Return one line per training and pooling, with the interval of its difference to the first stage."""
     names = dict.fromkeys(name for sample in samples for name in sample.labels if name not in OWN_AXES)
     axes = [
         name
@@ -137,55 +142,35 @@ def _trained(samples: Sequence[SettingResult], level_Q: FloatArray | None) -> li
     for sample in sorted(samples, key=lambda sample: int(sample.labels["layer"])):
         groups.setdefault(tuple(sample.labels.get(name) for name in axes), []).append(sample)
     lines = []
-    for key, members in sorted(groups.items(), key=lambda group: [_rank(value) for value in group[0]]):
-        ends = [] if level_Q is None else [_ends(sample, level_Q) for sample in members]
-        lines.append(
-            Line(
-                dict(zip(axes, key, strict=True)),
-                [float(sample.labels["layer"]) for sample in members],
-                [float(sample.values_SQ.mean()) for sample in members],
-                [low for low, _ in ends],
-                [high for _, high in ends],
-            )
-        )
+    for key, members in sorted(groups.items(), key=lambda group: list(map(sort_key, group[0]))):
+        gains, level = [], 0.0
+        if level_Q is not None:
+            level = float(level_Q.mean())
+            own_1Q = level_Q[np.newaxis]
+            gains = [compare(sample.values_SQ, own_1Q, sample.seeds, None, RESAMPLES) for sample in members]
+        layers = [float(sample.labels["layer"]) for sample in members]
+        means = [float(sample.values_SQ.mean()) for sample in members]
+        low, high = [level + gain.low for gain in gains], [level + gain.high for gain in gains]
+        lines.append(Line(dict(zip(axes, key, strict=True)), layers, means, low, high))
     return lines
 
 
-def _rank(value: Any) -> tuple[bool, float, str]:
-    return (True, float(value), "") if isinstance(value, int | float) else (False, 0.0, str(value))
-
-
-def _ends(sample: SettingResult, level_Q: FloatArray) -> tuple[float, float]:
-    """Return the ends of a point's bar."""
-    from experiments.evaluation.comparison import compare
-
-    gain = compare(sample.values_SQ, level_Q[np.newaxis], sample.seeds, None, RESAMPLES)
-    return float(level_Q.mean()) + gain.low, float(level_Q.mean()) + gain.high
-
-
-def _first_stage(job: JobResult, first_stage: str, measure: str, query_ids: tuple[str, ...]) -> FloatArray | None:
-    """Return the first stage's own values of the probed queries; None where the job did not measure them."""
-    table = job.per_query.get(first_stage)
-    if table is None or measure not in table.first_stage or set(table.query_ids) != set(query_ids):
-        return None
-    return table.ordered(query_ids).first_stage[measure]
-
-
 def _controls(jobs: Sequence[JobResult], candidates: str, measure: str) -> list[Line]:
-    """Return the lines of the untrained backbones, each once, though every job of a backbone probes it."""
     by_backbone: dict[str, list[Cell]] = {}
     for job in jobs:
         cells = [cell for model, _, cell in probed_cells(job.probe) if model == "control"]
         by_backbone.setdefault(str(job.labels.get("backbone", "")), cells)
-    axes = [{"backbone": name} if len(by_backbone) > 1 else {} for name in by_backbone]
-    groups = zip(axes, by_backbone.values(), strict=True)
-    return [line for own, cells in groups for line in _probed(cells, candidates, measure, control=True, axes=own)]
+    lines = []
+    for backbone, cells in by_backbone.items():
+        axes = {"backbone": backbone} if len(by_backbone) > 1 else {}
+        lines += _probed(cells, candidates, measure, control=True, axes=axes)
+    return lines
 
 
 def _probed(
     cells: Iterable[Cell], candidates: str, measure: str, *, control: bool, axes: Mapping[str, Any] | None = None
 ) -> list[Line]:
-    """Return a line for each pooling of a probe, with the bars that it has. The control has none."""
+    """Return one line per pooling of a probe, with bars; the control has none."""
     by_pooling: dict[str, list[Cell]] = {}
     for cell in sorted(cells, key=lambda cell: int(cell["layer"])):
         if cell["candidates"] == candidates and not _is_tied(cell):
@@ -197,21 +182,15 @@ def _probed(
         barred = not control and len(gains) == len(members)
         bars = zip(means, gains, strict=True) if barred else ()
         ends = [(mean - gain["mean"] + gain["low"], mean - gain["mean"] + gain["high"]) for mean, gain in bars]
-        lines.append(
-            Line(
-                {**(axes or {}), "pooling": pooling} if not control or len(by_pooling) > 1 else dict(axes or {}),
-                [float(cell["layer"]) for cell in members],
-                means,
-                [low for low, _ in ends],
-                [high for _, high in ends],
-                control=control,
-            )
-        )
+        named = {"pooling": pooling} if not control or len(by_pooling) > 1 else {}
+        low, high = [end for end, _ in ends], [end for _, end in ends]
+        layers = [float(cell["layer"]) for cell in members]
+        lines.append(Line({**(axes or {}), **named}, layers, means, low, high, control=control))
     return lines
 
 
 def _is_tied(cell: Cell) -> bool:
-    """Whether most scores are tied, so that the first stage's order is kept as if the layer were as good."""
+    """Return whether most scores are tied, so that the first stage's order remains."""
     return 2 * (cell.get("ties") or 0) > (cell.get("pairs") or 0)
 
 
@@ -231,9 +210,3 @@ def _pooled(poolings: Iterable[str]) -> str:
 
 def _bars(first_stage: str) -> str:
     return f"Bars: 95 % interval of the difference to {proper_name(first_stage)} (dashed)"
-
-
-def _tied_note(cells: Sequence[Cell]) -> list[str]:
-    """Say which layers of a trained model are left out."""
-    names = dict.fromkeys(f"layer {cell['layer']} {POOLINGS.get(cell['pooling'], cell['pooling'])}" for cell in cells)
-    return [f"Not drawn, as its scores are tied: {', '.join(names)}."] if names else []

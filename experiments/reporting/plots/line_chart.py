@@ -1,4 +1,4 @@
-"""A chart of lines: one pair of axes with the lines named where they end, or, of many, panels with a legend."""
+"""Draw a chart of lines: one pair of axes with labelled lines, or panels with a legend."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,15 +12,15 @@ from experiments.reporting.plots.style import FAINT, Frame, framed, grid, panel_
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ONE, MANY = 3.2, 2.3  # inches, the height of a single pair of axes and of one of several, with what is below
+ONE, MANY = 3.2, 2.3  # inches: height of a single pair of axes, and of each of several, with its labels
 
-# Draws lines with their styles and sets the x axis; where each line ends.
+# Draws lines with their styles, sets the x axis, and returns the last point of each line.
 Draw = Callable[["Axes", Sequence[Line], Sequence[LineStyle]], list[tuple[float, float]]]
 
 
 @dataclass(frozen=True)
 class Level:
-    """A value that is no line's, drawn across."""
+    """A value drawn across the axes."""
 
     name: str
     value: float
@@ -29,17 +29,17 @@ class Level:
 
     @property
     def label(self) -> str:
-        """Its name and its value."""
+        """Name and value."""
         return f"{self.name} {self.value:.3f}"
 
 
 @dataclass(frozen=True)
 class Chart:
-    """What is written around the lines.
+    """Texts, levels and layout of a chart.
 
-    ``limit``: lines of one panel. ``across``: panels side by side. ``each``: an axis of lines that always parts them.
-    ``alike``: panels have one y axis. ``marked``: the lines have markers. ``share``: the measure lies between 0 and 1.
-    ``bottom``: the y axis begins at 0.
+    ``limit``: lines per panel. ``across``: panels side by side. ``each``: an axis that always splits lines into panels.
+    ``alike``: panels share the y axis. ``marked``: lines have markers. ``share``: the measure is between 0 and 1.
+    ``bottom``: the y axis starts at 0.
     """
 
     title: str
@@ -56,7 +56,7 @@ class Chart:
 
 
 def draw_chart(chart: Chart, lines: Sequence[Line], losses: Sequence[str], draw: Draw) -> Frame:
-    """The figure. ``losses``: all of the study."""
+    """Draw the figure. ``losses``: all of the study."""
     panels, parted = panels_of(lines, chart.limit, chart.each)
     styles = dict(zip(map(id, lines), styles_of(lines, losses, parted), strict=True))
     if len(panels) == 1:
@@ -66,20 +66,17 @@ def draw_chart(chart: Chart, lines: Sequence[Line], losses: Sequence[str], draw:
     handles += [
         handle(level.label, LineStyle(level.colour, "", level.dashes, False), markers=False) for level in chart.levels
     ]
-    across = min(chart.across, len(panels))
-    if len(panels) == 4:
-        across = 2
+    across = 2 if len(panels) == 4 else min(chart.across, len(panels))
     down = math.ceil(len(panels) / across)
     frame = framed(chart.title, chart.explanation, 0.35 + MANY * down, handles)
     grids = frame.figure.subplots(down, across, sharex=True, sharey=chart.alike, squeeze=False)
     above = panel_titles(grids, [panel.title for panel in panels])
     frame.place(titles=above)
     frame.figure.subplots_adjust(wspace=0.08 if chart.alike else 0.22, hspace=0.2 + above / MANY)
-    for index, axes in enumerate(grids.flat):
-        if index >= len(panels):
-            axes.remove()
-            continue
-        _fill(axes, chart, panels[index].lines, styles, draw)
+    for axes in grids.flat[len(panels) :]:
+        axes.remove()
+    for index, (axes, panel) in enumerate(zip(grids.flat, panels, strict=False)):
+        _fill(axes, chart, panel.lines, styles, draw)
         axes.set_ylabel(chart.measure if index % across == 0 else "")
         axes.set_xlabel(axes.get_xlabel() if index + across >= len(panels) else "")
         axes.tick_params(labelbottom=index + across >= len(panels))
@@ -94,14 +91,11 @@ def _single(chart: Chart, panel: Panel, styles: dict[int, LineStyle], draw: Draw
     ends = _fill(axes, chart, panel.lines, styles, draw)
     axes.set_ylabel(chart.measure)
     _set_range(axes, chart, panel.lines)
-    named = [
-        Label(line.label, styles[id(line)].colour, *end)
-        for line, end in zip(panel.lines, ends, strict=True)
-        if line.label
-    ]
-    named += [Label(level.label, level.colour, axes.get_xlim()[1], level.value) for level in chart.levels]
-    frame.place(max((len(label.text) for label in named), default=0))
-    write_labels(axes, named)
+    lines = zip(panel.lines, ends, strict=True)
+    labels = [Label(line.label, styles[id(line)].colour, *end) for line, end in lines if line.label]
+    labels += [Label(level.label, level.colour, axes.get_xlim()[1], level.value) for level in chart.levels]
+    frame.place(max((len(label.text) for label in labels), default=0))
+    write_labels(axes, labels)
     return frame
 
 
@@ -116,17 +110,14 @@ def _fill(
 
 
 def drawn_values(lines: Sequence[Line], levels: Sequence[Level]) -> list[float]:
-    """The heights of all points, published ones too, and levels."""
+    """Return the y of all points (means, seeds, published values) and levels."""
     points = [value for line in lines for value in (*line.y, *(y for _, y in line.published))]
-    return [
-        *points,
-        *(value for line in lines for _, y in line.single for value in y),
-        *(level.value for level in levels),
-    ]
+    seeds = (value for line in lines for _, y in line.single for value in y)
+    return [*points, *seeds, *(level.value for level in levels)]
 
 
 def _set_range(axes: "Axes", chart: Chart, lines: Sequence[Line]) -> None:
-    """Once all lines that share the axis are drawn: what is set is no longer fitted to them."""
+    """Set the y axis; call it after all lines that share the axis are drawn."""
     if chart.share:
         set_bounds(axes, drawn_values(lines, chart.levels))
     if chart.bottom:

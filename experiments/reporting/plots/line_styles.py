@@ -1,8 +1,7 @@
-"""Lines of a figure: what tells them apart, in colour, marker and dashes, and into which panels they go if they are
-many.
+"""Choose colour, marker and dashes of lines, and split many lines into panels.
 
-An axis is what settings differ in: ``loss``, ``negatives`` or any other label of theirs. Colour tells the first axis in
-which the lines of a figure differ, dashes the rest; a loss has the same colour in all figures of a study.
+An axis is a label in which settings differ, such as ``loss`` or ``negatives``. Colour shows the first axis in which the
+lines of a figure differ, dashes the others; a loss has the same colour in all figures of a study.
 """
 
 import math
@@ -17,19 +16,19 @@ from experiments.reporting.plots.style import COLOURS, DASHES, FAINT, MARKERS, P
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LIMIT = 8  # lines of one panel that an eye can follow
-FEW = 4  # the same of lines that are not smooth
+LIMIT = 8  # largest number of lines per panel
+FEW = 4  # the same for rough lines
 
 Floats = Sequence[float]
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line: where its points are and which setting they belong to.
+    """The points of one line and its setting.
 
-    ``axes``: axis -> value, only of those that tell lines apart. ``low``, ``high``: the ends of each point's bar, NaN
-    for none; empty without bars. ``single``: x and y of each seed, where the line is a mean. ``published``: x and y
-    where a paper has them. ``names``: of the points. ``control``: a reference, drawn dashed and hollow.
+    ``axes``: axis -> value, for axes in which lines differ. ``low``, ``high``: ends of each point's bar, NaN for none;
+    empty without bars. ``single``: x and y of each seed, if the line is a mean. ``published``: published x and y.
+    ``names``: of the points. ``control``: a reference, drawn dashed and hollow.
     """
 
     axes: Mapping[str, Any]
@@ -44,18 +43,18 @@ class Line:
 
     @property
     def label(self) -> str:
-        """What is written at the line's end."""
+        """The text at the line's end."""
         return self.without(())
 
     def without(self, axes: Sequence[str]) -> str:
-        """The label without what is said elsewhere."""
+        """Return the label without the given axes."""
         words = [phrase(axis, value) for axis, value in self.axes.items() if axis not in axes]
         return ", ".join([word for word in words if word] + ["untrained"] * self.control)
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Lines that share a pair of axes. ``title``: what they have in common and those of other panels have not."""
+    """Lines that share a pair of axes. ``title``: their common values, different from other panels."""
 
     title: str
     lines: tuple[Line, ...]
@@ -72,20 +71,21 @@ class LineStyle:
 
 
 def varying(lines: Sequence[Line]) -> dict[str, list[Any]]:
-    """Axis -> its values in order of appearance, of the axes in which trained lines differ."""
+    """Return axis -> values in order of appearance, for axes in which trained lines differ."""
     trained = [line for line in lines if not line.control]
     names = dict.fromkeys(chain.from_iterable(line.axes for line in trained))
     values = {name: list(dict.fromkeys(line.axes.get(name) for line in trained)) for name in names}
-    return {name: found for name, found in values.items() if len(found) > 1}
+    return {name: different for name, different in values.items() if len(different) > 1}
 
 
 def panels_of(lines: Sequence[Line], limit: int = LIMIT, each: str | None = None) -> tuple[list[Panel], list[str]]:
-    """The lines in panels of at most ``limit`` where that can be had, and the axes by which they were parted: ``each``
-    in any case, then those with the fewest values. Controls stand in each panel that agrees with them.
+    """Split lines into panels of at most ``limit`` lines if possible, and return the panels and the axes of the split.
+
+    The axis ``each`` always splits, then those with the fewest values. Each panel has the controls that agree with it.
     """
     trained = [line for line in lines if not line.control]
     parted: list[str] = []
-    groups: dict[tuple[Any, ...], list[Line]] = {(): trained}
+    groups: dict[tuple[Any, ...], list[Line]] = {(): list(trained)}
     axes = varying(trained)
     while each in axes or (max(map(len, groups.values()), default=0) > limit and len(axes) > 1):
         fewest = each if each in axes else min(axes, key=lambda axis: len(axes[axis]))
@@ -97,76 +97,66 @@ def panels_of(lines: Sequence[Line], limit: int = LIMIT, each: str | None = None
     panels = []
     for key, members in groups.items():
         title = ", ".join(filter(None, (phrase(axis, value) for axis, value in zip(parted, key, strict=True))))
-        there = dict(zip(parted, key, strict=True))
-        shared = [line for line in lines if line.control and _agrees(line, there)]
-        panels.append(Panel(title, (*members, *shared)))
+        common = dict(zip(parted, key, strict=True))
+        for line in lines:
+            if line.control and all(line.axes.get(axis, value) == value for axis, value in common.items()):
+                members.append(line)
+        panels.append(Panel(title, tuple(members)))
     return panels, parted
 
 
-def _agrees(line: Line, where: Mapping[str, Any]) -> bool:
-    return all(line.axes.get(axis, value) == value for axis, value in where.items())
-
-
 def styles_of(lines: Sequence[Line], losses: Sequence[str], parted: Sequence[str] = ()) -> list[LineStyle]:
-    """How each line is drawn. ``losses``: all of the study; ``parted``: axes that panels tell."""
+    """Return the style of each line. ``losses``: all of the study; ``parted``: axes shown by panels."""
     axes = {axis: values for axis, values in varying(lines).items() if axis not in parted}
     coloured = "loss" if "loss" in axes or not axes else next(iter(axes))
     rest = [axis for axis in axes if axis != coloured]
     variants = list(dict.fromkeys(_values(line, rest) for line in lines if not line.control))
-    return [_style(line, coloured, axes.get(coloured, []), losses, rest, variants) for line in lines]
+    values = axes.get(coloured, [])
+    order = list(losses) if coloured == "loss" else values
 
+    def style(line: Line) -> LineStyle:
+        value = line.axes.get(coloured)
+        if line.control and value not in values:
+            return LineStyle(FAINT, "o", DASHES[1], True)
+        index = order.index(value) if value in order else 0
+        colour = COLOURS[index % len(COLOURS)]
+        if coloured == "negatives" and len(order) <= len(RAMP):
+            # the whole ramp, even for few values
+            colour = RAMP[round(sorted(order, key=sort_key).index(value) * (len(RAMP) - 1) / max(1, len(order) - 1))]
+        if line.control:
+            return LineStyle(colour, MARKERS[index % len(MARKERS)], DASHES[1], True)
+        variant = variants.index(_values(line, rest))
+        # After the last dash pattern the markers are hollow; when colours repeat, dashes change.
+        dashes = DASHES[(variant + index // len(COLOURS)) % len(DASHES)]
+        return LineStyle(colour, MARKERS[index % len(MARKERS)], dashes, variant >= len(DASHES))
 
-def _style(
-    line: Line,
-    coloured: str,
-    values: Sequence[Any],
-    losses: Sequence[str],
-    rest: Sequence[str],
-    variants: Sequence[tuple[Any, ...]],
-) -> LineStyle:
-    value = line.axes.get(coloured)
-    if line.control and value not in values:
-        return LineStyle(FAINT, "o", DASHES[1], True)
-    order = list(losses) if coloured == "loss" else list(values)
-    index = order.index(value) if value in order else 0
-    colour = COLOURS[index % len(COLOURS)]
-    if coloured == "negatives" and len(order) <= len(RAMP):
-        # the ends of the ramp for the ends of the range, so that few values lie far apart
-        colour = RAMP[round(sorted(order, key=_number).index(value) * (len(RAMP) - 1) / max(1, len(order) - 1))]
-    if line.control:
-        return LineStyle(colour, MARKERS[index % len(MARKERS)], DASHES[1], True)
-    variant = variants.index(_values(line, rest))
-    # Past the last dash pattern the markers are hollow: twice as many variants can be told apart.
-    dashes = DASHES[(variant + index // len(COLOURS)) % len(DASHES)]  # where colours come again, dashes do not
-    return LineStyle(colour, MARKERS[index % len(MARKERS)], dashes, variant >= len(DASHES))
+    return [style(line) for line in lines]
 
 
 def _values(line: Line, axes: Sequence[str]) -> tuple[Any, ...]:
     return tuple(line.axes.get(axis) for axis in axes)
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else -1.0
+def sort_key(value: Any) -> tuple[bool, float, str]:
+    """Sort texts before numbers."""
+    return (True, float(value), "") if isinstance(value, int | float) else (False, 0.0, str(value))
 
 
 def draw_lines(
     axes: "Axes", lines: Sequence[Line], styles: Sequence[LineStyle], factor: float = 1.0, shift: float = 0.0
 ) -> list[tuple[float, float]]:
-    """Draw lines side by side, so that their bars do not hide each other, and return where they end.
-
-    Two neighbours are apart by ``factor`` or ``shift``.
-    """
-    ends = []
-    for index, (line, style) in enumerate(zip(lines, styles, strict=True)):
-        steps = index - (len(lines) - 1) / 2
-        ends.append(draw_line(axes, line, style, factor**steps, shift * steps))
-    return ends
+    """Draw lines next to each other, apart by ``factor`` or ``shift`` in x, and return their last points."""
+    steps = [index - (len(lines) - 1) / 2 for index in range(len(lines))]
+    return [
+        draw_line(axes, line, style, factor**step, shift * step)
+        for line, style, step in zip(lines, styles, steps, strict=True)
+    ]
 
 
 def draw_line(
     axes: "Axes", line: Line, style: LineStyle, factor: float = 1.0, shift: float = 0.0
 ) -> tuple[float, float]:
-    """Draw a line with its bars and published values, its x times ``factor`` plus ``shift``; where it ends."""
+    """Draw a line with bars and published values at x * ``factor`` + ``shift``, and return its last point."""
     x = [place * factor + shift for place in line.x]
     if line.low:
         known = [i for i, low in enumerate(line.low) if not math.isnan(low)]
@@ -175,20 +165,14 @@ def draw_line(
         axes.errorbar(*at, yerr=bars, fmt="none", ecolor=style.colour, elinewidth=1, capsize=2, alpha=0.75, zorder=2)
     if line.published:
         published = [(x * factor + shift, y) for x, y in sorted(line.published)]
-        axes.plot(
-            *zip(*published, strict=True),
-            color=style.colour,
-            linewidth=0.9,
-            dashes=(1, 2),
-            **marked(style, hollow=True),
-            zorder=2.5,
-        )
+        marker = marked(style, hollow=True)
+        axes.plot(*zip(*published, strict=True), color=style.colour, linewidth=0.9, dashes=(1, 2), **marker, zorder=2.5)
     axes.plot(x, line.y, color=style.colour, linewidth=1.6, dashes=style.dashes, **marked(style), zorder=3)
     return x[-1], line.y[-1]
 
 
 def draw_course(axes: "Axes", line: Line, style: LineStyle) -> tuple[float, float]:
-    """Draw a line over the course of a training, without markers, and thin lines for its seeds; where it ends."""
+    """Draw a line without markers and thin lines for its seeds, and return its last point."""
     for x, y in line.single:
         axes.plot(x, y, color=style.colour, linewidth=0.5, alpha=0.45, dashes=style.dashes, zorder=2)
     axes.plot(line.x, line.y, color=style.colour, linewidth=1.6, dashes=style.dashes, zorder=3)
@@ -196,7 +180,7 @@ def draw_course(axes: "Axes", line: Line, style: LineStyle) -> tuple[float, floa
 
 
 def handle(name: str, style: LineStyle, markers: bool = True, line: bool = True) -> Any:
-    """The entry of a legend."""
+    """Return the legend entry of a style."""
     from matplotlib.lines import Line2D
 
     marker = marked(style) if markers else {}
@@ -205,7 +189,7 @@ def handle(name: str, style: LineStyle, markers: bool = True, line: bool = True)
 
 
 def marked(style: LineStyle, hollow: bool = False) -> dict[str, Any]:
-    """A style's marker as matplotlib wants it."""
+    """Return matplotlib's marker options for a style."""
     hollow = hollow or style.hollow
     return {
         "marker": style.marker,

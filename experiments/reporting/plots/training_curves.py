@@ -1,7 +1,7 @@
-"""What went on while models were trained, from the history of each job: the dev measure and the loss over steps.
+"""Draw the dev measure and the loss over training steps, from the history of each job.
 
-A line is the mean over the seeds of a setting, at the steps that all of them have. Long histories are averaged in
-windows, which also keeps the figures small.
+A line is the mean over the seeds of a setting, at the steps that all seeds have. Long histories are
+averaged in windows, which keeps the files small.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,69 +10,57 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments.analysis.load import JobResult
+from experiments.analysis.findings import Findings
 from experiments.analysis.measure_choice import dev_measure
-from experiments.analysis.settings import SettingResult
 from experiments.common.text import amount
 from experiments.evaluation.measure_names import mean_name
 from experiments.job_files.history import FILE, read_history
 from experiments.job_files.per_query import FloatArray
 from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.line_chart import Chart, draw_chart
-from experiments.reporting.plots.line_styles import FEW, Line, LineStyle, draw_course
+from experiments.reporting.plots.line_styles import FEW, Line, LineStyle, draw_course, sort_key
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from experiments.analysis.findings import Findings
-
-WINDOWS = 40  # points of a line at most
+WINDOWS = 40  # largest number of points per line
 
 
 @dataclass(frozen=True)
 class Training:
-    """A setting on one data set and the histories of its seeds, without those of jobs that kept none."""
+    """A setting on one data set, with the histories of its seeds that kept one."""
 
     data: str
     axes: Mapping[str, Any]
     histories: tuple[Mapping[str, FloatArray], ...]
 
 
-def trainings_of(findings: "Findings") -> dict[str, list[Training]]:
-    """Return the settings that have a history, by data set; each once, though its models re-rank several first stages.
+def trainings_of(findings: Findings) -> dict[str, list[Training]]:
+    """Return the settings that have a history, by data set; each once, whatever number of first stages it re-ranks.
 
     Raises:
-        ExperimentError: a history cannot be read; the message names file and line.
+        ExperimentError: a history cannot be read.
     """
     by_data: dict[str, list[Training]] = {}
     for data in dict.fromkeys(block.data for block in findings.groups):
         blocks = [block for block in findings.groups if block.data == data]
         cells = {frozenset(job.name for job in cell.jobs): cell for block in blocks for cell in block.settings}
         axes = list(dict.fromkeys(axis for block in blocks for axis in block.axes))
-        named = [(_named(cell, axes), _histories(cell.jobs)) for cell in cells.values()]
-        trainings = [Training(data, labels, histories) for labels, histories in named if histories]
+        trainings = []
+        for cell in cells.values():
+            labels: dict[str, Any] = {"loss": str(cell.labels["loss"]), "negatives": cell.negatives}
+            paths = [part.folder / FILE for job in cell.jobs for part in job.parts]
+            histories = [read_history(path) for path in paths if path.is_file()]
+            if histories:
+                named = labels | {axis: cell.labels.get(axis) for axis in axes}
+                arrays = ({name: np.array(values) for name, values in history.items()} for history in histories)
+                trainings.append(Training(data, named, tuple(arrays)))
         if trainings:
-            by_data[data] = sorted(trainings, key=lambda training: [_rank(value) for value in training.axes.values()])
+            by_data[data] = sorted(trainings, key=lambda training: list(map(sort_key, training.axes.values())))
     return by_data
 
 
-def _named(cell: SettingResult, axes: Sequence[str]) -> dict[str, Any]:
-    labels: dict[str, Any] = {"loss": str(cell.labels["loss"]), "negatives": cell.negatives}
-    return labels | {axis: cell.labels.get(axis) for axis in axes}
-
-
-def _rank(value: Any) -> tuple[bool, float, str]:
-    return (True, float(value), "") if isinstance(value, int | float) else (False, 0.0, str(value))
-
-
-def _histories(jobs: Sequence[JobResult]) -> tuple[Mapping[str, FloatArray], ...]:
-    paths = [part.folder / FILE for job in jobs for part in job.parts]
-    return tuple(
-        {name: np.array(values) for name, values in read_history(path).items()} for path in paths if path.is_file()
-    )
-
-
-def over_steps(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure]:
+def over_steps(findings: Findings, losses: Sequence[str]) -> list[ReportFigure]:
     """Return the dev measure and the training loss over the steps, for each data set."""
     figures = []
     by_data = trainings_of(findings)
@@ -84,29 +72,24 @@ def over_steps(findings: "Findings", losses: Sequence[str]) -> list[ReportFigure
             measure = mean_name(dev_measure(job for cell in cells for job in cell.jobs) or "measure")
             title = f"{measure} on dev queries in training, {data}"
             chart = Chart(title, seeds, f"{measure}, dev", limit=FEW, marked=False)
-            figures.append(_course(f"dev_by_step{suffix}", chart, lines, losses))
+            figures.append(report_figure(draw_chart(chart, lines, losses, _draw), f"dev_by_step{suffix}", "steps"))
         if lines := courses(trainings, "loss", "step"):
             several = len({line.axes.get("loss") for line in lines}) > 1
-            further = " Losses of different kinds have scales of their own." if several else ""
-            title = f"Training loss, {data}"
-            chart = Chart(
-                title, seeds + further, "loss", limit=FEW, marked=False, share=False, alike=False, each="loss"
-            )
-            figures.append(_course(f"loss_by_step{suffix}", chart, lines, losses))
+            explanation = seeds + (" Losses of different kinds have different scales." if several else "")
+            layout: dict[str, Any] = {"limit": FEW, "each": "loss", "alike": False, "marked": False, "share": False}
+            chart = Chart(f"Training loss, {data}", explanation, "loss", **layout)
+            figures.append(report_figure(draw_chart(chart, lines, losses, _draw), f"loss_by_step{suffix}", "steps"))
     return figures
 
 
-def _course(name: str, chart: Chart, lines: Sequence[Line], losses: Sequence[str]) -> ReportFigure:
-    def draw(axes: "Axes", members: Sequence[Line], styles: Sequence[LineStyle]) -> list[tuple[float, float]]:
-        ends = [draw_course(axes, line, style) for line, style in zip(members, styles, strict=True)]
-        count_ticks(axes, "step")
-        return ends
-
-    return report_figure(draw_chart(chart, lines, losses, draw), name, "steps")
+def _draw(axes: "Axes", lines: Sequence[Line], styles: Sequence[LineStyle]) -> list[tuple[float, float]]:
+    ends = [draw_course(axes, line, style) for line, style in zip(lines, styles, strict=True)]
+    count_ticks(axes, "step")
+    return ends
 
 
 def count_ticks(axes: "Axes", name: str) -> None:
-    """Whole numbers, written short, along the x axis."""
+    """Set whole numbers, written short, as the ticks of the x axis."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -115,28 +98,33 @@ def count_ticks(axes: "Axes", name: str) -> None:
 
 
 def courses(trainings: Sequence[Training], quantity: str, over: str) -> list[Line]:
-    """A line a setting that has the quantity at two points or more: the mean over its seeds, and each seed."""
-    varying = [
-        axis for axis in trainings[0].axes if len({str(one.axes.get(axis)) for one in trainings}) > 1 or axis == "loss"
-    ]
+    """Return one line per setting with at least two values of the quantity: the mean over its seeds, and each seed."""
     lines = []
     for training in trainings:
-        single = [course for one in training.histories if len((course := known(one, quantity, over))[0]) > 1]
+        single = [known(history, quantity, over) for history in training.histories]
+        single = [(x, y) for x, y in single if x.size > 1]
         if not single:
             continue
         shared = sorted(set.intersection(*(set(x.tolist()) for x, _ in single)))
-        means = [float(np.mean([y[np.searchsorted(x, one)] for x, y in single])) for one in shared]
+        means = [float(np.mean([y[np.searchsorted(x, step)] for x, y in single])) for step in shared]
         x, y = thinned(np.array(shared), np.array(means))
         if x.size < 2:
             continue
-        axes = {axis: training.axes.get(axis) for axis in varying}
-        thin = [tuple(part.tolist() for part in thinned(*course)) for course in single] if len(single) > 1 else []
-        lines.append(Line(axes, x.tolist(), y.tolist(), single=[(one[0], one[1]) for one in thin]))
+        axes = {axis: training.axes.get(axis) for axis in varying_axes(trainings)}
+        thin = [thinned(*course) for course in single] if len(single) > 1 else []
+        seeds = [(seed_x.tolist(), seed_y.tolist()) for seed_x, seed_y in thin]
+        lines.append(Line(axes, x.tolist(), y.tolist(), single=seeds))
     return lines
 
 
+def varying_axes(trainings: Sequence[Training]) -> list[str]:
+    """Return the loss and the other axes in which trainings differ."""
+    values = {axis: {str(training.axes.get(axis)) for training in trainings} for axis in trainings[0].axes}
+    return [axis for axis, different in values.items() if axis == "loss" or len(different) > 1]
+
+
 def known(history: Mapping[str, FloatArray], quantity: str, over: str) -> tuple[FloatArray, FloatArray]:
-    """Where a quantity is known, and its values there."""
+    """Return the x and y at which a quantity is known."""
     if quantity not in history or over not in history:
         return np.empty(0), np.empty(0)
     there = ~np.isnan(history[quantity]) & ~np.isnan(history[over])
@@ -144,7 +132,7 @@ def known(history: Mapping[str, FloatArray], quantity: str, over: str) -> tuple[
 
 
 def thinned(x: FloatArray, y: FloatArray, windows: int = WINDOWS) -> tuple[FloatArray, FloatArray]:
-    """The same course in at most so many points: means of neighbouring ones."""
+    """Reduce a course to at most ``windows`` points: means of neighbours."""
     if x.size <= windows:
         return x, y
     parts = np.array_split(np.arange(x.size), windows)
@@ -152,6 +140,6 @@ def thinned(x: FloatArray, y: FloatArray, windows: int = WINDOWS) -> tuple[Float
 
 
 def seeds_of(trainings: Sequence[Training]) -> str:
-    """What thick and thin lines are."""
-    most = max(len(one.histories) for one in trainings)
+    """Explain thick and thin lines."""
+    most = max(len(training.histories) for training in trainings)
     return f"Thick: mean of {most} seeds; thin: each seed." if most > 1 else "One seed."

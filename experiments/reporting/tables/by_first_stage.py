@@ -1,7 +1,7 @@
-"""Trainings (rows) by the first stage that their models re-rank (columns).
+"""Tabulate trainings (rows) by the first stage that their models re-rank (columns).
 
-The table answers whether the source of the negatives has to be the first stage (Gao 2021; Pradeep 2022, Table 2). A
-table of two rows has their difference too, paired query by query.
+The table answers whether the source of the negatives must be the first stage (Gao 2021; Pradeep 2022, Table 2). Two
+rows are also compared query by query.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.analysis.settings import ResultGroup, SettingResult
 from experiments.common.text import decimals, interval, signed
-from experiments.evaluation.comparison import Comparison, compare
+from experiments.evaluation.comparison import compare
 from experiments.evaluation.measure_names import mean_name
 from experiments.reporting.names import axes_of, label_heading, proper_name, value_name
 from experiments.reporting.tables.table import Table
@@ -25,7 +25,7 @@ def first_stage_tables(groups: Sequence[ResultGroup]) -> list[Table]:
     """Return a table for each data set whose models re-ranked several first stages."""
     by_data: dict[str, list[ResultGroup]] = {}
     for group in groups:
-        if group.reference == group.first_stage:  # else the whole collection was searched, and nothing re-ranked
+        if group.reference == group.first_stage:  # otherwise the whole collection was searched
             by_data.setdefault(group.data, []).append(group)
     return [_table(members) for members in by_data.values() if len(members) > 1]
 
@@ -42,7 +42,8 @@ def _table(groups: list[ResultGroup]) -> Table:
     if len(names) == 2:
         first, second = names
         differences = (_difference(column.get(first), column.get(second)) for column in columns)
-        rows.append((_minus(second, first), *blank, *differences))
+        changed = ", ".join(f"{b} minus {a}" for a, b in zip(first, second, strict=True) if a != b)
+        rows.append((changed, *blank, *differences))
     return Table(
         title=f"{mean_name(groups[0].measure)} by what was trained (rows) and what is re-ranked (columns), "
         f"{groups[0].data}",
@@ -59,24 +60,15 @@ def _names(setting: SettingResult, labels: Sequence[str]) -> tuple[str, ...]:
     return tuple(value_name(label, setting.labels.get(label)) for label in labels)
 
 
-def _minus(second: Sequence[str], first: Sequence[str]) -> str:
-    """Name what two trainings differ in: ``ColBERT minus BM25``."""
-    return ", ".join(f"{b} minus {a}" for a, b in zip(first, second, strict=True) if a != b)
-
-
 def _value(setting: SettingResult | None, group: ResultGroup) -> str:
     if setting is None:
         return "-"
     gain = compare(setting.values_SQ, group.first_stage_Q[np.newaxis], setting.seeds, None)
-    return f"{setting.mean:.3f} {_interval(gain)}"
+    return f"{setting.mean:.3f} {interval(gain.low, gain.high)}"
 
 
 def _difference(first: SettingResult | None, second: SettingResult | None) -> str:
     if first is None or second is None:
         return "-"
     gain = compare(second.values_SQ, first.values_SQ, second.seeds, first.seeds)
-    return f"{signed(gain.mean)} {_interval(gain)}"
-
-
-def _interval(gain: Comparison) -> str:
-    return interval(gain.low, gain.high)
+    return f"{signed(gain.mean)} {interval(gain.low, gain.high)}"

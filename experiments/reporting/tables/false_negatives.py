@@ -1,7 +1,4 @@
-"""An audit of negatives as a table, as a list of its worst pairs, and as plain rows for CSV and W&B.
-
-The table has shares, with the interval of the last one. The plain rows have counts and every interval.
-"""
+"""Report an audit of negatives: a table of shares, a list of the worst pairs, and plain rows for CSV and W&B."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +31,7 @@ PAIR = (
 
 
 def audit_table(audit: "FalseNegativeAudit") -> Table:
-    """Return a row for each source and depth; scores and numbers of queries only where they tell something."""
+    """Return one row per source and depth; scores only if computed, numbers of queries only if they differ."""
     scored = audit.margin is not None
     signs = [head for sign, head in HEADS.items() if scored or sign != "above_positive"]
     queries = ["queries"] if len({cell.queries for cell in audit.cells}) > 1 else []
@@ -58,23 +55,21 @@ def _texts(cell: "Cell") -> dict[str, str]:
         "depth": f"{cell.depth:,}",
         "queries": f"{cell.queries:,}",
         "distinct": f"{cell.distinct:,}",
-        **{HEADS[sign]: _percent(share.mean) for sign, share in cell.shares.items()},
-        "95 % interval": f"[{_percent(any_sign.low)}, {_percent(any_sign.high)}]",
+        **{HEADS[sign]: f"{100 * share.mean:.2f}" for sign, share in cell.shares.items()},
+        "95 % interval": f"[{100 * any_sign.low:.2f}, {100 * any_sign.high:.2f}]",
         "gap": "" if cell.score_gap is None else f"{cell.score_gap.mean:.2f}",
     }
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
-
-
 def _notes(audit: "FalseNegativeAudit") -> list[str]:
-    """Say how the negatives were drawn and what the columns mean."""
+    alike = f"is alike, function words apart (Jaccard of word pairs, {audit.twin_query:g} or more)"
+    if audit.twin_query == 1:
+        alike = "asks the same in other function words"
     signs = [
         "same: the text of a positive, but for case and white space",
         f"near: word similarity (Jaccard) of {audit.near_duplicate:g} or more to a positive, the same text included",
         "judged: with a grade of at least 1, yet no positive",
-        f"twin: relevant for another training query that {_alike(audit.twin_query)}",
+        f"twin: relevant for another training query that {alike}",
     ]
     if audit.margin is not None:
         minus = f" minus {audit.margin:g}" if audit.margin else ""
@@ -92,37 +87,31 @@ def _notes(audit: "FalseNegativeAudit") -> list[str]:
     ]
 
 
-def _alike(threshold: float) -> str:
-    if threshold == 1:
-        return "asks the same in other function words"
-    return f"is alike, function words apart (Jaccard of word pairs, {threshold:g} or more)"
-
-
 def cell_rows(audit: "FalseNegativeAudit") -> tuple[list[str], list[list[Any]]]:
-    """Return columns and a row a source and depth, unrounded; shares are 0 to 1, None where unscored."""
+    """Return columns and one row per source and depth: counts, shares from 0 to 1 (None if unscored), intervals."""
     columns = list(COUNTS)
     for sign in HEADS:
         columns += [sign, f"{sign}_share", f"{sign}_low", f"{sign}_high"]
-    return [*columns, "score_gap", "score_gap_low", "score_gap_high"], [_plain(cell) for cell in audit.cells]
-
-
-def _plain(cell: "Cell") -> list[Any]:
-    row = [getattr(cell, name) for name in COUNTS]
-    for sign in HEADS:
-        share = cell.shares.get(sign)
-        row += [cell.counts.get(sign), *((share.mean, share.low, share.high) if share else (None, None, None))]
-    gap = cell.score_gap
-    return [*row, *((gap.mean, gap.low, gap.high) if gap else (None, None, None))]
+    unknown = (None, None, None)
+    rows = []
+    for cell in audit.cells:
+        row = [getattr(cell, name) for name in COUNTS]
+        for sign in HEADS:
+            share = cell.shares.get(sign)
+            row += [cell.counts.get(sign), *((share.mean, share.low, share.high) if share else unknown)]
+        gap = cell.score_gap
+        rows.append([*row, *((gap.mean, gap.low, gap.high) if gap else unknown)])
+    return [*columns, "score_gap", "score_gap_low", "score_gap_high"], rows
 
 
 def pair_rows(audit: "FalseNegativeAudit") -> tuple[list[str], list[list[Any]]]:
-    """Return columns and a row for each of the most suspicious pairs, the worst first."""
+    """Return columns and one row per suspicious pair, the worst first."""
     named = [{**vars(pair), "signs": ", ".join(pair.signs)} for pair in audit.worst]
     return list(PAIR), [[pair[column] for column in PAIR] for pair in named]
 
 
 def print_audit(audit: "FalseNegativeAudit", console: Console, pairs: int = 5) -> None:
-    """Print the table, how to read it, and the worst ``pairs``."""
+    """Print the table and the worst ``pairs``."""
     print_tables([audit_table(audit)], console)
     for number, pair in enumerate(audit.worst[:pairs], 1):
         console.print(Text(f"{number}. {_why(pair)}", style="bold"))
@@ -130,13 +119,12 @@ def print_audit(audit: "FalseNegativeAudit", console: Console, pairs: int = 5) -
 
 
 def _why(pair: "WorstPair") -> str:
-    said = [
-        ", ".join(sign.replace("_", " ") for sign in pair.signs),
-        f"similarity to the positive {pair.similarity:.2f}",
-    ]
+    signs = ", ".join(sign.replace("_", " ") for sign in pair.signs)
+    scores = ""
     if pair.negative_score is not None and pair.positive_score is not None:
-        said.append(f"scored {pair.negative_score:.2f}, best positive {pair.positive_score:.2f}")
-    return f"{'; '.join(said)}; rank {pair.rank} of {proper_name(pair.source)}"
+        scores = f"; scored {pair.negative_score:.2f}, best positive {pair.positive_score:.2f}"
+    similarity = f"similarity to the positive {pair.similarity:.2f}"
+    return f"{signs}; {similarity}{scores}; rank {pair.rank} of {proper_name(pair.source)}"
 
 
 def _pair_texts(pair: "WorstPair") -> list[tuple[str, str]]:
@@ -145,7 +133,7 @@ def _pair_texts(pair: "WorstPair") -> list[tuple[str, str]]:
 
 
 def audit_files(audit: "FalseNegativeAudit") -> dict[str, str]:
-    """Return the text of each file of an audit's report by its name."""
+    """Return the files of an audit's report: name -> text."""
     return {
         "negatives.md": audit_markdown(audit),
         "negatives.csv": to_csv(*cell_rows(audit)),
@@ -154,7 +142,7 @@ def audit_files(audit: "FalseNegativeAudit") -> dict[str, str]:
 
 
 def audit_markdown(audit: "FalseNegativeAudit") -> str:
-    """Return the table and all of the worst pairs as GitHub-flavoured Markdown."""
+    """Return the table and the worst pairs as GitHub-flavoured Markdown."""
     parts = [to_markdown(audit_table(audit))]
     if audit.worst:
         parts.append(f"## The {len(audit.worst)} most suspicious pairs, at most one a query")
@@ -165,7 +153,7 @@ def audit_markdown(audit: "FalseNegativeAudit") -> str:
 
 
 def _code(text: str) -> str:
-    """Return a text on one line, fenced so that nothing in it is read as Markdown."""
+    """Return a text as one line of Markdown code."""
     text = " ".join(text.split())
     fence = "`" * (text.count("`") + 1)
     return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"

@@ -1,4 +1,4 @@
-"""The probed layers of models: of a study a row a training and a column a layer; of one model a row a layer."""
+"""Tabulate the probed layers of a study's models, or of one model."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,59 +17,51 @@ NOTES = (
     "Each job's metrics.json has the intervals, the figures show them.",
 )
 LABELS = ("loss", "n", "pooling")
-MODELS = ("model", "control")  # keys of a probe: the trained model, and its backbone before training
+MODELS = ("model", "control")  # keys of a probe: the trained model and its untrained backbone
 
 Place = tuple[str, str, str]  # data, candidates, measure
 Row = tuple[str, ...]
 
 
 def probed_cells(probe: Mapping[str, Any] | None) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Yield which model, the probe's first measure, and each measured layer of a job's probe."""
+    """Yield model, first measure and metrics of each layer and pooling of a job's probe."""
     for model in MODELS:
         if probed := (probe or {}).get(model):
             yield from ((model, probed["settings"]["measures"][0], cell) for cell in probed["cells"])
 
 
 def layer_tables(jobs: Sequence[JobResult]) -> list[Table]:
-    """Return a table for each data set and candidates on which layers were measured."""
+    """Return one table per data set and candidates: a row per training, a column per layer."""
     places: dict[Place, dict[Row, dict[int, list[float]]]] = {}
     for job in jobs:
         for model, measure, cell in probed_cells(job.probe):
             rows = places.setdefault((str(job.labels["data"]), cell["candidates"], measure), {})
-            layers = rows.setdefault(_row(job, model, cell["pooling"]), {})
+            training = (str(job.labels["loss"]), value_or_dash(job.labels.get("negatives")))
+            if model == "control":  # the same for all jobs of a backbone
+                training = (f"{job.labels.get('backbone', '')} untrained", "")
+            layers = rows.setdefault((*training, POOLINGS.get(cell["pooling"], cell["pooling"])), {})
             layers.setdefault(cell["layer"], []).append(float(cell["mean"][measure]))
     return [_table(place, rows) for place, rows in places.items()]
-
-
-def _row(job: JobResult, model: str, pooling: str) -> Row:
-    """Name the training, or the backbone before it, which all jobs share, and the pooling."""
-    pooling = POOLINGS.get(pooling, pooling)
-    if model == "control":
-        return (f"{job.labels.get('backbone', '')} untrained", "", pooling)
-    return (str(job.labels["loss"]), value_or_dash(job.labels.get("negatives")), pooling)
 
 
 def _table(place: Place, rows: dict[Row, dict[int, list[float]]]) -> Table:
     data, candidates, measure = place
     layers = sorted({layer for values in rows.values() for layer in values})
+    means = {row: {layer: float(np.mean(seeds)) for layer, seeds in values.items()} for row, values in rows.items()}
     # the untrained backbone first, then by loss and number of negatives
     order = sorted(rows, key=lambda row: (bool(row[1]), row[0], float(row[1]) if row[1].isdigit() else 0.0, row[2]))
     return Table(
         title=f"{mean_name(measure)} by layer, {candidates_name(candidates)}, {data}",
         columns=(*LABELS, *(f"layer {layer}" for layer in layers)),
-        rows=tuple((*row, *(_mean(rows[row].get(layer)) for layer in layers)) for row in order),
+        rows=tuple((*row, *(decimals(means[row].get(layer)) for layer in layers)) for row in order),
         words=frozenset(LABELS),
         labels=len(LABELS),
         notes=NOTES,
     )
 
 
-def _mean(values: list[float] | None) -> str:
-    return decimals(float(np.mean(values)) if values else None)
-
-
 def probe_table(probe: Mapping[str, Any]) -> Table:
-    """Return the layers of one model and of its control: a row a layer and pooling, a column a set of candidates."""
+    """Return the layers of a model and its control: a row per layer and pooling, a column per candidates."""
     rows: dict[tuple[int, str], dict[tuple[str, str], str]] = {}
     for model, measure, cell in probed_cells(probe):
         row = rows.setdefault((cell["layer"], cell["pooling"]), {})

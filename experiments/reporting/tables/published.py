@@ -10,9 +10,9 @@ from experiments.evaluation.measure_names import mean_name
 from experiments.reporting.names import label_heading, phrase, proper_name, value_name
 from experiments.reporting.tables.table import Table
 
-# How a published value is marked. A primary one, read where its authors put it, is not.
+# Suffix of a published value by its mark; a primary one was read in its authors' paper.
 MARKS = {"primary": "", "second-hand": " (second-hand)"}
-PLACES = ("data", "first_stage")  # named in a column where one published value was measured in several
+PLACES = ("data", "first_stage")  # columns if a published value was measured in several
 OURS = "our own; the source does not say so"
 CLAIM_NOTES = (
     "Supported or contradicted: significant at 5 % over queries and seeds, corrected for all claims and pairs (Holm).",
@@ -21,7 +21,7 @@ CLAIM_NOTES = (
 
 
 def published_table(findings: Findings) -> Table | None:
-    """Return a row for each published value and what was measured of it; None where the study declares no value."""
+    """Return one row per published value and measurement; None if the study declares no value."""
     table = findings.table
     if table is None or not table.published:
         return None
@@ -50,13 +50,14 @@ def _row(published: Published, result: Result | None, labels: Sequence[str], tab
         names = [value_name(label, published.where.get(label)) for label in labels]
         return (*names, value, "-", "-", "-", "not measured")
     names = [_name(label, result.setting.labels.get(label), published.where.get(label), table) for label in labels]
-    comparable = result.status != "other data" and published.value is not None
-    difference = signed(result.mean - published.value).strip() if comparable and published.value is not None else "-"
+    difference = "-"
+    if published.value is not None and result.status != "other data":
+        difference = signed(result.mean - published.value).strip()
     return (*names, value, decimals(result.mean), decimals(result.setting.sd), difference, result.status)
 
 
 def _name(label: str, measured: object, published: object, table: PaperTable) -> str:
-    """Return a measured label's value, with the published one that it stands in for."""
+    """Name a measured label's value, and the published value that it replaces."""
     if measured is None:
         return value_name(label, published)
     stands_in = str(measured) != str(published) and any(part in table.stand_ins for part in str(measured).split("+"))
@@ -83,7 +84,7 @@ def _notes(findings: Findings, table: PaperTable) -> list[str]:
 
 
 def order_agreement(findings: Findings) -> str | None:
-    """Say how far measured settings have the order of the published ones; None for fewer than three."""
+    """Report Kendall's tau between published and measured values; None for fewer than three."""
     pairs = [
         (result.published.value, result.mean)
         for result in findings.results
@@ -98,7 +99,7 @@ def order_agreement(findings: Findings) -> str | None:
 
 
 def claims_table(verdicts: Sequence[Verdict]) -> Table | None:
-    """Return a row for each claim with its verdict in words; None without any claim."""
+    """Return one row per claim with its verdict; None without claims."""
     if not verdicts:
         return None
     rows = tuple(
@@ -110,7 +111,7 @@ def claims_table(verdicts: Sequence[Verdict]) -> Table | None:
 
 
 def pair_table(verdict: Verdict) -> Table:
-    """Return the comparisons that a verdict rests on."""
+    """Return the comparisons behind a verdict."""
     rows = []
     for labels, difference, p_holm in verdict.pairs:
         name = ", ".join(phrase(label, value) for label, value in labels.items()) or "all settings"

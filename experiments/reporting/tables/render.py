@@ -1,4 +1,4 @@
-"""Tables as Markdown, LaTeX, HTML and CSV. ``terminal.py`` prints them."""
+"""Write tables as Markdown, LaTeX, HTML and CSV; ``terminal.py`` prints them."""
 
 import csv
 import io
@@ -25,16 +25,13 @@ FAINT = ("other data", "not measured", "unknown", "-")
 def to_markdown(table: Table) -> str:
     """Return a table as GitHub-flavoured Markdown, under its title and above its notes."""
     ruler = ["---" if name in table.words else "---:" for name in table.columns]
-    lines = [_markdown_row(line) for line in (table.columns, ruler, *table.rows)]
-    return "\n\n".join(part for part in (f"## {table.title}", "\n".join(lines), table.caption) if part)
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.strip().replace("|", "\\|") for cell in cells) + " |"
+    rows = ([cell.strip().replace("|", "\\|") for cell in row] for row in (table.columns, ruler, *table.rows))
+    lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+    return "\n\n".join(filter(None, (f"## {table.title}", lines, table.caption)))
 
 
 def to_latex(table: Table, label: str) -> str:
-    """Return a table as a LaTeX float with booktabs' rules. ``label``: its name for ``\\ref``."""
+    """Return a table as a LaTeX float with booktabs rules. ``label``: its name for ``\\ref``."""
     alignment = "".join("l" if name in table.words else "r" for name in table.columns)
     if table.prose:
         alignment = "".join(rf"p{{{0.9 / len(table.columns):.2f}\linewidth}}" for _ in table.columns)
@@ -64,7 +61,7 @@ def _latex(text: str) -> str:
 
 
 def to_html(table: Table) -> str:
-    """Return a table as HTML that a page's script can sort, in a box that scrolls, with its notes below."""
+    """Return a table as sortable HTML in a box that scrolls, with its notes below."""
     notes = "".join(f"<li>{escape(note)}</li>" for note in table.notes)
     body = _html_list(table) if table.prose else _html_table(table)
     return body + (f'\n<ul class="notes">{notes}</ul>' if notes else "")
@@ -94,19 +91,15 @@ def _html_cell(text: str, word: bool) -> str:
 
 
 def _html_list(table: Table) -> str:
-    """Return rows of sentences as a list: what names a row, and each column's name and text."""
+    """Return rows of sentences as a list: the row's labels, then each column's name and text."""
     items = []
     for row in table.rows:
-        told = "".join(
-            f"<div><dt>{escape(name)}</dt><dd>{_badge(text)}</dd></div>"
-            for name, text in zip(table.columns[table.labels :], row[table.labels :], strict=True)
-        )
-        items.append(f'<li><p class="says">{escape(", ".join(row[: table.labels]))}</p><dl>{told}</dl></li>')
+        columns = ""
+        for name, text in zip(table.columns[table.labels :], row[table.labels :], strict=True):
+            value = f'<span class="badge {text}">{text}</span>' if text in BADGES else escape(text)
+            columns += f"<div><dt>{escape(name)}</dt><dd>{value}</dd></div>"
+        items.append(f'<li><p class="says">{escape(", ".join(row[: table.labels]))}</p><dl>{columns}</dl></li>')
     return "\n".join(['<ol class="claims">', *items, "</ol>"])
-
-
-def _badge(text: str) -> str:
-    return f'<span class="badge {text}">{text}</span>' if text in BADGES else escape(text)
 
 
 def _class(names: str) -> str:
@@ -114,11 +107,11 @@ def _class(names: str) -> str:
 
 
 def order_of(text: str) -> float | None:
-    """Return the number that a cell is sorted by, the first one in its text: 12.8e6 for ``12.8M``; None without one."""
-    found = NUMBER.search(text)
-    if found is None:
+    """Return the first number in a cell, its sort key: 12.8e6 for ``12.8M``; None without one."""
+    number = NUMBER.search(text)
+    if number is None:
         return None
-    return 0.0 if found[1] else float(found[2].replace(",", "")) * SIZES.get(found[3], 1.0)
+    return 0.0 if number[1] else float(number[2].replace(",", "")) * SIZES.get(number[3], 1.0)
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

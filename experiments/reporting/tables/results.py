@@ -1,7 +1,7 @@
-"""The results of a study: a table for each data set and first stage, a row a setting.
+"""Tabulate the results of a study: one table per data set and first stage, one row per setting.
 
-The first row is the first stage itself. Each row below has its difference to the reference (the first stage, unless the
-study's table names a setting) and the interval of that difference. The intervals do not compare two rows.
+The first row is the first stage itself. Every other row has its difference to the reference (the first stage, unless
+the study's table names a setting) with an interval. The intervals do not compare two rows.
 """
 
 from collections.abc import Sequence
@@ -12,18 +12,11 @@ from experiments.analysis.load import JobResult
 from experiments.analysis.settings import PLACED, ResultGroup
 from experiments.common.text import count, decimals, interval, p_value, plural, signed
 from experiments.evaluation.measure_names import mean_name
-from experiments.reporting.names import (
-    axes_of,
-    group_heading,
-    label_heading,
-    proper_name,
-    reference_name,
-    value_name,
-)
+from experiments.reporting.names import axes_of, group_heading, label_heading, proper_name, reference_name, value_name
 from experiments.reporting.tables.table import Table
 
 MARK = "*"
-PUBLISHED = ("published", "mark", "status")  # figures that only a study with published values has
+PUBLISHED = ("published", "mark", "status")  # columns of a study with published values
 FIGURES = (
     "queries", "seeds", "value", "sd", "reference", "difference", "low", "high", "excludes_zero", "p", "p_holm", "p_t",
     "p_permutation", "wins", "ties", "losses", "detectable", *PUBLISHED, "pairs", "seconds", "jobs",
@@ -36,7 +29,7 @@ def results_of(findings: Findings, group: ResultGroup) -> list[Result]:
 
 
 def versus(findings: Findings, group: ResultGroup) -> str:
-    """Return the head of the differences: ``vs BM25``, or ``vs reference`` where a setting is the reference."""
+    """Name the column of differences: ``vs BM25``, or ``vs reference`` if a setting is the reference."""
     reference = findings.reference[group.data, group.first_stage]
     return f"vs {proper_name(reference)}" if reference == group.reference else "vs reference"
 
@@ -65,11 +58,10 @@ def result_table(findings: Findings, group: ResultGroup) -> Table:
 
 
 def _texts(findings: Findings, group: ResultGroup, result: Result) -> dict[str, str]:
-    """Return the text of each column."""
     setting, difference = result.setting, result.comparison
+    labels = ("loss", "negatives", *group.axes)
     texts = {
-        **{label_heading(name): value_name(name, setting.labels.get(name)) for name in ("loss", "negatives")},
-        **{label_heading(name): value_name(name, setting.labels.get(name)) for name in group.axes},
+        **{label_heading(name): value_name(name, setting.labels.get(name)) for name in labels},
         mean_name(group.measure): decimals(setting.mean),
         "sd": decimals(setting.sd),
         "seeds": str(len(setting.jobs)),
@@ -87,8 +79,15 @@ def _texts(findings: Findings, group: ResultGroup, result: Result) -> dict[str, 
 
 
 def _notes(findings: Findings, group: ResultGroup, results: Sequence[Result]) -> list[str]:
-    """Say what a group was measured on, what its rows share, what it can tell apart, and its ties."""
-    notes = [f"{group.data}: {plural(len(group.query_ids), 'test query', 'test queries')}, {_seeds(group)}."]
+    """Describe a group's queries, seeds, shared labels, reference, detectable difference and ties."""
+    seeds = plural(group.seed_counts[0], "seed")
+    if len(group.seed_counts) > 1:
+        seeds = f"{group.seed_counts[0]} to {group.seed_counts[-1]} seeds a row"
+    elif len(different := {setting.seeds for setting in group.settings}) > 1:
+        seeds += " a row"
+    else:
+        seeds += f" ({', '.join(map(str, different.pop()))})"
+    notes = [f"{group.data}: {plural(len(group.query_ids), 'test query', 'test queries')}, {seeds}."]
     if group.constants:
         shared = ", ".join(f"{name} {value_name(name, value)}" for name, value in group.constants.items())
         notes.append(f"All rows: {shared}.")
@@ -102,16 +101,8 @@ def _notes(findings: Findings, group: ResultGroup, results: Sequence[Result]) ->
     return [*notes, tied if group.ties else "No tied scores in any job."]
 
 
-def _seeds(group: ResultGroup) -> str:
-    if len(group.seed_counts) > 1:
-        return f"{group.seed_counts[0]} to {group.seed_counts[-1]} seeds a row"
-    different = {setting.seeds for setting in group.settings}
-    text = plural(group.seed_counts[0], "seed")
-    return f"{text} ({', '.join(map(str, different.pop()))})" if len(different) == 1 else f"{text} a row"
-
-
 def legend(findings: Findings) -> list[tuple[str, str]]:
-    """Return each column with its meaning, and where the files are."""
+    """Return each column with its meaning, and the place of the files."""
     several = any(group.seed_counts[-1] > 1 for group in findings.groups)
     single = any(group.seed_counts[0] == 1 for group in findings.groups)
     spread = [("sd", "standard deviation over seeds of the mean over queries")] if several else []
@@ -132,15 +123,12 @@ def legend(findings: Findings) -> list[tuple[str, str]]:
 
 
 def left_out(jobs: Sequence[JobResult]) -> list[tuple[str, str, str]]:
-    """Return name, state and the first line of why of each job that has no results to show."""
+    """Return name, state and reason of each job without results."""
     return [(job.name, job.state, job.reason) for job in jobs if not job.finished]
 
 
 def result_rows(findings: Findings) -> tuple[list[str], list[list[Any]]]:
-    """Return columns and a row for each first stage and each setting, for a CSV: unrounded, with the jobs averaged.
-
-    A first stage's own row has no loss. Measures have the names of ir-measures.
-    """
+    """Return columns and unrounded rows for a CSV: one per first stage (without a loss) and one per setting."""
     groups = findings.groups
     labels = [*axes_of(groups), *(name for group in groups for name in group.constants)]
     declared = findings.table is not None and findings.table.published

@@ -1,22 +1,15 @@
-"""A table as data: what it says, whoever prints it."""
+"""A table as data, for every renderer."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Table:
-    """Texts in rows and columns, and what a renderer needs to know of them.
+    """Texts in rows and columns, and how to render them.
 
-    Attributes:
-        title: what the table is of.
-        columns: their names.
-        rows: one text for each column.
-        words: the columns of words, set flush left; the others hold numbers.
-        labels: how many columns at the left name a row.
-        breaks: numbers of the rows after which a rule is drawn.
-        notes: how to read it, sentence by sentence.
-        details: columns that a terminal leaves out.
-        prose: the cells are sentences, so a terminal and a page list them row by row.
+    ``columns``: their names. ``words``: the columns of words, aligned left; the others hold numbers. ``labels``: number
+    of columns at the left that name a row. ``breaks``: indices of the rows with a rule below. ``notes``: how to read
+    it. ``details``: columns that a terminal omits. ``prose``: cells are sentences, listed row by row.
     """
 
     title: str

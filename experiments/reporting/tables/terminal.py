@@ -1,6 +1,6 @@
-"""Print tables in a terminal, whole at any width: headers wrap, columns go into parts, at last rows become lists.
+"""Print tables whole at any width: wrap headers, then split the columns into parts, then list the rows.
 
-Only ASCII is written (rules apart, which rich replaces where it must), so that a table can be piped anywhere.
+Output is ASCII, except for rules (which rich replaces if needed), so that a table can be piped anywhere.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,12 +13,12 @@ from rich.text import Text
 
 from experiments.reporting.tables.table import Table
 
-GAP = 3  # columns of text between two columns of a table
-FOLD = 24  # a word may be folded beyond this
+GAP = 3  # characters between two columns
+FOLD = 24  # characters from which a word can be folded
 
 
 def print_tables(tables: Sequence[Table], console: Console, widen: bool = True) -> None:
-    """Print tables one under the other. ``widen``: what is no terminal becomes as wide as the widest table."""
+    """Print tables below each other. ``widen``: give a file or pipe the width of the widest table."""
     shown = [table.only([i for i, name in enumerate(table.columns) if name not in table.details]) for table in tables]
     if widen and not console.is_terminal:
         console.width = max(console.width, *(_total(_natural(table)) for table in shown if not table.prose), 0)
@@ -32,7 +32,7 @@ def print_tables(tables: Sequence[Table], console: Console, widen: bool = True) 
 
 
 def parts_of(table: Table, width: int) -> list[RichTable]:
-    """Return what to print so that no cell is cut at ``width``: the table, its parts, or its rows as a list."""
+    """Return the table, its parts or its rows as a list, so that no cell is cut at ``width``."""
     if table.prose:
         return [_listed(table)]
     least = _least(table)
@@ -52,7 +52,7 @@ def parts_of(table: Table, width: int) -> list[RichTable]:
 
 
 def listing_of(rows: Iterable[Sequence[str]], style: str = "") -> RichTable:
-    """Return texts in columns without rules or heads: names, and what is said of each."""
+    """Return names and their texts in columns without rules or headers."""
     listing = RichTable.grid(padding=(0, 2, 0, 0))
     for first, *texts in rows:
         listing.add_row(Text(first, style=style or "dim"), *(Text(text, style=style) for text in texts))
@@ -62,7 +62,7 @@ def listing_of(rows: Iterable[Sequence[str]], style: str = "") -> RichTable:
 
 
 def _listed(table: Table) -> RichTable:
-    """Return the rows as a list: what names a row, and below it each column's name and text."""
+    """Return the rows as a list: the row's labels, then each column's name and text."""
     listing = RichTable.grid(padding=(0, 2, 0, 0))
     for row in table.rows:
         listing.add_row(Text(", ".join(filter(None, row[: table.labels])), style="bold"))
@@ -73,7 +73,7 @@ def _listed(table: Table) -> RichTable:
 
 
 def _ruled(table: Table, width: int) -> RichTable:
-    """Return the table with columns as wide as they would be, or, where that is too much, narrower by their headers."""
+    """Return the table with columns of their natural width, narrowed to wrapped headers if needed."""
     widths, natural = _least(table), _natural(table)
     for place in sorted(range(len(widths)), key=lambda place: table.columns[place] not in table.words):
         widths[place] += max(0, min(natural[place] - widths[place], width - _total(widths)))
@@ -92,7 +92,7 @@ def _natural(table: Table) -> list[int]:
 
 
 def _least(table: Table) -> list[int]:
-    """Return the least width of each column: numbers stay whole, words and headers wrap between words."""
+    """Return the smallest width of each column: numbers stay whole, words and headers wrap."""
     widths = []
     for name, *cells in zip(table.columns, *table.rows, strict=True):
         head = max(map(cell_len, name.split()), default=0)

@@ -50,7 +50,7 @@ def test_a_word_in_pieces_is_not_taken_for_a_part_of_the_template(tmp_path: Path
 def test_a_vocabulary_without_words_is_one_line(tmp_path: Path):
     vocabulary = tmp_path / "vocab.txt"
     vocabulary.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "see"]))
-    with pytest.raises(ExperimentError, match="has no two tokens that stand for a text of their own"):
+    with pytest.raises(ExperimentError, match="has no two tokens that are texts"):
         PairTemplate.of(BertTokenizerFast(vocab=str(vocabulary)))
 
 

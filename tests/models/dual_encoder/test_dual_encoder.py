@@ -69,7 +69,10 @@ def test_both_layouts_have_the_same_gradients(tmp_path: Path, cross: str):
 
 def test_packing_is_for_cpus(tmp_path: Path, cross: str):
     network = Setting(tmp_path, cross).network
-    assert [choose_layout(network, "auto", device) for device in ("cpu", "gpu")] == ["packed", "padded"]
+    assert [choose_layout(network[0].model, "auto", device, head=False) for device in ("cpu", "gpu")] == [
+        "packed",
+        "padded",
+    ]
 
 
 @pytest.mark.parametrize(("dual", "scale"), [({}, 20.0), ({"similarity": "dot"}, 1.0), ({"temperature": 0.1}, 10.0)])

@@ -100,7 +100,7 @@ def test_a_layer_keeps_its_number(bert: tuple[Backbone, str]):
 
 def test_the_rest_comes_from_the_backbone_if_it_is_to(family: tuple[Backbone, str]):
     backbone, cross = family
-    settings = model_of(layers=2, infused=[2], infuse_embeddings=False, rest="backbone")
+    settings = model_of(layers=2, infused=[2], infuse_embeddings=False, rest="backbone", cross_encoder=cross)
     ours, theirs, own = (
         weights_of(load_dual_encoder(backbone, settings, seed=5)),
         base_weights(cross),

@@ -9,7 +9,7 @@ import pytest
 from helpers.browser import browser
 from helpers.findings import BCE, LCE, small_findings
 
-from experiments.reporting.page import write_page
+from experiments.reporting.page.page import write_page
 from experiments.reporting.plots.build import figures_of
 
 WIDE, NARROW = {"width": 1100, "height": 900}, {"width": 360, "height": 700}

@@ -17,9 +17,8 @@ from experiments.analysis.findings import findings_from, findings_of
 from experiments.analysis.load import read_study
 from experiments.common.cache import fingerprint
 from experiments.common.errors import ExperimentError
-from experiments.reporting.page import write_page
 from experiments.reporting.page.overview import facts_of
-from experiments.reporting.page.page import PUBLISHED, SECTIONS, page_of
+from experiments.reporting.page.page import PUBLISHED, SECTIONS, page_of, write_page
 from experiments.reporting.page.provenance import commands_of, provenance_of
 from experiments.reporting.page.queries import as_json
 from experiments.reporting.plots.build import figures_of
@@ -84,7 +83,7 @@ def test_the_sentence_on_what_was_found_comes_first_and_then_the_table(tmp_path:
     words = parsed(small_findings(tmp_path / "s")).words
     found, published, results = (
         words.index(text)
-        for text in ("The claim that LCE beats BCE is undecided.", "A row for each published value", "A row a setting")
+        for text in ("The claim that LCE beats BCE is undecided.", "One row per published value", "One row per setting")
     )
     assert found < published < results < words.index("2 finished of 2")
 
@@ -166,5 +165,5 @@ def test_the_launch_that_hydra_noted_is_given_as_a_command(tmp_path: Path):
 
 def test_a_note_of_the_launch_that_is_none_is_named(tmp_path: Path):
     (tmp_path / "multirun.yaml").write_text("hydra: 3")
-    with pytest.raises(ExperimentError, match=r"multirun\.yaml is not what Hydra writes"):
+    with pytest.raises(ExperimentError, match=r"multirun\.yaml is not a launch record of Hydra"):
         commands_of(tmp_path)

@@ -15,7 +15,7 @@ from helpers.study_folder import FIRST_STAGE, write_job
 from experiments.analysis.findings import findings_of
 from experiments.common.errors import ExperimentError
 from experiments.reporting.page import queries as queries_module
-from experiments.reporting.page import write_page
+from experiments.reporting.page.page import write_page
 from experiments.reporting.page.queries import by_spread, cut, queries_payload
 
 

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from experiments.analysis.findings import Findings, findings_of
 from experiments.reporting.plots.by_negatives import by_negatives, by_pairs
 from experiments.reporting.plots.figure import ReportFigure
-from experiments.reporting.plots.label_placement import beside, name_points, spread
+from experiments.reporting.plots.label_placement import name_box, name_points, spread
 from experiments.reporting.plots.line_styles import Line, panels_of, styles_of
 
 BETTER = {"q1": 1.0, "q2": 0.75, "q3": 1.0, "q4": 0.5}
@@ -258,6 +258,6 @@ def test_names_of_points_that_touch_go_to_different_sides() -> None:
 
 
 def test_a_name_at_the_right_begins_beyond_its_point_at_its_height() -> None:
-    left, bottom, right, top = beside((100.0, 50.0), "name", (1, 0), 10.0)
+    left, bottom, right, top = name_box((100.0, 50.0), "name", (1, 0), 10.0)
     assert (left, right) == (pytest.approx(107.0), pytest.approx(129.4))
     assert (bottom + top) / 2 == 50.0
