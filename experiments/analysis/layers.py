@@ -49,6 +49,10 @@ def _layers(labels: Mapping[str, Any], jobs: Sequence[JobResult]) -> list[Settin
         return []
     tables = [concatenate([read_per_query(per_query_path(part.folder, PROBE)) for part in job.parts]) for job in probed]
     first, query_ids = probed[0], tables[0].query_ids
+    try:
+        measure = str((first.probe or {})["model"]["settings"]["measures"][0])
+    except (KeyError, TypeError, IndexError) as error:
+        raise ExperimentError(f"{first.folder}/metrics.json: the probe does not say its measures") from error
     ordered = [_ordered(job, table, first, query_ids) for job, table in zip(probed, tables, strict=True)]
     results = []
     for name in tables[0].reranked:
@@ -60,16 +64,8 @@ def _layers(labels: Mapping[str, Any], jobs: Sequence[JobResult]) -> list[Settin
             raise ExperimentError(f"{path}: the column {name!r} is not LAYER:POOLING:CANDIDATES")
         place = {**column.groupdict(), "layer": int(column["layer"])}
         values_SQ = np.stack([table.reranked[name] for table in ordered])
-        results.append(SettingResult({**labels, **place}, tuple(probed), values_SQ, query_ids, _measure(first)))
+        results.append(SettingResult({**labels, **place}, tuple(probed), values_SQ, query_ids, measure))
     return results
-
-
-def _measure(job: JobResult) -> str:
-    """Return the first measure of a job's probe, whose values by query were kept."""
-    try:
-        return str((job.probe or {})["model"]["settings"]["measures"][0])
-    except (KeyError, TypeError, IndexError) as error:
-        raise ExperimentError(f"{job.folder}/metrics.json: the probe does not say its measures") from error
 
 
 def _ordered(job: JobResult, table: PerQuery, first: JobResult, query_ids: tuple[str, ...]) -> PerQuery:

@@ -132,7 +132,6 @@ def git_revision() -> str | None:
 
 
 def _version() -> str | None:
-    """Return the version of this package; None where it is not installed."""
     try:
         return importlib.metadata.version("rerank-ablations")
     except importlib.metadata.PackageNotFoundError:

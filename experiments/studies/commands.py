@@ -1,6 +1,6 @@
 """Carry out the commands of ``experiments.study``: run a study, show its status, rerun failed jobs, verify it.
 
-Each returns the exit code: 0, 1 if a job failed or differs from its saved results, 128 + the signal's number if stopped.
+Each returns the exit code: 0, 1 if a job failed or differs from its saved results, 128 + the number of a signal.
 """
 
 from collections.abc import Sequence

@@ -44,8 +44,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class Setting:
-    """Key under which measured throughput is reused for new jobs. ``data``: fingerprint of the data source for jobs that
-    embed the whole collection, else empty.
+    """Key under which measured throughput is reused for new jobs.
+
+    ``data``: fingerprint of the data source for jobs that embed the whole collection, else empty.
     """
 
     backbone: str

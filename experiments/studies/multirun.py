@@ -31,12 +31,19 @@ def run_to_end(command: Sequence[str], launch: LaunchControl, grace: float = GRA
     child = subprocess.Popen(command, start_new_session=True)  # a process group, signalled as one
     with _forwarding(child.pid, launch) as received:
         deadline: float | None = None
-        while (code := _poll(child)) is None:
+        while (code := child.poll()) is None:
+            time.sleep(POLL_SECONDS)
             if received and deadline is None:
                 deadline = time.monotonic() + grace
             if deadline is not None and time.monotonic() > deadline:
                 _tell(child.pid, signal.SIGKILL)
-        _clear(child.pid, (deadline or time.monotonic() + grace))
+        # Wait for the rest of the group, and kill it at the deadline.
+        deadline = deadline or time.monotonic() + grace
+        while _tell(child.pid, 0):
+            if time.monotonic() > deadline:
+                _tell(child.pid, signal.SIGKILL)
+                break
+            time.sleep(POLL_SECONDS)
     if received:
         return 128 + received[0]
     return code if code >= 0 else 1
@@ -59,22 +66,6 @@ def _forwarding(group: int, launch: LaunchControl) -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _poll(child: subprocess.Popen[bytes]) -> int | None:
-    try:
-        return child.wait(POLL_SECONDS)
-    except subprocess.TimeoutExpired:
-        return None
-
-
-def _clear(group: int, deadline: float) -> None:
-    """Wait for the rest of a group whose leader has ended; kill it at the deadline."""
-    while _tell(group, 0):
-        if time.monotonic() > deadline:
-            _tell(group, signal.SIGKILL)
-            return
-        time.sleep(POLL_SECONDS)
 
 
 def _tell(group: int, number: int) -> bool:

@@ -55,7 +55,7 @@ class Plan:
 
     @property
     def wall_seconds(self) -> float | None:
-        """Estimated wall time of the remaining jobs: prerequisites first, then each grid job on the first free worker."""
+        """Estimated wall time of the remaining jobs: prerequisites first, then grid jobs on the first free worker."""
         if self.side_by_side is None or self.seconds is None:
             return None
         first = [job.seconds or 0.0 for job in self.left if job.number is None]
@@ -179,7 +179,7 @@ def _seconds_left(status: JobStatus, budget: int | None) -> float | None:
 def _sum(values: Iterable[float | None]) -> float | None:
     """Sum the values; None if one is not known."""
     known = list(values)
-    return None if None in known else sum(value for value in known if value is not None)
+    return None if None in known else sum((value for value in known if value is not None), 0.0)
 
 
 def _count(number: float | None) -> str:
