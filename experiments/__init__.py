@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from experiments.reporting.notebook import load as load
 
-# OpenMP's threads spin while they wait for each other. On a machine that does anything else beside (another job, a
-# browser), a spinning thread keeps the one it waits for off the core: training was measured 15 times slower there.
+# By default OpenMP's threads spin while they wait; on a busy machine that made training 15 times slower.
 # Read when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 

@@ -1,6 +1,6 @@
-"""The console command: ``rerank-ablations train loss=lce``, which is ``python -m experiments.train loss=lce``.
+"""Run the console command: ``rerank-ablations train loss=lce`` equals ``python -m experiments.train loss=lce``.
 
-Imports a command's module only when that command is called, so that ``--help`` needs neither torch nor Hydra.
+A command's module is imported only when called, so that ``--help`` needs neither torch nor Hydra.
 """
 
 import importlib
@@ -55,17 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         meant = f"did you mean {near[0]}? " if near else ""
         print(f"error: there is no command {name!r}: {meant}There are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
-    return _call(name, rest)
-
-
-def _call(name: str, arguments: list[str]) -> int:
     module_name, reads, _ = COMMANDS[name]
-    # As with python -m: modules beside the user are found, such as the one of a loss of their own.
-    sys.path.append(os.getcwd())
-    sys.argv = [f"rerank-ablations {name}", *arguments]
+    sys.path.append(os.getcwd())  # as python -m does: find the user's modules, such as a loss of their own
+    sys.argv = [f"rerank-ablations {name}", *rest]
     module = importlib.import_module(f"experiments.{module_name}")
     if reads == ARGPARSE:
-        return int(module.main(arguments))
+        return int(module.main(rest))
     from experiments.jobs.hydra_app import entry
 
     entry(module.main)

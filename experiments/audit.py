@@ -1,13 +1,11 @@
-"""False negatives among the negatives: ``python -m experiments.audit data=beir data.path=my/folder``.
+"""Count false negatives among the negatives: ``python -m experiments.audit data=beir data.path=my/folder``.
 
-Draws what the rule would draw, from each source and depth, before any training, and reports how many of the negatives
-look relevant: near-duplicates of a positive, passages that are judged relevant, passages that answer a twin of the
-query, passages that a trained model puts above the positive. Takes the keys of ``experiments.train`` and those of
-``audit``; writes into ``outputs/<study>/audit-...``.
+Draws negatives from each source and depth before any training, and reports how many look relevant: near-duplicates of a
+positive, passages judged relevant, passages that answer a twin of the query or that a trained model ranks above the
+positive. Takes the keys of ``experiments.train`` and ``audit``; writes into ``outputs/<study>/audit-...``.
 """
 
 from functools import partial
-from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig
@@ -21,7 +19,6 @@ from experiments.jobs import hydra_app
 from experiments.jobs.audit_negatives import audit, audited_sources, of_audited_sources, summary_of, tags_of
 from experiments.jobs.open_evaluation import evaluation_folder, open_tracking
 from experiments.jobs.prerequisites import components_of
-from experiments.negatives.false_negative_audit import FalseNegativeAudit
 from experiments.reporting.plots.false_negatives import audit_figure
 from experiments.reporting.plots.figure import save_figures
 from experiments.reporting.tables.false_negatives import audit_files, cell_rows, pair_rows, print_audit
@@ -38,20 +35,15 @@ def main(config: DictConfig) -> None:
     found = audit(experiment, audited_sources(asked), parts)
     print_audit(found, Console(highlight=False))
     folder = evaluation_folder("audit", experiment, settings)
-    for path in _write(found, folder):
+    texts = {folder / name: text for name, text in audit_files(found).items()}
+    for path, text in texts.items():
+        write_atomic(path, text)
+    for path in [*texts, *save_figures([audit_figure(found)], folder)]:
         print(path)
     with open_tracking("audit", experiment, settings, parts, folder, tags_of(experiment, found)) as tracking:
         tracking.log_table("false_negatives", *cell_rows(found))
         tracking.log_table("worst_pairs", *pair_rows(found))
         tracking.log_summary(summary_of(found))
-
-
-def _write(found: FalseNegativeAudit, folder: Path) -> list[Path]:
-    """Write the tables and the figure of an audit, and return their paths."""
-    texts = {folder / name: text for name, text in audit_files(found).items()}
-    for path, text in texts.items():
-        write_atomic(path, text)
-    return [*texts, *save_figures([audit_figure(found)], folder)]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""Several studies in one table: ``python -m experiments.compare GROUP_OR_FOLDER [GROUP_OR_FOLDER ...]``.
+"""Print several studies in one table: ``python -m experiments.compare GROUP_OR_FOLDER [GROUP_OR_FOLDER ...]``.
 
-A folder, such as ``outputs/quickstart``, is read from disk; so are W&B's offline runs, if their folder ``wandb`` is
-named. Anything else is a group of runs in W&B, which is read from its server where somebody is logged in and from
-``outputs/GROUP`` otherwise. Prints the tables of ``experiments.report``, and with ``--out`` writes them.
+A folder, such as ``outputs/quickstart`` or a folder ``wandb`` of offline runs, is read from disk. Anything else is a W&B
+group, read from the server if logged in, else from ``outputs/GROUP``. With ``--out`` the tables are written too.
 """
 
 import argparse
@@ -31,14 +30,6 @@ def write(combined: Combined, folder: Path) -> list[Path]:
     for path, content in texts.items():
         write_atomic(path, content)
     return list(texts)
-
-
-def _save_workspace(combined: Combined, project: str, entity: str | None) -> str:
-    from experiments.reporting.wandb_workspace import save_workspace, spec_of
-
-    if len(combined.sources) > 1:
-        raise ExperimentError("--workspace shows one study: name one group or folder")
-    return save_workspace(spec_of(combined.findings), entity_of(entity), project)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,7 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for path in write(combined, options.out) if options.out is not None else []:
             console.print(Text(f"\n{path}"), soft_wrap=True)
         if options.workspace:
-            address = _save_workspace(combined, options.project, options.entity)
+            from experiments.reporting.wandb_workspace import save_workspace, spec_of
+
+            if len(combined.sources) > 1:
+                raise ExperimentError("--workspace shows one study: name one group or folder")
+            address = save_workspace(spec_of(combined.findings), entity_of(options.entity), options.project)
             console.print(Text(f"\n{address}"), soft_wrap=True)
     except ExperimentError as error:
         print(f"error: {error}", file=sys.stderr)

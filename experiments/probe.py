@@ -1,8 +1,7 @@
-"""What the layers of a model know: ``python -m experiments.probe checkpoint=outputs/<study>/<job>/model``.
+"""Measure every layer of a model as an embedder: ``python -m experiments.probe checkpoint=outputs/<study>/<job>/model``.
 
-Measures every layer of a cross-encoder, a public one or one trained here, or of a plain backbone, as an embedder: over
-the whole collection and on each first stage. Takes the keys of ``experiments.train``; writes into
-``outputs/<study>/probe-...``.
+The model is a cross-encoder, public or trained here, or a plain backbone; it searches the whole collection and re-ranks
+each first stage. Takes the keys of ``experiments.train``; writes into ``outputs/<study>/probe-...``.
 """
 
 from functools import partial

@@ -1,8 +1,7 @@
-"""What a study found: ``python -m experiments.report outputs/quickstart``.
+"""Report the results of a study: ``python -m experiments.report outputs/quickstart``.
 
-Prints the tables and writes them (``table.md``, ``table.csv``, ``table.tex``), the figures and the page
-(``report.html``) into the study's folder, and logs them as a W&B run of the study. Reads only what the jobs left on
-disk, so that it can be run at any time, also while the study is running.
+Prints the tables, writes them (``table.md``, ``table.csv``, ``table.tex``), the figures and the page (``report.html``)
+into the study's folder, and logs them as a W&B run. Reads only the jobs' files, so it can run while the study does.
 """
 
 import argparse
@@ -28,10 +27,7 @@ PAGE = "report.html"
 def summarise(folder: Path, measure: str | None = None, track: bool = True) -> list[Path]:
     """Print the summary of a study, write its tables, figures and page into its folder, and return their paths.
 
-    Args:
-        folder: of the study.
-        measure: None for that of the study's table, or the jobs' first.
-        track: log the report to W&B, as the jobs were logged.
+    ``measure``: None for the table's measure, or the jobs' first. ``track``: log the report to W&B as the jobs were.
 
     Raises:
         ExperimentError: the folder is missing or holds no finished job, or its jobs do not fit into one table.
@@ -43,7 +39,9 @@ def summarise(folder: Path, measure: str | None = None, track: bool = True) -> l
     print_findings(findings, console)
     paths = write(findings)
     if track:
-        _track(findings, paths)
+        from experiments.reporting.wandb_report import log_report
+
+        log_report(findings, paths)
     console.print()
     for path in paths:
         console.print(Text(str(path)), soft_wrap=True)
@@ -61,14 +59,8 @@ def write(findings: Findings) -> list[Path]:
     for name, text in texts.items():
         write_atomic(folder / name, text)
     figures = figures_of(findings)
-    drawn = save_figures(figures, folder)
+    drawn = save_figures(figures, folder)  # before the page, which reads them
     return [*(folder / name for name in texts), *drawn, write_page(findings, figures, folder / PAGE)]
-
-
-def _track(findings: Findings, paths: Sequence[Path]) -> None:
-    from experiments.reporting.wandb_report import log_report
-
-    log_report(findings, paths)
 
 
 def _nothing_finished(folder: Path, jobs: Sequence[JobResult]) -> str:

@@ -1,10 +1,9 @@
-"""First stages on their own, without any training: ``python -m experiments.retrieve first_stage=[bm25,colbert] ...``.
+"""Measure first stages without any training: ``python -m experiments.retrieve first_stage=[bm25,colbert] ...``.
 
-Makes the run of each first stage over the queries of one split, measures it, and keeps all of it like a job in
-``outputs/<study>/runs/retrieve-<split>-<hash>``: ``metrics.json``, ``per_query.<first stage>.tsv``,
-``run.<first stage>.trec.gz``. The folder ``runs`` is read by ``experiments.compare``, ``experiments.report`` and
-``experiments.study verify`` as a study's is. Takes the keys of ``experiments.train``; ``retrieve.split=dev`` looks at
-another split than test. What was measured before is shown again, unless the collection or a retriever changed.
+Writes ``metrics.json``, ``per_query.<first stage>.tsv`` and ``run.<first stage>.trec.gz`` like a job into
+``outputs/<study>/runs/retrieve-<split>-<hash>``; ``experiments.compare``, ``report`` and ``study verify`` read the
+folder ``runs`` as a study. Takes the keys of ``experiments.train``; ``retrieve.split=dev`` selects another split than
+test. Earlier measurements are shown again, unless the collection or a retriever changed.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,6 @@
 """Plan, run, look at, repair and verify a whole study: ``python -m experiments.study plan sweeps=quickstart``.
 
-Jobs are launched by Hydra's own multirun, as ``python -m experiments.train -m`` launches them, so that its launchers
-and overrides work as ever.
+Jobs are launched by Hydra's multirun, so that its launchers and overrides work as in ``experiments.train -m``.
 """
 
 import argparse
@@ -27,7 +26,7 @@ compose.register()
 COMMANDS = ("plan", "run", "status", "rerun-failed", "verify")
 LAUNCHING = ("run", "rerun-failed")
 OF_FOLDERS = ("status", "rerun-failed", "verify")
-UNFOLDED = 1000  # columns where there is no screen: what is piped is not folded
+UNFOLDED = 1000  # columns of piped output, so that it is not folded
 HELP = """\
 A study is a sweep or a grid of overrides, as experiments.train -m takes them; the last three commands also take the
 folder of one that was run.
@@ -55,9 +54,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read and run the command line; returns the exit code: 0, 1 if a job failed or has drifted, 2 for what the user
-    can repair, 128 + the signal's number if it was stopped.
-    """
+    """Read and run the command line; returns the exit code: 2 for a user error, else as ``experiments.studies.commands``."""
     parser = _Parser(
         prog="python -m experiments.study", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -97,7 +94,13 @@ def _run_command(options: argparse.Namespace) -> int:
         return 0
     if options.command == "run":
         code, studies = commands.run(overrides, grid, options.fail_fast, console)
-        return code if options.no_report or code >= 128 else _report(code, studies, console)
+        if not options.no_report and code < 128:
+            from experiments import report
+
+            for study in studies:
+                console.print()
+                code = max(code, report.main([str(study)]))
+        return code
     jobs = jobs_of(grid)
     if options.command == "status":
         return commands.status(jobs, console)
@@ -106,21 +109,11 @@ def _run_command(options: argparse.Namespace) -> int:
     return commands.rerun(overrides, jobs, options.fail_fast, console)
 
 
-def _report(code: int, studies: Sequence[Path], console: Console) -> int:
-    """Report studies after a run that ended with a code; returns the exit code."""
-    from experiments import report
-
-    for study in studies:
-        console.print()
-        code = max(code, report.main([str(study)]))
-    return code
-
-
 def folder_in(study: Sequence[str], command: str) -> Path | None:
-    """Return the folder that a command is about, if it names one.
+    """Return the folder that the arguments name, if any.
 
     Raises:
-        ExperimentError: it is no folder, something else is given with it, or the command takes none.
+        ExperimentError: something else is given with it, or the command takes none.
     """
     others = [text for text in study if text not in sweep_names()]
     folders = [text for text in others if Path(text).is_dir() or ("/" in text and "=" not in text)]

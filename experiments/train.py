@@ -21,9 +21,7 @@ compose.register()
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def main(config: DictConfig) -> float:
-    """One job; returns its headline measure on the first of its first stages, so that Hydra's optimising sweepers work
-    too.
-    """
+    """Run one job; returns its headline measure on the first first stage, for Hydra's optimising sweepers."""
     return hydra_app.run(config)
 
 

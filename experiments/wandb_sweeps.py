@@ -1,10 +1,9 @@
-"""Write the grids of ``sweeps/`` as W&B sweeps: the same jobs, handed out one by one to agents on many machines.
+"""Write the grids of ``sweeps/`` as W&B sweeps, whose agents run the same jobs on many machines.
 
 ``python -m experiments.wandb_sweeps quickstart`` writes ``sweeps/wandb/quickstart.yaml`` at scale=mini and
 ``sweeps/wandb/paper/quickstart.yaml`` at scale=paper, below the current folder; without a name, all studies.
 ``wandb sweep sweeps/wandb/quickstart.yaml`` registers one, and ``wandb agent`` on each machine calls
-``experiments.train`` with one value of each parameter; ``hydra.mode=RUN`` makes one job of the sweep's file. A job has
-the same name and folder whoever launches it.
+``experiments.train`` with one value of each parameter. A job has the same name and folder whoever launches it.
 """
 
 import argparse
@@ -30,11 +29,9 @@ Axes = Mapping[str, Sequence[str]]
 def wandb_sweep(sweep: str, axes: Axes, measure: str, scale: str) -> dict[str, Any]:
     """Return the W&B sweep of a grid.
 
-    ``axes``: each override of the grid -> its values as Hydra takes them. What has one value is a fixed argument of the
-    command, what has several is a parameter. ``measure``: what a job's summary calls its headline.
-
-    W&B makes parameters' names keys of its config, where Hydra's ``+`` has no place: the first value is given as a
-    fixed argument with it, and the parameter without it replaces that value.
+    ``axes``: each override of the grid -> its values as Hydra takes them; one value makes a fixed argument, several a
+    parameter. ``measure``: name of the headline in a job's summary. W&B's parameter names cannot contain Hydra's ``+``:
+    the first value becomes a fixed argument with it, which the parameter without it replaces.
     """
     fixed = [f"{key}={values[0]}" for key, values in axes.items() if len(values) == 1 or key.startswith("+")]
     return {
@@ -60,7 +57,7 @@ def wandb_sweep(sweep: str, axes: Axes, measure: str, scale: str) -> dict[str, A
 
 
 def text_of(sweep: str, settings: Mapping[str, Any], path: Path) -> str:
-    """Return the file of a W&B sweep. ``path``: where it will be, for the command in its first line."""
+    """Return the file of a W&B sweep. ``path``: its place, for the command in its first line."""
     return (
         f"# The study {sweep} as a W&B sweep: wandb sweep {path.as_posix()}, then wandb agent on each machine.\n"
         f"# Written by python -m experiments.wandb_sweeps {sweep}; change the study's own file, not this one.\n"
@@ -69,10 +66,10 @@ def text_of(sweep: str, settings: Mapping[str, Any], path: Path) -> str:
 
 
 def write(sweeps: Sequence[str], folder: Path) -> list[Path]:
-    """Write the W&B sweeps of some studies below a folder; returns their paths.
+    """Write the W&B sweeps of studies below a folder; returns their paths.
 
     Raises:
-        ExperimentError: there is no study of such a name.
+        ExperimentError: a study does not exist.
     """
     unknown = [sweep for sweep in sweeps if sweep not in sweep_names()]
     if unknown:

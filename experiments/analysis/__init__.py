@@ -1,1 +1,1 @@
-"""What the results of a study say."""
+"""Read the results of a study and analyse them."""

@@ -1,17 +1,17 @@
-"""Verdicts on claims about a study's cells: supported, contradicted, undecided with what it would take, or missing.
+"""Judge claims about a study's cells: supported, contradicted, undecided or missing.
 
-A claim usually speaks of several pairs of cells, such as LCE against BCE at every number of negatives. It is
+A claim usually covers several pairs of cells, such as LCE against BCE at every number of negatives. It is
 
-- contradicted if one of its pairs (for a trend: steps) is significantly the other way, corrected by Holm for the pairs
-  of the claim, or the average over its pairs is;
-- supported if that average is significant in the direction claimed, corrected by Holm for all claims judged together,
-  and nothing contradicts;
-- undecided if it is neither, or if no setting has more than one seed, whose luck then is not known; and missing if no
-  finished cells can be compared.
+- contradicted if a pair (of a trend: a step) is significantly the other way, Holm-corrected for the claim's pairs, or
+  the average over the pairs is;
+- supported if that average is significant in the claimed direction, Holm-corrected for all claims, and nothing
+  contradicts;
+- undecided if it is neither, or if no setting has more than one seed;
+- missing if no finished cells can be compared.
 
-All at 5 %, over queries and seeds (``experiments.evaluation.comparison``). A trend is a slope over log2 of a label, so
-a difference per doubling, or over the layer's number, averaged over the settings of all other labels. "Within a margin"
-is supported by two one-sided tests and contradicted by a difference significantly beyond the margin.
+All tests are at 5 %, over queries and seeds (``experiments.evaluation.comparison``). A trend is a slope per doubling of
+a label, or per layer, averaged over the settings of all other labels. "Within a margin" is supported by two one-sided
+tests and contradicted by a difference significantly beyond the margin.
 """
 
 import math
@@ -33,7 +33,7 @@ MISSING = "missing"
 
 
 class Pair(NamedTuple):
-    """One comparison of a claim. ``labels``: what tells it from the claim's others; ``p_holm``: corrected for them."""
+    """One comparison of a claim. ``labels``: where it differs from the others; ``p_holm``: corrected for them."""
 
     labels: Mapping[str, Any]
     comparison: Comparison
@@ -42,11 +42,10 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the cells say of a claim.
+    """Verdict on one claim.
 
-    ``estimate``: the average over ``pairs`` of the difference, or of the slope of a trend; None if ``missing``.
-    ``p_holm``: of its test, corrected for all claims. ``needs``: a sentence or more with the estimate in words and what
-    would decide the claim, or which cells are missing.
+    ``estimate``: average difference over ``pairs``, or a trend's slope; None if ``missing``. ``p_holm``: corrected for
+    all claims. ``needs``: the estimate in words and what would decide the claim, or which cells are missing.
     """
 
     claim: Claim
@@ -63,25 +62,30 @@ def judge(
     layers: Sequence[SettingResult],
     stand_ins: Mapping[str, str],
 ) -> list[Verdict]:
-    """A verdict on each claim, in order; ``stand_ins`` as in ``label_matching.matches``.
+    """Return a verdict on each claim, in order; ``stand_ins`` as in ``label_matching.matches``.
 
     Raises:
-        ExperimentError: a claim speaks of cells that were measured on different queries, or of a trend over numbers
-            that have no logarithm; the message names the claim.
+        ExperimentError: a claim covers cells measured on different queries, or a trend over numbers without a
+            logarithm; the message names the claim.
     """
     contrasts = [find(claim, layers if claim.of == "layers" else settings, stand_ins) for claim in claims]
-    raw = [_p(claim, each.average) for claim, each in zip(claims, contrasts, strict=True) if each.average]
+    raw = [
+        equivalence(average.comparison, average.margin) if claim.kind == "within" else average.comparison.p
+        for claim, average in zip(claims, (contrast.average for contrast in contrasts), strict=True)
+        if average
+    ]
     corrected = iter(holm(raw))
     return [
-        _verdict(claim, each, each.average, float(next(corrected)), len(raw))
-        if each.average is not None
-        else Verdict(claim, MISSING, None, (), each.lacking)
-        for claim, each in zip(claims, contrasts, strict=True)
+        _verdict(claim, contrast, contrast.average, float(next(corrected)), len(raw))
+        if contrast.average is not None
+        else Verdict(claim, MISSING, None, (), contrast.lacking)
+        for claim, contrast in zip(claims, contrasts, strict=True)
     ]
 
 
 def _verdict(claim: Claim, found: ClaimContrasts, average: Contrast, p_holm: float, tested: int) -> Verdict:
-    pairs = _pairs(claim, found.pairs)
+    corrected = holm([_p_against(claim, pair) for pair in found.pairs])
+    pairs = tuple(Pair(raw.labels, raw.comparison, float(p)) for raw, p in zip(found.pairs, corrected, strict=True))
     against = [pair for pair, raw in zip(pairs, found.pairs, strict=True) if _against(claim, raw, pair.p_holm)]
     if against or _against(claim, average, _p_against(claim, average) if claim.kind == "within" else p_holm):
         state = CONTRADICTED
@@ -90,35 +94,21 @@ def _verdict(claim: Claim, found: ClaimContrasts, average: Contrast, p_holm: flo
     else:
         state = UNDECIDED
     alone = average.comparison.over == QUERIES
+    one_seed = "One" if state == UNDECIDED else f"Over queries alone it is {state}, but one"
+    one_seed += " seed a setting says nothing of others: run it with several (seed=1,2,3)."
     sentences = [
         _estimated(claim, average, state, p_holm, tested),
         *([f"The other way: {_of(against[0])}."] if against and len(pairs) > 1 else []),
         *([_would_decide(claim, average, tested)] if state == UNDECIDED and not alone else []),
         *([found.lacking] if found.lacking else []),
-        *([_one_seed(state)] if alone else []),
+        *([one_seed] if alone else []),
     ]
     state = UNDECIDED if alone else state  # a difference without its spread over seeds is no finding
     return Verdict(claim, state, average.comparison, pairs, " ".join(sentences), p_holm)
 
 
-def _one_seed(state: str) -> str:
-    """What one seed a setting leaves open. ``state``: what the queries alone would say."""
-    over_queries = "" if state == UNDECIDED else f"Over queries alone it is {state}, but one"
-    return f"{over_queries or 'One'} seed a setting says nothing of others: run it with several (seed=1,2,3)."
-
-
-def _pairs(claim: Claim, contrasts: Sequence[Contrast]) -> tuple[Pair, ...]:
-    corrected = holm([_p_against(claim, pair) for pair in contrasts])
-    return tuple(Pair(pair.labels, pair.comparison, float(p)) for pair, p in zip(contrasts, corrected, strict=True))
-
-
-def _p(claim: Claim, contrast: Contrast) -> float:
-    """The p value that a claim is supported by."""
-    return equivalence(contrast.comparison, contrast.margin) if claim.kind == "within" else contrast.comparison.p
-
-
 def _p_against(claim: Claim, contrast: Contrast) -> float:
-    """The p value that a claim is contradicted by, should the contrast point that way."""
+    """Return the p value for contradicting a claim, if the contrast points that way."""
     return beyond(contrast.comparison, contrast.margin) if claim.kind == "within" else contrast.comparison.p
 
 
@@ -132,7 +122,7 @@ def _towards(claim: Claim, comparison: Comparison) -> float:
 
 
 def _estimated(claim: Claim, average: Contrast, state: str, p_holm: float, tested: int) -> str:
-    """The estimate in words, with the p value that its state rests on."""
+    """Write the estimate, with the p value behind its state."""
     estimate = average.comparison
     unit = margin = ""
     if claim.over is not None:
@@ -149,14 +139,12 @@ def _estimated(claim: Claim, average: Contrast, state: str, p_holm: float, teste
 
 
 def _of(pair: Pair) -> str:
-    """A pair's labels and difference in words."""
-    found = pair.comparison
     labels = ", ".join(f"{worded(name)} {value}" for name, value in pair.labels.items())
-    return f"{labels}: {difference(found.mean, found.low, found.high)}"
+    return f"{labels}: {difference(pair.comparison.mean, pair.comparison.low, pair.comparison.high)}"
 
 
 def _would_decide(claim: Claim, average: Contrast, tested: int) -> str:
-    """What it would take to find a difference of the size observed with 80 % power."""
+    """Say how many seeds or queries would find the observed difference with 80 % power."""
     estimate, level, size = average.comparison, LEVEL / tested, average.comparison.mean
     if claim.kind == "within":
         size = average.margin - abs(estimate.mean)
@@ -171,6 +159,6 @@ def _would_decide(claim: Claim, average: Contrast, tested: int) -> str:
 
 
 def _round_up(number: int) -> int:
-    """The next number of two digits followed by zeros."""
+    """Round up to two significant digits."""
     unit = int(10 ** max(0, int(math.log10(number)) - 1))
     return math.ceil(number / unit) * unit

@@ -1,4 +1,4 @@
-"""Several studies in one table, where the study is one more label: from folders, from W&B's offline runs and server."""
+"""Combine studies in one table with the label ``study``: from folders, W&B's offline runs and its server."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,9 +22,7 @@ PROJECT = "rerank-ablations"
 
 @dataclass(frozen=True)
 class LoadedStudy:
-    """The jobs of a study, and what it is called by. ``place``: where they were read, in words; ``folder``: the folder
-    of the jobs, None if they were read from W&B's server.
-    """
+    """Jobs of a study. ``place``: their origin in words; ``folder``: None if they come from W&B's server."""
 
     name: str
     jobs: tuple[JobResult, ...]
@@ -33,14 +31,14 @@ class LoadedStudy:
 
     @property
     def source(self) -> str:
-        """Where the jobs were read, and how many: ``outputs/a: 4 jobs, 3 finished``."""
+        """Origin and number of the jobs: ``outputs/a: 4 jobs, 3 finished``."""
         finished = sum(job.finished for job in self.jobs)
         return f"{self.place or self.folder}: {plural(len(self.jobs), 'job')}, {finished:,} finished"
 
 
 @dataclass(frozen=True)
 class Combined:
-    """What studies say together. ``remarks``: on jobs that several of them share. ``sources``: where they were read."""
+    """Findings of several studies. ``remarks``: on jobs that several share. ``sources``: where they were read."""
 
     findings: Findings
     remarks: tuple[str, ...]
@@ -54,18 +52,15 @@ def combine(
     entity: str | None = None,
     offline: bool = False,
 ) -> Combined:
-    """Read studies and work out what they say together.
+    """Read studies and compute their joint findings.
 
-    Args:
-        places: folders of studies, folders ``wandb`` with offline runs, or groups in W&B.
-        measure: None for that of a single study's table, or the first that all jobs have.
-        project: W&B's project.
-        entity: W&B's user or team; None for the account's default.
-        offline: do not ask W&B's server.
+    ``places``: folders of studies, folders ``wandb`` with offline runs, or groups in W&B. ``measure``: None for the
+    measure of a single study's table, or the first that all jobs have. ``entity``: None for the account's default.
+    ``offline``: do not ask W&B's server.
 
     Raises:
-        ExperimentError: a study is not found or W&B does not answer, none of the jobs has finished, or they cannot
-            stand in one table.
+        ExperimentError: a study is not found, W&B does not answer, no job has finished, or the jobs do not fit in one
+            table.
     """
     studies = [_read(place, project, entity, offline) for place in dict.fromkeys(places)]
     names = [study.name for study in studies]
@@ -76,7 +71,7 @@ def combine(
         first = f"{jobs[0].name} {jobs[0].state}: {jobs[0].reason}" if jobs else "there are none"
         raise ExperimentError(f"none of the jobs of {', '.join(names)} has finished; {first}")
     table = None
-    if len(studies) == 1:  # published cells and claims are those of one study
+    if len(studies) == 1:  # published cells and claims belong to one study
         folder = studies[0].folder or OUTPUTS / names[0]
         # Claims on layers are judged by files that only the jobs' folders hold.
         if all(part.folder.is_dir() for job in jobs if job.finished for part in job.parts):
@@ -109,11 +104,10 @@ def _from_disk(folder: Path) -> LoadedStudy:
 
 
 def side_by_side(studies: Sequence[LoadedStudy]) -> tuple[list[JobResult], list[str]]:
-    """Return the jobs of all studies, and what has to be said of them.
+    """Return the jobs of all studies, with their folds pooled, and remarks on shared jobs.
 
-    Of one study they stay as they are. Of several, each finished job has the label ``study``, so that no table averages
-    over studies; jobs that are the same in several, by their hash, are there once, under all their names. The folds of
-    a cross-validation are pooled within their study.
+    Jobs of a single study stay unchanged. With several studies each finished job gets the label ``study``, so no table
+    averages over studies. Jobs with the same hash in several studies appear once, under all names.
     """
     studies = [replace(study, jobs=tuple(pool(study.jobs))) for study in studies]
     if len(studies) == 1:
@@ -131,23 +125,18 @@ def side_by_side(studies: Sequence[LoadedStudy]) -> tuple[list[JobResult], list[
                 jobs.append(job)
             elif (identity := _identity(study, job)) not in seen:
                 seen.add(identity)
-                jobs.append(_labelled(job, ", ".join(holders[identity])))
+                named = {STUDY: ", ".join(holders[identity])}
+                jobs.append(replace(job, labels=named | _number(dict(job.labels)), config=_number(job.config)))
     shared = [job for job in jobs if ", " in str(job.labels.get(STUDY, ""))]
     return jobs, [f"{job.name}: the same job in {job.labels[STUDY]}, shown once" for job in shared]
 
 
 def _identity(study: LoadedStudy, job: JobResult) -> str:
-    """Return what is the same for the same job in two studies; without a hash nothing is known."""
     return job.hash or f"{study.name}/{job.name}"
 
 
-def _labelled(job: JobResult, study: str) -> JobResult:
-    labels = {STUDY: study, **{name: _number(value) for name, value in job.labels.items()}}
-    return replace(job, labels=labels, config=_number(job.config))
-
-
 def _number(value: Any) -> Any:
-    """Write whole floats as integers, all the way down: W&B keeps no difference between 1 and 1.0, a folder does."""
+    """Convert whole floats to integers, recursively: W&B does not distinguish 1 from 1.0, a folder does."""
     if isinstance(value, dict):
         return {key: _number(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Which settings a claim compares: pairs and trends at equal other labels, and the contrasts over them."""
+"""Find the settings that a claim compares: pairs and trends at equal other labels, and the contrasts over them."""
 
 import json
 import math
@@ -26,9 +26,7 @@ Weighted = tuple[float, SettingResult]
 
 @dataclass(frozen=True)
 class Contrast:
-    """A comparison of settings. ``labels``: what tells it from the others of its claim; ``margin``: of a claim of kind
-    ``within``, in the unit of the measure.
-    """
+    """A comparison of settings. ``labels``: where it differs from its claim's others; ``margin``: of a ``within``."""
 
     labels: Mapping[str, Any]
     comparison: Comparison
@@ -37,8 +35,8 @@ class Contrast:
 
 @dataclass(frozen=True)
 class ClaimContrasts:
-    """What a claim compares: its ``pairs`` (a trend's steps) and their ``average`` (a trend's slope); None and no pairs
-    where there is nothing to compare. ``lacking``: a sentence on the settings that would be needed, or were left out.
+    """The ``pairs`` of a claim (a trend's steps) and their ``average`` (a trend's slope); None and no pairs if there is
+    nothing to compare. ``lacking``: a sentence on the settings that are missing or left out.
     """
 
     average: Contrast | None = None
@@ -48,7 +46,7 @@ class ClaimContrasts:
 
 @dataclass
 class _Matched:
-    """The settings that are equal but for what a claim compares, on either side of it."""
+    """Settings on both sides of a claim that are equal in all other labels."""
 
     labels: dict[str, Any]
     better: list[SettingResult] = field(default_factory=list)
@@ -56,7 +54,7 @@ class _Matched:
 
 
 def find(claim: Claim, settings: Sequence[SettingResult], stand_ins: Mapping[str, str]) -> ClaimContrasts:
-    """Find what a claim compares; see ``experiments.analysis.claims.judge`` for what it raises."""
+    """Find the settings that a claim compares; raises as ``experiments.analysis.claims.judge`` does."""
     named = {**claim.where, **claim.better, **({claim.over: "a number"} if claim.over else {})}
     if unknown := unknown_labels(settings, named):
         return ClaimContrasts(lacking=f"No finished cell has the label {worded(unknown[0])!r}.")
@@ -103,7 +101,11 @@ def _trend(claim: Claim, settings: Sequence[SettingResult], stand_ins: Mapping[s
     ]
     matched = _matched(numbered, [], {over})
     ordered = [sorted(match.better, key=lambda setting: _place(claim, setting)) for match in matched]
-    rows = [(match.labels, row) for match, row in zip(matched, ordered, strict=True) if _extent(claim, row) > 0]
+    rows = [
+        (match.labels, row)
+        for match, row in zip(matched, ordered, strict=True)
+        if _place(claim, row[-1]) > _place(claim, row[0])
+    ]
     if not rows:
         return ClaimContrasts(lacking=_no_trend(claim, numbered, matched))
     varying = _differing([labels for labels, _ in rows])
@@ -126,10 +128,6 @@ def _slope(claim: Claim, row: Sequence[SettingResult]) -> list[Weighted]:
     return list(zip((centred / (centred @ centred)).tolist(), row, strict=True))
 
 
-def _extent(claim: Claim, row: Sequence[SettingResult]) -> float:
-    return _place(claim, row[-1]) - _place(claim, row[0])
-
-
 def _no_trend(claim: Claim, numbered: Sequence[SettingResult], matched: Sequence[_Matched]) -> str:
     over = str(claim.over)
     what = f" with {_in_words(claim.where)}" if claim.where else ""
@@ -142,7 +140,7 @@ def _no_trend(claim: Claim, numbered: Sequence[SettingResult], matched: Sequence
 
 
 def _contrast(claim: Claim, weighted: Sequence[Weighted]) -> Comparison:
-    """Sum up weighted settings on the queries of the first; the layers or first stages of one model are paired."""
+    """Contrast weighted settings on the queries of the first; layers or first stages of one model are paired."""
     query_ids = weighted[0][1].query_ids
     weights: dict[int, float] = {}
     settings = {id(setting): setting for _, setting in weighted}
@@ -166,7 +164,7 @@ def _values(claim: Claim, setting: SettingResult, query_ids: tuple[str, ...]) ->
 
 
 def _matched(better: Sequence[SettingResult], worse: Sequence[SettingResult], compared: Set[str]) -> list[_Matched]:
-    """Put settings together that are equal in all labels but those that are compared."""
+    """Match settings that are equal in all labels except ``compared``."""
     by_labels: dict[str, _Matched] = {}
     for side, settings in (("better", better), ("worse", worse)):
         for setting in settings:
@@ -179,9 +177,7 @@ def _matched(better: Sequence[SettingResult], worse: Sequence[SettingResult], co
 
 
 def _one_sided(better: Sequence[SettingResult], worse: Sequence[SettingResult], compared: Iterable[str]) -> set[str]:
-    """Return config keys below a compared label that only one side has, such as the temperature of one of two
-    losses.
-    """
+    """Return config keys below a compared label that only one side has, such as a loss's temperature."""
     sides = [
         {name for setting in side for name, value in setting.labels.items() if value is not None}
         for side in (better, worse)
@@ -190,7 +186,7 @@ def _one_sided(better: Sequence[SettingResult], worse: Sequence[SettingResult], 
 
 
 def _place(claim: Claim, setting: SettingResult) -> float:
-    """Return where a setting is on the axis of a trend."""
+    """Return a setting's position on the axis of a trend."""
     value = setting.labels[str(claim.over)]
     number = number_of(value) or 0.0
     if claim.over == LAYER:

@@ -1,4 +1,4 @@
-"""All that a report says of a study, worked out once: for the terminal, Markdown, CSV, LaTeX, the page and W&B.
+"""Compute the findings of a study once, for the terminal, Markdown, CSV, LaTeX, the page and W&B.
 
 Shapes: S seeds, Q queries.
 """
@@ -24,12 +24,11 @@ from experiments.job_files.files import TABLE, read_yaml
 
 @dataclass(frozen=True)
 class Result:
-    """A setting as measured, and what was published of it.
+    """A measured setting and its published value.
 
-    ``comparison``: with the reference of its group, seeds and queries taken into account; None for the reference
-    itself. ``p_holm``: its p, corrected for the comparisons of the study. ``status``: ``within`` or ``outside`` the
-    tolerance of the published value; ``other data`` where it was measured on another collection; ``unknown`` where the
-    published value is not known; empty where none is declared.
+    ``comparison``: with the group's reference, over seeds and queries; None for the reference itself. ``p_holm``:
+    corrected for the study's comparisons. ``status``: ``within`` or ``outside`` the published tolerance; ``other data``
+    if measured on another collection; ``unknown`` without a published value; empty if none is declared.
     """
 
     setting: SettingResult
@@ -49,10 +48,9 @@ class Result:
 class Findings:
     """A study as read from its folder.
 
-    ``table``: what it is laid against, if its sweep declares one. ``results``: every measured setting, group by group.
-    ``missing``: declared cells that no finished job has. ``reference``: what the results of a first stage are compared
-    with, in words, by (data, first stage). ``measure``: its name in the jobs; several names where their data sets
-    are relevant from different grades on.
+    ``table``: the published table, if its sweep declares one. ``results``: every measured setting, group by group.
+    ``missing``: declared cells without a finished job. ``reference``: the compared setting in words, by (data, first
+    stage). ``measure``: its name in the jobs; several names if the data sets' relevance grades differ.
     """
 
     folder: Path
@@ -67,26 +65,25 @@ class Findings:
 
     @property
     def title(self) -> str:
-        """What the study is called."""
+        """The table's title, or the folder's name."""
         return self.table.title if self.table is not None else self.folder.name
 
 
 def findings_of(folder: Path, measure: str | None = None) -> Findings:
-    """Read a study and work out what it says. ``measure``: None for that of its table, or the jobs' first.
+    """Read a study and compute its findings. ``measure``: None for its table's measure, or the jobs' first.
 
     Raises:
-        ExperimentError: the folder is missing, none of its jobs has finished, they cannot stand in one table, or its
-        table cannot be read; the message names the file and the key.
+        ExperimentError: the folder is missing, no job has finished, the jobs do not fit in one table, or its table
+            cannot be read; the message names the file and the key.
     """
     folder = Path(folder)
-    table = read_table(folder / TABLE)
-    return findings_from(read_study(folder), folder, table, measure)
+    return findings_from(read_study(folder), folder, read_table(folder / TABLE), measure)
 
 
 def findings_from(
     jobs: Sequence[JobResult], folder: Path, table: PaperTable | None, measure: str | None = None
 ) -> Findings:
-    """Work out what jobs say that were read already. ``folder``: what the study is called by."""
+    """Compute the findings of jobs that were read already. ``folder``: names the study."""
     wanted = measure or (table.measure if table is not None else None)
     jobs = pool(jobs)
     groups = group_results(jobs, wanted)
@@ -144,9 +141,7 @@ def _results(
 
 
 def _reference(settings: Sequence[SettingResult], table: PaperTable | None) -> SettingResult | None:
-    """Return the setting of a group that the table's others are compared with; None where it is the first stage. A
-    reference without a first stage of its own is looked for in each group.
-    """
+    """Return the table's reference setting within a group; None if the reference is the first stage."""
     if table is None or not table.reference:
         return None
     found = (setting for setting in settings if matches(setting.labels, table.reference, table.stand_ins))
@@ -154,7 +149,7 @@ def _reference(settings: Sequence[SettingResult], table: PaperTable | None) -> S
 
 
 def _words(reference: SettingResult, group: ResultGroup, table: PaperTable | None) -> str:
-    """Write the reference in words: those of its labels in which other settings of the group differ."""
+    """Write the reference as the labels in which other settings of the group differ."""
     named = [label for label in (table.reference if table is not None else {}) if label != FIRST_STAGE]
     own = reference.labels
     varying = [label for label in named if any(other.labels.get(label) != own.get(label) for other in group.settings)]

@@ -1,8 +1,8 @@
-"""The jobs of a cross-validation put together: all folds of one setting and seed are one result, pooled by query.
+"""Pool the jobs of a cross-validation: all folds of one setting and seed become one job.
 
-Each judged query is tested in one fold, so the pooled result has one value for each, as if a single job had tested
-them all. Whatever reads jobs (tables, claims, plots, the page) sees the pooled job; ``JobResult.parts`` are its folds.
-First stages measured on train or dev (``retrieve.split=train``) are not pooled, since the folds share these queries.
+Each judged query is tested in one fold, so the pooled job has one value for each. Tables, claims and plots see the
+pooled job; ``JobResult.parts`` are its folds. First stages measured on train or dev (``retrieve.split=train``) are not
+pooled, since the folds share these queries.
 """
 
 import json
@@ -21,21 +21,19 @@ from experiments.job_files.per_query import PerQuery, concatenate
 from experiments.job_files.status import FINISHED
 
 COUNTS = ("queries", "without_relevant", "pairs", "ties")  # of a first stage in a job's metrics: added up
-KEPT = ("threads",)  # numbers of a job's ``compute`` that are no amounts
-WASTE = "padding_waste"  # a share of the computed tokens
+KEPT = ("threads",)  # numbers of a job's ``compute`` that are not added up
+WASTE = "padding_waste"  # share of the computed tokens
 
 
 def pool(jobs: Iterable[JobResult]) -> list[JobResult]:
-    """The jobs, those of one setting and seed over all folds as one job each; jobs without folds as they are, and
-    those that were measured on train or dev each by itself.
+    """Pool the folds of each setting and seed into one job; jobs without folds stay unchanged.
 
-    A setting that lacks a fold becomes one job in the state ``incomplete``, whose error names the folds that are
-    missing: it is not averaged over a part of its queries. Jobs of folds that have not finished stay among the others.
+    A setting that lacks a fold becomes a job in the state ``incomplete``, whose error names the missing folds.
+    Unfinished folds stay jobs of their own.
 
     Raises:
         ExperimentError: two finished jobs are the same fold of one setting, or a job's config cannot be read.
     """
-    jobs = list(jobs)
     groups: dict[str, list[JobResult]] = {}
     others = []
     for job in jobs:
@@ -45,25 +43,25 @@ def pool(jobs: Iterable[JobResult]) -> list[JobResult]:
             groups.setdefault(_setting(job), []).append(job)
         else:
             others.append(_apart(job))
-    found = [*others, *(_pooled(setting, members) for setting, members in groups.items())]
-    return sorted(found, key=lambda job: job.name) if groups else others
+    pooled = [*others, *(_pooled(setting, members) for setting, members in groups.items())]
+    return sorted(pooled, key=lambda job: job.name) if groups else others
 
 
 def _apart(job: JobResult) -> JobResult:
-    """A job measured on train or dev, its fold in the name of its data: a table holds the same queries in each row."""
+    """Move the fold of a job measured on train or dev into its data label, so that no table mixes queries."""
     labels = dict(job.labels)
     fold = labels.pop("fold", None)
     return job if fold is None else replace(job, labels=labels | {"data": f"{labels['data']}/fold{fold}"})
 
 
 def _folds(job: JobResult) -> int | None:
-    """The number of folds of a job that is one of them; None for others, and for a pooled one."""
+    """Return the number of folds if the job is one fold; None for a pooled or other job."""
     data = job.config.get("data") or {}
     return None if data.get("folds") is None or data.get("fold") is None else int(data["folds"])
 
 
 def _setting(job: JobResult) -> str:
-    """What the folds of one setting and seed share: all that decides the outcome but the fold, and their labels."""
+    """Hash what the folds of one setting and seed share: config and labels without the fold."""
     try:
         config = scientific(job.config)
     except (KeyError, TypeError) as error:
@@ -109,7 +107,7 @@ def _pooled(setting: str, members: Sequence[JobResult]) -> JobResult:
 
 
 def _why_incomplete(parts: Sequence[JobResult], folds: int) -> str | None:
-    """Why the folds are no whole; None if they are."""
+    """Say why the folds do not make a whole; None if they do."""
     have = [int(job.config["data"]["fold"]) for job in parts]
     if missing := [number for number in range(folds) if number not in have]:
         named = ",".join(map(str, missing))
@@ -128,12 +126,12 @@ def _why_incomplete(parts: Sequence[JobResult], folds: int) -> str | None:
 
 
 def _shared(parts: Sequence[JobResult]) -> list[str]:
-    """The first stages that all folds were measured on."""
+    """Return the first stages that all folds were measured on."""
     return [name for name in parts[0].test if all(name in job.test for job in parts)]
 
 
 def _tested(parts: Sequence[Mapping[str, Any]], table: PerQuery) -> dict[str, Any]:
-    """The metrics of one first stage over all folds: means over all queries, sums of counts."""
+    """Merge the metrics of one first stage over all folds: means over all queries, sums of counts."""
     merged: dict[str, Any] = dict(parts[0])
     merged |= {name: sum(int(part[name]) for part in parts) for name in COUNTS if all(name in part for part in parts)}
     merged |= {measure: float(values_Q.mean()) for measure, values_Q in table.reranked.items()}
@@ -145,7 +143,7 @@ def _tested(parts: Sequence[Mapping[str, Any]], table: PerQuery) -> dict[str, An
 
 
 def _compute(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Costs added up; a word in which folds differ, such as the machine, names all."""
+    """Add up costs; where a word such as the machine differs, name all."""
     merged = {key: _sum(key, [part[key] for part in parts]) for key in parts[0] if all(key in part for part in parts)}
     if WASTE in merged and merged.get("computed_tokens"):
         merged[WASTE] = 1 - merged["tokens"] / merged["computed_tokens"]
@@ -162,7 +160,7 @@ def _sum(key: str, values: Sequence[Any]) -> Any:
 
 
 def _probe(parts: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
-    """The probed layers over all folds; None unless every fold was probed alike."""
+    """Pool the probed layers; None unless every fold was probed."""
     probed = [part for part in parts if part is not None]
     if len(probed) < len(parts):
         return None
@@ -173,11 +171,11 @@ def _probe(parts: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
 
 
 def _probed(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means weighted by the queries of each fold. Intervals cannot be pooled and are left out."""
+    """Average weighted by the queries of each fold. Intervals cannot be pooled and are dropped."""
     weights = np.array([part["queries"] for part in parts], float)
 
     def mean(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
-        return {name: float(np.average([one[name] for one in values], weights=weights)) for name in values[0]}
+        return {name: float(np.average([fold[name] for fold in values], weights=weights)) for name in values[0]}
 
     by_place = [
         {(cell["layer"], cell["pooling"], cell["candidates"]): cell for cell in part["cells"]} for part in parts

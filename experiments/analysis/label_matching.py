@@ -1,4 +1,4 @@
-"""Settings found by their labels, as tables and claims name them."""
+"""Find settings by their labels, as tables and claims name them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,16 +23,16 @@ def matching(
 
 
 def unknown_labels(settings: Sequence[SettingResult], where: Mapping[str, Any]) -> list[str]:
-    """Return the labels of ``where`` that none of the settings has, and that are not wanted to be absent (null)."""
+    """Return the labels of ``where``, other than null ones, that no setting has."""
     wanted = [label for label, value in where.items() if value is not None]
     return [label for label in wanted if not any(label in setting.labels for setting in settings)]
 
 
 def matches(labels: Mapping[str, Any], where: Mapping[str, Any], stand_ins: Mapping[str, str]) -> bool:
-    """Whether labels have the values of ``where``, a list in it naming several that will do.
+    """Whether labels have the values of ``where``; a list in it names alternatives.
 
-    ``stand_ins`` maps a measured name to the published one whose place it takes, alone or within a mixture
-    (``bm25+colbert``). Numbers are equal as numbers, whether or not they are written as text.
+    ``stand_ins``: measured name -> published name, alone or within a mixture (``bm25+colbert``). Numbers equal their
+    text.
     """
     return all(
         any(
@@ -44,7 +44,7 @@ def matches(labels: Mapping[str, Any], where: Mapping[str, Any], stand_ins: Mapp
 
 
 def number_of(value: Any) -> float | None:
-    """A label's value as a number: itself, or what a text such as ``2,000 groups`` begins with; None for others."""
+    """Return a label's number, or the one a text such as ``2,000 groups`` begins with; None for others."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):

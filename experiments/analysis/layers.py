@@ -1,4 +1,4 @@
-"""The probed layers of a study's models as results by setting: what ``per_query.probe.tsv`` holds.
+"""Read the probed layers of a study's models (``per_query.probe.tsv``) as results by setting.
 
 Shapes: Q queries, S seeds.
 """
@@ -20,9 +20,7 @@ COLUMN = re.compile(r"layer(?P<layer>\d+):(?P<pooling>[^:]+):(?P<candidates>.+)"
 
 
 def layer_results(groups: Sequence[ResultGroup]) -> list[SettingResult]:
-    """Return the probed layers of all models, by each probe's first measure.
-
-    A model counts once, in however many groups it stands; models that were not probed are left out.
+    """Return the probed layers of all probed models, each model once, by each probe's first measure.
 
     Raises:
         ExperimentError: a table of probed layers is missing or malformed, or the models of a setting were probed on
@@ -32,7 +30,7 @@ def layer_results(groups: Sequence[ResultGroup]) -> list[SettingResult]:
 
 
 def _trainings(groups: Sequence[ResultGroup]) -> list[tuple[Mapping[str, Any], list[JobResult]]]:
-    """Return the labels and the models of each setting, the same setting of several groups only once."""
+    """Return the labels and models of each setting, merging the same setting of several groups."""
     trainings: dict[str, tuple[Mapping[str, Any], dict[str, JobResult]]] = {}
     for group in groups:
         for setting in group.settings:
@@ -51,6 +49,10 @@ def _layers(labels: Mapping[str, Any], jobs: Sequence[JobResult]) -> list[Settin
         return []
     tables = [concatenate([read_per_query(per_query_path(part.folder, PROBE)) for part in job.parts]) for job in probed]
     first, query_ids = probed[0], tables[0].query_ids
+    try:
+        measure = str((first.probe or {})["model"]["settings"]["measures"][0])
+    except (KeyError, TypeError, IndexError) as error:
+        raise ExperimentError(f"{first.folder}/metrics.json: the probe does not say its measures") from error
     ordered = [_ordered(job, table, first, query_ids) for job, table in zip(probed, tables, strict=True)]
     results = []
     for name in tables[0].reranked:
@@ -62,16 +64,8 @@ def _layers(labels: Mapping[str, Any], jobs: Sequence[JobResult]) -> list[Settin
             raise ExperimentError(f"{path}: the column {name!r} is not LAYER:POOLING:CANDIDATES")
         place = {**column.groupdict(), "layer": int(column["layer"])}
         values_SQ = np.stack([table.reranked[name] for table in ordered])
-        results.append(SettingResult({**labels, **place}, tuple(probed), values_SQ, query_ids, _measure(first)))
+        results.append(SettingResult({**labels, **place}, tuple(probed), values_SQ, query_ids, measure))
     return results
-
-
-def _measure(job: JobResult) -> str:
-    """Return the measure that a job's probed layers were kept by query of: the first of the probe's."""
-    try:
-        return str((job.probe or {})["model"]["settings"]["measures"][0])
-    except (KeyError, TypeError, IndexError) as error:
-        raise ExperimentError(f"{job.folder}/metrics.json: the probe does not say its measures") from error
 
 
 def _ordered(job: JobResult, table: PerQuery, first: JobResult, query_ids: tuple[str, ...]) -> PerQuery:

@@ -1,13 +1,12 @@
-"""The jobs of a study as its folder has them.
+"""Read the jobs of a study from its folder, which holds one folder a job, marked by ``status.json``.
 
-A study's folder holds one folder a job; what marks a job is its ``status.json``. A finished job also has
+A finished job also has
 
 - ``config.yaml``: its resolved config,
-- ``metrics.json``: ``labels`` (the words that name it in a table), ``test`` (measures per first stage), ``compute``,
-- ``per_query.<first_stage>.tsv``: one row a query, the re-ranked value and the first stage's own value of each measure.
+- ``metrics.json``: ``labels`` (its name in tables), ``test`` (measures per first stage), ``compute``,
+- ``per_query.<first_stage>.tsv``: one row a query, the re-ranked and the first stage's own value of each measure.
 
-Reading a study never fails because of one job: a finished job whose files cannot be read comes back as
-``unreadable``, with why.
+A finished job whose files cannot be read comes back as ``unreadable``, with why.
 """
 
 from collections import Counter
@@ -31,16 +30,14 @@ REASONS = {
 
 @dataclass(frozen=True)
 class JobResult:
-    """What one job of a study has to say.
+    """State, config and results of one job.
 
-    ``state`` is what ``status.json`` says (``running``, ``finished``, ``failed``), ``unreadable``, or ``missing`` for a
-    job of the last launch that never began, or ``incomplete`` for folds of which some are missing (see
-    ``experiments.analysis.folds``); ``error`` the first line of why. ``hash``: of its scientific config; None where
-    neither its files nor its name say. ``config`` is nested as in the file. ``labels``, ``test``, ``compute`` and
-    ``per_query`` are empty unless the job has finished; ``test`` and ``per_query`` are keyed by first stage. ``folds``:
-    of a job that was pooled from the folds of a cross-validation, those jobs; its own folder does not exist. ``code``:
-    the revision that it ran from, or the package's version; None where neither was noted. ``split``: whose queries it
-    was measured on; another than test only for first stages alone.
+    ``state``: ``running``, ``finished`` or ``failed`` as in ``status.json``; ``unreadable``; ``missing`` if the last
+    launch did not begin it; ``incomplete`` if folds are missing (``experiments.analysis.folds``). ``error``: first line
+    of why. ``hash``: of its scientific config, if known. ``labels``, ``test``, ``compute`` and ``per_query`` are
+    empty unless the job has finished; ``test`` and ``per_query`` are keyed by first stage. ``folds``: the jobs of a
+    pooled cross-validation, whose own folder does not exist. ``code``: revision or package version, if noted.
+    ``split``: the measured queries; other than test only for first stages alone.
     """
 
     folder: Path
@@ -84,7 +81,7 @@ class JobResult:
 
 
 def read_study(folder: Path) -> list[JobResult]:
-    """Read all jobs of a study, by name: those on disk, and those of its last launch that never began.
+    """Read all jobs of a study, by name: jobs on disk, and jobs of its last launch that never began.
 
     Raises:
         ExperimentError: the folder is missing or holds no job.
@@ -104,7 +101,7 @@ def read_study(folder: Path) -> list[JobResult]:
 
 
 def read_job(folder: Path) -> JobResult:
-    """Read one job; in the state ``unreadable``, with why, if a file that it should have is missing or malformed."""
+    """Read one job; ``unreadable``, with why, if a file is missing or malformed."""
     try:
         status = read_status(folder)
         state = str(status.get("state", "unknown"))
@@ -117,17 +114,12 @@ def read_job(folder: Path) -> JobResult:
 
 
 def mixed_code(jobs: Iterable[JobResult]) -> str | None:
-    """Say that jobs come from several revisions of the code, with how many from each; None if they do not."""
+    """Say how many jobs come from each revision of the code; None if all share one."""
     counts = Counter(part.code or "not noted" for job in jobs if job.finished for part in job.parts)
     if len(counts) < 2:
         return None
     each = ", ".join(f"{code} ({plural(count, 'job')})" for code, count in counts.most_common())
     return f"These jobs were run by {len(counts)} revisions of the code: {each}."
-
-
-def _code(status: Mapping[str, Any]) -> str | None:
-    git, version = status.get("git"), status.get("version")
-    return str(git) if git else f"version {version}" if version else None
 
 
 def _finished_job(folder: Path, status: Mapping[str, Any]) -> JobResult:
@@ -137,6 +129,7 @@ def _finished_job(folder: Path, status: Mapping[str, Any]) -> JobResult:
     for key in ("loss", "data"):
         if key not in labels:
             raise ExperimentError(f"{path}: the labels lack {key!r}")
+    git, version = status.get("git"), status.get("version")
     return JobResult(
         folder,
         FINISHED,
@@ -147,6 +140,6 @@ def _finished_job(folder: Path, status: Mapping[str, Any]) -> JobResult:
         compute=compute,
         per_query={first_stage: read_per_query(per_query_path(folder, first_stage)) for first_stage in test},
         probe=as_mapping(path, metrics["probe"], "probe") if "probe" in metrics else None,
-        code=_code(status),
+        code=str(git) if git else f"version {version}" if version else None,
         split=str(metrics.get("split", "test")),
     )

@@ -1,6 +1,6 @@
-"""The jobs of a study read back from their W&B runs, on a server or offline on disk.
+"""Read the jobs of a study back from their W&B runs, on a server or offline on disk.
 
-``experiments.tracking.summary`` says what of a run is read. Shapes: Q queries.
+``experiments.tracking.summary`` describes the content of a run. Shapes: Q queries.
 """
 
 import json
@@ -26,15 +26,15 @@ NOT_MEASURES = ("query", "text")  # the columns of a per-query table that hold n
 
 
 def jobs_of(records: Iterable[RunRecord]) -> list[JobResult]:
-    """Return the jobs whose runs these are, by name; runs of another type than ``train`` are left out."""
+    """Return the jobs of runs of type ``train``, by name."""
     jobs = [job_of(record) for record in records if record.job_type == "train"]
     return sorted(jobs, key=lambda job: job.name)
 
 
 def job_of(record: RunRecord) -> JobResult:
-    """Return the job of a run; in the state ``unreadable``, with why, if it lacks something that a finished one has.
+    """Return the job of a run; ``unreadable``, with why, if a finished run lacks a part.
 
-    Its ``folder`` is where the job was run, which may be on another machine.
+    Its ``folder`` may be on another machine.
     """
     config = {key: value for key, value in record.config.items() if key not in (LABELS, HASH)}
     folder = Path(str(config.get("outputs", "outputs"))) / record.group / record.name
@@ -76,7 +76,6 @@ def _finished_job(record: RunRecord, folder: Path, hashed: str | None, config: M
 
 
 def _per_query(record: RunRecord, first_stage: str) -> PerQuery:
-    """Return the values per query that a run logged as a table."""
     key = f"{PER_QUERY}/{first_stage}"
     what = f"the table {key} of the W&B run {record.name} ({record.id})"
     path = record.summary.get(f"{key}.path")

@@ -1,7 +1,7 @@
-"""Which measure a report shows: the one that is asked for, or the first that all jobs have, by its name in each job.
+"""Choose the measure of a report: the requested one, or the first that all jobs have.
 
-A job names its measures after the grade from which a passage is relevant (``data.min_grade``): what a table calls
-``RR@10`` is ``RR(rel=2)@10`` in a job whose passages are relevant from grade 2 on.
+A job's measure names contain the lowest relevant grade (``data.min_grade``): a table's ``RR@10`` is ``RR(rel=2)@10`` in
+a job whose passages are relevant from grade 2 on.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from experiments.evaluation.measure_names import min_grade_in, resolve, unresolv
 
 
 def first_measure(jobs: Iterable[JobResult]) -> str | None:
-    """Return the first of the first job's measures that all jobs have, as their configs may write it; None of no job.
+    """Return the first measure that all jobs have, as a config writes it; None without jobs.
 
     Raises:
         ExperimentError: there is none; the message names two jobs.
@@ -37,10 +37,7 @@ def first_measure(jobs: Iterable[JobResult]) -> str | None:
 
 
 def measure_of(jobs: Sequence[JobResult], first_stage: str, wanted: str) -> str:
-    """Return the name that a measure has in the files of jobs that stand in one table.
-
-    Jobs of earlier versions have it as their config wrote it; it then means what that name says.
-    """
+    """Return a measure's name in the files of jobs of one table; jobs of earlier versions have the config's name."""
     (resolved,) = resolve([wanted], min_grade_in(jobs[0].config), "measure")
     known = [job.per_query[first_stage].measures for job in jobs]
     as_written = all(wanted in measures for measures in known) and not any(resolved in measures for measures in known)
@@ -48,7 +45,7 @@ def measure_of(jobs: Sequence[JobResult], first_stage: str, wanted: str) -> str:
 
 
 def check_grade(jobs: Sequence[JobResult], data: str) -> None:
-    """Refuse jobs on one data set whose passages are relevant from different grades on, whatever measure is asked for.
+    """Refuse jobs on one data set whose passages are relevant from different grades on.
 
     Raises:
         ExperimentError: the message names a job of each grade.
@@ -66,6 +63,6 @@ def check_grade(jobs: Sequence[JobResult], data: str) -> None:
 
 
 def dev_measure(jobs: Iterable[JobResult]) -> str | None:
-    """Return the measure that the first of some jobs chose its checkpoint by; None of no job."""
+    """Return the measure by which the first job chose its checkpoint; None without jobs."""
     firsts = (table.measures[0] for job in jobs for table in job.per_query.values() if table.measures)
     return next(firsts, None)

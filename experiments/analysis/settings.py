@@ -1,7 +1,6 @@
-"""The results of a study by setting: one for all jobs that are equal up to their seed, re-ranking one first stage.
+"""Group a study's results by setting: all jobs that differ only in their seed and re-rank one first stage.
 
-Results that were measured on the same queries and first stage form one group: one table, one plot.
-
+Settings on the same queries and first stage form one group: one table, one plot.
 Shapes: Q queries, S seeds (jobs of a setting).
 """
 
@@ -21,20 +20,18 @@ from experiments.config.negatives import sources_of
 from experiments.job_files.files import CONFIG
 from experiments.job_files.per_query import FloatArray, PerQuery
 
-# Labels that have a place of their own: the heading of a group, its first columns, the seeds averaged over.
+# Labels shown in a place of their own: a group's heading, its first columns, the seeds averaged over.
 PLACED = frozenset({"data", "loss", "negatives", "seed"})
 FIRST_STAGE = "first_stage"
-# Values that jobs read from the same run and the same qrels may differ by rounding only.
-ROUNDING = 1e-6
+ROUNDING = 1e-6  # tolerance between values that two jobs read from the same run and qrels
 
 
 @dataclass(frozen=True)
 class SettingResult:
-    """One measure of one setting, by seed and query.
+    """One measure of one setting: a row for each of ``jobs``, a column for each of ``query_ids``.
 
-    ``labels``: those of the jobs without the seed, every config key (dotted) in which jobs of equal labels differ, and
-    ``first_stage``; of a probed layer ``layer``, ``pooling`` and ``candidates`` instead. ``jobs`` stand in the order of
-    the rows, ``query_ids`` in that of the columns.
+    ``labels``: the jobs' labels without the seed, each dotted config key in which jobs of equal labels differ, and
+    ``first_stage``; for a probed layer ``layer``, ``pooling`` and ``candidates`` instead.
     """
 
     labels: Mapping[str, Any]
@@ -60,34 +57,33 @@ class SettingResult:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """What tells the models of the rows apart: the names of the jobs."""
+        """The job names of the rows, which identify their models."""
         return tuple(job.name for job in self.jobs)
 
     @property
     def training(self) -> dict[str, Any]:
-        """The labels of what was trained, whatever it re-ranks."""
+        """The labels without the first stage."""
         return {name: value for name, value in self.labels.items() if name != FIRST_STAGE}
 
     @property
     def negatives(self) -> int | None:
-        """The number of negatives a query; None for a job that was trained without groups."""
+        """Number of negatives a query; None for a job trained without groups."""
         count = self.labels.get("negatives")
         return int(count) if isinstance(count, int | float) else None
 
     def compute(self, key: str) -> float | None:
-        """Return a figure of the jobs' ``compute``, averaged over them; None if one of them does not have it."""
-        if any(job.compute.get(key) is None for job in self.jobs):
-            return None
-        return float(np.mean([float(job.compute[key]) for job in self.jobs]))
+        """Average a value of the jobs' ``compute``; None if one of them lacks it."""
+        values = [job.compute.get(key) for job in self.jobs]
+        return None if None in values else float(np.mean([float(value) for value in values]))
 
 
 @dataclass(frozen=True)
 class ResultGroup:
     """The settings that re-rank one first stage on the queries of one data set, by loss and number of negatives.
 
-    ``reference`` is what they are compared with: the first stage itself, or for a search of the whole collection
-    another retriever. ``axes`` names the further labels in which the settings differ, ``constants`` those that all
-    share. ``ties`` is the number of tied scores in all jobs. ``first_stage_Q`` is the first stage's own measure.
+    ``reference``: the first stage, or another retriever for a search of the whole collection. ``axes``: further labels
+    in which the settings differ; ``constants``: labels that all share. ``ties``: tied scores in all jobs.
+    ``first_stage_Q``: the first stage's own measure.
     """
 
     data: str
@@ -108,18 +104,18 @@ class ResultGroup:
 
     @property
     def seed_counts(self) -> tuple[int, ...]:
-        """The different numbers of seeds that the settings have, ascending."""
+        """The distinct numbers of seeds of the settings, ascending."""
         return tuple(sorted({len(setting.jobs) for setting in self.settings}))
 
 
 def group_results(jobs: Iterable[JobResult], measure: str | None = None) -> list[ResultGroup]:
     """Group the results of finished jobs by data set and first stage, in order of appearance.
 
-    ``measure``: as a config writes it, for all groups; None for the first that all jobs have.
+    ``measure``: as a config writes it; None for the first that all jobs have.
 
     Raises:
-        ExperimentError: a job lacks the measure, two were measured on different queries, from different grades on or on
-            first-stage runs under the same name, or two are the same setting with the same seed; it names the jobs.
+        ExperimentError: a job lacks the measure; two jobs differ in queries, relevance grade or first-stage run; or two
+            are the same setting with the same seed. The message names the jobs.
     """
     finished = [job for job in jobs if job.finished]
     extra_axes = _unlabelled_axes(finished)
@@ -127,14 +123,14 @@ def group_results(jobs: Iterable[JobResult], measure: str | None = None) -> list
     for job in finished:
         for first_stage in job.test:
             members.setdefault((str(job.labels["data"]), first_stage), []).append(job)
-    for (data, _), jobs_there in members.items():
-        check_grade(jobs_there, data)
+    for (data, _), group_jobs in members.items():
+        check_grade(group_jobs, data)
     wanted = measure or first_measure(finished)
     if wanted is None:
         return []
     return [
-        _group(data, first_stage, measure_of(jobs_there, first_stage, wanted), jobs_there, extra_axes)
-        for (data, first_stage), jobs_there in members.items()
+        _group(data, first_stage, measure_of(group_jobs, first_stage, wanted), group_jobs, extra_axes)
+        for (data, first_stage), group_jobs in members.items()
     ]
 
 
@@ -150,7 +146,12 @@ def _group(data: str, first_stage: str, measure: str, jobs: list[JobResult], ext
         rows = sorted(rows, key=lambda row: _rank(row[0].seed))
         labels = {**_labels(rows[0][0], extra_axes), FIRST_STAGE: first_stage}
         alike = tuple(job for job, _ in rows)
-        _check_seeds(alike)
+        for job, other in pairwise(alike):
+            if job.seed == other.seed:
+                raise ExperimentError(
+                    f"the jobs {job.name} and {other.name} are the same setting with the same seed ({job.seed}): "
+                    f"move one of them out of {job.folder.parent}"
+                )
         settings.append(SettingResult(labels, alike, np.stack([values_Q for _, values_Q in rows]), query_ids, measure))
     names = dict.fromkeys(name for labels in labels_of for name in labels if name not in PLACED)
     axes = tuple(name for name in names if len({_frozen(labels.get(name)) for labels in labels_of}) > 1)
@@ -169,17 +170,8 @@ def _group(data: str, first_stage: str, measure: str, jobs: list[JobResult], ext
     )
 
 
-def _check_seeds(jobs: Sequence[JobResult]) -> None:
-    for one, other in pairwise(jobs):
-        if one.seed == other.seed:
-            raise ExperimentError(
-                f"the jobs {one.name} and {other.name} are the same setting with the same seed ({one.seed}): "
-                f"move one of them out of {one.folder.parent}"
-            )
-
-
 def _aligned(jobs: list[JobResult], first_stage: str, measure: str) -> list[PerQuery]:
-    """The per-query tables of the jobs in the query order of the first one, checked to speak about the same thing."""
+    """Return the jobs' per-query tables in the query order of the first one; refuse other queries or runs."""
     reference = jobs[0].per_query[first_stage]
     tables = []
     for job in jobs:
@@ -210,17 +202,14 @@ def _labels(job: JobResult, extra_axes: Sequence[str]) -> dict[str, Any]:
     labels = {name: value for name, value in job.labels.items() if name != "seed"}
     if extra_axes:
         config = _trained_by(job)
-        labels |= {axis: _as_label(config.get(axis)) for axis in extra_axes}
+        for axis in extra_axes:
+            value = config.get(axis)
+            labels[axis] = ", ".join(map(str, value)) if isinstance(value, list) else value
     return labels
 
 
-def _as_label(value: Any) -> Any:
-    """A value of a config as a label: a list as its words, since labels are compared and grouped by."""
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
-
-
 def _unlabelled_axes(jobs: Sequence[JobResult]) -> list[str]:
-    """The config keys (dotted) in which jobs of the same labels, seed apart, differ: never to be averaged over."""
+    """Return the dotted config keys in which jobs of the same labels (without the seed) differ."""
     alike: dict[str, list[dict[str, Any]]] = {}
     for job in jobs:
         alike.setdefault(_frozen(_labels(job, ())), []).append(_trained_by(job))
@@ -235,7 +224,7 @@ def _unlabelled_axes(jobs: Sequence[JobResult]) -> list[str]:
 
 
 def _trained_by(job: JobResult) -> dict[str, Any]:
-    """What decides a job's training, its seed apart, by dotted key; what it re-ranks afterwards does not."""
+    """Return the config values that decide a job's training, by dotted key, without seeds and first stages."""
     try:
         config = scientific(job.config)
         sources = with_their_candidates(sources_of(config["negatives"]["source"]), config["retrievers"])
@@ -261,7 +250,7 @@ def _frozen(value: Any) -> str:
 
 
 def _rank(value: Any) -> tuple[int, float, str]:
-    """A sort key under which numbers stand in their order before words, and what is missing stands first."""
+    """Sort key: missing values first, then numbers in order, then words."""
     if value is None:
         return (0, 0.0, "")
     if isinstance(value, int | float):

@@ -1,1 +1,1 @@
-"""The files that a job leaves: one module a file, writer beside reader."""
+"""Write and read the files of a job: one module a file, writer next to reader."""

@@ -1,7 +1,6 @@
-"""What a job ranked first for each test query, with the texts: ``answers.<first stage>.jsonl.gz``, a line a query.
+"""Keep the top passages of each test query with their texts: ``answers.<first stage>.jsonl.gz``, a line a query.
 
-The texts stand in the job's folder, so that two jobs can be read query by query where the collection is not at hand.
-Long passages are cut.
+Two jobs can thus be compared query by query without the collection. Long passages are cut.
 """
 
 import gzip
@@ -25,8 +24,8 @@ NOTHING: NDArray[Any] = np.empty(0, np.int64)
 
 @dataclass(frozen=True)
 class Passage:
-    """A passage in a job's ranking of a query. ``rank``: from 1, None where it was not ranked; ``before``: its rank in
-    the first stage; ``grade``: of its judgement, 0 where it has none.
+    """A ranked passage. ``rank``: from 1, None if unranked; ``before``: rank in the first stage; ``grade``: 0 if not
+    judged.
     """
 
     id: str
@@ -38,8 +37,8 @@ class Passage:
 
 @dataclass(frozen=True)
 class Answer:
-    """``top``: the first passages of the ranking; ``relevant``: the relevant passage ranked highest by the job, or, if
-    it ranked none, the first one judged; None for a query without any.
+    """``top``: the first passages of the ranking; ``relevant``: the highest ranked relevant passage, or the first
+    judged one if none was ranked; None for a query without any.
     """
 
     query: str
@@ -49,7 +48,7 @@ class Answer:
 
 
 def answers_path(folder: Path, first_stage: str) -> Path:
-    """Where a job keeps its answers."""
+    """Return the path of a job's answers."""
     return folder / f"answers.{first_stage}.jsonl.gz"
 
 
@@ -61,8 +60,9 @@ def write_answers(
     path: Path,
     min_grade: int = 1,
 ) -> None:
-    """Write the answers of a run that re-ranks a first stage's (or, for a search of the whole collection, that is laid
-    beside it). ``relevance``: query row -> passage row -> grade; a passage is relevant from ``min_grade`` on.
+    """Write the answers of the run ``made``, which re-ranks (or is compared with) a first stage.
+
+    ``relevance``: query row -> passage row -> grade; a passage is relevant from ``min_grade`` on.
     """
     after, before = _rows_of(made), _rows_of(first_stage)
     queries = sorted(relevance)
@@ -81,12 +81,8 @@ def write_answers(
         queries, collection.queries.ids(places), collection.queries.texts(places), strict=True
     ):
         top, best = chosen[query]
-        answer = Answer(
-            name,
-            text,
-            tuple(passage(query, row) for row in top),
-            None if best is None else passage(query, best),
-        )
+        relevant = None if best is None else passage(query, best)
+        answer = Answer(name, text, tuple(passage(query, row) for row in top), relevant)
         lines.append(json.dumps(asdict(answer), ensure_ascii=False))
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(gzip.compress("\n".join(lines).encode() + b"\n", mtime=0))
@@ -94,8 +90,10 @@ def write_answers(
 
 
 def read_answers(path: Path) -> Iterator[Answer]:
-    """The answers of a job, in the order of the queries. Raises ExperimentError naming a line that is malformed, or the
-    file if it is damaged.
+    """Read the answers of a job, in the order of the queries.
+
+    Raises:
+        ExperimentError: a line is malformed or the file is damaged.
     """
     number = 0
     try:
@@ -119,21 +117,20 @@ def _answer(value: Mapping[str, Any]) -> Answer:
 
 
 def _rows_of(run: Run) -> dict[int, NDArray[Any]]:
-    """Query row -> passage rows, best first."""
+    """Map each query row to its passage rows, best first."""
     return {int(query): run.passages[i] for i, query in enumerate(run.queries)}
 
 
 def _rank(ranked: NDArray[Any], row: int) -> int | None:
-    """The rank of a passage, from 1."""
     places = np.flatnonzero(ranked == row)
     return int(places[0]) + 1 if len(places) else None
 
 
 def _chosen(ranked: NDArray[Any], judged: Mapping[int, int], min_grade: int) -> tuple[list[int], int | None]:
-    """The rows of the first passages, and of the relevant one to show."""
+    """Return the rows of the top passages, and of the relevant one to show."""
     relevant = [row for row, grade in judged.items() if grade >= min_grade]
-    found = ranked[np.isin(ranked, relevant)]
-    best = int(found[0]) if len(found) else (relevant[0] if relevant else None)
+    hits = ranked[np.isin(ranked, relevant)]
+    best = int(hits[0]) if len(hits) else (relevant[0] if relevant else None)
     return [int(row) for row in ranked[:TOP]], best
 
 

@@ -1,9 +1,9 @@
-"""The checkpoint files of one training, and the record that says which of them to believe.
+"""Keep the checkpoint files of one training, and the record that says which of them are valid.
 
-``record.json`` names the last two checkpoints and for each the best one so far on dev, with the size and digest of
-every file. It holds file names and no folder, so a job may be moved. A new checkpoint is written under a name of its
-own and the record is replaced in one step: a process that is killed in between leaves the record of before and its
-files. A file that does not match the record is named in the log, and the checkpoint before it is taken.
+``record.json`` names the last two checkpoints, and for each the best one so far on dev, with size and digest of every
+file; it holds no folder, so a job may be moved. A new checkpoint gets a new name and the record is replaced atomically:
+a kill in between leaves the earlier record and its files. If a file does not match the record, the checkpoint before it
+is used.
 """
 
 import logging
@@ -27,7 +27,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Saved:
-    """One file. ``step``: optimiser steps done when it was written."""
+    """A checkpoint file. ``step``: optimiser steps done when it was written."""
 
     file: str
     bytes: int
@@ -37,9 +37,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Generation:
-    """Where a training stood. ``last``: its whole state. ``best``: the state with the highest ``value`` on dev so far;
-    both None before the first validation.
-    """
+    """State of a training: ``last``, and the ``best`` with its dev ``value``; None before the first validation."""
 
     last: Saved
     best: Saved | None = None
@@ -47,22 +45,18 @@ class Generation:
 
     @property
     def files(self) -> tuple[Saved, ...]:
-        """The files that it needs, each once."""
+        """The distinct files."""
         return tuple({saved.file: saved for saved in (self.last, self.best) if saved is not None}.values())
 
 
 class CheckpointFolder:
-    """The folder of a job's checkpoints. ``inputs``: digests of what the job is made from; a record of other inputs is
-    not used.
-    """
+    """The folder of a job's checkpoints. ``inputs``: digests of the job's inputs; a record of others is not used."""
 
     def __init__(self, folder: Path, inputs: Mapping[str, str]) -> None:
         self.folder, self.inputs = folder, dict(inputs)
 
     def usable(self) -> Generation | None:
-        """The newest checkpoint whose files are whole; None if the training has to begin anew. Says in the log which
-        file is damaged and what is done about it.
-        """
+        """Return the newest undamaged checkpoint; None if the training has to start over. Log each damaged file."""
         generations = self._generations()
         for i, generation in enumerate(generations):
             problems = [
@@ -83,7 +77,7 @@ class CheckpointFolder:
         return None
 
     def damage(self, saved: Saved) -> str | None:
-        """What is wrong with a file; None if it is whole."""
+        """Say what is wrong with a file; None if nothing is."""
         path = self.folder / saved.file
         if not path.is_file():
             return "is missing"
@@ -92,7 +86,7 @@ class CheckpointFolder:
         return None if file_digest(path) == saved.blake2b else "is damaged"
 
     def path_of(self, saved: Saved) -> Path:
-        """The path of a file of a generation, which is whole.
+        """Return the path of an undamaged file.
 
         Raises:
             ExperimentError: it is missing or damaged.
@@ -105,26 +99,27 @@ class CheckpointFolder:
         return path
 
     def next_serial(self) -> int:
-        """The number of the next checkpoint, so that no file of the record is written over."""
-        return 1 + max((_serial(saved.file) for each in self._generations() for saved in each.files), default=0)
+        """Return the number of the next checkpoint, so that no recorded file is overwritten."""
+        files = (saved.file for generation in self._generations() for saved in generation.files)
+        return 1 + max(map(_serial, files), default=0)
 
     def described(self, name: str, step: int) -> Saved:
-        """A file that was just written, as the record has it."""
+        """Describe a file that was just written, for the record."""
         path = self.folder / name
         return Saved(name, path.stat().st_size, file_digest(path), step)
 
     def record(self, generation: Generation, before: Generation | None) -> None:
-        """Make a generation the newest one, in one step; then delete the files that the record no longer names."""
+        """Make a generation the newest one, atomically; then delete the files that the record no longer names."""
         kept = [generation, *([before] if before is not None else [])]
-        value = {"version": VERSION, "inputs": self.inputs, "generations": [asdict(each) for each in kept]}
+        value = {"version": VERSION, "inputs": self.inputs, "generations": [asdict(state) for state in kept]}
         write_json(self.folder / RECORD, {**value, "digest": fingerprint(value)}, durable=True)
-        named = {RECORD, *(saved.file for each in kept for saved in each.files)}
+        named = {RECORD, *(saved.file for state in kept for saved in state.files)}
         for path in self.folder.iterdir():
             if path.name not in named and path.is_file():
                 path.unlink()
 
     def clear_unless_of_these_inputs(self) -> None:
-        """Delete the checkpoints if they were made from other inputs, and say which."""
+        """Delete the checkpoints if they were made from other inputs, and log which."""
         recorded = self._read().get("inputs")
         if recorded is not None and (changed := changes(recorded, self.inputs)):
             names = ", ".join(changed)
@@ -132,9 +127,9 @@ class CheckpointFolder:
             self.clear()
 
     def clear(self) -> None:
-        """Delete the checkpoints, the record first: what a kill leaves of the others is then used by nobody."""
+        """Delete the checkpoints, the record first: files that a kill leaves are then unused."""
         (self.folder / RECORD).unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)  # what stays is in nobody's way
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _generations(self) -> Sequence[Generation]:
         return [_generation(recorded) for recorded in self._read().get("generations", ())]

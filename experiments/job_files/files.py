@@ -1,4 +1,4 @@
-"""Names of the files in the folders of studies and jobs; read JSON and YAML with errors that name the file."""
+"""Name the files in the folders of studies and jobs; read JSON and YAML with errors that name the file."""
 
 import json
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
-"""The course of a training, kept in its job's folder whatever the logger: a row now and then, a column a quantity.
+"""Keep the history of a training in its job's folder, whatever the logger: a row now and then, a column a quantity.
 
-``step``, ``groups``, ``pairs``, ``tokens``, ``seconds`` and ``lr`` (learning rate) are those at the row; ``loss`` and
-the diagnostics (``experiments.losses.diagnostics``) are means over the steps since the row before; ``dev`` is the first
-of the measures at a validation. A field is empty where nothing is known.
+``loss`` and the diagnostics (``experiments.losses.diagnostics``) are means over the steps since the previous row;
+``dev`` is the first measure at a validation. ``step``, ``groups``, ``pairs``, ``tokens``, ``seconds`` and ``lr``
+(learning rate) are the values at the row. Unknown values are empty.
 """
 
 import math
@@ -28,11 +28,9 @@ COLUMNS = (*COUNTS, "seconds", "lr", "loss", *DIAGNOSTICS, "dev")
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, float]], columns: Sequence[str] = COLUMNS) -> None:
-    """Write rows, atomically; a column that a row lacks, or that is NaN there, is left empty."""
-    lines = [
-        "\t".join(columns),
-        *("\t".join(_field(name, row.get(name, math.nan)) for name in columns) for row in rows),
-    ]
+    """Write rows atomically; a missing or NaN value is left empty."""
+    lines = ["\t".join(columns)]
+    lines += ["\t".join(_field(name, row.get(name, math.nan)) for name in columns) for row in rows]
     write_atomic(path, "\n".join(lines) + "\n")
 
 
@@ -46,7 +44,7 @@ def read_history(path: Path) -> dict[str, list[float]]:
     """Return each column's values, one a row; NaN where the file has none.
 
     Raises:
-        ExperimentError: the file is not there, or a line of it is no row of such a table.
+        ExperimentError: the file is missing or a line is malformed.
     """
     lines = read_text(path).splitlines()
     names = lines[0].split("\t") if lines else []

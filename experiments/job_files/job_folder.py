@@ -1,6 +1,4 @@
-"""The folder of one job: its config, its status, its results. Written so that a kill at any moment leaves it
-resumable.
-"""
+"""Write the folder of one job: config, status, results. A kill at any moment leaves it resumable."""
 
 import importlib.metadata
 import logging
@@ -25,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class JobFolder:
-    """Writes ``outputs/<study>/<job>/``. ``hash``: of the job's config, noted in its status."""
+    """Write ``outputs/<study>/<job>/``. ``hash``: of the job's config, noted in its status."""
 
     def __init__(self, folder: Path, hash: str) -> None:
         self.folder, self.hash = folder, hash
@@ -51,7 +49,7 @@ class JobFolder:
 
     @property
     def status(self) -> dict[str, Any]:
-        """What the status file says; nothing if the job never began or the file is damaged."""
+        """Content of the status file; empty if the job never began or the file is damaged."""
         return self._read(STATUS) or {}
 
     @property
@@ -60,8 +58,9 @@ class JobFolder:
         return CheckpointFolder(self.checkpoints, getattr(self, "_note", {}).get("inputs", {}))
 
     def finished_with(self, inputs: Mapping[str, str]) -> dict[str, Any] | None:
-        """The metrics of the job, if it is finished and was made from these inputs: name -> digest of the content of
-        the collection, of weights, of run files, of code. Says in the log why a finished job has to run again.
+        """Return the metrics of the job if it finished with these inputs; log why a finished job has to run again.
+
+        ``inputs``: name -> digest of the collection, of weights, of run files, of code.
         """
         status = self.status
         if status.get("state") != FINISHED:
@@ -69,11 +68,11 @@ class JobFolder:
         if changed := changes(status.get("inputs"), inputs):
             log.info("%s: %s changed since this job was finished: it runs again", self.folder.name, ", ".join(changed))
             return None
-        self.checkpoint_files.clear()  # what a kill at the very end has left
+        self.checkpoint_files.clear()  # left by a kill at the very end
         return self._read(METRICS)
 
     def _read(self, name: str) -> dict[str, Any] | None:
-        """Read a file of the job; None if it is not there, or damaged, which is said in the log."""
+        """Read a file of the job; None if it is missing, or damaged, which is logged."""
         if not (self.folder / name).is_file():
             return None
         try:
@@ -83,7 +82,7 @@ class JobFolder:
             return None
 
     def start(self, config: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
-        """Note that the job begins or goes on; checkpoints of other inputs are thrown away."""
+        """Note that the job begins or resumes; delete checkpoints of other inputs."""
         before = self.status
         if before.get("state") == FINISHED:
             self.checkpoint_files.clear()
@@ -102,13 +101,13 @@ class JobFolder:
         self._write(RUNNING, None)
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
-        """Write the metrics, then the status, and drop the checkpoints: the exported model is what stays."""
+        """Write the metrics, then the status, and delete the checkpoints; the exported model stays."""
         write_json(self.folder / METRICS, metrics)
         self._write(FINISHED, None)
         self.checkpoint_files.clear()
 
     def fail(self, error: BaseException) -> None:
-        """Note why the job stopped; its checkpoints stay, so that it can go on."""
+        """Note why the job stopped; its checkpoints stay, so that it can resume."""
         self._write(FAILED, why(error))
 
     @property
@@ -121,21 +120,18 @@ class JobFolder:
 
 
 def git_revision() -> str | None:
-    """The revision of the checkout that this package runs from, with ``+`` if its tracked files were altered; None
-    outside one.
-    """
+    """Return the git revision of this package, with ``+`` if tracked files were changed; None outside a checkout."""
     try:
-        said = subprocess.run(
+        described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
             cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
-    return said.stdout.strip() or None
+    return described.stdout.strip() or None
 
 
 def _version() -> str | None:
-    """The version of this package; None where it is not installed."""
     try:
         return importlib.metadata.version("rerank-ablations")
     except importlib.metadata.PackageNotFoundError:

@@ -1,7 +1,6 @@
-"""What a job says of itself while its multirun is under way: one small file a job in the folder of the launch.
+"""Report a job's progress during a multirun: one small file a job in the folder of the launch.
 
-The jobs write, in whatever process they run; the process that launched them reads and shows it. A job that is killed
-leaves its last word behind, and nobody waits for another one.
+Each job writes from its own process; the launching process reads and shows it. A killed job leaves its last status.
 """
 
 import json
@@ -24,10 +23,10 @@ WRITE_SECONDS = 0.3  # between two writes while only the count changes
 class LiveStatus:
     """The state of one job of a launch.
 
-    ``number``: in its multirun, from 1. ``label``: what people call it; empty where the launch knows better. ``doing``:
-    what it is at, such as ``training``. ``done`` of ``total`` units of that, ``before`` of them when it began ``since``
-    (seconds of the epoch). ``score``: the last value of its measure. ``why``: it failed or did not start, and the
-    ``log`` that says more. ``seconds``: that it took.
+    ``number``: in its multirun, from 1. ``label``: display name; empty to use the launch's. ``doing``: activity such as
+    ``training``, with ``done`` of ``total`` units, of which ``before`` were done when it began at ``since`` (seconds of
+    the epoch). ``score``: last value of its measure. ``why``: reason of a failure; ``log``: path of the details.
+    ``seconds``: its duration.
     """
 
     number: int
@@ -45,13 +44,13 @@ class LiveStatus:
     seconds: float = 0.0
 
     def seconds_left(self, now: float) -> float | None:
-        """Return how long what it is at will take from now; None if there is nothing to tell it from."""
+        """Estimate the remaining seconds of the current activity; None without a basis."""
         new = self.done - self.before
         return (now - self.since) / new * max(0, self.total - self.done) if self.state == RUNNING and new > 0 else None
 
 
 class LiveStatusFile:
-    """The file of one job, which its process writes."""
+    """Write the status file of one job."""
 
     def __init__(self, folder: Path, number: int, label: str) -> None:
         self.path = folder / f"job-{number}.json"
@@ -60,10 +59,10 @@ class LiveStatusFile:
         self.say()
 
     def say(self, *, urgent: bool = True, **changes: Any) -> None:
-        """Change fields of the status and write it; what is not urgent is left out right after another write."""
+        """Change fields of the status and write it; skip a write that is not urgent right after another one."""
         self.status = replace(self.status, **changes)
         now = time.monotonic()
-        # A launch that is over took its folder away: nobody reads this any more.
+        # The folder is gone once the launch is over.
         if (urgent or now - self._written >= WRITE_SECONDS) and self.path.parent.is_dir():
             write_json(self.path, asdict(self.status))
             self._written = now
@@ -74,8 +73,9 @@ class LiveStatusFile:
 
     @contextmanager
     def tracked(self, doing: str, total: int, done: int = 0) -> Iterator[Callable[..., None]]:
-        """Say how far some work has got; the body calls what it is given with the number of units just done, and the
-        last value of the measure if it likes. Afterwards the status is again that of the work around it.
+        """Report the progress of some work, then restore the outer status.
+
+        Yields a function to call with the number of units just done and, optionally, the measure's last value.
         """
         outer = self.status
 

@@ -1,8 +1,6 @@
-"""Values of each measure by query, ``per_query.<first stage>.tsv``: a row a query, a column a measure.
+"""Write and read measures by query, ``per_query.<first stage>.tsv``: a row a query, a column a measure.
 
-Columns ``first_stage:<measure>`` hold the first stage's own values. ``per_query.probe.tsv`` has a column for each
-probed layer instead.
-
+Columns ``first_stage:<measure>`` hold the first stage's values. ``per_query.probe.tsv`` has a column a probed layer.
 Shapes: Q queries.
 """
 
@@ -26,10 +24,7 @@ PROBE = "probe"  # in the place of a first stage: the probed layers
 
 @dataclass(frozen=True)
 class PerQuery:
-    """Measures of one job on one first stage, query by query.
-
-    ``reranked[measure]`` and ``first_stage[measure]`` are vectors of shape Q in the order of ``query_ids``.
-    """
+    """Measures of one job on one first stage: vectors of shape Q by measure, in the order of ``query_ids``."""
 
     query_ids: tuple[str, ...]
     reranked: Mapping[str, FloatArray]
@@ -37,7 +32,7 @@ class PerQuery:
 
     @classmethod
     def of_columns(cls, query_ids: Sequence[str], columns: Mapping[str, FloatArray]) -> "PerQuery":
-        """Build the table from its columns as a file has them."""
+        """Build the table from the columns of a file."""
         own = {name for name in columns if name.startswith(FIRST_STAGE_PREFIX)}
         return cls(
             tuple(query_ids),
@@ -47,17 +42,17 @@ class PerQuery:
 
     @property
     def columns(self) -> dict[str, FloatArray]:
-        """All values by the names of their columns in a file."""
+        """All values by their column names in a file."""
         own = {f"{FIRST_STAGE_PREFIX}{measure}": values_Q for measure, values_Q in self.first_stage.items()}
         return {**self.reranked, **own}
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """The measures known for the re-ranked run and for the first stage, in the order of the file."""
+        """The measures of both the re-ranked run and the first stage, in the order of the file."""
         return tuple(measure for measure in self.reranked if measure in self.first_stage)
 
     def ordered(self, query_ids: tuple[str, ...]) -> "PerQuery":
-        """Return the values in another order of the same queries. Raises KeyError for a query that is not here."""
+        """Reorder the queries. Raises KeyError for an unknown query."""
         if query_ids == self.query_ids:
             return self
         position = {query_id: index for index, query_id in enumerate(self.query_ids)}
@@ -76,7 +71,7 @@ def concatenate(tables: Sequence[PerQuery]) -> PerQuery:
 
 
 def per_query_path(folder: Path, first_stage: str) -> Path:
-    """Return where a job keeps its values by query on a first stage."""
+    """Return the path of a job's values by query on a first stage."""
     return folder / f"per_query.{first_stage}.tsv"
 
 

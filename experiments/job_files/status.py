@@ -1,7 +1,7 @@
-"""``status.json``, what a job says of itself: written as it goes, read back into where it stands.
+"""Write ``status.json`` and read it back into the state of a job.
 
-A job also counts as running only while a process holds its lock, and says how far it is in the last line of its
-history. Nothing that computes is imported.
+A job counts as running only while a process holds its lock; its progress is the last line of its history. Imports no
+torch.
 """
 
 import csv
@@ -32,10 +32,10 @@ HASH_IN_NAME = re.compile(r".*-([0-9a-f]{8})")
 
 @dataclass(frozen=True)
 class JobStatus:
-    """Where a job stands.
+    """The state of a job, one of ``STATES``.
 
-    ``state``: one of ``STATES``. ``why``: the first line of why it failed. ``since``: when its last attempt began,
-    ``attempts``: how many there were. ``step``, ``groups``: how far its training was when it last said so.
+    ``why``: first line of why it failed. ``since``: start of its last attempt. ``step``, ``groups``: last reported
+    progress of its training.
     """
 
     state: str
@@ -47,43 +47,43 @@ class JobStatus:
 
     @property
     def needs_rerun(self) -> bool:
-        """Whether it began and came to nothing."""
+        """Whether it failed or was interrupted."""
         return self.state in (FAILED, INTERRUPTED)
 
 
 def write_status(
     folder: Path, state: str, error: str | None, seconds: float, noted: Mapping[str, Any], hash: str
 ) -> None:
-    """Write what a job says of itself. ``noted``: what it was made from and when. ``hash``: of its config."""
-    said = {"state": state, "error": error, "seconds": round(seconds, 2), "updated": now(), "hash": hash}
-    write_json(folder / STATUS, {**said, **noted})
+    """Write the status of a job. ``noted``: its inputs, start and attempts. ``hash``: of its config."""
+    current = {"state": state, "error": error, "seconds": round(seconds, 2), "updated": now(), "hash": hash}
+    write_json(folder / STATUS, {**current, **noted})
 
 
 def now() -> str:
-    """Return the time as files have it."""
+    """Return the time (UTC) as files write it."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def note_failure(folder: Path, error: BaseException, hash: str) -> None:
-    """Write why a job could not begin, if it did not come as far as saying so itself: what it needs failed before."""
+    """Write why a job could not begin, unless it wrote a status itself: its prerequisite failed."""
     before = status_of(folder)
     if before.state == MISSING or (before.state, before.attempts) == (FAILED, 0):
         write_status(folder, FAILED, why(error), 0.0, {"attempts": 0, "started": now()}, hash)
 
 
 def read_status(folder: Path) -> Mapping[str, Any]:
-    """Read what a job says of itself. Raises ExperimentError if that is missing or malformed."""
+    """Read the status of a job. Raises ExperimentError if it is missing or malformed."""
     return read_mapping(folder / STATUS)
 
 
 def hash_of(noted: Mapping[str, Any], name: str) -> str | None:
-    """Return the hash that a job noted of its config; of earlier versions, which did not, the one in its name."""
-    found = HASH_IN_NAME.fullmatch(name)
-    return noted.get("hash") or (found.group(1) if found else None)
+    """Return a job's noted config hash, or the one in its name for jobs of earlier versions."""
+    match = HASH_IN_NAME.fullmatch(name)
+    return noted.get("hash") or (match.group(1) if match else None)
 
 
 def status_of(folder: Path) -> JobStatus:
-    """Return where the job of a folder stands; ``missing`` if there is no status in it."""
+    """Return the state of the job in a folder; ``missing`` without a status."""
     if not (folder / STATUS).is_file():
         return JobStatus(MISSING)
     try:
@@ -104,7 +104,7 @@ def status_of(folder: Path) -> JobStatus:
 
 
 def noted_inputs(folder: Path) -> Mapping[str, str]:
-    """Return the digests of what a job was made from, as it noted them; empty where it noted none."""
+    """Return the input digests that a job noted; empty without any."""
     inputs = read_status(folder).get("inputs") if (folder / STATUS).is_file() else None
     return inputs if isinstance(inputs, Mapping) else {}
 
@@ -116,7 +116,7 @@ def last_launch(study: Path) -> list[str]:
 
 
 def job_folders(study: Path) -> list[Path]:
-    """Return the folders of the jobs of a study, by name: those that ever began and those of its last launch.
+    """Return the job folders of a study, by name: jobs that ever began and jobs of its last launch.
 
     Raises:
         ExperimentError: there is no such study, or no job in it.
@@ -131,13 +131,13 @@ def job_folders(study: Path) -> list[Path]:
 
 
 def totals(statuses: Iterable[JobStatus]) -> str:
-    """Return how many jobs are in which state, such as ``4 done, 1 failed``."""
+    """Count jobs by state, such as ``4 done, 1 failed``."""
     counts = Counter(status.state for status in statuses)
     return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]) or "no jobs"
 
 
 def _is_held(folder: Path) -> bool:
-    """Whether a process is at work on the job: it would hold the job's lock."""
+    """Whether a process holds the job's lock."""
     lock = folder / ".lock"
     if not lock.exists():
         return False
@@ -149,7 +149,7 @@ def _is_held(folder: Path) -> bool:
 
 
 def _progress(history: Path) -> tuple[int | None, int | None]:
-    """Return step and groups in the last whole line of a job's history; None where there is none."""
+    """Return step and groups of the last line of a job's history; None without one."""
     if not history.is_file():
         return None, None
     rows = list(csv.DictReader(history.read_text(encoding="utf-8").splitlines(), delimiter="\t"))

@@ -1,1 +1,1 @@
-"""Jobs, their identity and folders, and the tables made of them."""
+"""Plan, launch, list and verify the jobs of a study."""

@@ -1,7 +1,6 @@
-"""Carry out the commands of ``experiments.study``: run a study, say where it stands, run what failed again, verify it.
+"""Carry out the commands of ``experiments.study``: run a study, show its status, rerun failed jobs, verify it.
 
-Each takes what to work on and returns the exit code: 0, 1 if a job failed or differs from what it saved, 128 + the
-signal's number if it was stopped.
+Each returns the exit code: 0, 1 if a job failed or differs from its saved results, 128 + the number of a signal.
 """
 
 from collections.abc import Sequence
@@ -19,9 +18,7 @@ NOTHING_TO_RERUN = "nothing to rerun: no job has failed or was interrupted"
 
 
 def run(overrides: Sequence[str], grid: Grid, fail_fast: bool, console: Console) -> tuple[int, list[Path]]:
-    """Launch the jobs of a grid and say where they stand then; returns the exit code, and the folders of the studies
-    that have results.
-    """
+    """Launch the jobs of a grid and print what is left; returns the exit code and the studies with results."""
     for line in totals_of(plan_of(grid)):
         console.print(line, markup=False)
     console.print()
@@ -32,13 +29,13 @@ def run(overrides: Sequence[str], grid: Grid, fail_fast: bool, console: Console)
 
 
 def status(jobs: Sequence[ListedJob], console: Console) -> int:
-    """Print where jobs stand; returns 0."""
+    """Print the status of jobs; returns 0."""
     print_status([(job.folder, job.status) for job in jobs], [job.budget for job in jobs], console)
     return 0
 
 
 def rerun(overrides: Sequence[str], jobs: Sequence[ListedJob], fail_fast: bool, console: Console) -> int:
-    """Launch those jobs of a grid that failed or were interrupted; returns the exit code."""
+    """Launch the failed and interrupted jobs of a grid; returns the exit code."""
     wanted = [job.folder for job in jobs if job.status.needs_rerun and job.number is not None]
     if not wanted:
         console.print(NOTHING_TO_RERUN)
@@ -48,7 +45,7 @@ def rerun(overrides: Sequence[str], jobs: Sequence[ListedJob], fail_fast: bool, 
 
 
 def rerun_folder(study: Path, fail_fast: bool, console: Console) -> int:
-    """Launch the jobs of a folder that failed or were interrupted, by their own overrides; returns the exit code."""
+    """Launch the failed and interrupted jobs of a folder by their own overrides; returns the exit code."""
     wanted = [job.folder for job in jobs_in(study) if job.status.needs_rerun]
     if not wanted:
         console.print(NOTHING_TO_RERUN)
@@ -62,7 +59,7 @@ def rerun_folder(study: Path, fail_fast: bool, console: Console) -> int:
 
 
 def verify(jobs: Sequence[ListedJob], console: Console) -> int:
-    """Score the saved runs of jobs again; returns 1 if anything differs."""
+    """Rescore the saved runs of jobs; returns 1 if anything differs."""
     from experiments.studies.current_inputs import InputLoader
     from experiments.studies.verify import summary, verify_job
 
@@ -81,9 +78,7 @@ def verify(jobs: Sequence[ListedJob], console: Console) -> int:
 
 
 def _print_end(code: int, jobs: Sequence[ListedJob], console: Console) -> int:
-    """Say what is left to do after a launch that ended with a code; returns the exit code. The launch itself said which
-    jobs are done and why others failed.
-    """
+    """Print what is left to do after a launch; returns the exit code. The launch itself reports failures."""
     others = [job for job in jobs if job.status.state not in (DONE, CHANGED, FAILED)]
     if others:
         console.print()

@@ -1,8 +1,7 @@
-"""What a job will cost: groups and pairs from its config, time from finished jobs of the same kind, and from nothing
-else.
+"""Estimate a job's cost: groups and pairs from its config, time only from finished jobs of the same kind.
 
-Linear in pairs: seconds = training pairs / rate of training + scored pairs / rate of the rest (preparation, validation,
-test). Both rates are medians over finished jobs; where there is none, no time is named.
+seconds = training pairs / training rate + scored pairs / rate of the rest (preparation, validation, test). Both rates
+are medians over finished jobs; without any, there is no estimate of time.
 """
 
 import json
@@ -25,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Queries:
-    """How many queries a job validates on and is tested on; None if that is not known yet."""
+    """Number of dev and test queries of a job; None if not known yet."""
 
     dev: int | None
     test: int | None
@@ -33,8 +32,8 @@ class Queries:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a job will do. ``groups`` and ``pairs`` of its training, at most (it may stop early); None for a budget in
-    ``tokens``. ``scored``: pairs of validations and test, at most; None if the number of queries is not known.
+    """Upper bound of a job's work. ``groups``, ``pairs``: of its training; None for a budget in ``tokens``. ``scored``:
+    pairs of validations and test; None if the number of queries is not known.
     """
 
     groups: int | None
@@ -45,8 +44,9 @@ class Cost:
 
 @dataclass(frozen=True)
 class Setting:
-    """What jobs must share for the one's speed to say something of the other's. ``data``: the fingerprint of the data
-    source for jobs that also embed the whole collection, else empty.
+    """Key under which measured throughput is reused for new jobs.
+
+    ``data``: fingerprint of the data source for jobs that embed the whole collection, else empty.
     """
 
     backbone: str
@@ -59,8 +59,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class Rates:
-    """What finished jobs of one setting did: ``training`` and ``rest`` in pairs a second, ``flops`` and ``tokens`` a
-    training pair; ``jobs``: how many jobs that rests on.
+    """Throughput over finished ``jobs`` of one setting: ``training`` and ``rest`` in pairs a second, ``flops`` and
+    ``tokens`` a training pair.
     """
 
     training: float
@@ -70,40 +70,35 @@ class Rates:
     jobs: int
 
     def pairs(self, cost: Cost) -> float:
-        """Training pairs of a job: as many as it has, or as its tokens make here."""
+        """Return the training pairs of a job, derived from its tokens if it has no pairs."""
         return cost.pairs if cost.pairs is not None else (cost.tokens or 0) / self.tokens
 
     def seconds(self, cost: Cost) -> float | None:
-        """The estimate for a job with its threads to itself; None if what it scores is not known."""
+        """Estimate the seconds of a job that does not share its threads; None if ``scored`` is not known."""
         return None if cost.scored is None else self.pairs(cost) / self.training + cost.scored / self.rest
 
 
 def cost_of(experiment: Experiment, queries: Queries) -> Cost:
-    """What a job will do, from its config."""
+    """Return the cost of a job, from its config."""
     groups = groups_of(experiment)
     pairs = None if groups is None else groups * (experiment.negatives.count + 1)
     tokens = experiment.budget.size if experiment.budget.unit == "tokens" else None
-    return Cost(groups, pairs, _scored(experiment, queries), tokens)
+    scored = None
+    if queries.dev is not None and queries.test is not None:
+        runs = len(experiment.first_stage) + experiment.model.retrieves  # in addition a run of the whole collection
+        validation = experiment.validation
+        scored = queries.test * experiment.first_stage_depth * runs + queries.dev * validation.depth * validation.times
+    return Cost(groups, pairs, scored, tokens)
 
 
 def groups_of(experiment: Experiment) -> int | None:
-    """Groups of the budget's steps; None for a budget in tokens, whose groups show only when the texts are cut into
-    tokens.
-    """
+    """Return the groups of the budget's steps; None for a budget in tokens."""
     steps = experiment.steps()
     return None if steps is None else steps * experiment.batch.queries(experiment.negatives.count)
 
 
-def _scored(experiment: Experiment, queries: Queries) -> int | None:
-    if queries.dev is None or queries.test is None:
-        return None
-    runs = len(experiment.first_stage) + experiment.model.retrieves  # that of the whole collection too
-    validation = experiment.validation
-    return queries.test * experiment.first_stage_depth * runs + queries.dev * validation.depth * validation.times
-
-
 def queries_of(experiment: Experiment, source: Source) -> Queries:
-    """The queries of a job: counted if its collection is in the cache, else the limits that its config sets."""
+    """Count the queries of a job if its collection is in the cache, else return the limits of its config."""
     from experiments.data.collection import open_collection
     from experiments.jobs.prepare import splits_of
 
@@ -117,27 +112,25 @@ def queries_of(experiment: Experiment, source: Source) -> Queries:
 
 
 class _NotThereError(Exception):
-    """An entry would have to be built first."""
+    """The cache lacks an entry."""
 
 
 class _NothingNew(Cache):
-    """A cache that is looked at and never added to."""
+    """A read-only cache."""
 
     def _build(self, folder: Path, *others: Any) -> None:
         raise _NotThereError(folder)
 
 
 def setting_of(experiment: Experiment, device: str, threads: int | None, source: Mapping[str, Any]) -> Setting:
-    """The setting of a job that is yet to run on a ``device`` (cpu, cuda ...). ``source``: the settings of its data
-    source.
-    """
+    """Return the setting of a new job on a ``device`` (cpu, cuda ...). ``source``: the settings of its data source."""
     model, probed = experiment.model, experiment.probe.layers is not None
     embeds = probed or model.retrieves
     return _setting(experiment.backbone.name, model.name, model.max_length, device, threads, embeds, source)
 
 
 def device_of(experiment: Experiment) -> tuple[str, int | None]:
-    """The kind of device that a job would run on here, and its threads if that is a CPU."""
+    """Return the kind of device that a job would use here, and its threads on a CPU."""
     import torch
 
     wanted = experiment.trainer.accelerator
@@ -146,27 +139,27 @@ def device_of(experiment: Experiment) -> tuple[str, int | None]:
 
 
 def data_key(data: Mapping[str, Any]) -> str:
-    """What tells the ``data`` settings of two jobs apart."""
+    """Hash the ``data`` settings of a job."""
     return fingerprint(dict(data))
 
 
 def rates_in(outputs: Path, settings: Iterable[Setting], dev: Mapping[str, int]) -> dict[Setting, Rates]:
-    """The rates of those settings of which a job has finished anywhere below ``outputs`` (``<study>/<job>``).
+    """Return the rates of the settings with a finished job below ``outputs`` (``<study>/<job>``).
 
-    ``dev``: ``data_key`` -> dev queries, where they were counted; of other data, as many as the config allows are
-    taken. A job that was taken up again counts for nothing, since part of its time was spent twice.
+    ``dev``: ``data_key`` -> counted dev queries; for other data the config's limit is used. A resumed job is ignored,
+    since part of its time was spent twice.
     """
     wanted = set(settings)
-    found: dict[Setting, list[Mapping[str, float]]] = {}
+    by_setting: dict[Setting, list[Mapping[str, float]]] = {}
     for path in sorted(outputs.glob(f"*/*/{METRICS}")):
         try:
             measured = _finished(path.parent, wanted, dev)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.debug("%s says nothing of speed: %r", path.parent, error)  # written by another version, or half gone
+            log.debug("%s says nothing of speed: %r", path.parent, error)  # another version, or partly deleted
             continue
         if measured is not None:
-            found.setdefault(measured[0], []).append(measured[1])
-    return {setting: _median(jobs) for setting, jobs in found.items()}
+            by_setting.setdefault(measured[0], []).append(measured[1])
+    return {setting: _median(jobs) for setting, jobs in by_setting.items()}
 
 
 def _median(jobs: Sequence[Mapping[str, float]]) -> Rates:
@@ -177,7 +170,7 @@ def _median(jobs: Sequence[Mapping[str, float]]) -> Rates:
 
 
 def _finished(folder: Path, wanted: set[Setting], dev: Mapping[str, int]) -> tuple[Setting, Mapping[str, float]] | None:
-    """The setting and the rates of a job, if it is one of those wanted and was run in one go."""
+    """Return the setting and the rates of a job, if its setting is wanted and it ran in one attempt."""
     status, metrics = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (STATUS, METRICS))
     compute, backbone = metrics["compute"], metrics["labels"]["backbone"]
     if (
@@ -189,10 +182,14 @@ def _finished(folder: Path, wanted: set[Setting], dev: Mapping[str, int]) -> tup
     config = _yaml(folder / CONFIG)
     device = str(compute["device"]).split(":")[0]
     threads = compute["threads"] if device == "cpu" else None
+    data, validation = config["data"], config["validation"]
     model, probed = config["model"], (config.get("probe") or {}).get("layers") is not None
     embeds = probed or WHOLE_COLLECTION in metrics["test"]
-    setting = _setting(backbone, model["name"], model["max_length"], device, threads, embeds, config["data"]["source"])
-    pairs, scored = compute["pairs"], _was_scored(config, metrics, dev)
+    setting = _setting(backbone, model["name"], model["max_length"], device, threads, embeds, data["source"])
+    queries = dev.get(data_key(data)) or data["queries"]["dev"] or data["carve_dev"]
+    scored = sum(int(values["pairs"]) for values in metrics["test"].values())
+    scored += int(queries * validation["depth"] * validation["times"])
+    pairs = compute["pairs"]
     rest = compute["seconds"] - compute["train_seconds"]
     if setting not in wanted or min(pairs, compute["train_seconds"], rest, scored) <= 0:
         return None
@@ -202,13 +199,6 @@ def _finished(folder: Path, wanted: set[Setting], dev: Mapping[str, int]) -> tup
         "flops": compute["flops"] / pairs,
         "tokens": compute["tokens"] / pairs,
     }
-
-
-def _was_scored(config: Mapping[str, Any], metrics: Mapping[str, Any], dev: Mapping[str, int]) -> int:
-    data, validation = config["data"], config["validation"]
-    queries = dev.get(data_key(data)) or data["queries"]["dev"] or data["carve_dev"]
-    test = sum(int(values["pairs"]) for values in metrics["test"].values())
-    return test + int(queries * validation["depth"] * validation["times"])
 
 
 def _setting(

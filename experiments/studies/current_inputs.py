@@ -1,4 +1,4 @@
-"""What the saved results of a job are checked against: its collection, judgements and inputs, opened anew."""
+"""Open the current collection, judgements and inputs of a job, to check its saved results against."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,8 @@ Relevance = Mapping[int, Mapping[int, int]]
 class CurrentInputs:
     """The inputs of a job as they are now.
 
-    ``relevance``: query row -> passage row -> grade of the test queries. ``digest``: returns the digest of an input by
-    its name; it raises ExperimentError if there is none. ``prerequisites``: returns what is wrong with the jobs that
-    the job needs, a line each.
+    ``relevance``: query row -> passage row -> grade of the test queries. ``digest``: name of an input -> its digest;
+    raises ExperimentError if it is missing. ``prerequisites``: returns a line for each problem of a prerequisite job.
     """
 
     collection: Collection
@@ -30,7 +29,7 @@ class CurrentInputs:
 
 
 class InputLoader:
-    """Loads the current inputs of jobs; jobs that share their data share it."""
+    """Load the current inputs of jobs, each data set once."""
 
     def __init__(self) -> None:
         self._data: dict[str, tuple[Collection, Relevance]] = {}
@@ -73,13 +72,10 @@ def _open(experiment: Experiment) -> tuple[Collection, Relevance]:
 
 
 def content_of(experiment: Experiment, prerequisites: Sequence[Prerequisite], name: str) -> str:
-    """Return the digest of one of an experiment's inputs as it is now.
-
-    ``name``: as the job's status has it, such as ``retrievers.colbert`` or ``loss.teacher``. ``prerequisites``: the
-    jobs that train what the experiment reads.
+    """Return the current digest of an input, named as in the job's status, such as ``retrievers.colbert``.
 
     Raises:
-        ExperimentError: it is not there.
+        ExperimentError: the input is missing.
     """
     from experiments.jobs.inputs import digest_of
 

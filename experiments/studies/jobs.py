@@ -1,4 +1,4 @@
-"""The jobs of a study between Hydra and their folders: listed, planned, launched, and opened to be verified."""
+"""List, plan and launch the jobs of a study."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,8 +21,8 @@ from experiments.studies.plan import Plan, PlannedJob, places_of
 
 @dataclass(frozen=True)
 class ListedJob:
-    """A job and where it stands. ``number``: in its grid; None if another job needs it trained first. ``budget``: the
-    groups of its training, if they are known.
+    """A job and its status. ``number``: in its grid; None for a prerequisite. ``budget``: groups of its training, if
+    known.
     """
 
     number: int | None
@@ -32,12 +32,12 @@ class ListedJob:
     budget: int | None
 
     def looked_at_again(self) -> "ListedJob":
-        """The same job as it stands now."""
+        """Return the job with its current status."""
         return replace(self, status=status_of(self.folder))
 
 
 def jobs_of(grid: Grid) -> list[ListedJob]:
-    """The jobs of a grid as they stand on disk, those that others need trained first before them."""
+    """Return the jobs of a grid with their status on disk, prerequisites first."""
     experiments = [compose.check(row.config, parts=False) for row in grid.rows]
     return [
         ListedJob(
@@ -48,7 +48,7 @@ def jobs_of(grid: Grid) -> list[ListedJob]:
 
 
 def jobs_in(study: Path) -> list[ListedJob]:
-    """The jobs in the folder of a study, by name.
+    """Return the jobs in the folder of a study, by name.
 
     Raises:
         ExperimentError: there are none.
@@ -60,7 +60,7 @@ def jobs_in(study: Path) -> list[ListedJob]:
 
 
 def plan_of(grid: Grid) -> Plan:
-    """What the jobs of a grid cost, checked as they are when they are launched.
+    """Plan the jobs of a grid with their costs, after the checks of a launch.
 
     Raises:
         ExperimentError: a job cannot work; the message names it.
@@ -77,7 +77,7 @@ def plan_of(grid: Grid) -> Plan:
         )
         for entry in entries
     ]
-    dev = {key: found.dev for key, found in queries.items() if found.dev}
+    dev = {key: counted.dev for key, counted in queries.items() if counted.dev}
     rates = cost_estimate.rates_in(Path(str(grid.config.outputs)), settings, dev)
     jobs, standing = [], JobStates()
     for entry, setting in zip(entries, settings, strict=True):
@@ -93,9 +93,7 @@ def plan_of(grid: Grid) -> Plan:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A job of a grid, or one that such a job needs first. ``config``: as the dictionary that identifies it.
-    ``prerequisites``: the jobs that it needs done first itself.
-    """
+    """A job of a grid or its prerequisite. ``config``: the dictionary that identifies it."""
 
     number: int | None
     folder: Path
@@ -106,7 +104,7 @@ class _Entry:
 
 
 def _entries(grid: Grid, experiments: Sequence[Experiment]) -> list[_Entry]:
-    """The jobs of a grid, each once, after those that they need trained first."""
+    """Return the jobs of a grid, each once, after their prerequisites."""
     first: dict[Path, _Entry] = {}
     rows: dict[Path, _Entry] = {}
     composed: dict[str, tuple[Prerequisite, ...]] = {}
@@ -127,10 +125,7 @@ def _entries(grid: Grid, experiments: Sequence[Experiment]) -> list[_Entry]:
 def launch_jobs(
     overrides: Sequence[str], folders: Sequence[Path], *, only: bool = False, fail_fast: bool = False
 ) -> int:
-    """Launch a multirun and wait for its end; returns the exit code.
-
-    ``folders``: of its jobs; with ``only``, no other job of the multirun starts.
-    """
+    """Launch a multirun and wait for its end; returns the exit code. With ``only``, start no job but ``folders``."""
     from experiments.studies.multirun import multirun_command, run_to_end
 
     names = {folder.name for folder in folders}
@@ -142,12 +137,10 @@ def launch_jobs(
 
 
 def saved_overrides(folders: Iterable[Path]) -> Iterator[tuple[list[str], list[Path]]]:
-    """The multiruns that launch the jobs of some folders again, from the overrides that Hydra kept there: their
-    overrides, and which of their jobs are meant.
+    """Yield the overrides of each multirun that launches ``folders`` again, and its folders.
 
     Raises:
-        ExperimentError: a job has no overrides of its own, or they no longer make the job that its folder is named
-            after.
+        ExperimentError: a job has no overrides of its own, or they no longer make the job of its folder.
     """
     alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[Path, list[str]]]] = {}
     for folder in folders:
@@ -157,7 +150,10 @@ def saved_overrides(folders: Iterable[Path]) -> Iterator[tuple[list[str], list[P
     for (_, hydra_overrides), jobs in alike.items():
         columns = zip(*(task for _, task in jobs), strict=True)
         overrides = [*map(_swept, columns), *hydra_overrides]
-        made = {folder_of(experiment, plain).resolve() for experiment, plain in _identified(compose_grid(overrides))}
+        made = {
+            folder_of(compose.check(row.config, parts=False), compose.plain(row.config)).resolve()
+            for row in compose_grid(overrides).rows
+        }
         for folder, task in jobs:
             if folder.resolve() not in made:
                 raise ExperimentError(
@@ -167,19 +163,14 @@ def saved_overrides(folders: Iterable[Path]) -> Iterator[tuple[list[str], list[P
         yield overrides, [folder for folder, _ in jobs]
 
 
-def _identified(grid: Grid) -> Iterator[tuple[Experiment, Mapping[str, Any]]]:
-    for row in grid.rows:
-        yield compose.check(row.config, parts=False), compose.plain(row.config)
-
-
 def _kept(folder: Path) -> tuple[list[str], list[str]]:
-    """A job's own overrides, and those of Hydra itself (its launcher)."""
+    """Read a job's own overrides, and Hydra's (its launcher)."""
     import yaml
 
     try:
         task = yaml.safe_load((folder / "hydra" / "overrides.yaml").read_text(encoding="utf-8"))
-        said = yaml.safe_load((folder / "hydra" / "hydra.yaml").read_text(encoding="utf-8"))
-        hydra = said["hydra"]["overrides"]["hydra"]
+        settings = yaml.safe_load((folder / "hydra" / "hydra.yaml").read_text(encoding="utf-8"))
+        hydra = settings["hydra"]["overrides"]["hydra"]
     except FileNotFoundError as error:
         raise ExperimentError(
             f"{folder}: hydra/{Path(error.filename).name} is missing: it was not launched on its own, but for another "
@@ -191,14 +182,14 @@ def _kept(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def _swept(column: Sequence[str]) -> str:
-    """One override with the values of several, such as ``seed=1,2``."""
+    """Merge overrides of one key, such as ``seed=1,2``."""
     key = column[0].partition("=")[0]
     values = dict.fromkeys(override.partition("=")[2] for override in column)
     return column[0] if len(values) == 1 else f"{key}={','.join(values)}"
 
 
 def _budget(folder: Path) -> int | None:
-    """Groups of the training of a job in a folder; None if its config cannot be read by this version."""
+    """Return the training groups of a job; None if this version cannot read its config."""
     import yaml
 
     try:

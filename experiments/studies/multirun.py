@@ -1,4 +1,4 @@
-"""Run Hydra's multirun as a process of its own, with all the workers that its launcher starts."""
+"""Run Hydra's multirun and its workers as a process group of its own."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from types import FrameType
 
 from experiments.jobs.launch_control import LaunchControl
 
-GRACE_SECONDS = 15.0  # that jobs have to write down where they stand, once they were told to stop
+GRACE_SECONDS = 15.0  # for jobs to write their status after a signal
 POLL_SECONDS = 0.1
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -22,22 +22,28 @@ def multirun_command(overrides: Sequence[str], launch: LaunchControl) -> list[st
 
 
 def run_to_end(command: Sequence[str], launch: LaunchControl, grace: float = GRACE_SECONDS) -> int:
-    """Run a command and its children in this terminal and return its exit code (1 if somebody else killed it), or 128 +
-    the number of the signal that stopped this process; when this returns none of them is left.
+    """Run a command until it and all its children have ended; return its exit code (1 if it was killed from outside),
+    or 128 + the number of the signal that stopped this process.
 
-    SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the launch, so that no further job starts, and interrupt every process of
-    the command: a joblib parent that is told alone leaves its workers at work. What has not ended after ``grace``
-    seconds, or when a signal comes for a second time, is killed.
+    SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the launch and interrupt the whole process group, since a joblib parent
+    leaves its workers running. After ``grace`` seconds, or at a second signal, the group is killed.
     """
-    child = subprocess.Popen(command, start_new_session=True)  # a group that can be told as one
+    child = subprocess.Popen(command, start_new_session=True)  # a process group, signalled as one
     with _forwarding(child.pid, launch) as received:
         deadline: float | None = None
-        while (code := _poll(child)) is None:
+        while (code := child.poll()) is None:
+            time.sleep(POLL_SECONDS)
             if received and deadline is None:
                 deadline = time.monotonic() + grace
             if deadline is not None and time.monotonic() > deadline:
                 _tell(child.pid, signal.SIGKILL)
-        _clear(child.pid, (deadline or time.monotonic() + grace))
+        # Wait for the rest of the group, and kill it at the deadline.
+        deadline = deadline or time.monotonic() + grace
+        while _tell(child.pid, 0):
+            if time.monotonic() > deadline:
+                _tell(child.pid, signal.SIGKILL)
+                break
+            time.sleep(POLL_SECONDS)
     if received:
         return 128 + received[0]
     return code if code >= 0 else 1
@@ -45,12 +51,12 @@ def run_to_end(command: Sequence[str], launch: LaunchControl, grace: float = GRA
 
 @contextmanager
 def _forwarding(group: int, launch: LaunchControl) -> Iterator[list[int]]:
-    """Hand signals to a process group while it lasts; yields the list that they are noted in."""
+    """Forward signals to a process group; yields the list of received signals."""
     received: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
         launch.stop()
-        # Interrupted, a job says so in its folder and its launcher ends its workers; terminated, neither does.
+        # On SIGINT a job writes its status and the launcher ends its workers; on SIGTERM neither does.
         _tell(group, signal.SIGKILL if received else signal.SIGINT)
         received.append(number)
 
@@ -62,24 +68,8 @@ def _forwarding(group: int, launch: LaunchControl) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _poll(child: subprocess.Popen[bytes]) -> int | None:
-    try:
-        return child.wait(POLL_SECONDS)
-    except subprocess.TimeoutExpired:
-        return None
-
-
-def _clear(group: int, deadline: float) -> None:
-    """Wait for the rest of a group whose leader has ended, and kill what is left of it at the deadline."""
-    while _tell(group, 0):
-        if time.monotonic() > deadline:
-            _tell(group, signal.SIGKILL)
-            return
-        time.sleep(POLL_SECONDS)
-
-
 def _tell(group: int, number: int) -> bool:
-    """Send a signal to a process group; whether there is anyone in it."""
+    """Send a signal to a process group; return whether it has any process."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:

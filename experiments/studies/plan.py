@@ -1,4 +1,4 @@
-"""Show a study before it runs, or while it does: its jobs, where they stand, what they cost and how long that takes."""
+"""Show the jobs of a study before or while it runs: status, cost and estimated time."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -20,8 +20,8 @@ from experiments.studies.cost_estimate import Cost
 class PlannedJob:
     """One job of a study.
 
-    ``number``: in its grid, from 1; None for one that another needs trained first. ``what``: the overrides in which it
-    differs from the others, or what it is needed for. ``seconds``: the estimate; None if nothing was measured.
+    ``number``: in its grid, from 1; None for a prerequisite. ``what``: the overrides in which it differs from the
+    others, or the component that needs it. ``seconds``: the estimate; None if nothing was measured.
     """
 
     number: int | None
@@ -35,8 +35,8 @@ class PlannedJob:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study's jobs, those that others need first. ``side_by_side``: how many run at a time; None if the launcher
-    decides. ``measured``: how many finished jobs the estimates rest on.
+    """A study's jobs, prerequisites first. ``side_by_side``: jobs at a time; None if the launcher decides.
+    ``measured``: number of finished jobs behind the estimates.
     """
 
     jobs: tuple[PlannedJob, ...]
@@ -50,14 +50,12 @@ class Plan:
 
     @property
     def seconds(self) -> float | None:
-        """Of all that is left, one job after the other; None if one of them was not estimated."""
+        """Estimated time of the remaining jobs, one after the other; None if one has no estimate."""
         return _sum(job.seconds for job in self.left)
 
     @property
     def wall_seconds(self) -> float | None:
-        """Of all that is left as it is launched: what is needed first goes first and the others wait for it, then each
-        job goes to the first place that is free, in the order of the grid.
-        """
+        """Estimated wall time of the remaining jobs: prerequisites first, then grid jobs on the first free worker."""
         if self.side_by_side is None or self.seconds is None:
             return None
         first = [job.seconds or 0.0 for job in self.left if job.number is None]
@@ -65,7 +63,7 @@ class Plan:
 
 
 def wall(seconds: Sequence[float], places: int) -> float:
-    """How long jobs take that start in order, each at the first of some places that is free."""
+    """Return the time of jobs that start in order, each at the first free place."""
     busy = [0.0] * places
     for job_seconds in seconds:
         place = busy.index(min(busy))
@@ -74,8 +72,8 @@ def wall(seconds: Sequence[float], places: int) -> float:
 
 
 def places_of(launcher: str, jobs: int | None) -> int | None:
-    """How many jobs a launcher (its ``_target_``) runs at a time. ``jobs``: its ``n_jobs``, -1 for one a core, -2 for
-    one less, as joblib has it.
+    """Return how many jobs a launcher (its ``_target_``) runs at a time. ``jobs``: joblib's ``n_jobs``; -1 for one a
+    core, -2 for one fewer.
     """
     if launcher.endswith("BasicLauncher"):
         return 1
@@ -85,7 +83,7 @@ def places_of(launcher: str, jobs: int | None) -> int | None:
 
 
 def print_plan(plan: Plan, console: Console) -> None:
-    """A row a job, and below them the totals."""
+    """Print a row a job, and the totals."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("#", justify="right")
     table.add_column("job", overflow="fold")
@@ -108,7 +106,7 @@ def print_plan(plan: Plan, console: Console) -> None:
 
 
 def totals_of(plan: Plan) -> list[str]:
-    """What is done and skipped, what is left and its cost, and how long it takes."""
+    """Return lines on the jobs done, the cost of the jobs left, and their time."""
     left = plan.left
     running = sum(job.status.state == RUNNING for job in plan.jobs)
     lines = [f"{plural(len(plan.jobs), 'job')}: {totals(job.status for job in plan.jobs)}"]
@@ -129,22 +127,20 @@ def _time(plan: Plan) -> str:
     without = sum(job.seconds is None for job in plan.left)
     if without == len(plan.left):
         return "time: no measurement yet of such jobs on such a device; the first to finish gives one"
-    said = f"(from {plural(plan.measured, 'finished job')} of the same kind)"
+    basis = f"(from {plural(plan.measured, 'finished job')} of the same kind)"
     if without:
         known = sum(job.seconds or 0.0 for job in plan.left)
-        return f"time: {duration(known)} {said}, and {plural(without, 'job')} of which there is no measurement yet"
-    each = f"time: {duration(plan.seconds)} one after the other {said}"
+        return f"time: {duration(known)} {basis}, and {plural(without, 'job')} of which there is no measurement yet"
+    each = f"time: {duration(plan.seconds)} one after the other {basis}"
     if plan.side_by_side is None:
         return f"{each}; how many run side by side is the launcher's to decide"
-    return (
-        each
-        if plan.side_by_side == 1
-        else f"{each}, {duration(plan.wall_seconds)} with {plan.side_by_side} side by side"
-    )
+    if plan.side_by_side == 1:
+        return each
+    return f"{each}, {duration(plan.wall_seconds)} with {plan.side_by_side} side by side"
 
 
 def print_status(jobs: Sequence[tuple[Path, JobStatus]], budgets: Sequence[int | None], console: Console) -> None:
-    """A row a job with where it stands, and the totals. ``budgets``: groups of each job's training, where known."""
+    """Print a row a job with its status, and the totals. ``budgets``: groups of each job's training, where known."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in ("job", "state", ""):
         table.add_column(column, overflow="fold")
@@ -156,24 +152,24 @@ def print_status(jobs: Sequence[tuple[Path, JobStatus]], budgets: Sequence[int |
 
 
 def detail(status: JobStatus, budget: int | None = None) -> str:
-    """What there is to say of a job: since when, how far, why. ``budget``: groups of the training."""
-    said = []
+    """Describe a job: since when, how far, why. ``budget``: groups of the training."""
+    parts = []
     if status.state == RUNNING and status.since is not None:
-        said.append(f"since {status.since.astimezone():%Y-%m-%d %H:%M:%S}")
+        parts.append(f"since {status.since.astimezone():%Y-%m-%d %H:%M:%S}")
     if status.attempts > 1 and status.state != DONE:
-        said.append(f"attempt {status.attempts}")
+        parts.append(f"attempt {status.attempts}")
     if status.step is not None and status.state not in (DONE, FAILED):
-        said.append(f"step {status.step:,}")
+        parts.append(f"step {status.step:,}")
     if status.groups is not None and status.state not in (DONE, FAILED):
-        said.append(f"{status.groups:,}{f' of {budget:,}' if budget else ''} groups")
+        parts.append(f"{status.groups:,}{f' of {budget:,}' if budget else ''} groups")
     left = _seconds_left(status, budget)
     if left is not None:
-        said.append(f"about {duration(left)} of training left")
-    return ", ".join([*said, *([status.why] if status.why else [])])
+        parts.append(f"about {duration(left)} of training left")
+    return ", ".join([*parts, *([status.why] if status.why else [])])
 
 
 def _seconds_left(status: JobStatus, budget: int | None) -> float | None:
-    """How long a training that runs in its first attempt will take, as fast as it was; None if that is not known."""
+    """Extrapolate the remaining time of a running first attempt; None if not known."""
     if status.state != RUNNING or status.attempts != 1 or not (status.groups and budget and status.since):
         return None
     ran = (datetime.now(UTC) - status.since).total_seconds()
@@ -181,13 +177,9 @@ def _seconds_left(status: JobStatus, budget: int | None) -> float | None:
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
-    """The sum; None if one of them is not known."""
-    total = 0.0
-    for value in values:
-        if value is None:
-            return None
-        total += value
-    return total
+    """Sum the values; None if one is not known."""
+    known = list(values)
+    return None if None in known else sum((value for value in known if value is not None), 0.0)
 
 
 def _count(number: float | None) -> str:

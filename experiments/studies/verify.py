@@ -1,8 +1,6 @@
-"""Do the saved results of finished jobs still say what their saved runs say?
+"""Verify finished jobs: score their saved runs again, query by query, with the current measures and qrels.
 
-Each run that a job left is scored again with the current measures and qrels, query by query. A difference is one line.
-
-Shapes: Q queries.
+Each difference from the saved results is one line.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,12 +20,12 @@ from experiments.job_files.status import hash_of, read_status
 from experiments.studies.current_inputs import CurrentInputs
 
 TOLERANCE = 1e-6
-DIGITS = 6  # significant ones of a value in a per-query file of earlier versions; now all
+DIGITS = 6  # significant digits in per-query files of earlier versions; now all
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What came of one job. ``runs`` and ``values`` (of a query and a measure): how many were compared."""
+    """Outcome of one job. ``runs``, ``values`` (one a query and measure): how many were compared."""
 
     job: str
     runs: int = 0
@@ -37,7 +35,7 @@ class Verified:
 
 @dataclass
 class _Differences:
-    """Differences of one job, as they are found."""
+    """Collect the differences of one job."""
 
     job: str
     runs: int = 0
@@ -55,16 +53,15 @@ class _Differences:
 
 
 def verify_job(folder: Path, load: Callable[[Mapping[str, Any]], CurrentInputs]) -> Verified:
-    """Check a finished job against its config, its inputs and its runs.
+    """Check a finished job against its config, its inputs and its runs; a broken job is a difference, not an error.
 
-    ``load``: returns the current inputs of a job by its config; it raises ExperimentError if they cannot be had.
-    Nothing that is wrong with the job raises: it is a difference.
+    ``load``: config -> current inputs of the job; raises ExperimentError if they cannot be opened.
     """
     differences = _Differences(folder.name)
     try:
         config, status, metrics = read_mapping(folder / CONFIG), read_status(folder), read_mapping(folder / METRICS)
         _verify_hash(folder, config, status, differences)
-        # First stages measured alone say whose queries these were; a training is tested on test, whatever its config.
+        # First stages measured alone note their split; a training is tested on test.
         current = load({**config, "retrieve": {"split": str(metrics.get("split", "test"))}})
         same_collection = _verify_inputs(status, current, differences)
     except ExperimentError as error:
@@ -79,7 +76,7 @@ def verify_job(folder: Path, load: Callable[[Mapping[str, Any]], CurrentInputs])
 
 
 def summary(jobs: Sequence[Verified]) -> str:
-    """Say in one line how much was compared, and how much of it differs."""
+    """Summarise in one line how much was compared and how much differs."""
     runs, values, differences = (
         sum(counts) for counts in zip(*((job.runs, job.values, len(job.differences)) for job in jobs), strict=True)
     )
@@ -99,7 +96,7 @@ def _verify_hash(folder: Path, config: Mapping[str, Any], status: Mapping[str, A
 
 
 def _verify_inputs(status: Mapping[str, Any], current: CurrentInputs, differences: _Differences) -> bool:
-    """Compare the inputs that a job noted; return whether its runs are about the collection as it is now."""
+    """Compare a job's noted inputs; return whether the collection is unchanged."""
     inputs = status.get("inputs")
     if not isinstance(inputs, Mapping) or "collection" not in inputs:
         differences.say(f"{STATUS} names no inputs: it was written by another version")
@@ -137,7 +134,7 @@ def _verify_run(
     current: CurrentInputs,
     differences: _Differences,
 ) -> None:
-    """Score one run again and compare it with the per-query file, and both with the metrics."""
+    """Score one run again; compare it with the per-query file, and both with the metrics."""
     measures = resolve(config["measures"], min_grade_in(config))
     run_path, table_path = folder / f"run.{first_stage}.trec.gz", per_query_path(folder, first_stage)
     if not run_path.is_file():
@@ -167,8 +164,8 @@ def _verify_run(
 def _means(
     scored: Mapping[str, float], table: PerQuery, saved: Mapping[str, Any], measures: Sequence[str]
 ) -> Iterator[tuple[str, float, Any]]:
-    """Key, what it should be and what it is, of each mean in the metrics: of the run scored again, and of the first
-    stage's own values, whose run is not kept beside the job.
+    """Yield key, expected and saved value of each mean in the metrics. The first stage's means come from the per-query
+    file, since its run is not kept.
     """
     own = saved.get("first_stage") or {}
     for measure in measures:
@@ -178,9 +175,7 @@ def _means(
 
 
 def _rounding(value: float) -> float:
-    """How far a value in a per-query file may be from what it was: 1e-6, and more only where the six digits of earlier
-    versions hold less.
-    """
+    """Return the tolerance for a value of a per-query file: 1e-6, or six digits (earlier versions) if that is more."""
     return TOLERANCE if abs(value) < 1 else abs(value) * 10.0 ** (1 - DIGITS)
 
 

@@ -1,6 +1,6 @@
-"""Whether this process talks to the W&B server: what the user asks for, whether a login is there, whether it works.
+"""Decide whether this process uses the W&B server, by the requested mode, the login and one request a process.
 
-The server is asked once per process. Where it cannot be used the process stays offline and says so once.
+If the server cannot be used, the process stays offline and warns once.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 Mode = Literal["online", "offline", "disabled"]
 
 MODES: Mapping[str, Mode] = {"online": "online", "offline": "offline", "disabled": "disabled"}
-# The further values of WANDB_MODE: older names of the same modes, and one run shared by several writers.
+# Further values of WANDB_MODE: older names, and a run shared by several writers.
 WANDB_MODES: Mapping[str, Mode] = {**MODES, "run": "online", "dryrun": "offline", "shared": "online"}
 
 log = logging.getLogger(__name__)
 
 
 def resolve_mode(mode: str) -> Mode:
-    """The W&B mode that `mode` asks for; nothing is sent and nobody is prompted.
+    """Resolve a W&B mode without sending anything or prompting.
 
-    "auto" is what W&B has been told (WANDB_MODE, `wandb offline`), else "online" as soon as the user is logged in
-    (WANDB_API_KEY, netrc or W&B's settings), else "offline". The other modes stand for themselves.
+    ``auto``: W&B's own setting (WANDB_MODE, `wandb offline`), else ``online`` if the user is logged in (WANDB_API_KEY,
+    netrc or W&B's settings), else ``offline``.
 
     Raises:
-        ExperimentError: the mode, or WANDB_MODE under "auto", is none that exists.
+        ExperimentError: the mode, or WANDB_MODE under ``auto``, is unknown.
     """
     if mode != "auto":
         return _lookup(mode, MODES, "the logger's mode", "auto, ")
-    if told := os.environ.get("WANDB_MODE"):
-        return _lookup(told, WANDB_MODES, "WANDB_MODE")
-    told = _quiet_setup()
-    if told != "online":
-        return _lookup(told, WANDB_MODES, "the mode in W&B's settings")
+    if from_environment := os.environ.get("WANDB_MODE"):
+        return _lookup(from_environment, WANDB_MODES, "WANDB_MODE")
+    from_settings = _quiet_setup()
+    if from_settings != "online":
+        return _lookup(from_settings, WANDB_MODES, "the mode in W&B's settings")
     return "online" if _has_login() else "offline"
 
 
@@ -50,7 +50,7 @@ def _lookup(value: str, modes: Mapping[str, Mode], what: str, further: str = "")
 
 
 def _quiet_setup() -> str:
-    """Start W&B in this process without its terminal output; returns the mode that its settings ask for."""
+    """Start W&B in this process without terminal output; returns the mode of its settings."""
     import wandb
 
     return wandb.setup(wandb.Settings(silent=True)).settings.mode
@@ -62,21 +62,21 @@ def _has_login() -> bool:
     try:
         return wandb.login(prompt=False, verify=False)
     except wandb.Error:
-        # A key is there but malformed: someone wants to be online, and the attempt will say what is wrong.
+        # The key is malformed: the user wants to be online, and the attempt will name the error.
         return True
 
 
 class _Server:
-    """What this process has found out about the W&B server: it is asked once and complained about once."""
+    """State of the W&B server for this process: asked once, warned about once."""
 
     def __init__(self) -> None:
         self.verified = False
         self.given_up = False
 
     def accepts_login(self, timeout_s: float) -> bool:
-        """Whether the server is reached and knows the user, asked of it by the first job of the process only.
+        """Whether the server answers and knows the user; asked by the first job of the process.
 
-        Asked before a run is opened, because a run that fails to open leaves an empty record behind.
+        Call before a run is opened: a run that fails to open leaves an empty record behind.
         """
         if not (self.verified or self.given_up):
             self._verify_login(timeout_s)
@@ -97,23 +97,19 @@ class _Server:
             self.verified = True
 
     def give_up(self, reason: str) -> None:
-        """Say so, and stay offline for the rest of the process."""
+        """Warn, and stay offline for the rest of the process."""
         self.given_up = True
-        one_line = " ".join(reason.split())
-        log.warning("W&B stays offline in this process, `wandb sync` uploads its runs later: %s", one_line)
+        reason = " ".join(reason.split())
+        log.warning("W&B stays offline in this process, `wandb sync` uploads its runs later: %s", reason)
 
 
 _server = _Server()
 
 
 def start_run(settings: wandb.Settings, config: dict[str, Any], mode: Mode, timeout_s: float) -> wandb.Run:
-    """Open a W&B run in `mode`, or offline where "online" cannot be had.
+    """Open a W&B run in ``mode``, or offline if the server cannot be used.
 
-    Args:
-        settings: W&B's settings of the run.
-        config: the run's config.
-        mode: as `resolve_mode` returns it.
-        timeout_s: seconds that the server is given to verify the login, once per process.
+    ``timeout_s``: seconds for the server to verify the login, once per process.
 
     Raises:
         wandb.Error: the run cannot be opened offline either.
@@ -129,6 +125,6 @@ def start_run(settings: wandb.Settings, config: dict[str, Any], mode: Mode, time
         if mode != "online":
             raise
         _server.give_up(str(error))
-        # W&B's service still holds the id of the run that failed to open, and would refuse to open it again.
+        # W&B's service still holds the id of the failed run, and would refuse to open it again.
         wandb.teardown()
         return start_run(settings, config, "offline", timeout_s)

@@ -1,4 +1,4 @@
-"""What a job's W&B run holds of its results, so that tables can be made from W&B alone.
+"""Convert a job's results to its W&B run, so that tables can be made from W&B alone. The run holds
 
 - its config: the job's, with ``labels`` and ``hash`` among them;
 - its summary: ``FIRST_STAGE/...`` as ``test`` of the job's ``metrics.json``, nested names joined by slashes,
@@ -18,8 +18,8 @@ PER_QUERY = "per_query"
 
 
 def summary_of(metrics: Mapping[str, Any], measures: Sequence[str]) -> dict[str, float | int | str | None]:
-    """Return the summary of a job's run from its metrics: each measure per first stage, the first of each also alone
-    under the measure's name, the costs, and all else that the job is read back from.
+    """Return the summary of a job's run: all that the job is read back from, and the first first stage's measures under
+    their plain names.
     """
     summary: dict[str, Any] = {}
     for name, values in metrics["test"].items():
@@ -44,7 +44,7 @@ def flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def nested(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Return what ``flat`` was given, from among other values."""
+    """Invert ``flat`` for one prefix."""
     unfolded: dict[str, Any] = {}
     for key, value in values.items():
         if key.startswith(f"{prefix}/"):

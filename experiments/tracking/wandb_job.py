@@ -1,4 +1,4 @@
-"""One Weights & Biases run per job, whatever becomes of the job, the account or the network."""
+"""Track each job as one Weights & Biases run, even if the job, the account or the network fails."""
 
 from __future__ import annotations
 
@@ -20,26 +20,22 @@ class WandbJob(WandbRun):
     """The W&B run of one job, open for the length of a `with` block."""
 
     def __enter__(self) -> Self:
-        """Open the run, offline where "online" cannot be had.
-
-        Raises:
-            ExperimentError: the mode is unknown, or W&B does not take the project, the entity or the id.
-        """
+        """Open the run as ``WandbRun`` does, with the training step as the x-axis."""
         super().__enter__()
         assert self._run is not None
-        # The x-axis of every curve. No summary= here: it would turn headline values into dicts.
+        # No summary= here: it would turn headline values into dicts.
         self._run.define_metric("trainer/global_step")
         self._run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         return self
 
     @property
     def run(self) -> wandb.Run:
-        """Return W&B's own object; there inside the `with` block."""
+        """W&B's own object, within the `with` block."""
         assert self._run is not None
         return self._run
 
     def log_curve(self, x: str, rows: Iterable[Mapping[str, float]]) -> None:
-        """Log values over another axis than the steps: each row has `x`, such as "probe/layer", and its values."""
+        """Log values over another axis than the steps: each row has ``x``, such as "probe/layer", and its values."""
         if self._run is None:
             return
         self._run.define_metric(x)
@@ -50,18 +46,12 @@ class WandbJob(WandbRun):
             self._run.log(dict(row))
 
     def log_run_file(self, first_stage: str, path: Path) -> None:
-        """Log a run in TREC format as the artifact `run-{first_stage}-{id}` of type "run".
-
-        The file is not copied: it has to stay where it is until it is uploaded.
-
-        Raises:
-            ExperimentError: there is no file at `path`.
-        """
+        """Log a TREC run file as the artifact ``run-{first_stage}-{id}``; see ``log_files``."""
         self.log_files(f"run-{first_stage}-{self.identity.id}", "run", [path], {"first_stage": first_stage})
 
 
 class NoTracking:
-    """The interface of `WandbJob` for a job that is not tracked: everything logged is dropped."""
+    """Drop everything that an untracked job logs."""
 
     def __enter__(self) -> Self:
         """Open nothing."""

@@ -1,7 +1,6 @@
-"""Runs that W&B holds, as plain records: from its server, or from what it keeps on disk of offline runs.
+"""Read W&B's runs as plain records, from its server or its offline runs on disk.
 
-A record says the same whichever it comes from. Nested values of the summary stand under dotted keys, as in
-``per_query/bm25.path``.
+Nested values of the summary have dotted keys, as in ``per_query/bm25.path``.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     import wandb
 
 TIMEOUT_S = 15.0
-READERS = 4  # records on disk that are read at a time, each by a process of W&B's own
+READERS = 4  # offline runs read at a time, each by a W&B process
 OFFLINE_RUNS = "offline-run-*"
 
 Answer = TypeVar("Answer")
@@ -33,8 +32,8 @@ Answer = TypeVar("Answer")
 class RunRecord:
     """One run.
 
-    ``state`` is W&B's: ``finished``, ``failed``, ``crashed``, ``running`` ... ``read`` gives the text of one of its
-    files by its path, and raises ExperimentError if there is none.
+    ``state`` is W&B's: ``finished``, ``failed``, ``crashed``, ``running`` ... ``read``: path of a file -> its text;
+    raises ExperimentError if it is missing.
     """
 
     name: str
@@ -49,13 +48,12 @@ class RunRecord:
 
 
 def is_offline_folder(folder: Path) -> bool:
-    """Whether W&B keeps offline runs directly in ``folder``: the folder ``wandb`` of a study."""
+    """Whether ``folder`` holds offline runs, as the folder ``wandb`` of a study does."""
     return next(folder.glob(OFFLINE_RUNS), None) is not None
 
 
 def offline_runs(folder: Path) -> list[RunRecord]:
-    """The runs in a folder ``wandb``, in the order in which they began. A run that was taken up again lies there once
-    an attempt, under one id: the last one counts, as it does on a server that they are synced to.
+    """Read the runs in a folder ``wandb``, in starting order; of several attempts of one id the last counts.
 
     Raises:
         ExperimentError: there is none, or W&B cannot read one of them.
@@ -66,14 +64,14 @@ def offline_runs(folder: Path) -> list[RunRecord]:
     with ThreadPoolExecutor(READERS) as pool:
         records = list(pool.map(_offline_run, places))
     latest: dict[str, RunRecord] = {}
-    for _, record in sorted(records, key=lambda one: one[0]):
+    for _, record in sorted(records, key=lambda timed: timed[0]):
         latest.pop(record.id, None)
         latest[record.id] = record
     return list(latest.values())
 
 
 def _offline_run(folder: Path) -> tuple[str, RunRecord]:
-    """When a run began, and the run."""
+    """Return the start time of a run, and the run."""
     lines: dict[str, list[Any]] = {"run": [], "config": [], "summary": [], "exit": []}
     for kind, content in _log(folder):
         if kind in lines:
@@ -82,7 +80,7 @@ def _offline_run(folder: Path) -> tuple[str, RunRecord]:
         raise ExperimentError(f"{folder}: W&B has recorded no run in it; delete it, or run its job again")
     run = lines["run"][0]
     config = _merged([run.get("config", {}), *lines["config"]])
-    ends = [one.get("exit_code", 0) for one in lines["exit"]]
+    ends = [line.get("exit_code", 0) for line in lines["exit"]]
     files = folder / "files"
 
     def read(path: str) -> str:
@@ -106,9 +104,9 @@ def _offline_run(folder: Path) -> tuple[str, RunRecord]:
 
 
 def _log(folder: Path) -> Iterator[tuple[str, Any]]:
-    """The records of W&B's log of a run, by kind: the command that shows it is the documented way to its content."""
+    """Yield kind and content of each line of W&B's log of a run, by the documented command."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
-    environment = {**os.environ, "WANDB_MODE": "offline"}  # it reads a file: nobody has to be told
+    environment = {**os.environ, "WANDB_MODE": "offline"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode != 0:
         why = " ".join((done.stderr or done.stdout).split()) or f"exit code {done.returncode}"
@@ -120,25 +118,20 @@ def _log(folder: Path) -> Iterator[tuple[str, Any]]:
 
 def _merged(updates: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     state: dict[str, Any] = {}
-    for one in updates:
-        state.update(one.get("update", {}))
+    for update in updates:
+        state.update(update.get("update", {}))
     return state
 
 
 def server_runs(
     group: str, project: str, entity: str | None = None, api: wandb.Api | None = None, job_type: str = "train"
 ) -> list[RunRecord]:
-    """The runs of a group on the server, the oldest first.
+    """Read the runs of a group (a study) and stage from the server, the oldest first.
 
-    Args:
-        group: W&B's group: the study.
-        project: W&B's project.
-        entity: W&B's user or team; None for the account's default.
-        api: W&B's client; None for that of the account that is logged in.
-        job_type: the stage whose runs are wanted.
+    ``entity``: None for the account's default. ``api``: W&B's client; None for the logged-in account's.
 
     Raises:
-        ExperimentError: the server cannot be reached, there is no entity, project or group of the name.
+        ExperimentError: the server does not answer, or the entity, project or group does not exist.
     """
     client = api if api is not None else _client()
     place = f"{entity_of(entity, client)}/{project}"
@@ -150,7 +143,11 @@ def server_runs(
 
 
 def entity_of(entity: str | None, api: wandb.Api | None = None) -> str:
-    """The entity, or the account's default. Raises ExperimentError if it has none, or the server does not answer."""
+    """Return the entity, or the account's default.
+
+    Raises:
+        ExperimentError: the account has none, or the server does not answer.
+    """
     if entity:
         return entity
     client = api if api is not None else _client()
@@ -167,14 +164,12 @@ def _client() -> wandb.Api:
 
 
 def _asked(question: Callable[[], Answer]) -> Answer:
-    """What the server answers. W&B's client has no common class for all that can go wrong on the way, so whatever its
-    one call raises is taken for that.
-    """
+    """Ask the server. W&B's client has no common error class: treat any exception as no answer."""
     try:
         return question()
     except Exception as error:
-        said = " ".join(str(error).split()) or type(error).__name__
-        raise ExperimentError(f"W&B does not answer: {said}; --offline reads outputs/GROUP instead") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ExperimentError(f"W&B does not answer: {reason}; --offline reads outputs/GROUP instead") from error
 
 
 def _server_run(run: Any) -> RunRecord:

@@ -1,8 +1,7 @@
-"""One Weights & Biases run, open for the length of a `with` block: a job's, or a study's report.
+"""Open one Weights & Biases run in a `with` block: a job's, or a study's report.
 
-It is closed with an exit code, so two runs in one process stay two and what crashed is shown as failed, with why.
-Without an account the run is kept on disk; without a network too, and that is said once. W&B takes seconds to import:
-it is imported when a run opens.
+Its exit code shows a crash as failed, with why. Without account or network the run stays on disk. W&B takes seconds to
+import: it is imported when a run opens.
 """
 
 from __future__ import annotations
@@ -22,25 +21,21 @@ from experiments.tracking.connection import resolve_mode, start_run
 if TYPE_CHECKING:
     import wandb
 
-LONGEST_TAG = 64  # characters; W&B refuses a run with a longer one
+LONGEST_TAG = 64  # characters that W&B accepts
 LONGEST_NAME = 128  # characters of an artifact's name
-FINISH_TIMEOUT_S = 120.0  # how long the end of a run waits for its upload; the rest stays on disk
-ERROR = "error"  # the key of the summary that says why a run failed; None for one that did not
+FINISH_TIMEOUT_S = 120.0  # for the upload at the end of a run; the rest stays on disk
+ERROR = "error"  # key of the summary: why a run failed, None if it did not
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """What W&B shows of a job.
+    """Name a job in W&B.
 
-    Attributes:
-        study: the sweep that the job belongs to; W&B's group.
-        name: the job's overrides, short; W&B's run name.
-        id: hash of the study and the scientific config; W&B's run id, so the same job resumes its own run.
-        tags: the job's place on each axis of the study, such as "loss=lce"; cut to W&B's 64 characters.
-        config: the resolved config, shown and filtered by in W&B.
-        job_type: the stage, such as "train".
+    ``study``: W&B's group. ``name``: the job's overrides, short. ``id``: hash of study and scientific config, so that a
+    job resumes its own run. ``tags``: a value on each axis of the study, such as "loss=lce"; cut to 64 characters.
+    ``config``: the resolved config. ``job_type``: the stage, such as "train".
     """
 
     study: str
@@ -52,9 +47,7 @@ class RunIdentity:
 
 
 def artifact_name(name: str) -> str:
-    """Return a name as W&B takes it for an artifact: letters, digits, ``-``, ``_`` and ``.``, at most 128 characters. A
-    longer one is cut and ends in a hash of the whole, so that two long names stay two.
-    """
+    """Return an artifact name that W&B accepts: letters, digits, ``-_.``; a long one is cut and ends in a hash."""
     clean = re.sub(r"[^\w.-]", "-", name, flags=re.ASCII)
     return clean if len(clean) <= LONGEST_NAME else f"{clean[: LONGEST_NAME - 9]}-{fingerprint(name)[:8]}"
 
@@ -74,16 +67,9 @@ class WandbRun:
     ) -> None:
         """Describe the run; nothing is opened before the `with` block.
 
-        Args:
-            identity: what W&B shows of it.
-            folder: where W&B keeps its records, in `folder/wandb`; one for all the runs of a study, since
-                `wandb leet` and `wandb sync` look at one such folder.
-            mode: "auto", "online", "offline" or "disabled"; see `resolve_mode`.
-            project: W&B's project.
-            entity: W&B's user or team; None for the account's default.
-            timeout_s: seconds that the server is given to answer, once to verify the login and once per run to
-                open it, before the run goes on offline.
-            notes: shown with the run; None for none.
+        ``folder``: W&B's records go to ``folder/wandb``, one for all runs of a study as `wandb sync` expects. ``mode``:
+        see ``resolve_mode``. ``entity``: W&B's user or team; None for the account's default. ``timeout_s``: seconds for
+        the server to verify the login (once) and to open a run, before it goes on offline.
         """
         self.identity = identity
         self.folder = folder
@@ -95,20 +81,19 @@ class WandbRun:
         self._run: wandb.Run | None = None
 
     def __enter__(self) -> Self:
-        """Open the run, offline where "online" cannot be had.
+        """Open the run, offline if the server cannot be used.
 
         Raises:
-            ExperimentError: the mode is unknown, or W&B does not take the project, the entity or the id.
+            ExperimentError: the mode is unknown, or W&B refuses the project, the entity or the id.
         """
         self._run = start_run(self._settings(), self.identity.config, resolve_mode(self.mode), self.timeout_s)
-        # A run that is taken up again does not fail for what stopped it before.
-        self._run.summary.update({ERROR: None})
+        self._run.summary.update({ERROR: None})  # left by an earlier attempt
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the run: exit code 0, or 1 and why when an exception, an interrupt included, leaves the block."""
+        """Close the run: exit code 0, or 1 and why after an exception or interrupt."""
         if self._run is None:
             return
         run, self._run = self._run, None
@@ -117,8 +102,7 @@ class WandbRun:
                 run.summary.update({ERROR: why(error)})
             run.finish(exit_code=0 if kind is None else 1)
         except Exception as problem:
-            # A slow upload or a W&B service that died. The work itself is done: it must neither fail for this nor
-            # have its own exception hidden by it.
+            # A slow upload or a dead W&B service must neither fail the finished work nor hide its exception.
             log.warning(
                 "W&B: closing the run of %s failed (%s); what was not uploaded lies in %s for `wandb sync`.",
                 self.identity.name,
@@ -127,12 +111,12 @@ class WandbRun:
             )
 
     def log_summary(self, values: Mapping[str, float | int | str | None]) -> None:
-        """Set headline values, such as "RR@10" or "bm25/RR@10", on the run's summary under their plain names."""
+        """Set headline values, such as "RR@10" or "bm25/RR@10", on the run's summary."""
         if self._run is not None:
             self._run.summary.update(dict(values))
 
     def log_table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Log a table, such as the values per query; a cell may be None and a column may mix types."""
+        """Log a table; a cell may be None and a column may mix types."""
         if self._run is None:
             return
         import wandb
@@ -149,16 +133,10 @@ class WandbRun:
         self._run.log({name: wandb.Image(str(path), caption=path.stem) for name, path in pictures.items()})
 
     def log_files(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, Any] | None = None) -> None:
-        """Log files as one artifact; they are not copied and have to stay where they are until they are uploaded.
-
-        Args:
-            name: of the artifact; characters that W&B does not take become "-".
-            kind: the artifact's type, such as "run" or "report".
-            files: their names differ, since they stand side by side.
-            metadata: shown beside the artifact.
+        """Log files with distinct names as one artifact of type ``kind``. They are not copied: keep them until upload.
 
         Raises:
-            ExperimentError: one of the files is not there.
+            ExperimentError: a file is missing.
         """
         if self._run is None:
             return
@@ -187,8 +165,7 @@ class WandbRun:
                 entity=self.entity,
                 root_dir=str(self.folder),
                 resume="allow",
-                # A run that someone else left open is neither written to nor closed.
-                reinit="create_new",
+                reinit="create_new",  # leave other open runs alone
                 console="off",
                 init_timeout=self.timeout_s,
                 finish_timeout=FINISH_TIMEOUT_S,
