@@ -1,8 +1,10 @@
 """Every command that the documentation shows works as it is typed: the program is there, its overrides compose."""
 
 import importlib.util
+import inspect
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from helpers.jobs import ROOT, composed
 from helpers.pages import PAGES, Command, add_parts_shown, blocks, commands, spans
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.utils import get_object
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -70,6 +73,12 @@ def grids(overrides: tuple[str, ...]) -> list[list[str]]:
     return [[each[min(number, len(each) - 1)] for each in values] for number in range(max(map(len, values), default=1))]
 
 
+def without_flags(arguments: Sequence[str]) -> list[str]:
+    """Arguments without those of Hydra's flags that have a value."""
+    before = ("", *arguments)
+    return [word for flag, word in zip(before, arguments, strict=False) if flag not in ("--cfg", "--config-dir")]
+
+
 def check(overrides: tuple[str, ...]) -> None:
     """Compose and check jobs that together have every value of some overrides."""
     for job in grids(overrides):
@@ -101,13 +110,12 @@ def test_the_program_of_a_command_is_there(command: Command):
 
 @pytest.mark.parametrize("command", [one for one in OURS if one.module in OF_HYDRA], ids=str)
 def test_the_overrides_of_a_command_compose(command: Command):
-    flags = {"-m", "--help", "--cfg", "job", "--resolve"}
-    check(tuple(word for word in command.arguments if word not in flags))
+    check(tuple(word for word in without_flags(command.arguments) if not word.startswith("-")))
 
 
 @pytest.mark.parametrize("command", [one for one in OURS if one.module == "study"], ids=str)
 def test_a_study_that_a_command_names_is_there(command: Command):
-    word, *study = [word for word in command.arguments if not word.startswith("--")]
+    word, *study = [word for word in without_flags(command.arguments) if not word.startswith("--")]
     assert word in ("plan", "run", "status", "rerun-failed", "verify")
     if word in LAUNCHES:
         overrides = tuple(override_of(argument) for argument in study)
@@ -155,9 +163,13 @@ def known_keys() -> set[str]:
 
 
 def flat(settings: object, path: str = "") -> list[str]:
+    """The dotted keys of nested settings, and the arguments of what ``_target_`` names."""
     if not isinstance(settings, dict) or not settings:
         return [path.removesuffix(".")]
-    return [key for name, value in settings.items() for key in flat(value, f"{path}{name}.")]
+    target = settings.get("_target_")
+    arguments = inspect.signature(get_object(target)).parameters if target else ()
+    keys = [key for name, value in settings.items() for key in flat(value, f"{path}{name}.")]
+    return [*keys, *(f"{path}{name}" for name in arguments)]
 
 
 def test_every_key_that_the_prose_names_is_one(known_keys: set[str]):

@@ -5,18 +5,22 @@ from pathlib import Path
 
 import pytest
 from helpers.jobs import ROOT
-from helpers.pages import add_parts_shown, commands
+from helpers.pages import commands, files_shown
 
 from experiments import __main__ as console
+from experiments.config.files import USER_FOLDER
 
 PAGE = ROOT / "docs" / "first_study.md"
 
 
 @pytest.fixture
 def tiny(tmp_path: Path, data: Path, backbone: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """An empty place to stand in with the page's folder of data; what makes its jobs short."""
-    add_parts_shown(tmp_path / "conf", monkeypatch)
+    """Stand in an empty place with the page's folders of data and of configs; what makes its jobs short."""
+    monkeypatch.setenv(USER_FOLDER, "")  # --config-dir sets it
     monkeypatch.chdir(tmp_path)
+    for path, text in files_shown(PAGE).items():
+        Path(path).parent.mkdir(parents=True)
+        Path(path).write_text(text)
     shutil.copytree(data, "my/folder")
     return [
         "backbone=local",
@@ -30,7 +34,7 @@ def tiny(tmp_path: Path, data: Path, backbone: Path, monkeypatch: pytest.MonkeyP
         "budget.size=16",
         "batch.size=4",
         "trainer=cpu",
-        "trainer.threads=1",
+        "compute.threads=1",
         "logger=none",
     ]
 

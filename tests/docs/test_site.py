@@ -10,12 +10,13 @@ from types import ModuleType
 import pytest
 import yaml
 from helpers.jobs import ROOT
-from helpers.pages import BLOCK, PAGES, name_of
+from helpers.pages import BLOCK, PAGES, files_shown, name_of, spans
 
 from experiments.config.experiment import Experiment
 from experiments.config.keys import declared
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+ON_DEMAND = ("sweeps/wandb",)  # written by a command
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
@@ -112,3 +113,10 @@ class Door:
         "locked": "Whether a key is needed.",
     }
     assert (door.keys["width"].allowed, door.keys["side"].allowed) == ("above 0", "`left`, `right`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_file_that_a_page_names_is_there(page: Path):
+    shown = {path for each in PAGES for path in files_shown(each)}
+    named = {span for span in spans(page) if re.fullmatch(r"(?:experiments|tests|conf|sweeps|docs)/[\w./]+", span)}
+    assert [name for name in sorted(named - shown) if name not in ON_DEMAND and not (ROOT / name).exists()] == []

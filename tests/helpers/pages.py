@@ -66,7 +66,7 @@ def add_parts_shown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(folder))
     for page in PAGES:
         for path, text in files_shown(page).items():
-            target = folder / path.removeprefix("conf/")
+            target = folder / re.sub(r"^(my_)?conf/", "", path)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
             if path.startswith("experiments/"):
