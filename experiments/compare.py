@@ -1,12 +1,11 @@
 """Print several studies in one table: ``python -m experiments.compare GROUP_OR_FOLDER [GROUP_OR_FOLDER ...]``.
 
-A folder, such as ``outputs/quickstart`` or a folder ``wandb`` of offline runs, is read from disk. Anything else is a W&B
-group, read from the server if logged in, else from ``outputs/GROUP``. With ``--out`` the tables are written too.
+A folder, such as ``outputs/quickstart`` or a folder ``wandb`` of offline runs, is read from disk. Anything else is a
+W&B group, read from the server if logged in, else from ``outputs/GROUP``. ``--out`` writes the tables too.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -45,12 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--workspace", action="store_true", help="save a W&B workspace of the one study (extra: workspaces)"
     )
-    return parser
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code is 2 if the studies cannot be compared."""
-    options = _parser().parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
         combined = combine(options.places, options.measure, options.project, options.entity, options.offline)
         console = Console(highlight=False)

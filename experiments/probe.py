@@ -1,4 +1,4 @@
-"""Measure every layer of a model as an embedder: ``python -m experiments.probe checkpoint=outputs/<study>/<job>/model``.
+"""Measure each layer of a model as an embedder: ``python -m experiments.probe checkpoint=outputs/<study>/<job>/model``.
 
 The model is a cross-encoder, public or trained here, or a plain backbone; it searches the whole collection and re-ranks
 each first stage. Takes the keys of ``experiments.train``; writes into ``outputs/<study>/probe-...``.

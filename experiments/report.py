@@ -59,7 +59,7 @@ def write(findings: Findings) -> list[Path]:
     for name, text in texts.items():
         write_atomic(folder / name, text)
     figures = figures_of(findings)
-    drawn = save_figures(figures, folder)  # before the page, which reads them
+    drawn = save_figures(figures, folder)
     return [*(folder / name for name in texts), *drawn, write_page(findings, figures, folder / PAGE)]
 
 

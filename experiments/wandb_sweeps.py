@@ -39,17 +39,7 @@ def wandb_sweep(sweep: str, axes: Axes, measure: str, scale: str) -> dict[str, A
         "program": "experiments/train.py",
         "method": "grid",
         "metric": {"name": measure, "goal": "maximize"},
-        "command": [
-            "${env}",
-            "python",
-            "-m",
-            "experiments.train",
-            f"+sweeps={sweep}",
-            f"scale={scale}",
-            *fixed,
-            "hydra.mode=RUN",
-            "${args_no_hyphens}",
-        ],
+        "command": [*command, *fixed, "hydra.mode=RUN", "${args_no_hyphens}"],
         "parameters": {
             key.removeprefix("+"): {"values": list(values)} for key, values in axes.items() if len(values) > 1
         },

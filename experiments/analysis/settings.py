@@ -73,7 +73,7 @@ class SettingResult:
 
     def compute(self, key: str) -> float | None:
         """Average a value of the jobs' ``compute``; None if one of them lacks it."""
-        values = [job.compute.get(key) for job in self.jobs]
+        values: list[Any] = [job.compute.get(key) for job in self.jobs]
         return None if None in values else float(np.mean([float(value) for value in values]))
 
 

@@ -100,16 +100,11 @@ def read_per_query(path: Path) -> PerQuery:
             raise ExperimentError(f"{path}, line {number}: {len(header)} columns are expected, there are {count}")
         if query_id in rows:
             raise ExperimentError(f"{path}, line {number}: query {query_id!r} stands in the file twice")
-        rows[query_id] = _numbers(fields, path, number)
+        try:
+            rows[query_id] = [float(field) for field in fields]
+        except ValueError as error:
+            raise ExperimentError(f"{path}, line {number}: {error}") from error
+        if not all(map(math.isfinite, rows[query_id])):
+            raise ExperimentError(f"{path}, line {number}: a value is not finite")
     columns = np.array(list(rows.values()), dtype=np.float64).reshape(len(rows), len(header) - 1).T
     return PerQuery.of_columns(list(rows), dict(zip(header[1:], columns, strict=True)))
-
-
-def _numbers(fields: list[str], path: Path, line: int) -> list[float]:
-    try:
-        numbers = [float(field) for field in fields]
-    except ValueError as error:
-        raise ExperimentError(f"{path}, line {line}: {error}") from error
-    if not all(map(math.isfinite, numbers)):
-        raise ExperimentError(f"{path}, line {line}: a value is not finite")
-    return numbers

@@ -125,8 +125,8 @@ class _NothingNew(Cache):
 def setting_of(experiment: Experiment, device: str, threads: int | None, source: Mapping[str, Any]) -> Setting:
     """Return the setting of a new job on a ``device`` (cpu, cuda ...). ``source``: the settings of its data source."""
     model, probed = experiment.model, experiment.probe.layers is not None
-    embeds = probed or model.retrieves
-    return _setting(experiment.backbone.name, model.name, model.max_length, device, threads, embeds, source)
+    embedded = data_key(source) if probed or model.retrieves else ""
+    return Setting(experiment.backbone.name, model.name, model.max_length, device, threads, embedded)
 
 
 def device_of(experiment: Experiment) -> tuple[str, int | None]:
@@ -139,7 +139,7 @@ def device_of(experiment: Experiment) -> tuple[str, int | None]:
 
 
 def data_key(data: Mapping[str, Any]) -> str:
-    """Hash the ``data`` settings of a job."""
+    """Hash the settings of a data set or its source."""
     return fingerprint(dict(data))
 
 
@@ -173,19 +173,16 @@ def _finished(folder: Path, wanted: set[Setting], dev: Mapping[str, int]) -> tup
     """Return the setting and the rates of a job, if its setting is wanted and it ran in one attempt."""
     status, metrics = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (STATUS, METRICS))
     compute, backbone = metrics["compute"], metrics["labels"]["backbone"]
-    if (
-        status["state"] != FINISHED
-        or status["attempts"] != 1
-        or backbone not in {setting.backbone for setting in wanted}
-    ):
+    backbones = {setting.backbone for setting in wanted}
+    if status["state"] != FINISHED or status["attempts"] != 1 or backbone not in backbones:
         return None
     config = _yaml(folder / CONFIG)
     device = str(compute["device"]).split(":")[0]
     threads = compute["threads"] if device == "cpu" else None
     data, validation = config["data"], config["validation"]
     model, probed = config["model"], (config.get("probe") or {}).get("layers") is not None
-    embeds = probed or WHOLE_COLLECTION in metrics["test"]
-    setting = _setting(backbone, model["name"], model["max_length"], device, threads, embeds, data["source"])
+    embedded = data_key(data["source"]) if probed or WHOLE_COLLECTION in metrics["test"] else ""
+    setting = Setting(backbone, model["name"], model["max_length"], device, threads, embedded)
     queries = dev.get(data_key(data)) or data["queries"]["dev"] or data["carve_dev"]
     scored = sum(int(values["pairs"]) for values in metrics["test"].values())
     scored += int(queries * validation["depth"] * validation["times"])
@@ -199,18 +196,6 @@ def _finished(folder: Path, wanted: set[Setting], dev: Mapping[str, int]) -> tup
         "flops": compute["flops"] / pairs,
         "tokens": compute["tokens"] / pairs,
     }
-
-
-def _setting(
-    backbone: str,
-    model: str,
-    max_length: int,
-    device: str,
-    threads: int | None,
-    embeds: bool,
-    source: Mapping[str, Any],
-) -> Setting:
-    return Setting(backbone, model, max_length, device, threads, fingerprint(dict(source)) if embeds else "")
 
 
 def _yaml(path: Path) -> Any:
