@@ -6,6 +6,7 @@ W&B group, read from the server if logged in, else from ``outputs/GROUP``. ``--o
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -31,7 +32,8 @@ def write(combined: Combined, folder: Path) -> list[Path]:
     return list(texts)
 
 
-def _parser() -> argparse.ArgumentParser:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code is 2 if the studies cannot be compared."""
     parser = argparse.ArgumentParser(prog="python -m experiments.compare", description="Studies in one table.")
     parser.add_argument("places", nargs="+", metavar="GROUP_OR_FOLDER", help="such as outputs/quickstart")
     parser.add_argument(

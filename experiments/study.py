@@ -54,7 +54,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read and run the command line; returns the exit code: 2 for a user error, else as ``experiments.studies.commands``."""
+    """Run the command line; returns the exit code: 2 for a user error, else as ``experiments.studies.commands``."""
     parser = _Parser(
         prog="python -m experiments.study", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )

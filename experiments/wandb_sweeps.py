@@ -34,6 +34,7 @@ def wandb_sweep(sweep: str, axes: Axes, measure: str, scale: str) -> dict[str, A
     the first value becomes a fixed argument with it, which the parameter without it replaces.
     """
     fixed = [f"{key}={values[0]}" for key, values in axes.items() if len(values) == 1 or key.startswith("+")]
+    command = ["${env}", "python", "-m", "experiments.train", f"+sweeps={sweep}", f"scale={scale}"]
     return {
         "name": sweep if scale == "mini" else f"{sweep}-{scale}",
         "program": "experiments/train.py",
