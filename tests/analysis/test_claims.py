@@ -1,50 +1,14 @@
 """When a claim is supported, contradicted, undecided or missing, and what a verdict says would decide it."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
+from helpers.claims import LEVEL_Q, QUERIES, cell, claim, noisy, verdict
 from helpers.settings import setting_of
 
-from experiments.analysis.claims import CONTRADICTED, MISSING, SUPPORTED, UNDECIDED, Verdict, judge
-from experiments.analysis.settings import SettingResult
+from experiments.analysis.claims import CONTRADICTED, MISSING, SUPPORTED, UNDECIDED, judge
 from experiments.common.errors import ExperimentError
-from experiments.config.paper_table import Claim
-
-QUERIES = tuple(f"q{i}" for i in range(60))
-# two thirds of the queries at 0.5, the others at 0 and 1: they differ between queries, not between cells
-LEVEL_Q = np.tile([0.5, 0.0, 0.5, 1.0, 0.5, 0.5], 10)
-# what seeds and cells add by chance: 0 on average, and different at every query and seed
-WOBBLE_Q = np.tile([0.05, -0.05, 0.02, -0.02], 15)
-
-
-def cell(gain: float, seeds: int = 3, query_ids: Sequence[str] = QUERIES, **labels: Any) -> SettingResult:
-    """A cell whose mean is 0.5 plus ``gain``; its seeds differ query by query but not on average."""
-    setting = {"loss": "lce", "negatives": 7, "source": "bm25", "data": "apidocs"} | labels
-    rows = [LEVEL_Q + gain + np.roll(WOBBLE_Q, seed) for seed in range(seeds)]
-    name = "-".join(map(str, setting.values()))
-    jobs = tuple(f"{name}-{seed}" for seed in range(seeds))
-    return setting_of(setting, rows, query_ids, jobs)
-
-
-def noisy(gain: float, seed: int, seeds: int = 3, **labels: Any) -> SettingResult:
-    """A cell whose queries scatter by 0.3."""
-    one = cell(0.0, seeds, **labels)
-    values_SQ = gain + np.random.default_rng(seed).normal(0.5, 0.3, one.values_SQ.shape)
-    return replace(one, values_SQ=values_SQ)
-
-
-def claim(kind: str = "beats", **keys: Any) -> Claim:
-    if kind in ("beats", "within"):
-        keys = {"better": {"loss": "lce"}, "worse": {"loss": "bce"}} | keys
-    return Claim(says="LCE is better", kind=kind, **keys)
-
-
-def verdict(one: Claim, *samples: SettingResult, stand_ins: Mapping[str, str] | None = None) -> Verdict:
-    (found,) = judge([one], samples, [], stand_ins or {})
-    return found
 
 
 class TestBeats:

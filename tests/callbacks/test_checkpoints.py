@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.file_operations import Killed, Operations
 from helpers.jobs import run, tiny_overrides
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
@@ -20,10 +21,6 @@ from experiments.models.cross_encoder.lightning_module import CrossEncoder
 
 Job = tuple[dict[str, Any], Path]
 STEPS = 12  # three validations, after each 4
-
-
-class Killed(BaseException):
-    """What stands for a process that is gone: nothing is written after it."""
 
 
 @pytest.fixture(scope="module")
@@ -275,30 +272,3 @@ def test_a_kill_between_two_file_operations_loses_no_more_than_one_interval(
         found = run(outputs)
         assert_same(found, whole)
         assert steps.begun in ([], *(list(range(first, STEPS)) for first in (0, 4, 8)))
-
-
-class Operations:
-    """Counts what is done to the files of checkpoints; from a given number on nothing is done any more."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def watch(self, patch: pytest.MonkeyPatch, die_at: int | None) -> None:
-        for name in ("open", "fsync", "replace", "unlink", "rmdir"):
-            patch.setattr(os, name, self._watched(getattr(os, name), die_at))
-
-    def _watched(self, real: Callable[..., Any], die_at: int | None) -> Callable[..., Any]:
-        def operation(*arguments: Any, **options: Any) -> Any:
-            place = os.readlink(f"/proc/self/fd/{arguments[0]}") if real is os_fsync else str(arguments[0])
-            if die_at is not None and self.count > die_at:
-                raise Killed
-            if "/checkpoints" in place:
-                self.count += 1
-                if die_at is not None and self.count > die_at:
-                    raise Killed
-            return real(*arguments, **options)
-
-        return operation
-
-
-os_fsync = os.fsync

@@ -11,8 +11,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment, compose
-from experiments.config.identity import job_hash, job_name, scientific
-from experiments.config.overrides import readable
 from experiments.jobs import hydra_app, prerequisites
 
 # What a file leaves open (???) and so must be given with it.
@@ -218,90 +216,6 @@ def test_a_mixture_may_find_positives_that_judgements_do_not_hold():
     assert compose.check(composed(*given)).negatives.positives == "retrieved"
 
 
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        (
-            "negatives.cuont=3",
-            "there is no key negatives.cuont: did you mean negatives.count? The keys of negatives are",
-        ),
-        ("loss=lcee", "Could not find 'loss/lcee'. Available options in 'loss': bce bce_two_class gbce hinge"),
-        (
-            "validation.patience=2",
-            "validation.patience has moved: set callbacks=early_stopping and callbacks.early_stopping.patience instead",
-        ),
-        ("loss=hinge;loss.margin=2", "the function's settings are below fn, set loss.fn.margin"),
-        ("model.kind=colbert", "model.kind has moved: set the model by its file (such as model=colbert) instead"),
-        ("model=dual_encoder;model.dual_encoder.layers=1", "set its keys as keys of model (such as model.layers)"),
-        (
-            "model=colbert;model.dimensoin=3",
-            "no key model.dimensoin: did you mean model.dimension? The keys of",
-        ),
-        ("model=colbert;model.dimension=wide", "model.dimension: Value 'wide' of type 'str' could not be converted to"),
-        ("loss=margin_mse;loss.job.seed=1", "loss.job.seed is not among the overrides of the job: add it with +loss."),
-        ("negatives.count=many", "negatives.count: Value 'many' of type 'str' could not be converted to Integer"),
-    ],
-)
-def test_a_typo_names_the_keys_and_options_that_there_are(override: str, message: str):
-    with pytest.raises(Exception) as found:  # noqa: PT011 - Hydra's own; the message is what counts
-        composed(*override.split(";"))
-    assert message in compose.explain(found.value)
-
-
-PLAIN = "model.infused=[] model.infuse_embeddings=false model.rest=backbone model.distil=none model.align_layer=null"
-
-
-@pytest.mark.parametrize(
-    ("overrides", "remedy"),
-    [
-        ("negatives.source=colbert", "retriever=[bm25,colbert]"),
-        ("first_stage=[bm25,run_file] retrievers.run_file.path=x", "retriever=[bm25,run_file]"),
-        ("data=beir", "data.path=..."),
-        ("backbone=local", "backbone.path=..."),
-        ("negatives.count=31 negatives.depth=20", "negatives.replacement=true"),
-        ("negatives.count=31 negatives.depth=20", "negatives.short=replacement"),
-        ("negatives.filter.absolute_margin=0", "negatives.filter.scorer"),
-        ("model=dual_encoder model.job=null", PLAIN),
-        ("model.rank_by=positive_logit", "model.logits=2"),
-        ("model=colbert batch.checkpoint=true", "batch.checkpoint=false"),
-        ("loss=margin_mse loss.job=null", "loss.job"),
-        ("loss=margin_mse model=colbert", "loss=lce"),
-        ("loss=bce_two_class model=colbert", "loss=lce"),
-    ],
-)
-def test_the_remedy_of_a_message_works_as_it_is_typed(overrides: str, remedy: str):
-    given = overrides.split()
-    with pytest.raises((ExperimentError, OmegaConfBaseException)) as found:
-        compose.check(composed(*(one for one in given if not one.startswith("retrievers."))))
-    assert remedy in compose.explain(found.value)
-    typed = [
-        one.replace("...", "x") if "=" in one else f"++{one}={{seed:1}}" if one.endswith(".job") else f"{one}=x"
-        for one in remedy.split()
-    ]
-    compose.check(composed(*given, *map(readable, typed)))
-
-
-@pytest.mark.parametrize(
-    ("argument", "value"),
-    [
-        ("data.path=/data/a=b", "/data/a=b"),
-        ("data.path=/data/copy (1)", "/data/copy (1)"),
-        ("data.path=/data/it's", "/data/it's"),
-        ("data.path=/data/über#1", "/data/über#1"),
-        (r"data.path=\\server\a=b" + "\\", r"\\server\a=b" + "\\"),
-        ("data.path=/data/plain", "/data/plain"),
-        ("data.path='/data/quoted=already'", "/data/quoted=already"),
-    ],
-)
-def test_a_value_that_hydras_grammar_refuses_is_taken_as_it_is_typed(argument: str, value: str):
-    assert composed("data=beir", readable(argument)).data.path == value
-
-
-@pytest.mark.parametrize("argument", ["-m", "seed=1,2", "first_stage=[bm25", "~table", "--cfg=job", "data.path="])
-def test_other_arguments_are_left_to_hydra(argument: str):
-    assert readable(argument) == argument
-
-
 @pytest.mark.parametrize("key", ["outputs", "cache"])
 def test_results_and_cache_that_would_lie_below_a_file_are_refused(key: str, tmp_path: Path):
     (tmp_path / "file").touch()
@@ -354,53 +268,3 @@ def test_a_sweep_with_one_bad_job_stops_before_the_first(tmp_path: Path):
     assert "error: job 2 (negatives.count=32): negatives.count is 32" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.rglob("status.json")) == []
-
-
-def test_a_job_is_what_is_scientific_about_it():
-    one = compose.plain(composed())
-    assert job_hash(
-        compose.plain(composed("compute.threads=1", "logger=none", "study=other", "cache=elsewhere"))
-    ) == job_hash(one)
-    how = ("trainer.profiler=simple", "trainer.log_every_n_steps=9", "callbacks.checkpoint.minutes=1", "logger=csv")
-    assert job_hash(compose.plain(composed(*how))) == job_hash(one)
-    for change in (
-        "seed=2",
-        "negatives.depth=50",
-        "loss=bce",
-        "optimizer.lr=1e-4",
-        "scheduler.warmup=0.2",
-        "trainer.precision=bf16-mixed",
-        "trainer.limit_val_batches=2",
-        "callbacks=early_stopping",
-        "callbacks.mine._target_=pytorch_lightning.callbacks.LambdaCallback",
-        "retrievers.bm25.b=0.5",
-    ):
-        assert job_hash(compose.plain(composed(change))) != job_hash(one), change
-
-
-def test_settings_of_a_probe_that_is_off_do_not_matter():
-    one = job_hash(compose.plain(composed()))
-    assert job_hash(compose.plain(composed("probe.pairing=single"))) == one
-    assert job_hash(compose.plain(composed("probe.layers=all"))) != one
-
-
-def test_a_jobs_name_says_what_varies():
-    config = compose.plain(composed("loss=bce", "negatives.count=3", "seed=5"))
-    assert job_name(config).startswith("bce-n3-bm25-s5-")
-
-
-def test_every_sweep_composes():
-    sweeps = sorted((ROOT / "sweeps").glob("*.yaml"))
-    assert sweeps, "there are sweeps"
-    for sweep in sweeps:
-        config = composed(f"+sweeps={sweep.stem}")
-        assert compose.check(config).study == sweep.stem
-
-
-def test_the_grade_decides_the_identity_of_a_job_and_the_spelling_of_a_measure_does_not():
-    one = job_hash(compose.plain(composed("measures=[RR@10,AP]")))
-    assert job_hash(compose.plain(composed("measures=[MRR@10,MAP]"))) == one
-    assert job_hash(compose.plain(composed("measures=[RR@10]"))) != one
-    graded = compose.plain(composed("measures=[RR@10,AP]", "data.min_grade=2"))
-    assert scientific(graded)["measures"] == ["RR(rel=2)@10", "AP(rel=2)"]
-    assert scientific(compose.plain(composed()))["measures"] == ["RR@10", "nDCG@10", "R@50", "AP"]
