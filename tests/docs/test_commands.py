@@ -30,7 +30,7 @@ LAUNCHES = ("plan", "run")
 SHOWN = [command for page in PAGES for command in commands(page)]
 OURS = [command for command in SHOWN if command.module is not None]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-VALUE = re.compile(r"^\+?[a-z_]+(?:\.\w+)*(?:@[\w.]+)?=\S+$")
+VALUE = re.compile(r"^\+{0,2}[a-z_]+(?:\.\w+)*(?:@[\w.]+)?=\S+$")
 KEY = re.compile(r"^[a-z_]+(?:\.[a-z_][\w]*)+$")
 PLACEHOLDERS = ("key=value", "group=option", "group.key=value", "+group@place=option")
 NOT_KEYS = re.compile(
