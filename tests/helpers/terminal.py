@@ -44,6 +44,8 @@ def run_in_terminal(
     child = subprocess.Popen(
         command, cwd=folder, env={**os.environ, "TERM": "xterm", **(environment or {})}, stdin=theirs, stdout=theirs,
         stderr=theirs, start_new_session=True,
+        # A shell that runs the tests in the background ignores Ctrl-C, and so would the command.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     os.close(theirs)
     written = b""
