@@ -39,6 +39,7 @@ def tiny(tmp_path: Path, data: Path, backbone: Path, monkeypatch: pytest.MonkeyP
     ]
 
 
+@pytest.mark.slow
 def test_its_commands_run(tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     study, finished = tmp_path / "outputs" / "first_study", {}
     for command in (one for one in commands(PAGE) if one.module and "minilm" not in str(one)):
