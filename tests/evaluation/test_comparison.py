@@ -124,9 +124,11 @@ class TestCompare:
     def test_the_order_of_queries_does_not_matter(
         self, one_SQ: np.ndarray, other_SQ: np.ndarray, order: list[int]
     ) -> None:
+        # A spread of a billionth is lost in the rounding of sums, whose root the interval is: values of measures are coarser.
+        one_SQ, other_SQ = np.round(one_SQ, 3), np.round(other_SQ, 3)
         found = compare(one_SQ, other_SQ, range(3), range(3), resamples=1)
         moved = compare(one_SQ[:, order], other_SQ[:, order], range(3), range(3), resamples=1)
-        assert (moved.mean, moved.low, moved.high) == pytest.approx((found.mean, found.low, found.high), abs=1e-8)
+        assert (moved.mean, moved.low, moved.high) == pytest.approx((found.mean, found.low, found.high), abs=1e-9)
 
     @given(values_SQ, values_SQ, st.floats(-1, 1))
     def test_a_shift_moves_the_interval(self, one_SQ: np.ndarray, other_SQ: np.ndarray, shift: float) -> None:
