@@ -124,7 +124,7 @@ class TestCompare:
     def test_the_order_of_queries_does_not_matter(
         self, one_SQ: np.ndarray, other_SQ: np.ndarray, order: list[int]
     ) -> None:
-        # A spread of a billionth is lost in the rounding of sums, whose root the interval is: values of measures are coarser.
+        # Values as coarse as measures are: a spread of a billionth is lost in the rounding of sums.
         one_SQ, other_SQ = np.round(one_SQ, 3), np.round(other_SQ, 3)
         found = compare(one_SQ, other_SQ, range(3), range(3), resamples=1)
         moved = compare(one_SQ[:, order], other_SQ[:, order], range(3), range(3), resamples=1)
