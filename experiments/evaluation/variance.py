@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 
 _SMALLEST = 1e-12
+# Of two equal variances, the difference is rounding; its root would be an error of a billionth.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ def precision(over_queries: Any, queries: Any, seen: Any, noise: Any, df: Any, s
     ``over_queries``: the variance of its mean over queries; ``seen``, ``noise``, ``df``, ``spare``: see SeedVariance.
     ``experiments.evaluation.comparison`` explains the exponent.
     """
-    total = over_queries + np.maximum(0.0, seen - noise)
+    excess = seen - noise
+    total = over_queries + np.where(excess > _ROUNDING * seen, excess, 0.0)
     safe = np.where(total > 0, total, 1.0)
     of_seeds = np.minimum(1.0, seen / safe) ** (2 - 4 / (3 * spare)) / df
     of_queries = (over_queries / safe) ** 2 / (queries - 1)
