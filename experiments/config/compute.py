@@ -135,7 +135,7 @@ def check_callbacks(callbacks: Mapping[str, Any]) -> None:
         if str(target).endswith(".StochasticWeightAveraging"):
             raise ExperimentError(
                 f"callbacks.{name}: StochasticWeightAveraging averages from epoch to epoch, and a training here is one "
-                f"epoch of budget.size: choose callbacks=weight_averaging, which averages from step to step"
+                f"epoch of budget.size: choose callbacks=average_last_steps (or weight_averaging, a running average)"
             )
     if "checkpoint" not in callbacks:
         raise ExperimentError("callbacks.checkpoint is missing: it keeps the weights that dev chooses")

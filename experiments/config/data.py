@@ -9,7 +9,7 @@ from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
 from experiments.config.negatives import NegativeRule
 from experiments.data.query_split import QuerySplit, check_folds
-from experiments.data.splits import REPEATED_QUERIES, WITHOUT_RELEVANT
+from experiments.data.splits import MEASURED_ON, REPEATED_QUERIES, TEST, WITHOUT_RELEVANT
 
 
 @dataclass
@@ -55,10 +55,17 @@ class Data:
     ignore_identical_ids: bool | None = None
     """Whether a query that is a passage too may not find itself; null: as the collection has it."""
 
+    measured_on: str = TEST
+    """Queries that finished models are measured on: ``test``, or to choose a recipe ``dev``: the dev queries beyond those
+    that choose checkpoints (``data.queries.dev``), ``data.queries.test`` of them at most. Test queries are not used then."""
+
     def __post_init__(self) -> None:
+        one_of("data.measured_on", self.measured_on, MEASURED_ON)
         one_of("data.without_relevant", self.without_relevant, WITHOUT_RELEVANT)
         one_of("data.repeated_queries", self.repeated_queries, REPEATED_QUERIES)
         check_folds(self.folds, self.fold, self.split)
+        if self.folds and self.measured_on != TEST:
+            raise ExperimentError("data.folds measures every query once: data.measured_on must be test")
         at_least("data.min_grade", self.min_grade, 1)
         at_least("data.carve_dev", self.carve_dev, 0)
 

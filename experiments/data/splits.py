@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -18,6 +18,7 @@ from experiments.data.split_errors import made_by, nothing_to_carve, without_any
 log = logging.getLogger(__name__)
 LEAVE_OUT, COUNT_AS_ZERO = WITHOUT_RELEVANT = ("leave_out", "count_as_zero")
 KEEP, DROP = REPEATED_QUERIES = ("keep", "drop")
+TEST, DEV = MEASURED_ON = ("test", "dev")
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def make_splits(
     fold: int | None = None,
     without_relevant: str = LEAVE_OUT,
     repeated_queries: str = KEEP,
+    measured_on: str = TEST,
 ) -> dict[str, Split]:
     """Build the splits train, dev and test of a collection.
 
@@ -72,7 +74,8 @@ def make_splits(
     most a fifth) that become it and are not trained on, so that selection never sees test queries. ``needed``: required
     splits. ``split``, ``folds``, ``fold``: see ``assigned``. ``without_relevant``: whether dev and test queries without
     a relevant passage are left out or count as 0; train leaves them out. ``repeated_queries``: whether training queries
-    that repeat a dev or test query are kept or dropped.
+    that repeat a dev or test query are kept or dropped. ``measured_on``: with ``dev`` the split test consists of the dev
+    queries beyond the limit of dev, and the collection's test queries are not used.
 
     Raises:
         ExperimentError: a needed split is missing, a split has no relevant passage (allowed for dev and test if such
@@ -80,6 +83,8 @@ def make_splits(
             dev from, or an error of ``assigned``.
     """
     split = split or QuerySplit()
+    if measured_on == DEV:
+        needed = tuple(DEV if name == TEST else name for name in needed)
     judged = assigned(collection, split, folds, fold)
     _check_needed(collection, judged, needed, carve_dev)
     drafts = {name: _draft(collection, name, part, min_grade, without_relevant) for name, part in judged.items()}
@@ -92,11 +97,26 @@ def make_splits(
             train.rows = train.rows[count:]
         elif "dev" in wanted:
             raise nothing_to_carve(collection, judged, len(train.rows), min_grade, split, folds)
+    if measured_on == DEV:
+        _measure_on_dev(collection, drafts, (limits or {}).get("dev"))
     _check_disjoint(collection, drafts)
     _warn_of_unjudged(collection, drafts, wanted, min_grade, without_relevant)
     if "train" in needed:
         _look_for_repeated(collection, drafts, repeated_queries)
     return {name: _kept(name, draft, (limits or {}).get(name)) for name, draft in drafts.items()}
+
+
+def _measure_on_dev(collection: Collection, drafts: dict[str, _Draft], limit: int | None) -> None:
+    """Replace test by the dev queries beyond those that choose checkpoints."""
+    dev = drafts.get("dev")
+    found = len(dev.rows) if dev is not None else 0
+    if dev is None or limit is None or limit >= found:
+        raise ExperimentError(
+            f"data.measured_on=dev measures on the dev queries beyond the first data.queries.dev={limit}, which choose "
+            f"checkpoints, but data set {collection.name!r} has {found:,}: lower data.queries.dev, or raise data.carve_dev"
+        )
+    chosen, measured = dev.rows[:limit], dev.rows[limit:]
+    drafts["dev"], drafts["test"] = replace(dev, rows=chosen), replace(dev, rows=measured)
 
 
 def by_hash(collection: Collection, rows: Sequence[int]) -> list[int]:

@@ -15,6 +15,7 @@ from experiments.job_files.per_query import PerQuery, per_query_path, write_per_
 from experiments.jobs.components import Components
 from experiments.jobs.inputs import first_stage_inputs_of
 from experiments.jobs.open_evaluation import OpenEvaluation
+from experiments.jobs.prepare import data_label
 
 FOLDER = "runs"  # below the study's
 FIRST_STAGE_ALONE = "none"  # the label ``loss`` of such a job: nothing was trained
@@ -67,9 +68,7 @@ def _measured(opened: OpenEvaluation, job: JobFolder) -> dict[str, Any]:
         began = time.monotonic()
         measured = _measure_run(name, opened.run(name, experiment.first_stage_depth), opened, job)
         by_first_stage[name] = {**measured, "seconds": round(time.monotonic() - began, 3)}
-    # In a table, another split counts as other data.
-    split = opened.split.name
-    place = opened.collection.name if split == "test" else f"{opened.collection.name}/{split}"
+    split, place = opened.split.name, data_label(experiment, opened.collection, opened.split.name)
     labels = {"loss": FIRST_STAGE_ALONE, "seed": experiment.seed, "data": place}
     labels |= {"folds": data.folds, "fold": data.fold} if data.folds else {}
     return {"labels": labels, "split": split, "test": by_first_stage, "compute": {"seconds": job.seconds}}

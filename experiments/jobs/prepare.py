@@ -12,7 +12,7 @@ from experiments.config import Experiment
 from experiments.config.negatives import sources_of
 from experiments.data.collection import Collection
 from experiments.data.run import Run
-from experiments.data.splits import Split, make_splits
+from experiments.data.splits import TEST, Split, make_splits
 from experiments.jobs.components import Components, check_loss
 from experiments.jobs.filters import make_filters
 from experiments.models.ranker import DevSet
@@ -128,7 +128,14 @@ def splits_of(
         fold=data.fold,
         without_relevant=data.without_relevant,
         repeated_queries=data.repeated_queries,
+        measured_on=data.measured_on,
     )
+
+
+def data_label(experiment: Experiment, collection: Collection, split: str = TEST) -> str:
+    """Return the label of the measured queries in tables, where another split than test counts as other data."""
+    split = experiment.data.measured_on if split == TEST else split
+    return collection.name if split == TEST else f"{collection.name}/{split}"
 
 
 def _warn_of_exceptions(sampler: NegativeSampler) -> None:

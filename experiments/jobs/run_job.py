@@ -24,7 +24,7 @@ from experiments.job_files.job_folder import JobFolder
 from experiments.jobs.components import Components
 from experiments.jobs.evaluate import Testing
 from experiments.jobs.inputs import inputs_of
-from experiments.jobs.prepare import prepare, relevance_of
+from experiments.jobs.prepare import data_label, prepare, relevance_of
 from experiments.jobs.probe_layers import check_probe, probe_stage
 from experiments.jobs.trainer import make_logger, make_trainer, quiet_lightning, select, tracking_of
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
@@ -111,7 +111,7 @@ def labels_of(experiment: Experiment, config: Mapping[str, Any], collection: Col
         "source": experiment.negatives.source,
         "rule": experiment.negatives.name,
         "seed": experiment.seed,
-        "data": collection.name,
+        "data": data_label(experiment, collection),
         **({"folds": experiment.data.folds, "fold": experiment.data.fold} if experiment.data.folds else {}),
         "backbone": experiment.backbone.name,
         "budget": f"{experiment.budget.size:,} {experiment.budget.unit}",

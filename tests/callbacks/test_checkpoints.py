@@ -231,6 +231,18 @@ def test_a_finished_job_whose_metrics_were_cut_runs_again(
     assert steps.begun == list(range(STEPS))
 
 
+@pytest.mark.parametrize("averaging", ["average_last_steps", "weight_averaging"])
+def test_averages_of_weights_go_on_after_a_stop(
+    overrides: list[str], steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, averaging: str
+):
+    averaged = [*overrides, f"callbacks={averaging}", "validation.select=last"]
+    through = run([*averaged, f"outputs={tmp_path / 'through'}"])
+    steps.stop = stop_at(11, error=Killed)  # within the last quarter, which is averaged
+    halves = [*averaged, f"outputs={tmp_path / 'halves'}", "callbacks.checkpoint.minutes=0"]
+    killed(monkeypatch, halves)
+    assert_same(run(halves), through)
+
+
 def test_early_stopping_counts_on_after_a_stop_and_stays_stopped(
     overrides: list[str], steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -249,3 +249,34 @@ def test_folds_of_one_split_keep_the_dev_split_of_the_data_set(tmp_path: Path):
         splits = make_splits(collection, folds=2, fold=fold, split=QuerySplit(of="test"), carve_dev=200)
         assert splits["dev"].queries.tolist() == [0, 1]
         assert [len(splits[name].queries) for name in ("train", "test")] == [4, 4]
+
+
+JUDGED_TO_TUNE = {
+    "train": [("q0", "p0", 1)],
+    "dev": [("q1", "p1", 1), ("q2", "p2", 1), ("q3", "p3", 1)],
+    "test": [("q4", "p4", 1)],
+}
+
+
+class TestMeasuredOnDev:
+    """A recipe is chosen on dev queries that chose no checkpoint; the test queries are not used."""
+
+    def test_the_dev_queries_beyond_the_limit_are_measured(self, tmp_path: Path):
+        collection = collection_of(tmp_path, JUDGED_TO_TUNE)
+        splits = make_splits(collection, measured_on="dev", limits={"dev": 1})
+        assert len(splits["dev"].queries) == 1
+        assert sorted([*splits["dev"].queries.tolist(), *splits["test"].queries.tolist()]) == [1, 2, 3]
+
+    def test_their_number_has_a_limit(self, tmp_path: Path):
+        collection = collection_of(tmp_path, JUDGED_TO_TUNE)
+        splits = make_splits(collection, measured_on="dev", limits={"dev": 1, "test": 1})
+        assert len(splits["test"].queries) == 1
+
+    def test_a_collection_without_test_queries_will_do(self, tmp_path: Path):
+        judged = {name: JUDGED_TO_TUNE[name] for name in ("train", "dev")}
+        assert len(make_splits(collection_of(tmp_path, judged), measured_on="dev", limits={"dev": 2})["test"].queries) == 1
+
+    @pytest.mark.parametrize("limit", [3, None])
+    def test_refuses_a_limit_that_leaves_none(self, tmp_path: Path, limit: int | None):
+        with pytest.raises(ExperimentError, match=f"beyond the first data.queries.dev={limit}.*'literal' has 3"):
+            make_splits(collection_of(tmp_path, JUDGED_TO_TUNE), measured_on="dev", limits={"dev": limit})

@@ -1,5 +1,6 @@
 """Backbones: what is wrong with one is said before anything loads, with the way out."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,24 @@ def test_a_pooler_that_the_backbone_brings_is_kept(tmp_path: Path):
     backbone = Backbone(name="x", path=str(write_tiny_bert(tmp_path, ["a b c"])))
     kept = load_cross_encoder(backbone, CrossEncoderConfig(max_length=32), 1).bert.pooler.dense.weight
     assert torch.equal(kept, AutoModel.from_pretrained(tmp_path).pooler.dense.weight)
+
+
+@pytest.mark.parametrize(("logits", "bias"), [(1, [-math.log(7)]), (2, [0.0, -math.log(7)])])
+def test_a_new_head_can_begin_at_the_prior_log_odds_of_a_group(tmp_path: Path, logits: int, bias: list[float]):
+    backbone = Backbone(name="x", path=str(write_tiny_bert(tmp_path, ["a b c"])))
+    model = CrossEncoderConfig(max_length=32, logits=logits, head_bias="prior")
+    head = load_cross_encoder(backbone, model, seed=1, negatives=7).classifier
+    assert head.bias.tolist() == pytest.approx(bias)
+    plain = load_cross_encoder(backbone, CrossEncoderConfig(max_length=32, logits=logits), seed=1, negatives=7)
+    assert torch.equal(head.weight, plain.classifier.weight)
+    assert plain.classifier.bias.tolist() == [0.0] * logits
+
+
+def test_a_head_that_was_trained_keeps_its_bias(tmp_path: Path):
+    first = Backbone(name="x", path=str(write_tiny_bert(tmp_path / "first", ["a b c"])))
+    load_cross_encoder(first, CrossEncoderConfig(max_length=32), seed=1).save_pretrained(tmp_path / "first")
+    with pytest.raises(ExperimentError, match=r"model\.head_bias=prior: backbone 'x' brings a trained head"):
+        load_cross_encoder(first, CrossEncoderConfig(max_length=32, head_bias="prior"), seed=1, negatives=7)
 
 
 def test_dropout_can_be_set_and_two_classes_asked_for(tmp_path: Path):

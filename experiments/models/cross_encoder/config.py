@@ -24,6 +24,9 @@ class CrossEncoderConfig(Model):
     """With 2 logits, the score that ranks: ``log_odds`` or the ``positive_logit`` alone (Pradeep 2022)."""
     fresh_pooler: str = "identity"
     """Initial BERT pooler if the backbone has none: ``identity`` or ``random``."""
+    head_bias: str = "zero"
+    """Initial bias of a new head: ``zero``, or ``prior``: the log-odds of a positive among a group's pairs, minus the
+    logarithm of ``negatives.count``, with which BCE begins at its best constant score. Only differences count in LCE."""
 
     unnamed: ClassVar[bool] = True
     two_logits: ClassVar[bool] = True
@@ -42,6 +45,7 @@ class CrossEncoderConfig(Model):
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("model.fresh_pooler", self.fresh_pooler, ("identity", "random"))
+        one_of("model.head_bias", self.head_bias, ("zero", "prior"))
         one_of("model.rank_by", self.rank_by, ("log_odds", "positive_logit"))
         if self.rank_by == "positive_logit" and self.logits == 1:
             raise ExperimentError("model.rank_by=positive_logit needs model.logits=2: one logit is the log-odds")
@@ -64,7 +68,7 @@ class CrossEncoderConfig(Model):
         from experiments.pretrained.limits import check_vocabulary
 
         experiment, cache = inputs.experiment, inputs.cache
-        network = load_cross_encoder(experiment.backbone, self, experiment.seed)
+        network = load_cross_encoder(experiment.backbone, self, experiment.seed, experiment.negatives.count)
         layout = choose_layout(network, experiment.compute.layout, inputs.device)
         score_tokens = inputs.tokens_per_batch("score", layout)
         tokenizer = load_tokenizer(experiment.backbone)

@@ -1,17 +1,20 @@
 """Load a cross-encoder from any backbone, with a head of one or two logits, and encode its pairs."""
 
+import math
+from collections.abc import Collection as AnyCollection
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.common.cache import Cache
+from experiments.common.errors import ExperimentError
 from experiments.config import Backbone
 from experiments.data.batches.pairs import PairEncoder, PairTemplate
 from experiments.data.collection import Collection
 from experiments.data.tokens import tokenizer_fingerprint, tokens_of
 from experiments.models.backbone import source_of
-from experiments.models.heads import check_foldable
+from experiments.models.heads import check_foldable, head_of
 from experiments.pretrained.limits import check_length
 from experiments.pretrained.weights import is_head, load_weights
 
@@ -30,9 +33,11 @@ def pair_encoder(
     return PairEncoder(PairTemplate.of(tokenizer), queries, passages, model.max_query_tokens, model.max_length)
 
 
-def load_cross_encoder(backbone: Backbone, model: "CrossEncoderConfig", seed: int) -> PreTrainedModel:
+def load_cross_encoder(
+    backbone: Backbone, model: "CrossEncoderConfig", seed: int, negatives: int = 1
+) -> PreTrainedModel:
     """Load the backbone in fp32 with a head of ``model.logits`` outputs; a head that the weights lack, or have with
-    other outputs, is drawn from ``seed``.
+    other outputs, is drawn from ``seed``. ``negatives``: in a group, for ``model.head_bias=prior``.
 
     Raises:
         ExperimentError: the backbone cannot be found, lacks encoder weights, has too few positions for
@@ -56,7 +61,22 @@ def load_cross_encoder(backbone: Backbone, model: "CrossEncoderConfig", seed: in
         with torch.no_grad():
             dense.weight.copy_(torch.eye(dense.out_features, dense.in_features))
             dense.bias.zero_()
+    if model.head_bias == "prior":
+        _set_head_bias(network, report.missing, -math.log(negatives), source.label)
     return network
+
+
+def _set_head_bias(network: PreTrainedModel, missing: AnyCollection[str], log_odds: float, label: str) -> None:
+    """Set the log-odds that a new head gives to a state of zeros."""
+    name = head_of(network)
+    bias = network.get_submodule(name).bias if name is not None else None
+    if not isinstance(bias, torch.Tensor):
+        raise ExperimentError(f"model.head_bias=prior: the head of {label} has no bias; set model.head_bias=zero")
+    if f"{name}.bias" not in missing:
+        raise ExperimentError(f"model.head_bias=prior: {label} brings a trained head; set model.head_bias=zero")
+    with torch.no_grad():
+        bias.zero_()
+        bias[-1] = log_odds  # of two classes, the second is relevant
 
 
 def set_dropout(config: Any, rate: float) -> None:
