@@ -46,13 +46,19 @@ class AtomicIO(TorchCheckpointIO):
 class KeepCheckpoints(Callback):
     """Write the checkpoints of a training and choose the best on dev; must be a trainer's last callback.
 
-    ``monitor``: Lightning's name of the dev measure. ``interval``: steps between validations. ``resumed``: the
+    ``monitor``: Lightning's name of the dev measure. ``interval``: steps between validations, None for no validation;
+    the last step is kept then. ``resumed``: the
     generation to resume from. ``minutes``: longest work lost to a kill; a checkpoint is also written at each validation
     and on a stop signal. ``current``: the newest generation. The first process writes, the others wait.
     """
 
     def __init__(
-        self, files: CheckpointFolder, monitor: str, interval: int, resumed: Generation | None, minutes: float = 5.0
+        self,
+        files: CheckpointFolder,
+        monitor: str,
+        interval: int | None,
+        resumed: Generation | None,
+        minutes: float = 5.0,
     ) -> None:
         at_least("callbacks.checkpoint.minutes", minutes, 0)
         self.files, self.monitor, self.interval, self.minutes = files, monitor, interval, minutes
@@ -84,6 +90,7 @@ class KeepCheckpoints(Callback):
         self._between_steps = True
         self._spent = replace(_ranker(pl_module).spent)
         due = time.monotonic() - self._saved_at >= 60 * self.minutes or trainer.received_sigterm
+        due = due or (self.interval is None and trainer.global_step == trainer.max_steps)
         if trainer.strategy.broadcast(due) if trainer.world_size > 1 else due:
             self._save(trainer)
 
@@ -116,7 +123,7 @@ class KeepCheckpoints(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         step = trainer.global_step
-        pending = step % self.interval == 0 and self._validated != step
+        pending = self.interval is not None and step % self.interval == 0 and self._validated != step
         checkpoint["loops"] = {"fit_loop": fit_loop_state(trainer, step, self.interval, pending)}
         checkpoint["stopped"] = trainer.should_stop  # by EarlyStopping, which does not check again after a resume
 
@@ -144,10 +151,10 @@ def _ranker(module: LightningModule) -> Ranker:
     return module
 
 
-def fit_loop_state(trainer: Trainer, step: int, interval: int, pending: bool) -> dict[str, Any]:
+def fit_loop_state(trainer: Trainer, step: int, interval: int | None, pending: bool) -> dict[str, Any]:
     """Return the state of Lightning's fit loop after ``step`` steps of one endless epoch.
 
-    ``interval``: steps between validations. ``pending``: a validation is due at this step and runs first after a
+    ``interval``: steps between validations, None for none. ``pending``: a validation is due at this step and runs first after a
     resume.
     """
     steps = {"ready": step, "completed": step}
@@ -160,7 +167,7 @@ def fit_loop_state(trainer: Trainer, step: int, interval: int, pending: bool) ->
     return {
         **trainer.fit_loop.state_dict(),
         # Lightning counts one more when it resumes at a validation, done or not
-        f"{loop}state_dict": {"_batches_that_stepped": step - 1 if step % interval == 0 else step},
+        f"{loop}state_dict": {"_batches_that_stepped": step - 1 if interval and step % interval == 0 else step},
         f"{loop}batch_progress": {"total": batches, "current": batches, "is_last_batch": False},
         f"{loop}scheduler_progress": {"total": steps, "current": steps},
         f"{loop}automatic_optimization.optim_progress": {

@@ -211,4 +211,5 @@ class Experiment:
 
     def whole_steps(self, steps: int) -> int:
         """Round steps up to a multiple of ``validation.times``, so that the last validation has the last weights."""
-        return math.ceil(steps / self.validation.times) * self.validation.times
+        times = max(1, self.validation.times)
+        return math.ceil(steps / times) * times

@@ -112,13 +112,16 @@ class Validation:
     """Settings of the validation on dev queries during training."""
 
     times: int = 4
-    """Number of validations, evenly spaced; the last one is at the end of the training."""
+    """Number of validations, evenly spaced; the last one is at the end of the training. 0 for none, where the ``last``
+    weights are kept."""
     depth: int = 50
     """Passages of the first stage that are re-ranked per dev query."""
     select: str = "best"
     """The final weights: the ``best`` by the first of ``measures`` on dev, or the ``last``."""
 
     def __post_init__(self) -> None:
-        at_least("validation.times", self.times, 1)
+        at_least("validation.times", self.times, 0)
         at_least("validation.depth", self.depth, 1)
         one_of("validation.select", self.select, ("best", "last"))
+        if self.times == 0 and self.select == "best":
+            raise ExperimentError("validation.times=0 chooses no checkpoint: set validation.select=last")

@@ -50,6 +50,9 @@ def make_trainer(
     arguments = experiment.trainer.settings()
     if (limit := arguments.get("limit_val_batches")) is not None:
         log.warning("trainer.limit_val_batches=%s: dev passages beyond them keep score 0, so dev says little", limit)
+    interval = interval_of(experiment, setup)
+    if interval is None:
+        arguments["limit_val_batches"] = 0
     if arguments["precision"] == "auto":
         arguments["precision"] = "bf16-mixed" if uses_gpu(experiment.trainer.accelerator) else "32-true"
     trainer: pl.Trainer = construct(
@@ -59,7 +62,7 @@ def make_trainer(
         callbacks=callbacks,
         max_steps=setup.steps,
         max_epochs=-1,
-        val_check_interval=setup.steps // experiment.validation.times,
+        val_check_interval=interval or setup.steps,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
@@ -81,7 +84,7 @@ def make_callbacks(
     monitor, files = f"dev/{experiment.measures[0]}", job.checkpoint_files
     own = {
         "monitor": monitor,
-        "interval": setup.steps // experiment.validation.times,
+        "interval": interval_of(experiment, setup),
         "files": files,
         "resumed": files.usable(),
         "path": job.folder / FILE,
@@ -98,6 +101,11 @@ def make_callbacks(
         raise ExperimentError("callbacks.checkpoint must be experiments.callbacks.checkpoints.KeepCheckpoints, once")
     others = [callback for callback in callbacks if callback is not checkpoints[0]]
     return [*others, checkpoints[0]], checkpoints[0]
+
+
+def interval_of(experiment: Experiment, setup: TrainingSetup) -> int | None:
+    """Return the steps from one validation to the next; None if there are no validations."""
+    return setup.steps // experiment.validation.times if experiment.validation.times else None
 
 
 def monitor_of(made: "partial[Any]", monitor: str) -> dict[str, str]:
@@ -161,10 +169,10 @@ def select(experiment: Experiment, module: Ranker, checkpoints: KeepCheckpoints)
         ExperimentError: the file of the best weights is damaged.
     """
     measure, newest = experiment.measures[0], checkpoints.current
-    assert newest is not None  # a training ends with a validation
-    assert newest.best is not None
+    assert newest is not None  # a training ends with a checkpoint
     if experiment.validation.select == "last":
-        return {"selected": "last", f"best {measure}": newest.value}
+        return {"selected": "last", **({f"best {measure}": newest.value} if newest.best is not None else {})}
+    assert newest.best is not None  # validation.times is above 0
     state = torch.load(checkpoints.files.path_of(newest.best), map_location="cpu", weights_only=True)
     module.load_state_dict(state["state_dict"])
     return {"selected": "best", measure: newest.value, "step": newest.best.step}

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.common.progress import tracked
-from experiments.data.batches.groups import Groups, TrainingGroups
+from experiments.data.batches.groups import Groups, TrainingGroups, concatenate
 from experiments.data.collection import Collection
 from experiments.data.ids import escaped
 from experiments.data.run import Run
 from experiments.negatives.sampler import NegativeSampler
 
 PERCENTILES = (5, 25, 50, 75, 95)
+STEPS_AT_ONCE = 64  # ids are looked up for many groups together
 
 
 def write_audit(
@@ -37,19 +38,23 @@ def write_audit(
         tracked("writing the drawn negatives, steps", steps) as advance,
     ):
         file.write("epoch\tquery\tpositive\tnegatives\n")
-        for step in range(steps):
-            drawn_groups = groups.groups(step)
+        for first in range(0, steps, STEPS_AT_ONCE):
+            several = [groups.groups(step) for step in range(first, min(first + STEPS_AT_ONCE, steps))]
+            drawn_groups = concatenate(several)
             file.writelines(_lines(drawn_groups, collection))
-            for query, epoch in zip(drawn_groups.queries_Q.tolist(), drawn_groups.epochs_Q.tolist(), strict=True):
-                negatives, sources = sampler.drawn(query, epoch)
-                for source in np.unique(sources).tolist():
-                    name = sampler.sources[source]
-                    ranks[name].append(ranks_of(sampler.runs[name], query, negatives[sources == source]))
-                drawn.update(negatives.tolist())
-                repeated += len(negatives) - len(np.unique(negatives))
-                queries.add(query)
+            for query, epoch, passages in zip(
+                drawn_groups.queries_Q.tolist(),
+                drawn_groups.epochs_Q.tolist(),
+                drawn_groups.passages_QN[:, 1:],
+                strict=True,
+            ):
+                for name, own in _by_source(sampler, query, epoch, passages):
+                    ranks[name].append(ranks_of(sampler.runs[name], query, own))
+                drawn.update(passages.tolist())
+                repeated += len(passages) - len(set(passages.tolist()))
+            queries.update(drawn_groups.queries_Q.tolist())
             epochs = int(drawn_groups.epochs_Q.max()) + 1
-            advance(1)
+            advance(len(several))
     by_source = {name: np.concatenate([np.empty(0, np.int64), *parts]) for name, parts in ranks.items()}
     every = np.concatenate(list(by_source.values()))
     return {
@@ -72,6 +77,18 @@ def write_audit(
         },
         "exceptions": asdict(sampler.report),
     }
+
+
+def _by_source(
+    sampler: NegativeSampler, query: int, epoch: int, negatives: NDArray[np.int64]
+) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Yield the sources of a group's negatives, each with those drawn from it."""
+    if len(sampler.sources) == 1:
+        yield sampler.sources[0], negatives
+        return
+    drawn, sources = sampler.drawn(query, epoch)
+    for source in np.unique(sources).tolist():
+        yield sampler.sources[source], drawn[sources == source]
 
 
 def ranks_of(run: Run, query: int, passages: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -231,6 +231,33 @@ def test_a_finished_job_whose_metrics_were_cut_runs_again(
     assert steps.begun == list(range(STEPS))
 
 
+def test_a_training_without_validations_goes_on_after_a_stop(
+    overrides: list[str], steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    none = [*overrides, "validation.times=0", "validation.select=last"]
+    through = run([*none, f"outputs={tmp_path / 'through'}"])
+    assert through[0]["dev"] == {"selected": "last"}
+    steps.begun.clear()
+    steps.stop = stop_at(4, 9, error=Killed)
+    halves = [*none, f"outputs={tmp_path / 'halves'}", "callbacks.checkpoint.minutes=0"]
+    for _ in range(2):
+        killed(monkeypatch, halves)
+    assert_same(run(halves), through)
+    assert steps.begun == list(range(STEPS))
+
+
+def test_a_training_without_validations_is_kept_at_its_end(
+    overrides: list[str], steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    none = [*overrides, "validation.times=0", "validation.select=last", f"outputs={tmp_path}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(CrossEncoder, "predict_step", lambda *_: (_ for _ in ()).throw(Killed("stopped")))
+        killed(monkeypatch, none)
+    assert steps.begun == list(range(STEPS))
+    run(none)
+    assert steps.begun == list(range(STEPS)), "no step was done twice"
+
+
 @pytest.mark.parametrize("averaging", ["average_last_steps", "weight_averaging"])
 def test_averages_of_weights_go_on_after_a_stop(
     overrides: list[str], steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, averaging: str

@@ -5,7 +5,7 @@ A ``Batcher`` turns groups into a network's input: pairs (``pair_batches``) or s
 Shapes: Q queries of a step, N passages a group (the positive at index 0, then the negatives), B rows of a batch.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import count
 from typing import Any, Protocol, Self
@@ -48,6 +48,11 @@ class Groups:
     epochs_Q: NDArray[np.int64]
     queries_Q: NDArray[np.int64]
     passages_QN: NDArray[np.int64]
+
+
+def concatenate(several: Sequence[Groups]) -> Groups:
+    """Join the groups of several steps, in their order."""
+    return Groups(*(np.concatenate([getattr(one, field.name) for one in several]) for field in fields(Groups)))
 
 
 class GroupSampler(Protocol):
