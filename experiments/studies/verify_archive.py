@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common.errors import ExperimentError
-from experiments.config.identity import located
+from experiments.config.identity import PLACES
+from experiments.config.negatives import RUN_SCORES
 from experiments.job_files.archive import RUNS
 from experiments.job_files.files import CONFIG, METRICS, read_mapping
 from experiments.job_files.per_query import PROBE, per_query_path, read_per_query
@@ -46,7 +47,7 @@ def _verify_means(folder: Path, unscored: str) -> Verified:
     differences, means = Differences(folder.name), 0
     try:
         config, metrics = read_mapping(folder / CONFIG), read_mapping(folder / METRICS)
-        if located(config) == config:  # a path in it is another one here, and so is the hash
+        if not _names_places(config):  # a path is another one here, and so is the hash
             verify_hash(folder, config, read_status(folder), differences)
         for where, expected, saved in _means(folder, metrics):
             means += 1
@@ -55,6 +56,15 @@ def _verify_means(folder: Path, unscored: str) -> Verified:
     except ExperimentError as error:
         differences.cannot("it cannot be verified", error)
     return Verified(folder.name, 0, 0, tuple(differences.lines), means, unscored)
+
+
+def _names_places(value: Any, key: str = "") -> bool:
+    """Whether a config names a local path or a hub id, which look alike."""
+    if isinstance(value, Mapping):
+        return any(_names_places(inner, str(name)) for name, inner in value.items())
+    if isinstance(value, list):
+        return any(_names_places(inner, key) for inner in value)
+    return isinstance(value, str) and key.rpartition(".")[2] in PLACES and value != RUN_SCORES
 
 
 def _means(folder: Path, metrics: Mapping[str, Any]) -> Iterator[tuple[str, float | None, Any]]:
