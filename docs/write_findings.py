@@ -131,7 +131,8 @@ def _read_study(name: str, archive: Path, text: Path) -> Study:
         if f"\n{heading}\n" not in f"\n{parts[2]}\n":
             raise ExperimentError(f"{where} has no section '{heading}'")
     findings = findings_of(study_folder(archive), head.get("measure"))
-    return Study(name, archive, text, head, parts[2].strip(), findings)
+    lines_before = written.count("\n", 0, parts.start(2))  # a message counts the lines of the file
+    return Study(name, archive, text, head, "\n" * lines_before + parts[2], findings)
 
 
 def page_of(studies: Sequence[Study], figures: Mapping[str, Sequence[ReportFigure]]) -> str:
@@ -153,7 +154,7 @@ def _anchor(title: str) -> str:
 
 
 def _section(study: Study, findings: Mapping[str, Findings], figures: Sequence[ReportFigure]) -> str:
-    body = fill(study.body, findings, study.name, str(TEXTS / study.text.name))
+    body = fill(study.body, findings, study.name, str(TEXTS / study.text.name)).strip()
     found, marked, rest = body.partition(SURPRISED)
     published = published_table(study.findings)
     tables = [*measured_tables(study.findings), *([published] if published is not None else [])]

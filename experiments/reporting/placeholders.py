@@ -82,7 +82,9 @@ def typed_decimals(text: str) -> list[tuple[int, str]]:
 
 
 def _value(inner: str, studies: Mapping[str, Findings], own: str) -> str:
-    name, *words = inner.split(maxsplit=1) or [""]
+    if not inner.strip():
+        raise ExperimentError("it is empty; write what to fill in, such as mean loss=lce negatives=7")
+    name, *words = inner.split(maxsplit=1)
     rest = words[0].strip() if words else ""
     if name == "quote":
         quoted = QUOTE.fullmatch(rest)
@@ -158,10 +160,8 @@ def _named(labels: Mapping[str, Any], findings: Findings, measure: str | None) -
     varying = _varying(candidates)
     listed = [" ".join(f"{label}={setting.labels.get(label)}" for label in varying) for setting in candidates[:SHOWN]]
     more = f"; and {len(candidates) - SHOWN} more" if len(candidates) > SHOWN else ""
-    said = (
-        f"{len(found)} settings have these labels, add some of" if found else "no setting has these labels; there are"
-    )
-    raise ExperimentError(f"{said}: {'; '.join(listed)}{more}")
+    said = f"{len(found)} settings have these labels: add some of" if found else "no setting has them; there are"
+    raise ExperimentError(f"{said} {'; '.join(listed)}{more}")
 
 
 def _varying(settings: Sequence[SettingResult]) -> list[str]:

@@ -16,7 +16,7 @@ from experiments.config.experiment import Experiment
 from experiments.config.keys import declared
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-ON_DEMAND = ("sweeps/wandb",)  # written by a command
+ON_DEMAND = ("sweeps/wandb", "sweeps/results")  # written by a command
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
