@@ -11,7 +11,7 @@ TORCH ?= $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
 RUN := $(BIN)/python -m
 SOURCES := experiments tests docs
 
-.PHONY: help quickstart test test-slow check format docs benchmark install sweeps lock clean
+.PHONY: help quickstart test test-slow check format docs findings benchmark install sweeps lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -37,6 +37,9 @@ format: $(STAMPS)/dev ## format the sources
 
 docs: $(STAMPS)/dev ## the documentation as a site, into site/; any warning is an error
 	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
+
+findings: $(STAMPS)/run ## docs/findings.md and its figures anew from sweeps/results, without training
+	$(BIN)/python docs/write_findings.py
 
 benchmark: $(STAMPS)/dev ## re-ranking, retrieval, probing and encoding speed beside sentence-transformers
 	$(BIN)/python tests/benchmarks/bench_rerank.py

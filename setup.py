@@ -17,7 +17,8 @@ class BuildWithConfigs(build_py):
         if not self.editable_mode:
             target = Path(self.build_lib, "experiments", "conf")
             shutil.copytree(TOP / "conf", target, dirs_exist_ok=True)
-            shutil.copytree(TOP / "sweeps", target / "sweeps", ignore=shutil.ignore_patterns("wandb"), dirs_exist_ok=True)
+            others = shutil.ignore_patterns("wandb", "results")
+            shutil.copytree(TOP / "sweeps", target / "sweeps", ignore=others, dirs_exist_ok=True)
 
 
 setup(cmdclass={"build_py": BuildWithConfigs})

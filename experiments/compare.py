@@ -1,7 +1,8 @@
 """Print several studies in one table: ``python -m experiments.compare GROUP_OR_FOLDER [GROUP_OR_FOLDER ...]``.
 
-A folder, such as ``outputs/quickstart`` or a folder ``wandb`` of offline runs, is read from disk. Anything else is a
-W&B group, read from the server if logged in, else from ``outputs/GROUP``. ``--out`` writes the tables too.
+A folder, such as ``outputs/quickstart`` or a folder ``wandb`` of offline runs, and an archive, such as
+``sweeps/results/quickstart.zip``, are read from disk. Anything else is a W&B group, read from the server if logged in,
+else from ``outputs/GROUP``. ``--out`` writes the tables too.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from rich.text import Text
 from experiments.analysis.combine import PROJECT, Combined, combine
 from experiments.common.cache import write_atomic
 from experiments.common.errors import ExperimentError
+from experiments.job_files.archive import as_given, study_folder
 from experiments.reporting.summary import markdown, print_findings
 from experiments.reporting.tables.render import to_csv
 from experiments.reporting.tables.results import result_rows
@@ -35,7 +37,9 @@ def write(combined: Combined, folder: Path) -> list[Path]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 2 if the studies cannot be compared."""
     parser = argparse.ArgumentParser(prog="python -m experiments.compare", description="Studies in one table.")
-    parser.add_argument("places", nargs="+", metavar="GROUP_OR_FOLDER", help="such as outputs/quickstart")
+    parser.add_argument(
+        "places", nargs="+", metavar="GROUP_OR_FOLDER", help="such as outputs/quickstart, or an archive"
+    )
     parser.add_argument(
         "--measure", help="the measure to report (default: that of one study's table, or the jobs' first)"
     )
@@ -48,10 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        combined = combine(options.places, options.measure, options.project, options.entity, options.offline)
+        places = [str(study_folder(Path(place))) for place in options.places]
+        combined = combine(places, options.measure, options.project, options.entity, options.offline)
         console = Console(highlight=False)
         for source in combined.sources:
-            console.print(Text(source, style="dim"), soft_wrap=True)
+            console.print(Text(as_given(source), style="dim"), soft_wrap=True)
         console.print()
         print_findings(combined.findings, console)
         for remark in combined.remarks:
@@ -66,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             address = save_workspace(spec_of(combined.findings), entity_of(options.entity), options.project)
             console.print(Text(f"\n{address}"), soft_wrap=True)
     except ExperimentError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {as_given(error)}", file=sys.stderr)
         return 2
     return 0
 

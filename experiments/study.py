@@ -1,4 +1,4 @@
-"""Plan, run, look at, repair and verify a whole study: ``python -m experiments.study plan sweeps=quickstart``.
+"""Plan, run, look at, repair, verify and keep a whole study: ``python -m experiments.study plan sweeps=quickstart``.
 
 Jobs are launched by Hydra's multirun, so that its launchers and overrides work as in ``experiments.train -m``.
 """
@@ -17,30 +17,34 @@ from experiments.config import compose
 from experiments.config.files import sweep_names, take_user_folder
 from experiments.config.grid import compose_grid
 from experiments.config.overrides import readable
+from experiments.job_files.archive import as_given, place_of, study_folder
 from experiments.studies import commands
 from experiments.studies.jobs import jobs_in, jobs_of, plan_of
 from experiments.studies.plan import print_plan
 
 compose.register()
 
-COMMANDS = ("plan", "run", "status", "rerun-failed", "verify")
+COMMANDS = ("plan", "run", "status", "rerun-failed", "verify", "keep")
 LAUNCHING = ("run", "rerun-failed")
-OF_FOLDERS = ("status", "rerun-failed", "verify")
+OF_FOLDERS = ("status", "rerun-failed", "verify", "keep")
+RESULTS = Path("sweeps", "results")  # where archives are kept
 UNFOLDED = 1000  # columns of piped output, so that it is not folded
 HELP = """\
-A study is a sweep or a grid of overrides, as experiments.train -m takes them; the last three commands also take the
-folder of one that was run.
+A study is a sweep or a grid of overrides, as experiments.train -m takes them. The last four commands also take the
+folder of one that was run; status and verify its archive too.
 
   plan          the jobs, what each costs, where it stands; nothing is run
   run           run what is not done, then the report
   status        which jobs are done, running, interrupted, failed (and why), missing
   rerun-failed  run only the jobs that failed or were interrupted
   verify        score the saved runs again; any difference is an error
+  keep          write the results into one small file, sweeps/results/<study>.zip, which report and verify read
 
   python -m experiments.study plan sweeps=quickstart seed=1,2 scale=mini
   python -m experiments.study run quickstart --fail-fast
   python -m experiments.study run loss=bce,lce negatives.count=1,3 study=my_grid hydra/launcher=joblib
   python -m experiments.study verify outputs/quickstart
+  python -m experiments.study keep outputs/quickstart --to sweeps/results
 
 --config-dir FOLDER adds a folder of your own files, in the shape of conf/ (my_conf/sweeps/my_study.yaml).
 """
@@ -62,15 +66,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("study", nargs="*", help="Hydra's overrides, sweeps=NAME or NAME for a sweep, or a folder")
     parser.add_argument("--fail-fast", action="store_true", help="start no further job once one has failed")
     parser.add_argument("--no-report", action="store_true", help="run: no report at the end")
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help=f"keep: the archive's folder (default: {RESULTS})")
+    parser.add_argument("--runs", action="store_true", help="keep: with the re-ranked runs, so that verify scores them")
     try:
         options = parser.parse_intermixed_args(take_user_folder(sys.argv[1:] if arguments is None else arguments))
         if options.fail_fast and options.command not in LAUNCHING:
             raise ExperimentError(f"--fail-fast is for {' and '.join(LAUNCHING)}, not for {options.command}")
         if options.no_report and options.command != "run":
             raise ExperimentError(f"--no-report is for run, not for {options.command}")
+        if (options.to or options.runs) and options.command != "keep":
+            raise ExperimentError(f"--to and --runs are for keep, not for {options.command}")
         return _run_command(options)
     except ExperimentError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {as_given(error)}", file=sys.stderr)
         return 2
 
 
@@ -80,11 +88,7 @@ def _run_command(options: argparse.Namespace) -> int:
     if not console.is_terminal:
         console.width = UNFOLDED
     if folder is not None:
-        if options.command == "status":
-            return commands.status(jobs_in(folder), console)
-        if options.command == "verify":
-            return commands.verify(jobs_in(folder), console)
-        return commands.rerun_folder(folder, options.fail_fast, console)
+        return _run_on_folder(options, folder, console)
     overrides = [override_of(argument) for argument in options.study]
     if not overrides:
         raise ExperimentError(f"{options.command} what? Name a sweep ({', '.join(sweep_names())}) or give overrides")
@@ -101,6 +105,8 @@ def _run_command(options: argparse.Namespace) -> int:
                 console.print()
                 code = max(code, report.main([str(study)]))
         return code
+    if options.command == "keep":
+        raise ExperimentError("keep takes the folder of a study that was run, such as outputs/quickstart")
     jobs = jobs_of(grid)
     if options.command == "status":
         return commands.status(jobs, console)
@@ -109,14 +115,28 @@ def _run_command(options: argparse.Namespace) -> int:
     return commands.rerun(overrides, jobs, options.fail_fast, console)
 
 
+def _run_on_folder(options: argparse.Namespace, place: Path, console: Console) -> int:
+    """Carry out a command on a study's folder or archive."""
+    folder = study_folder(place)
+    if options.command == "status":
+        return commands.status(jobs_in(folder), console)
+    if options.command == "verify":
+        return commands.verify(jobs_in(folder), console)
+    if place_of(folder) != folder:
+        raise ExperimentError(f"{options.command} takes the folder of a study, not an archive ({place})")
+    if options.command == "keep":
+        return commands.keep(folder, options.to or RESULTS, options.runs, console)
+    return commands.rerun_folder(folder, options.fail_fast, console)
+
+
 def folder_in(study: Sequence[str], command: str) -> Path | None:
-    """Return the folder that the arguments name, if any.
+    """Return the folder or archive that the arguments name, if any.
 
     Raises:
         ExperimentError: something else is given with it, or the command takes none.
     """
     others = [text for text in study if text not in sweep_names()]
-    folders = [text for text in others if Path(text).is_dir() or ("/" in text and "=" not in text)]
+    folders = [text for text in others if Path(text).exists() or ("/" in text and "=" not in text)]
     if not folders:
         return None
     if command not in OF_FOLDERS:

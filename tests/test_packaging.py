@@ -24,6 +24,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     written = folder / "source" / "sweeps" / "wandb"
     written.mkdir(exist_ok=True)
     (written / "quickstart.yaml").write_text("# written on demand: no part of the package")
+    (folder / "source" / "sweeps" / "results").mkdir(exist_ok=True)
+    (folder / "source" / "sweeps" / "results" / "quickstart.zip").write_text("an archive: no part of the package")
     for name in ("pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
@@ -59,7 +61,8 @@ def test_a_wheel_has_all_configs_and_sweeps_and_none_that_was_written_on_demand(
             if not path.is_relative_to(SWEEPS / "wandb"):
                 copy = site / "experiments" / name / path.relative_to(folder)
                 assert copy.read_text() == path.read_text(), copy
-    assert not (site / "experiments" / "conf" / "sweeps" / "wandb").exists()
+    for name in ("wandb", "results"):
+        assert not (site / "experiments" / "conf" / "sweeps" / name).exists()
 
 
 @pytest.mark.parametrize("name", DATA_FILES)

@@ -1,5 +1,7 @@
 """Read the jobs of a study from its folder, which holds one folder a job, marked by ``status.json``.
 
+An archive is unpacked first (``experiments.job_files.archive.study_folder``).
+
 A finished job also has
 
 - ``config.yaml``: its resolved config,
@@ -17,6 +19,7 @@ from typing import Any
 
 from experiments.common.errors import ExperimentError
 from experiments.common.text import first_line, plural
+from experiments.job_files.archive import as_given
 from experiments.job_files.files import CONFIG, METRICS, STATUS, as_mapping, read_mapping
 from experiments.job_files.per_query import PerQuery, per_query_path, read_per_query
 from experiments.job_files.status import FINISHED, MISSING, RUNNING, UNREADABLE, hash_of, last_launch, read_status
@@ -110,7 +113,7 @@ def read_job(folder: Path) -> JobResult:
         config = read_mapping(folder / CONFIG) if (folder / CONFIG).is_file() else {}
         return JobResult(folder, state, first_line(status.get("error")) or None, hash_of(status, folder.name), config)
     except ExperimentError as error:
-        return JobResult(folder, UNREADABLE, first_line(error), hash_of({}, folder.name))
+        return JobResult(folder, UNREADABLE, first_line(as_given(error)), hash_of({}, folder.name))
 
 
 def mixed_code(jobs: Iterable[JobResult]) -> str | None:

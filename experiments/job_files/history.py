@@ -40,6 +40,19 @@ def _field(name: str, value: float) -> str:
     return str(int(value)) if name in COUNTS else repr(float(value))
 
 
+def rounded_history(history: Mapping[str, Sequence[float]], digits: int = 4) -> str:
+    """Return the text of a history with values of some significant digits, all that a figure shows."""
+    lines = ["\t".join(history)]
+    for row in zip(*history.values(), strict=True):
+        fields = (_rounded(name, value, digits) for name, value in zip(history, row, strict=True))
+        lines.append("\t".join(fields))
+    return "\n".join(lines) + "\n"
+
+
+def _rounded(name: str, value: float, digits: int) -> str:
+    return _field(name, value) if name in COUNTS or math.isnan(value) else f"{value:.{digits}g}"
+
+
 def read_history(path: Path) -> dict[str, list[float]]:
     """Return each column's values, one a row; NaN where the file has none.
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import logging
+import platform
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ from experiments.job_files.files import CONFIG, METRICS, STATUS, read_mapping
 from experiments.job_files.status import FAILED, FINISHED, RUNNING, now, write_status
 
 log = logging.getLogger(__name__)
+
+COMPUTING = ("torch", "pytorch-lightning", "transformers", "numpy", "bm25s", "ir-measures")
 
 
 class JobFolder:
@@ -96,7 +99,8 @@ class JobFolder:
             "inputs": dict(inputs),
             "started": now(),
             "git": git_revision(),
-            "version": _version(),
+            "version": _version("rerank-ablations"),
+            "packages": packages(),
         }
         self._write(RUNNING, None)
 
@@ -131,8 +135,14 @@ def git_revision() -> str | None:
     return described.stdout.strip() or None
 
 
-def _version() -> str | None:
+def packages() -> dict[str, str]:
+    """Return the versions of Python and of the packages that compute a job's numbers."""
+    versions = {name: _version(name) for name in COMPUTING}
+    return {"python": platform.python_version()} | {name: version for name, version in versions.items() if version}
+
+
+def _version(package: str) -> str | None:
     try:
-        return importlib.metadata.version("rerank-ablations")
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None

@@ -1,7 +1,7 @@
 """Read a study in a notebook: pandas DataFrames of results, comparisons with intervals, and the report's figures.
 
 >>> import experiments
->>> study = experiments.load("outputs/quickstart")
+>>> study = experiments.load("outputs/quickstart")  # or its archive, "sweeps/results/quickstart.zip"
 >>> study.results[["loss", "negatives", "seed", "first_stage", "RR@10", "train_seconds"]]
 >>> study.settings.sort_values("mean")[["loss", "negatives", "mean", "low", "high", "p_holm"]]
 >>> study.per_query.pivot_table("value", "query_id", ["loss", "negatives", "seed"])
@@ -32,6 +32,7 @@ from experiments.common.errors import ExperimentError
 from experiments.config.paper_table import Claim
 from experiments.evaluation.comparison import Comparison, compare, contrast
 from experiments.evaluation.variance import Term
+from experiments.job_files.archive import as_given, study_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,14 +51,18 @@ def load(
     entity: str | None = None,
     offline: bool = False,
 ) -> "Study":
-    """Read studies. The arguments are those of ``experiments.analysis.combine.combine``.
+    """Read studies. The arguments are those of ``experiments.analysis.combine.combine``; a place may be an archive.
 
     Raises:
         ExperimentError: a study is missing or has no finished job, or the jobs do not fit in one table.
     """
     if not places:
         raise ExperimentError('load: name the folder of a study: experiments.load("outputs/quickstart")')
-    return Study(combine([str(place) for place in places], measure, project, entity, offline))
+    try:
+        folders = [str(study_folder(Path(place))) for place in places]
+        return Study(combine(folders, measure, project, entity, offline))
+    except ExperimentError as error:
+        raise ExperimentError(as_given(error)) from error
 
 
 class Study:
@@ -69,7 +74,7 @@ class Study:
 
     def __init__(self, combined: Combined) -> None:
         self.findings: Findings = combined.findings
-        self.sources, self.remarks = combined.sources, combined.remarks
+        self.sources, self.remarks = tuple(map(as_given, combined.sources)), combined.remarks
 
     def __repr__(self) -> str:
         return f"<Study {self.findings.title!r} by {self.findings.measure}: {'; '.join(self.sources)}>"

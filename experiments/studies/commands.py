@@ -1,4 +1,4 @@
-"""Carry out the commands of ``experiments.study``: run a study, show its status, rerun failed jobs, verify it.
+"""Carry out the commands of ``experiments.study``: run a study, show its status, rerun failed jobs, verify, keep it.
 
 Each returns the exit code: 0, 1 if a job failed or differs from its saved results, 128 + the number of a signal.
 """
@@ -9,7 +9,9 @@ from pathlib import Path
 from rich.console import Console
 
 from experiments.common.errors import ExperimentError
+from experiments.common.text import plural
 from experiments.config.grid import Grid
+from experiments.job_files.archive import keep_study, place_of
 from experiments.job_files.status import CHANGED, DONE, FAILED
 from experiments.studies.jobs import ListedJob, jobs_in, jobs_of, launch_jobs, plan_of, saved_overrides
 from experiments.studies.plan import print_status, totals_of
@@ -59,9 +61,10 @@ def rerun_folder(study: Path, fail_fast: bool, console: Console) -> int:
 
 
 def verify(jobs: Sequence[ListedJob], console: Console) -> int:
-    """Rescore the saved runs of jobs; returns 1 if anything differs."""
+    """Rescore the saved runs of jobs, or recompute the means of archived ones; returns 1 if anything differs."""
     from experiments.studies.current_inputs import InputLoader
     from experiments.studies.verify import summary, verify_job
+    from experiments.studies.verify_archive import verify_archived_job
 
     done = [job for job in jobs if job.status.state == DONE]
     if len(done) < len(jobs):
@@ -70,11 +73,22 @@ def verify(jobs: Sequence[ListedJob], console: Console) -> int:
         raise ExperimentError("there is nothing to verify: no job is done")
     loader, verified = InputLoader(), []
     for job in done:
-        verified.append(verify_job(job.folder, loader))
+        archived = place_of(job.folder.parent) != job.folder.parent
+        verified.append((verify_archived_job if archived else verify_job)(job.folder, loader))
         for line in verified[-1].differences:
             console.print(line, markup=False, soft_wrap=True)
     console.print(summary(verified), markup=False, soft_wrap=True)
     return int(any(job.differences for job in verified))
+
+
+def keep(study: Path, to: Path, runs: bool, console: Console) -> int:
+    """Write the archive of a study and print its path and size, and the jobs that it lacks; returns 0."""
+    kept = keep_study(study, to, runs)
+    for name, state in kept.left_out.items():
+        console.print(f"not kept, since it is {state}: {name}", markup=False, soft_wrap=True)
+    size = f"{plural(len(kept.jobs), 'job')}, {kept.bytes / 1000:,.0f} kB"
+    console.print(f"{kept.path}: {size}", markup=False, soft_wrap=True)
+    return 0
 
 
 def _print_end(code: int, jobs: Sequence[ListedJob], console: Console) -> int:

@@ -25,16 +25,21 @@ DIGITS = 6  # significant digits in per-query files of earlier versions; now all
 
 @dataclass(frozen=True)
 class Verified:
-    """Outcome of one job. ``runs``, ``values`` (one a query and measure): how many were compared."""
+    """Outcome of one job. ``runs``, ``values`` (one a query and measure): how many were compared.
+
+    ``means``: how many were recomputed from the values by query, where the runs were not scored; ``unscored``: why.
+    """
 
     job: str
     runs: int = 0
     values: int = 0
     differences: tuple[str, ...] = ()
+    means: int = 0
+    unscored: str = ""
 
 
 @dataclass
-class _Differences:
+class Differences:
     """Collect the differences of one job."""
 
     job: str
@@ -43,12 +48,15 @@ class _Differences:
     lines: list[str] = field(default_factory=list)
 
     def add(self, where: str, expected: object, saved: object) -> None:
+        """Add a value that is not as expected."""
         self.say(f"{where}: expected {_shown(expected)}, found {_shown(saved)}")
 
     def cannot(self, where: str, error: Exception) -> None:
+        """Add what could not be checked, and why."""
         self.say(f"{where}: {' '.join(str(error).split())}")
 
     def say(self, line: str) -> None:
+        """Add a line."""
         self.lines.append(f"{self.job}: {line}")
 
 
@@ -57,10 +65,10 @@ def verify_job(folder: Path, load: Callable[[Mapping[str, Any]], CurrentInputs])
 
     ``load``: config -> current inputs of the job; raises ExperimentError if they cannot be opened.
     """
-    differences = _Differences(folder.name)
+    differences = Differences(folder.name)
     try:
         config, status, metrics = read_mapping(folder / CONFIG), read_status(folder), read_mapping(folder / METRICS)
-        _verify_hash(folder, config, status, differences)
+        verify_hash(folder, config, status, differences)
         # First stages measured alone note their split; a training is tested on test.
         current = load({**config, "retrieve": {"split": str(metrics.get("split", "test"))}})
         same_collection = _verify_inputs(status, current, differences)
@@ -80,12 +88,17 @@ def summary(jobs: Sequence[Verified]) -> str:
     runs, values, differences = (
         sum(counts) for counts in zip(*((job.runs, job.values, len(job.differences)) for job in jobs), strict=True)
     )
-    compared = f"{plural(runs, 'run')}, {plural(values, 'value')}"
+    means = sum(job.means for job in jobs)
+    compared = [f"{plural(runs, 'run')}, {plural(values, 'value')}"] if runs or not means else []
+    compared += [f"{plural(means, 'mean')} recomputed from the values by query"] if means else []
     drift = plural(differences, "difference") if differences else "no drift"
-    return f"{plural(len(jobs), 'job')} verified: {compared}, {drift}"
+    line = f"{plural(len(jobs), 'job')} verified: {', '.join(compared)}, {drift}"
+    unscored = dict.fromkeys(job.unscored for job in jobs if job.unscored)
+    return "; ".join([line, *unscored])
 
 
-def _verify_hash(folder: Path, config: Mapping[str, Any], status: Mapping[str, Any], differences: _Differences) -> None:
+def verify_hash(folder: Path, config: Mapping[str, Any], status: Mapping[str, Any], differences: Differences) -> None:
+    """Compare the hash that a job noted with that of its config. Raises ExperimentError if it is no job's config."""
     try:
         expected = first_stages_hash(config) if folder.name.startswith(RETRIEVED) else job_hash(config)
     except (KeyError, TypeError) as error:
@@ -95,7 +108,7 @@ def _verify_hash(folder: Path, config: Mapping[str, Any], status: Mapping[str, A
         differences.add(f"{CONFIG} is not what the job ran with, or is of another version: hash", noted, expected)
 
 
-def _verify_inputs(status: Mapping[str, Any], current: CurrentInputs, differences: _Differences) -> bool:
+def _verify_inputs(status: Mapping[str, Any], current: CurrentInputs, differences: Differences) -> bool:
     """Compare a job's noted inputs; return whether the collection is unchanged."""
     inputs = status.get("inputs")
     if not isinstance(inputs, Mapping) or "collection" not in inputs:
@@ -132,7 +145,7 @@ def _verify_run(
     config: Mapping[str, Any],
     saved: Mapping[str, Any],
     current: CurrentInputs,
-    differences: _Differences,
+    differences: Differences,
 ) -> None:
     """Score one run again; compare it with the per-query file, and both with the metrics."""
     measures = resolve(config["measures"], min_grade_in(config))

@@ -12,7 +12,12 @@ from helpers.jobs import ROOT
 
 from experiments.config.files import USER_FOLDER
 
-PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+TEXTS = ROOT / "docs" / "findings"  # from which docs/findings.md is written: no pages of their own
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(path for path in (ROOT / "docs").rglob("*.md") if path.parent != TEXTS),
+)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 FILE = re.compile(r"`([\w/.]+)`\n\n```\w+\n(.*?)```", re.DOTALL)

@@ -11,10 +11,10 @@ from experiments.analysis.load import JobResult
 from experiments.common.cache import fingerprint
 from experiments.common.errors import ExperimentError
 from experiments.common.text import count, value_or_dash
+from experiments.job_files.archive import MULTIRUN, place_of
 from experiments.job_files.status import MISSING, UNREADABLE, read_status
 from experiments.reporting.tables.results import left_out
 
-MULTIRUN = "multirun.yaml"  # Hydra's record of the last launch
 UNRECORDED = "-"
 
 
@@ -87,7 +87,7 @@ def commands_of(folder: Path) -> list[tuple[str, str]]:
     Raises:
         ExperimentError: Hydra's ``multirun.yaml`` cannot be read.
     """
-    place = shlex.quote(str(folder))
+    place = shlex.quote(str(place_of(folder)))
     commands = [
         ("Re-score the saved runs and refuse drift", f"python -m experiments.study verify {place}"),
         ("Write the tables and this page again", f"python -m experiments.report {place}"),

@@ -12,6 +12,7 @@ from experiments.analysis.load import JobResult
 from experiments.analysis.settings import PLACED, ResultGroup
 from experiments.common.text import count, decimals, interval, p_value, plural, signed
 from experiments.evaluation.measure_names import mean_name
+from experiments.job_files.archive import home_of
 from experiments.reporting.names import axes_of, group_heading, label_heading, proper_name, reference_name, value_name
 from experiments.reporting.tables.table import Table
 
@@ -118,7 +119,7 @@ def legend(findings: Findings) -> list[tuple[str, str]]:
         ("p", "of no difference, corrected for all rows of the study (Holm)"),
         ("pairs", "query-passage pairs seen in training"),
         ("seconds", "wall clock of a job" + (", mean over seeds" if several else "")),
-        ("files", f"{findings.folder}/JOB: metrics.json, per_query.FIRST_STAGE.tsv"),
+        ("files", f"{home_of(findings.folder)}/JOB: metrics.json, per_query.FIRST_STAGE.tsv"),
     ]
 
 
