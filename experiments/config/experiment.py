@@ -100,6 +100,8 @@ class Experiment:
     """Seed of the head's first weights, the order of the queries, the negatives and dropout; 0 to 4294967295."""
     scale: str = field(default="mini", metadata={"training": False})
     """Sizes of the whole setting: ``mini`` (a CPU, minutes) or ``paper`` (GPUs)."""
+    variant: str | None = field(default=None, metadata={"identity": False})
+    """Name of this setting in tables, for a study of settings that differ in many keys; null for none."""
     study: str = field(default="adhoc", metadata={"identity": False})
     """The study that the job belongs to: results go to ``outputs/<study>/<job>``."""
     outputs: str = field(default="outputs", metadata={"identity": False})

@@ -116,6 +116,7 @@ def labels_of(experiment: Experiment, config: Mapping[str, Any], collection: Col
         "backbone": experiment.backbone.name,
         "budget": f"{experiment.budget.size:,} {experiment.budget.unit}",
         **experiment.model.labels(),
+        **({"variant": experiment.variant} if experiment.variant is not None else {}),
         **({"gold": "injected"} if experiment.first_stage_inject_gold else {}),
     }
 
