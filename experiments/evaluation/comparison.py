@@ -28,7 +28,7 @@ Shapes: Q queries, S seeds.
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,12 +36,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from experiments.common.errors import ExperimentError
 from experiments.evaluation.significance import Interval, paired_permutation_test, paired_t_test
-from experiments.evaluation.variance import FloatArray, Spread, Term, precision, seed_variance
+from experiments.evaluation.variance import FloatArray, PooledVariance, Spread, Term, precision, seed_variance
 
 LEVEL = 0.05  # two-sided
 POWER = 0.80
 QUERIES = "queries"
 QUERIES_AND_SEEDS = "queries and seeds"
+SIZES = 0.67  # standard errors within which a true difference lies in half of all cases
 SEEDS_LIMIT = 100
 QUERIES_LIMIT = 100_000
 # Smaller differences per query are rounding: values read from files have six significant digits.
@@ -108,8 +109,11 @@ def compare(
     return contrast(terms, resamples)
 
 
-def contrast(terms: Sequence[Term], resamples: int = 10_000) -> Comparison:
+def contrast(terms: Sequence[Term], resamples: int = 10_000, pool: PooledVariance | None = None) -> Comparison:
     """Test the weighted sum of the means of several settings on the same queries in the same order; see ``compare``.
+
+    ``pool``: the seeds' variance of all settings of a claim. Where it gives a larger standard error than the terms' own
+    variance, it is taken instead, with its degrees of freedom.
 
     Raises:
         ExperimentError: shapes that do not fit, fewer than two queries, or values that are not finite.
@@ -117,9 +121,14 @@ def contrast(terms: Sequence[Term], resamples: int = 10_000) -> Comparison:
     _check(terms)
     difference_Q = np.sum([term.weight * term.values_SQ.mean(axis=0) for term in terms], axis=0)
     queries = difference_Q.size
-    seeds = seed_variance(terms)
     over_queries = float(difference_Q.var(ddof=1)) / queries
-    se, df = precision(over_queries, queries, seeds.seen, seeds.noise, seeds.df, seeds.spare)
+    seeds = seed_variance(terms)
+    se, df = precision(over_queries, queries, seeds.seen, seeds.noise, seeds.df)
+    if pool is not None and seeds.of_seeds is not None:
+        pooled = seed_variance(terms, pool)
+        pooled_se, pooled_df = precision(over_queries, queries, pooled.seen, pooled.noise, pooled.df)
+        if pooled_se > se:
+            seeds, se, df = pooled, pooled_se, pooled_df
     mean = float(difference_Q.mean())
     low, high, p = _student(mean, float(se), float(df))
     counts = [len(term.models) for term in terms if term.models is not None]
@@ -161,20 +170,52 @@ def detectable_difference(se: float | FloatArray, df: float | FloatArray, level:
     return np.asarray(multiple * np.asarray(se), dtype=np.float64)
 
 
-def needed(comparison: Comparison, difference: float | None = None, level: float = LEVEL) -> Needed:
+def needed(
+    comparison: Comparison, difference: float | None = None, level: float = LEVEL, spread: Spread | None = None
+) -> Needed:
     """Compute how many seeds, or how many queries, would detect a difference with 80 % power; no fewer than now.
 
-    ``difference``: the observed mean by default. Seeds are tried up to 100, queries up to 100,000 in steps of 2 %.
-    Without a second seed the seeds' variance is unknown, and only queries are counted.
+    ``difference``: the observed mean by default. ``spread``: the comparison's by default. Seeds are tried up to 100,
+    queries up to 100,000 in steps of 2 %. Without a second seed the seeds' variance is unknown, and only queries are
+    counted.
     """
     target = abs(comparison.mean if difference is None else difference)
-    spread = comparison.spread
+    spread = spread or comparison.spread
     more_seeds = np.arange(max(2, comparison.seeds), SEEDS_LIMIT + 1)
     steps = np.geomspace(comparison.queries, max(comparison.queries, QUERIES_LIMIT), 600)
     more_queries = np.unique(np.ceil(np.round(steps, 6)).astype(np.int64))
     by_seeds = _first(more_seeds, _planned(spread, more_seeds, comparison.queries, level), target)
     by_queries = _first(more_queries, _planned(spread, comparison.seeds, more_queries, level), target)
     return Needed(None if spread.of_seeds is None else by_seeds, by_queries)
+
+
+def needed_range(
+    comparison: Comparison, difference: float | None = None, level: float = LEVEL
+) -> tuple[Needed, Needed] | None:
+    """Return the fewest and the most seeds, or queries, that ``needed`` names for sizes that fit what was seen.
+
+    The sizes are the difference plus and minus ``SIZES`` standard errors; the seeds' variance is taken at the lower and
+    at the upper quartile of what it may be. None if the difference is within its own noise, one standard error.
+    """
+    size = abs(comparison.mean if difference is None else difference)
+    if size <= comparison.se:
+        return None
+    away = SIZES * comparison.se
+    low, high = _with_seeds(comparison, 0.25), _with_seeds(comparison, 0.75)
+    return needed(comparison, size + away, level, low), needed(comparison, size - away, level, high)
+
+
+def _with_seeds(comparison: Comparison, share: float) -> Spread:
+    """Return the spread with the quantile ``share`` of what the seeds' variance may be, by chi-square."""
+    spread = comparison.spread
+    if spread.of_seeds is None:
+        return spread
+    from scipy.special import chdtri
+
+    df = spread.settings * max(1, comparison.seeds - 1)
+    noise = spread.of_both / comparison.queries
+    scale = df / float(chdtri(df, share))  # the quantile with the upper tail ``share``
+    return replace(spread, of_seeds=max(0.0, (spread.of_seeds + noise) * scale - noise))
 
 
 def equivalence(comparison: Comparison, margin: float) -> float:
@@ -195,7 +236,7 @@ def _planned(spread: Spread, seeds: Any, queries: Any, level: float) -> FloatArr
     seen = spread.of_seeds / seeds + noise
     df_seeds = spread.settings * np.maximum(1, seeds - 1)
     return detectable_difference(
-        *precision(spread.of_queries / queries + noise, queries, seen, noise, df_seeds, df_seeds), level
+        *precision(spread.of_queries / queries + noise, queries, seen, noise, df_seeds), level
     )
 
 
