@@ -30,7 +30,7 @@ from experiments.analysis.contrasts import LAYER, ClaimContrasts, Contrast, find
 from experiments.analysis.settings import SettingResult
 from experiments.common.text import difference, p_value, plural
 from experiments.config.paper_table import Claim
-from experiments.evaluation.comparison import LEVEL, QUERIES, Comparison, beyond, equivalence, needed_range
+from experiments.evaluation.comparison import LEVEL, Comparison, beyond, equivalence, needed_range
 from experiments.evaluation.significance import FloatArray, holm
 
 SUPPORTED = "supported"
@@ -98,7 +98,7 @@ def judge(
             [
                 (claim, found, found.average)
                 for claim, found in zip(claims, contrasts, strict=True)
-                if found.average is not None and found.average.comparison.over != QUERIES
+                if found.average is not None and found.average.comparison.over_seeds
             ]
         )
     )
@@ -106,7 +106,7 @@ def judge(
     for claim, found in zip(claims, contrasts, strict=True):
         if found.average is None:
             verdicts.append(Verdict(claim, MISSING, None, (), found.lacking))
-        elif found.average.comparison.over == QUERIES:
+        elif not found.average.comparison.over_seeds:
             verdicts.append(_of_one_seed(claim, found, found.average))
         else:
             verdicts.append(_verdict(next(tested), len(corrected)))
@@ -203,10 +203,8 @@ def _estimate(claim: Claim, average: Contrast) -> str:
 
 
 def _sample(estimate: Comparison) -> str:
-    queries = plural(estimate.queries, "query", "queries")
-    return f"over {queries}" + (
-        ", this seed only" if estimate.over == QUERIES else f" and {plural(estimate.seeds, 'seed')}"
-    )
+    seeds = f" and {plural(estimate.seeds, 'seed')}" if estimate.over_seeds else ", this seed only"
+    return f"over {plural(estimate.queries, 'query', 'queries')}{seeds}"
 
 
 def _of(pair: Pair) -> str:

@@ -78,6 +78,11 @@ class Comparison(Interval):
     sd_seeds: float | None
     spread: Spread
 
+    @property
+    def over_seeds(self) -> bool:
+        """Whether it speaks of other seeds too, so that it may be called significant."""
+        return self.over == QUERIES_AND_SEEDS
+
 
 @dataclass(frozen=True)
 class Needed:
@@ -235,9 +240,7 @@ def _planned(spread: Spread, seeds: Any, queries: Any, level: float) -> FloatArr
     noise = spread.of_both / (seeds * queries)
     seen = spread.of_seeds / seeds + noise
     df_seeds = spread.settings * np.maximum(1, seeds - 1)
-    return detectable_difference(
-        *precision(spread.of_queries / queries + noise, queries, seen, noise, df_seeds), level
-    )
+    return detectable_difference(*precision(spread.of_queries / queries + noise, queries, seen, noise, df_seeds), level)
 
 
 def _first(sizes: NDArray[np.int64], detectable: FloatArray, target: float) -> int | None:

@@ -103,7 +103,8 @@ class Study:
         """One row per setting and first stage, seeds averaged.
 
         ``low`` to ``high``: 95 % interval of ``mean``, over queries or seeds as ``over`` says; ``sd`` is over seeds.
-        ``difference``: to ``reference``, with its interval and ``p``; ``p_holm`` is corrected for all rows.
+        ``difference``: to ``reference``, with its interval and ``p``; ``p_holm`` is corrected for all rows of several
+        seeds. With one seed the interval is over this seed's queries only, and there is no p value.
         """
         rows = []
         for result in self.findings.results:
@@ -114,7 +115,7 @@ class Study:
             compared: dict[str, Any] = {"reference": self.findings.reference[group.data, group.first_stage]}
             if versus is not None:
                 compared |= {"difference": versus.mean, "difference_low": versus.low, "difference_high": versus.high}
-                compared |= {"p": versus.p, "p_holm": result.p_holm}
+                compared |= {"p": versus.p if versus.over_seeds else None, "p_holm": result.p_holm}
             rows.append({**setting.labels, **measured, **compared})
         return _pandas().DataFrame(rows)
 
@@ -129,7 +130,8 @@ class Study:
         """Compare settings that differ in the labels ``a`` and ``b`` alone: one row per pair, or their ``average``.
 
         ``difference`` is the mean of ``a`` minus the mean of ``b``, query by query; interval and p value are over
-        queries and seeds (``experiments.evaluation.comparison``), not corrected for the number of rows.
+        queries and seeds (``experiments.evaluation.comparison``), not corrected for the number of rows. No row takes
+        the seeds to vary less than they do on average over all rows. With one seed there is no p value.
 
         ``a``: labels, such as ``{"loss": "lce"}``; a list names alternatives. ``b``: the same labels with other values;
         None for the first stage that ``a`` re-ranks. ``measure``: None for the study's. ``where``: labels of both.
@@ -203,7 +205,8 @@ def _with_first_stage(groups: Sequence[ResultGroup], labels: Labels) -> list[dic
 
 
 def _columns(comparison: Comparison) -> dict[str, Any]:
-    return {"difference": comparison.mean, **{name: getattr(comparison, name) for name in SHOWN}}
+    shown = {name: getattr(comparison, name) for name in SHOWN}
+    return {"difference": comparison.mean, **shown, "p": comparison.p if comparison.over_seeds else None}
 
 
 def _pandas() -> Any:

@@ -254,7 +254,9 @@ class TestSentences:
     def test_an_undecided_claim_says_what_would_decide_it(self):
         found = verdict(claim(), noisy(0.02, 0), noisy(0.0, 1, loss="bce"))
         assert found.needs.startswith("+0.0")
-        assert "About 7 to 56 seeds or 220 or more queries would decide it, were this about its true size." in found.needs
+        assert (
+            "About 7 to 56 seeds or 220 or more queries would decide it, were this about its true size." in found.needs
+        )
         assert "over 60 queries and 3 seeds." in found.needs
 
     def test_a_difference_the_wrong_way_is_said_to_be_so(self):

@@ -16,8 +16,8 @@ from experiments.reporting.names import axes_of, label_heading, proper_name, val
 from experiments.reporting.tables.table import Table
 
 NOTE = (
-    "Mean over test queries; in brackets the 95 % interval over queries, and seeds where there are several, of its "
-    "difference to the first stage of the column, and in the last row of the difference itself."
+    "Mean over test queries; in brackets the 95 % interval (over queries and seeds, or the queries of one seed) of "
+    "its difference to the first stage of the column, and in the last row of the difference itself."
 )
 
 
