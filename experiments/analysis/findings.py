@@ -137,7 +137,10 @@ def _results(
         reference[group.data, group.first_stage] = group.reference if own is None else _words(own, group, table)
         values_SQ, seeds = (group.first_stage_Q[np.newaxis], None) if own is None else (own.values_SQ, own.seeds)
         for setting in group.settings:
-            comparison = None if setting is own else compare(setting.values_SQ, values_SQ, setting.seeds, seeds)
+            comparison = None
+            if setting is not own:
+                pool = group.seeds_variance
+                comparison = compare(setting.values_SQ, values_SQ, setting.seeds, seeds, pool=pool)
             compared.append((group, setting, comparison))
     corrected = iter(holm([comparison.p for *_, comparison in compared if comparison and comparison.over_seeds]))
     results = []

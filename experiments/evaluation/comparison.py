@@ -68,7 +68,7 @@ class Comparison(Interval):
     df: float
     over: str
     p_t: float
-    p_permutation: float
+    p_permutation: float | None
     wins: int
     ties: int
     losses: int
@@ -98,11 +98,13 @@ def compare(
     better_seeds: Sequence[Hashable] | None,
     worse_seeds: Sequence[Hashable] | None,
     resamples: int = 10_000,
+    pool: PooledVariance | None = None,
 ) -> Comparison:
     """Compare the mean of one setting with that of another, on the same queries in the same order.
 
     A row a seed; seeds None: a ranking without seeds, such as a first stage, in one row. Equal seeds are not paired
-    (see above). A setting of one seed is assumed to vary as much as the other. ``resamples``: of the permutation test.
+    (see above). A setting of one seed is assumed to vary as much as the other. ``resamples``: of the permutation test,
+    0 for none. ``pool``: see ``contrast``.
 
     Raises:
         ExperimentError: shapes that do not fit, fewer than two queries, or values that are not finite.
@@ -111,14 +113,14 @@ def compare(
     for side, values, seeds in ((1.0, better_SQ, better_seeds), (-1.0, worse_SQ, worse_seeds)):
         models = None if seeds is None else tuple((side, seed) for seed in seeds)
         terms.append(Term(side, np.asarray(values, dtype=np.float64), models))
-    return contrast(terms, resamples)
+    return contrast(terms, resamples, pool)
 
 
 def contrast(terms: Sequence[Term], resamples: int = 10_000, pool: PooledVariance | None = None) -> Comparison:
     """Test the weighted sum of the means of several settings on the same queries in the same order; see ``compare``.
 
-    ``pool``: the seeds' variance of all settings of a claim. Where it gives a larger standard error than the terms' own
-    variance, it is taken instead, with its degrees of freedom.
+    ``pool``: the seeds' variance of all settings of a table or a claim. Where it gives a larger standard error than the
+    terms' own variance, it is taken instead, with its degrees of freedom.
 
     Raises:
         ExperimentError: shapes that do not fit, fewer than two queries, or values that are not finite.
@@ -147,7 +149,7 @@ def contrast(terms: Sequence[Term], resamples: int = 10_000, pool: PooledVarianc
         df=float(df),
         over=QUERIES if seeds.of_seeds is None else QUERIES_AND_SEEDS,
         p_t=paired_t_test(difference_Q),
-        p_permutation=paired_permutation_test(difference_Q, resamples),
+        p_permutation=paired_permutation_test(difference_Q, resamples) if resamples else None,
         wins=wins,
         ties=queries - wins - losses,
         losses=losses,

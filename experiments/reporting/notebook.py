@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-RESAMPLES = 100  # of a permutation test whose p value is not shown
 SHOWN = ("low", "high", "p", "over", "wins", "ties", "losses", "queries", "seeds", "detectable")  # of a comparison
 
 Labels = Mapping[str, Any]
@@ -109,7 +108,7 @@ class Study:
         rows = []
         for result in self.findings.results:
             setting, group, versus = result.setting, result.group, result.comparison
-            own = contrast([Term(1.0, setting.values_SQ, setting.models)], RESAMPLES)
+            own = contrast([Term(1.0, setting.values_SQ, setting.models)], 0, group.seeds_variance)
             measured: dict[str, Any] = {"measure": setting.measure, "mean": own.mean, "low": own.low, "high": own.high}
             measured |= {"over": own.over, "sd": setting.sd, "seeds": len(setting.jobs), "queries": own.queries}
             compared: dict[str, Any] = {"reference": self.findings.reference[group.data, group.first_stage]}
@@ -199,7 +198,8 @@ def _with_first_stage(groups: Sequence[ResultGroup], labels: Labels) -> list[dic
     for group in groups:
         for setting in group.settings:
             if any(setting is match for match in wanted):
-                versus = compare(setting.values_SQ, group.first_stage_Q[np.newaxis], setting.seeds, None)
+                first_stage_SQ = group.first_stage_Q[np.newaxis]
+                versus = compare(setting.values_SQ, first_stage_SQ, setting.seeds, None, 0, group.seeds_variance)
                 rows.append({**setting.labels, "measure": setting.measure, **_columns(versus)})
     return rows
 
