@@ -13,7 +13,7 @@ All tests are two-sided at 5 %, over queries and seeds (``experiments.evaluation
 the two directions, so a study of equals has a false verdict in at most 5 % of cases (2.5 % supported, 2.5 %
 contradicted) as far as each p value is right. No comparison of a claim takes the seeds to vary less than they do on
 average over the claim's pairs: a pair whose two seeds are close by chance would otherwise look certain. Simulated
-studies of six equal settings and two claims have a false verdict in SHARE % (``docs/statistics_simulated.md``).
+studies of six equal settings and two claims have a false verdict in 0.1 to 5.3 % (``docs/statistics_simulated.md``).
 
 A trend is a slope per doubling of a label, or per layer, averaged over the settings of all other labels. "Within a
 margin" is supported by two one-sided tests and contradicted by a difference significantly beyond the margin.

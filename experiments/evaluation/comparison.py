@@ -10,19 +10,23 @@ difference has two parts, estimated as variance components (Cornfield and Tukey 
 The difference divided by its standard error is compared with Student's t. A variance of two or three seeds is often far
 too small by chance. A bootstrap over queries and seeds declares a difference where there is none in 16 to 25 % of
 comparisons at 3 and 2 seeds (Q 300, sd .05 over seeds). Satterthwaite's degrees of freedom, ``df_seeds / share ** 2``
-with the seeds' share of the error, leave 12 % for 2 seeds against a first stage. The exponent ``2 - 4 / (3 n)``, with n
-seeds beyond the first of each setting, leaves 6 %. Cochran and Cox's rule is as safe and finds less: 39 % instead of 52
-% of differences of .037 that no seed affects, at 2 seeds (Q 300).
+with the seeds' share of the error, leave 12 % for 2 seeds against a first stage. The exponent ``2 - 4 / (3 df_seeds)``
+leaves 6 %. With the spare seeds of all settings in place of ``df_seeds``, 10 % are left if seeds matter in one of two
+settings, instead of 7 to 8 %; it finds more differences that no seed affects (53 instead of 45 % of .037 at 2 seeds).
+
+A ``pool`` of all settings of a table or a claim is the least variance of seeds that a comparison takes. Without it, two
+close seeds of one of six rows are enough for a corrected p of .05: in up to 12 % of tables of equals at 2 seeds (Q 300,
+sd .05), and in 42 % if two seeds are the same ranking one time in eight.
 
 Equal seeds of two settings are not paired: a seed decides order, draws and new weights, and little of that carries over
 to another loss. Pairing would halve the few degrees of freedom; not pairing errs on the side of caution. Measurements
 of the *same* models, as at several layers or on several first stages, are paired (``Term.models``).
 
-``tests/evaluation/test_null.py`` measures how often a difference of zero is declared (``p <= .05``, or an interval that
-excludes 0): in 1 to 6 % of comparisons at 2 to 5 seeds, in up to 9 % if seeds matter in one of two settings. A
-difference of .037 is found, at 300 queries and a seeds' sd of 0, .005 and .02, in 50, 43 and 17 % at 2 seeds, in 82, 74
-and 32 % at 3, in 94, 90 and 55 % at 5 (1,000 comparisons of two settings). With one seed the interval is over queries
-(``over``): if seeds matter, it excludes 0 in up to 67 % of comparisons of equals.
+``docs/statistics_simulated.md`` has how often a difference of zero is declared (``p <= .05``, or an interval that
+excludes 0): without a pool in 1 to 7 % of comparisons at 2 to 5 seeds, the most if seeds matter in one of two settings.
+A difference of .037 is found, at 300 queries and a seeds' sd of 0, .005 and .02, in 42, 37 and 13 % at 2 seeds, in 81,
+75 and 29 % at 3, in 92, 90 and 54 % at 5 (1,000 comparisons of two settings). With one seed the interval is over
+queries (``over``): if seeds matter, it excludes 0 in up to 67 % of comparisons of equals.
 
 Shapes: Q queries, S seeds.
 """

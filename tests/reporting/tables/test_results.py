@@ -79,6 +79,16 @@ def test_a_model_below_its_first_stage_is_marked_too(tmp_path: Path) -> None:
     assert table_of(tmp_path).rows[1][4] == "-0.250 *"
 
 
+def test_two_seeds_that_agree_by_chance_have_no_mark_where_those_of_other_rows_do_not(tmp_path: Path) -> None:
+    write_two_seeds(tmp_path, "a", EVERYWHERE_BETTER)
+    assert table_of(tmp_path).rows[1][4] == "+0.250 *"
+    write_job(tmp_path, "b", FIRST_STAGE, labels={"negatives": 15, "seed": 1})
+    write_job(tmp_path, "c", EVERYWHERE_BETTER, labels={"negatives": 15, "seed": 2})
+    # means 0.25 apart: a variance of 0.03125, on average half of it, so a standard error of 0.088 with one degree of
+    # freedom, whose quantile is 12.7
+    assert table_of(tmp_path).rows[1][4:6] == ("+0.250  ", "[-0.873, +1.373]")
+
+
 def test_seeds_bring_a_column_for_their_spread(tmp_path: Path) -> None:
     write_job(tmp_path, "a", EVERYWHERE_BETTER, labels={"seed": 1})
     write_job(tmp_path, "b", FIRST_STAGE, labels={"seed": 2})
