@@ -116,8 +116,8 @@ def judge(
 def _corrected(claims: Sequence[tuple[Claim, ClaimContrasts, Contrast]]) -> list[_Tested]:
     """Correct the p values of a study's claims for their number, and those of their pairs for all pairs."""
     supports = holm([_p_for(claim, average) for claim, _, average in claims])
-    contradicts = _halved(holm([_p_against(claim, average) for claim, _, average in claims]))
-    by_pair = _halved(holm([_p_against(claim, pair) for claim, found, _ in claims for pair in found.pairs]))
+    contradicts = _of_half_level(holm([_p_against(claim, average) for claim, _, average in claims]))
+    by_pair = _of_half_level(holm([_p_against(claim, pair) for claim, found, _ in claims for pair in found.pairs]))
     ends = np.cumsum([len(found.pairs) for _, found, _ in claims], dtype=np.int64)
     return [
         _Tested(
@@ -135,7 +135,7 @@ def _corrected(claims: Sequence[tuple[Claim, ClaimContrasts, Contrast]]) -> list
     ]
 
 
-def _halved(p_values: FloatArray) -> FloatArray:
+def _of_half_level(p_values: FloatArray) -> FloatArray:
     """Return p values to be compared with 5 % where they have half of it: averages and pairs both contradict."""
     return np.minimum(1.0, 2 * p_values)
 
