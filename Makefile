@@ -11,7 +11,7 @@ TORCH ?= $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
 RUN := $(BIN)/python -m
 SOURCES := experiments tests docs
 
-.PHONY: help quickstart test test-slow check format docs findings benchmark install sweeps lock clean
+.PHONY: help quickstart test test-slow check format docs findings benchmark statistics install sweeps lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -46,6 +46,9 @@ benchmark: $(STAMPS)/dev ## re-ranking, retrieval, probing and encoding speed be
 	$(BIN)/python tests/benchmarks/bench_colbert.py
 	$(BIN)/python tests/benchmarks/bench_probe.py
 	$(BIN)/python tests/benchmarks/bench_dual_encoder.py
+
+statistics: $(STAMPS)/dev ## how often simulated studies are judged wrongly and rightly, into docs/statistics_simulated.md
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/simulate_statistics.py
 
 install: $(STAMPS)/run ## what experiments need, without the development tools
 

@@ -14,7 +14,7 @@ from experiments.analysis.settings import SettingResult
 from experiments.common.errors import ExperimentError
 from experiments.config.paper_table import Claim
 from experiments.evaluation.comparison import Comparison, contrast
-from experiments.evaluation.variance import Term
+from experiments.evaluation.variance import Term, pooled_variance
 from experiments.job_files.per_query import FloatArray
 
 LAYER = "layer"
@@ -82,14 +82,14 @@ def _opposed(claim: Claim, settings: Sequence[SettingResult], stand_ins: Mapping
         return ClaimContrasts(lacking=f"No two finished cells are equal in all other labels: they differ in {differ}.")
     varying = _differing([labels for labels, _, _ in pairs])
     margins = [_margin(claim, bad) for _, _, bad in pairs]
-    contrasts = tuple(
-        Contrast({name: labels.get(name) for name in varying}, _contrast(claim, [(1.0, good), (-1.0, bad)]), margin)
-        for (labels, good, bad), margin in zip(pairs, margins, strict=True)
-    )
     share = 1 / len(pairs)
-    terms = [(sign * share, side) for _, good, bad in pairs for sign, side in ((1.0, good), (-1.0, bad))]
-    average = Contrast({}, _contrast(claim, terms), float(np.mean(margins)))
-    return ClaimContrasts(average, contrasts, _left_alone(alone, matched))
+    average = [(sign * share, side) for _, good, bad in pairs for sign, side in ((1.0, good), (-1.0, bad))]
+    overall, *single = _compared(claim, average, [[(1.0, good), (-1.0, bad)] for _, good, bad in pairs])
+    contrasts = tuple(
+        Contrast({name: labels.get(name) for name in varying}, comparison, margin)
+        for (labels, _, _), comparison, margin in zip(pairs, single, margins, strict=True)
+    )
+    return ClaimContrasts(Contrast({}, overall, float(np.mean(margins))), contrasts, _left_alone(alone, matched))
 
 
 def _trend(claim: Claim, settings: Sequence[SettingResult], stand_ins: Mapping[str, str]) -> ClaimContrasts:
@@ -109,16 +109,17 @@ def _trend(claim: Claim, settings: Sequence[SettingResult], stand_ins: Mapping[s
     if not rows:
         return ClaimContrasts(lacking=_no_trend(claim, numbered, matched))
     varying = _differing([labels for labels, _ in rows])
+    steps = [(labels, low, high) for labels, row in rows for low, high in pairwise(row)]
+    average = [(weight / len(rows), setting) for _, row in rows for weight, setting in _slope(claim, row)]
+    overall, *single = _compared(claim, average, [[(1.0, high), (-1.0, low)] for _, low, high in steps])
     pairs = tuple(
         Contrast(
             {over: f"{low.labels[over]} to {high.labels[over]}", **{name: labels.get(name) for name in varying}},
-            _contrast(claim, [(1.0, high), (-1.0, low)]),
+            comparison,
         )
-        for labels, row in rows
-        for low, high in pairwise(row)
+        for (labels, low, high), comparison in zip(steps, single, strict=True)
     )
-    average = [(weight / len(rows), setting) for _, row in rows for weight, setting in _slope(claim, row)]
-    return ClaimContrasts(Contrast({}, _contrast(claim, average)), pairs)
+    return ClaimContrasts(Contrast({}, overall), pairs)
 
 
 def _slope(claim: Claim, row: Sequence[SettingResult]) -> list[Weighted]:
@@ -139,16 +140,21 @@ def _no_trend(claim: Claim, numbered: Sequence[SettingResult], matched: Sequence
     return f"No two finished cells{what} are equal but for {worded(over)}: they differ in {differ} too."
 
 
-def _contrast(claim: Claim, weighted: Sequence[Weighted]) -> Comparison:
-    """Contrast weighted settings on the queries of the first; layers or first stages of one model are paired."""
+def _compared(claim: Claim, average: Sequence[Weighted], pairs: Sequence[Sequence[Weighted]]) -> list[Comparison]:
+    """Return the comparisons of the average and of each pair, none with less variance of seeds than all pairs have."""
+    terms = [_terms(claim, pair) for pair in pairs]
+    pool = pooled_variance(terms)
+    return [contrast(each, 0, pool) for each in (_terms(claim, average), *terms)]
+
+
+def _terms(claim: Claim, weighted: Sequence[Weighted]) -> list[Term]:
+    """Return weighted settings on the queries of the first; layers or first stages of one model are paired."""
     query_ids = weighted[0][1].query_ids
     weights: dict[int, float] = {}
     settings = {id(setting): setting for _, setting in weighted}
     for weight, setting in weighted:
         weights[id(setting)] = weights.get(id(setting), 0.0) + weight
-    return contrast(
-        [Term(weights[key], _values(claim, setting, query_ids), setting.models) for key, setting in settings.items()]
-    )
+    return [Term(weights[key], _values(claim, setting, query_ids), setting.models) for key, setting in settings.items()]
 
 
 def _values(claim: Claim, setting: SettingResult, query_ids: tuple[str, ...]) -> FloatArray:

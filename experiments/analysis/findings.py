@@ -27,8 +27,9 @@ class Result:
     """A measured setting and its published value.
 
     ``comparison``: with the group's reference, over seeds and queries; None for the reference itself. ``p_holm``:
-    corrected for the study's comparisons. ``status``: ``within`` or ``outside`` the published tolerance; ``other data``
-    if measured on another collection; ``unknown`` without a published value; empty if none is declared.
+    corrected for the study's comparisons over seeds; None for one seed, of which none is made. ``status``: ``within``
+    or ``outside`` the published tolerance; ``other data`` if measured on another collection; ``unknown`` without a
+    published value; empty if none is declared.
     """
 
     setting: SettingResult
@@ -42,6 +43,13 @@ class Result:
     def mean(self) -> float:
         """The measure, averaged over seeds and queries."""
         return self.setting.mean
+
+    @property
+    def excludes_zero(self) -> bool | None:
+        """Whether the interval excludes 0, for a mark; None if it is over the queries of one seed only."""
+        if self.comparison is None or not self.comparison.over_seeds:
+            return None
+        return self.comparison.excludes_zero
 
 
 @dataclass(frozen=True)
@@ -129,13 +137,16 @@ def _results(
         reference[group.data, group.first_stage] = group.reference if own is None else _words(own, group, table)
         values_SQ, seeds = (group.first_stage_Q[np.newaxis], None) if own is None else (own.values_SQ, own.seeds)
         for setting in group.settings:
-            comparison = None if setting is own else compare(setting.values_SQ, values_SQ, setting.seeds, seeds)
+            comparison = None
+            if setting is not own:
+                pool = group.seeds_variance
+                comparison = compare(setting.values_SQ, values_SQ, setting.seeds, seeds, pool=pool)
             compared.append((group, setting, comparison))
-    corrected = iter(holm([comparison.p for *_, comparison in compared if comparison is not None]))
+    corrected = iter(holm([comparison.p for *_, comparison in compared if comparison and comparison.over_seeds]))
     results = []
     for group, setting, comparison in compared:
         published = _published(setting, table)
-        p_holm = None if comparison is None else float(next(corrected))
+        p_holm = float(next(corrected)) if comparison and comparison.over_seeds else None
         results.append(Result(setting, group, comparison, p_holm, published, _status(setting, published, table)))
     return results, reference
 

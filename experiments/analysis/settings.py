@@ -7,6 +7,7 @@ Shapes: Q queries, S seeds (jobs of a setting).
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +18,7 @@ from experiments.analysis.measure_choice import check_grade, first_measure, meas
 from experiments.common.errors import ExperimentError
 from experiments.config.identity import scientific, with_their_candidates
 from experiments.config.negatives import sources_of
+from experiments.evaluation.variance import PooledVariance, Term, pooled_variance
 from experiments.job_files.files import CONFIG
 from experiments.job_files.per_query import FloatArray, PerQuery
 
@@ -101,6 +103,11 @@ class ResultGroup:
     def first_stage_mean(self) -> float:
         """The first stage's own measure, averaged over queries."""
         return float(self.first_stage_Q.mean())
+
+    @cached_property
+    def seeds_variance(self) -> PooledVariance | None:
+        """The seeds' variance of all settings: no comparison of a row takes less; None for one seed each."""
+        return pooled_variance([[Term(1.0, setting.values_SQ, setting.models)] for setting in self.settings])
 
     @property
     def seed_counts(self) -> tuple[int, ...]:

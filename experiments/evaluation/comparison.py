@@ -10,25 +10,29 @@ difference has two parts, estimated as variance components (Cornfield and Tukey 
 The difference divided by its standard error is compared with Student's t. A variance of two or three seeds is often far
 too small by chance. A bootstrap over queries and seeds declares a difference where there is none in 16 to 25 % of
 comparisons at 3 and 2 seeds (Q 300, sd .05 over seeds). Satterthwaite's degrees of freedom, ``df_seeds / share ** 2``
-with the seeds' share of the error, leave 12 % for 2 seeds against a first stage. The exponent ``2 - 4 / (3 n)``, with n
-seeds beyond the first of each setting, leaves 6 %. Cochran and Cox's rule is as safe and finds less: 39 % instead of 52
-% of differences of .037 that no seed affects, at 2 seeds (Q 300).
+with the seeds' share of the error, leave 12 % for 2 seeds against a first stage. The exponent ``2 - 4 / (3 df_seeds)``
+leaves 6 %. With the spare seeds of all settings in place of ``df_seeds``, 10 % are left if seeds matter in one of two
+settings, instead of 7 to 8 %; it finds more differences that no seed affects (53 instead of 45 % of .037 at 2 seeds).
+
+A ``pool`` of all settings of a table or a claim is the least variance of seeds that a comparison takes. Without it, two
+close seeds of one of six rows are enough for a corrected p of .05: in up to 12 % of tables of equals at 2 seeds (Q 300,
+sd .05), and in 42 % if two seeds are the same ranking one time in eight.
 
 Equal seeds of two settings are not paired: a seed decides order, draws and new weights, and little of that carries over
 to another loss. Pairing would halve the few degrees of freedom; not pairing errs on the side of caution. Measurements
 of the *same* models, as at several layers or on several first stages, are paired (``Term.models``).
 
-``tests/evaluation/test_null.py`` measures how often a difference of zero is declared (``p <= .05``, or an interval that
-excludes 0): in 1 to 6 % of comparisons at 2 to 5 seeds, in up to 9 % if seeds matter in one of two settings. A
-difference of .037 is found, at 300 queries and a seeds' sd of 0, .005 and .02, in 50, 43 and 17 % at 2 seeds, in 82, 74
-and 32 % at 3, in 94, 90 and 55 % at 5 (1,000 comparisons of two settings). With one seed the interval is over queries
-(``over``): if seeds matter, it excludes 0 in up to 67 % of comparisons of equals.
+``docs/statistics_simulated.md`` has how often a difference of zero is declared (``p <= .05``, or an interval that
+excludes 0): without a pool in 1 to 7 % of comparisons at 2 to 5 seeds, the most if seeds matter in one of two settings.
+A difference of .037 is found, at 300 queries and a seeds' sd of 0, .005 and .02, in 42, 37 and 13 % at 2 seeds, in 81,
+75 and 29 % at 3, in 92, 90 and 54 % at 5 (1,000 comparisons of two settings). With one seed the interval is over
+queries (``over``): if seeds matter, it excludes 0 in up to 67 % of comparisons of equals.
 
 Shapes: Q queries, S seeds.
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,12 +40,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from experiments.common.errors import ExperimentError
 from experiments.evaluation.significance import Interval, paired_permutation_test, paired_t_test
-from experiments.evaluation.variance import FloatArray, Spread, Term, precision, seed_variance
+from experiments.evaluation.variance import FloatArray, PooledVariance, Spread, Term, precision, seed_variance
 
 LEVEL = 0.05  # two-sided
 POWER = 0.80
 QUERIES = "queries"
 QUERIES_AND_SEEDS = "queries and seeds"
+SIZES = 0.67  # standard errors within which a true difference lies in half of all cases
 SEEDS_LIMIT = 100
 QUERIES_LIMIT = 100_000
 # Smaller differences per query are rounding: values read from files have six significant digits.
@@ -67,7 +72,7 @@ class Comparison(Interval):
     df: float
     over: str
     p_t: float
-    p_permutation: float
+    p_permutation: float | None
     wins: int
     ties: int
     losses: int
@@ -76,6 +81,11 @@ class Comparison(Interval):
     detectable: float
     sd_seeds: float | None
     spread: Spread
+
+    @property
+    def over_seeds(self) -> bool:
+        """Whether it speaks of other seeds too, so that it may be called significant."""
+        return self.over == QUERIES_AND_SEEDS
 
 
 @dataclass(frozen=True)
@@ -92,11 +102,13 @@ def compare(
     better_seeds: Sequence[Hashable] | None,
     worse_seeds: Sequence[Hashable] | None,
     resamples: int = 10_000,
+    pool: PooledVariance | None = None,
 ) -> Comparison:
     """Compare the mean of one setting with that of another, on the same queries in the same order.
 
     A row a seed; seeds None: a ranking without seeds, such as a first stage, in one row. Equal seeds are not paired
-    (see above). A setting of one seed is assumed to vary as much as the other. ``resamples``: of the permutation test.
+    (see above). A setting of one seed is assumed to vary as much as the other. ``resamples``: of the permutation test,
+    0 for none. ``pool``: see ``contrast``.
 
     Raises:
         ExperimentError: shapes that do not fit, fewer than two queries, or values that are not finite.
@@ -105,11 +117,14 @@ def compare(
     for side, values, seeds in ((1.0, better_SQ, better_seeds), (-1.0, worse_SQ, worse_seeds)):
         models = None if seeds is None else tuple((side, seed) for seed in seeds)
         terms.append(Term(side, np.asarray(values, dtype=np.float64), models))
-    return contrast(terms, resamples)
+    return contrast(terms, resamples, pool)
 
 
-def contrast(terms: Sequence[Term], resamples: int = 10_000) -> Comparison:
+def contrast(terms: Sequence[Term], resamples: int = 10_000, pool: PooledVariance | None = None) -> Comparison:
     """Test the weighted sum of the means of several settings on the same queries in the same order; see ``compare``.
+
+    ``pool``: the seeds' variance of all settings of a table or a claim. Where it gives a larger standard error than the
+    terms' own variance, it is taken instead, with its degrees of freedom.
 
     Raises:
         ExperimentError: shapes that do not fit, fewer than two queries, or values that are not finite.
@@ -117,9 +132,14 @@ def contrast(terms: Sequence[Term], resamples: int = 10_000) -> Comparison:
     _check(terms)
     difference_Q = np.sum([term.weight * term.values_SQ.mean(axis=0) for term in terms], axis=0)
     queries = difference_Q.size
-    seeds = seed_variance(terms)
     over_queries = float(difference_Q.var(ddof=1)) / queries
-    se, df = precision(over_queries, queries, seeds.seen, seeds.noise, seeds.df, seeds.spare)
+    seeds = seed_variance(terms)
+    se, df = precision(over_queries, queries, seeds.seen, seeds.noise, seeds.df)
+    if pool is not None and seeds.of_seeds is not None:
+        pooled = seed_variance(terms, pool)
+        pooled_se, pooled_df = precision(over_queries, queries, pooled.seen, pooled.noise, pooled.df)
+        if pooled_se > se:
+            seeds, se, df = pooled, pooled_se, pooled_df
     mean = float(difference_Q.mean())
     low, high, p = _student(mean, float(se), float(df))
     counts = [len(term.models) for term in terms if term.models is not None]
@@ -133,7 +153,7 @@ def contrast(terms: Sequence[Term], resamples: int = 10_000) -> Comparison:
         df=float(df),
         over=QUERIES if seeds.of_seeds is None else QUERIES_AND_SEEDS,
         p_t=paired_t_test(difference_Q),
-        p_permutation=paired_permutation_test(difference_Q, resamples),
+        p_permutation=paired_permutation_test(difference_Q, resamples) if resamples else None,
         wins=wins,
         ties=queries - wins - losses,
         losses=losses,
@@ -161,20 +181,52 @@ def detectable_difference(se: float | FloatArray, df: float | FloatArray, level:
     return np.asarray(multiple * np.asarray(se), dtype=np.float64)
 
 
-def needed(comparison: Comparison, difference: float | None = None, level: float = LEVEL) -> Needed:
+def needed(
+    comparison: Comparison, difference: float | None = None, level: float = LEVEL, spread: Spread | None = None
+) -> Needed:
     """Compute how many seeds, or how many queries, would detect a difference with 80 % power; no fewer than now.
 
-    ``difference``: the observed mean by default. Seeds are tried up to 100, queries up to 100,000 in steps of 2 %.
-    Without a second seed the seeds' variance is unknown, and only queries are counted.
+    ``difference``: the observed mean by default. ``spread``: the comparison's by default. Seeds are tried up to 100,
+    queries up to 100,000 in steps of 2 %. Without a second seed the seeds' variance is unknown, and only queries are
+    counted.
     """
     target = abs(comparison.mean if difference is None else difference)
-    spread = comparison.spread
+    spread = spread or comparison.spread
     more_seeds = np.arange(max(2, comparison.seeds), SEEDS_LIMIT + 1)
     steps = np.geomspace(comparison.queries, max(comparison.queries, QUERIES_LIMIT), 600)
     more_queries = np.unique(np.ceil(np.round(steps, 6)).astype(np.int64))
     by_seeds = _first(more_seeds, _planned(spread, more_seeds, comparison.queries, level), target)
     by_queries = _first(more_queries, _planned(spread, comparison.seeds, more_queries, level), target)
     return Needed(None if spread.of_seeds is None else by_seeds, by_queries)
+
+
+def needed_range(
+    comparison: Comparison, difference: float | None = None, level: float = LEVEL
+) -> tuple[Needed, Needed] | None:
+    """Return the fewest and the most seeds, or queries, that ``needed`` names for sizes that fit what was seen.
+
+    The sizes are the difference plus and minus ``SIZES`` standard errors; the seeds' variance is taken at the lower and
+    at the upper quartile of what it may be. None if the difference is within its own noise, one standard error.
+    """
+    size = abs(comparison.mean if difference is None else difference)
+    if size <= comparison.se:
+        return None
+    away = SIZES * comparison.se
+    low, high = _with_seeds(comparison, 0.25), _with_seeds(comparison, 0.75)
+    return needed(comparison, size + away, level, low), needed(comparison, size - away, level, high)
+
+
+def _with_seeds(comparison: Comparison, share: float) -> Spread:
+    """Return the spread with the quantile ``share`` of what the seeds' variance may be, by chi-square."""
+    spread = comparison.spread
+    if spread.of_seeds is None:
+        return spread
+    from scipy.special import chdtri
+
+    df = spread.settings * max(1, comparison.seeds - 1)
+    noise = spread.of_both / comparison.queries
+    scale = df / float(chdtri(df, share))  # the quantile with the upper tail ``share``
+    return replace(spread, of_seeds=max(0.0, (spread.of_seeds + noise) * scale - noise))
 
 
 def equivalence(comparison: Comparison, margin: float) -> float:
@@ -194,9 +246,7 @@ def _planned(spread: Spread, seeds: Any, queries: Any, level: float) -> FloatArr
     noise = spread.of_both / (seeds * queries)
     seen = spread.of_seeds / seeds + noise
     df_seeds = spread.settings * np.maximum(1, seeds - 1)
-    return detectable_difference(
-        *precision(spread.of_queries / queries + noise, queries, seen, noise, df_seeds, df_seeds), level
-    )
+    return detectable_difference(*precision(spread.of_queries / queries + noise, queries, seen, noise, df_seeds), level)
 
 
 def _first(sizes: NDArray[np.int64], detectable: FloatArray, target: float) -> int | None:

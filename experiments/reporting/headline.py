@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from experiments.analysis.claims import Verdict
 from experiments.analysis.findings import Findings, Result
 from experiments.common.text import decimals, difference, p_value, plural
-from experiments.evaluation.comparison import LEVEL, QUERIES
+from experiments.evaluation.comparison import LEVEL
 from experiments.evaluation.measure_names import mean_name
-from experiments.reporting.names import candidates_name, reference_name, setting_name
+from experiments.reporting.names import THIS_SEED, candidates_name, reference_name, setting_name
 from experiments.reporting.tables.results import left_out
 
 # State of a claim -> its name in a sentence, in the order of counting.
@@ -66,9 +66,12 @@ def _best_on(findings: Findings, data: str, results: Sequence[Result]) -> str:
     reached = f"the highest {measure} on {data}, {decimals(best.mean)}"
     if gain is None:
         return f"No setting is better than the reference: {setting} has {reached}."
-    estimate = f"{difference(gain.mean, gain.low, gain.high)}, p {p_value(best.p_holm)}"
-    if best.p_holm is None or best.p_holm > LEVEL:
+    estimate = difference(gain.mean, gain.low, gain.high)
+    if best.p_holm is None:
+        sample = f"over {THIS_SEED}: one seed says nothing of others"
+        return f"{setting} has {reached}; its difference to {reference} is {estimate}, {sample}."
+    estimate += f", p {p_value(best.p_holm)}"
+    if best.p_holm > LEVEL:
         return f"{setting} has {reached}, but does not differ significantly from {reference}: {estimate}."
     way = "better" if gain.mean > 0 else "worse"
-    one_seed = ", over queries alone: one seed says nothing of others" if gain.over == QUERIES else ""
-    return f"{setting} has {reached}, significantly {way} than {reference}: {estimate}{one_seed}."
+    return f"{setting} has {reached}, significantly {way} than {reference}: {estimate}."

@@ -19,6 +19,7 @@ POOLINGS = {
     "cls": "[CLS]",
 }
 RETRIEVED = frozenset({"first_stage", "source"})  # labels whose values name retrievers
+THIS_SEED = "queries, this seed only"  # what an interval is over where there is one
 HEADINGS = {"negatives": "n", "first_stage": "first stage"}
 
 

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-RESAMPLES = 100  # of a permutation test whose p value is not shown
 SHOWN = ("low", "high", "p", "over", "wins", "ties", "losses", "queries", "seeds", "detectable")  # of a comparison
 
 Labels = Mapping[str, Any]
@@ -108,18 +107,19 @@ class Study:
         """One row per setting and first stage, seeds averaged.
 
         ``low`` to ``high``: 95 % interval of ``mean``, over queries or seeds as ``over`` says; ``sd`` is over seeds.
-        ``difference``: to ``reference``, with its interval and ``p``; ``p_holm`` is corrected for all rows.
+        ``difference``: to ``reference``, with its interval and ``p``; ``p_holm`` is corrected for all rows of several
+        seeds. With one seed the interval is over this seed's queries only, and there is no p value.
         """
         rows = []
         for result in self.findings.results:
             setting, group, versus = result.setting, result.group, result.comparison
-            own = contrast([Term(1.0, setting.values_SQ, setting.models)], RESAMPLES)
+            own = contrast([Term(1.0, setting.values_SQ, setting.models)], 0, group.seeds_variance)
             measured: dict[str, Any] = {"measure": setting.measure, "mean": own.mean, "low": own.low, "high": own.high}
             measured |= {"over": own.over, "sd": setting.sd, "seeds": len(setting.jobs), "queries": own.queries}
             compared: dict[str, Any] = {"reference": self.findings.reference[group.data, group.first_stage]}
             if versus is not None:
                 compared |= {"difference": versus.mean, "difference_low": versus.low, "difference_high": versus.high}
-                compared |= {"p": versus.p, "p_holm": result.p_holm}
+                compared |= {"p": versus.p if versus.over_seeds else None, "p_holm": result.p_holm}
             rows.append({**setting.labels, **measured, **compared})
         return _pandas().DataFrame(rows)
 
@@ -134,7 +134,8 @@ class Study:
         """Compare settings that differ in the labels ``a`` and ``b`` alone: one row per pair, or their ``average``.
 
         ``difference`` is the mean of ``a`` minus the mean of ``b``, query by query; interval and p value are over
-        queries and seeds (``experiments.evaluation.comparison``), not corrected for the number of rows.
+        queries and seeds (``experiments.evaluation.comparison``), not corrected for the number of rows. No row takes
+        the seeds to vary less than they do on average over all rows. With one seed there is no p value.
 
         ``a``: labels, such as ``{"loss": "lce"}``; a list names alternatives. ``b``: the same labels with other values;
         None for the first stage that ``a`` re-ranks. ``measure``: None for the study's. ``where``: labels of both.
@@ -202,13 +203,15 @@ def _with_first_stage(groups: Sequence[ResultGroup], labels: Labels) -> list[dic
     for group in groups:
         for setting in group.settings:
             if any(setting is match for match in wanted):
-                versus = compare(setting.values_SQ, group.first_stage_Q[np.newaxis], setting.seeds, None)
+                first_stage_SQ = group.first_stage_Q[np.newaxis]
+                versus = compare(setting.values_SQ, first_stage_SQ, setting.seeds, None, 0, group.seeds_variance)
                 rows.append({**setting.labels, "measure": setting.measure, **_columns(versus)})
     return rows
 
 
 def _columns(comparison: Comparison) -> dict[str, Any]:
-    return {"difference": comparison.mean, **{name: getattr(comparison, name) for name in SHOWN}}
+    shown = {name: getattr(comparison, name) for name in SHOWN}
+    return {"difference": comparison.mean, **shown, "p": comparison.p if comparison.over_seeds else None}
 
 
 def _pandas() -> Any:

@@ -115,8 +115,12 @@ def test_a_reference_is_compared_with_nothing_and_others_with_it(study: Path):
     assert one.comparison.mean == -0.25
 
 
-def test_p_values_are_corrected_for_all_comparisons_of_the_study(study: Path):
+def test_p_values_are_corrected_for_all_comparisons_over_seeds_of_the_study(study: Path):
     write_job(study, "c", {**FIRST_STAGE, "q4": 0.4}, labels={"negatives": 31})
+    assert [result.p_holm for result in findings_of(study).results] == [None, None, None]  # one seed each
+    write_job(study, "d", FIRST_STAGE, labels={"negatives": 1, "seed": 2})
+    write_job(study, "e", BETTER, labels={"negatives": 7, "seed": 2})
+    write_job(study, "f", {**FIRST_STAGE, "q4": 0.4}, labels={"negatives": 31, "seed": 2})
     results = findings_of(study).results
     p = [result.comparison.p for result in results]
     assert [result.p_holm for result in results] == pytest.approx([1.0, 3 * p[1], max(2 * p[2], 3 * p[1])])

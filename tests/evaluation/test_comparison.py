@@ -19,6 +19,7 @@ from experiments.evaluation.comparison import (
     detectable_difference,
     equivalence,
     needed,
+    needed_range,
 )
 from experiments.evaluation.variance import Term
 
@@ -229,6 +230,37 @@ class TestPlanning:
         small, large = needed(found, 0.05), needed(found, 0.1)
         for less, more in ((large.seeds, small.seeds), (large.queries, small.queries)):
             assert (more or 10**9) >= (less or 10**9)
+
+
+class TestNeededRange:
+    # Four seeds 0.1 apart or equal, queries that agree: the mean 0.06 has a variance over seeds of 0.01 / 3 and a
+    # standard error of sqrt(0.01 / 3 / 4) = 0.0289 with three degrees of freedom.
+    FOUND = compare([[0.01, 0.01], [0.11, 0.11]] * 2, [[0.0, 0.0]], range(4), None)
+
+    def test_it_is_what_the_difference_and_the_variance_may_be(self) -> None:
+        sizes = needed_range(self.FOUND)
+        assert sizes is not None
+        fewest, most = sizes
+        middle = needed(self.FOUND)
+        assert fewest.seeds is not None
+        assert most.seeds is not None
+        assert middle.seeds is not None
+        assert fewest.seeds < middle.seeds < most.seeds
+        # 0.06 + 0.67 * 0.0289 = 0.079 and three times less than the upper quartile of chi-square, 4.108, as variance:
+        # a standard deviation of 0.049, so 2.8 * 0.049 / sqrt 4 = 0.069 are found with five seeds or so
+        assert fewest.seeds in (4, 5, 6)
+
+    def test_within_one_standard_error_there_is_none(self) -> None:
+        assert needed_range(self.FOUND, self.FOUND.se) is None
+        assert needed_range(self.FOUND, 1.01 * self.FOUND.se) is not None
+
+    def test_with_one_seed_it_is_of_queries_alone(self) -> None:
+        sizes = needed_range(compare([[0.3, -0.1, 0.2, 0.1, -0.1, 0.2]], [[0.0] * 6], (1,), None))
+        assert sizes is not None
+        assert (sizes[0].seeds, sizes[1].seeds) == (None, None)
+        assert sizes[0].queries is not None
+        assert sizes[1].queries is not None
+        assert 6 <= sizes[0].queries < sizes[1].queries
 
 
 class TestMargins:

@@ -59,6 +59,13 @@ def write_job(
     return folder
 
 
+def write_two_seeds(study: Path, name: str, reranked: Values, **settings: Any) -> None:
+    """Write jobs of the seeds 1 and 2 that answer every query alike, as ``NAME1`` and ``NAME2``."""
+    labels = settings.pop("labels", {})
+    for seed in (1, 2):
+        write_job(study, f"{name}{seed}", reranked, labels={**labels, "seed": seed}, **settings)
+
+
 def write_unfinished_job(study: Path, name: str, state: str, error: str | None = None) -> Path:
     """Write a job that is running or has failed; its folder."""
     folder = study / name

@@ -81,7 +81,16 @@ def test_settings_average_seeds_and_have_an_interval_around_the_mean(study: Stud
 def test_settings_have_the_differences_of_the_report(study: Study, folder: Path):
     results = findings_of(folder).results
     assert study.settings["difference"].tolist() == [result.comparison.mean for result in results if result.comparison]
-    assert study.settings["p_holm"].tolist() == [result.p_holm for result in results]
+    of_seeds = study.settings["p_holm"].dropna()
+    assert of_seeds.tolist() == [result.p_holm for result in results if result.p_holm is not None]
+
+
+def test_a_setting_of_one_seed_has_no_p_value(study: Study):
+    settings = study.settings
+    assert settings.loc[settings["seeds"] == 1, ["p", "p_holm"]].isna().all(axis=None)
+    assert settings.loc[settings["seeds"] == 2, ["p", "p_holm"]].notna().all(axis=None)
+    rows = study.compare({"loss": "lce"}, {"loss": "bce"}).set_index("over")
+    assert rows["p"].isna().to_dict() == {"queries": True, "queries and seeds": False}
     assert set(study.settings["reference"]) == {"bm25"}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.analysis.findings import Findings, Result
 from experiments.analysis.settings import ResultGroup, SettingResult
 from experiments.evaluation.measure_names import mean_name
-from experiments.reporting.names import group_heading, proper_name, reference_name
+from experiments.reporting.names import THIS_SEED, group_heading, proper_name, reference_name
 from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.label_placement import name_points
 from experiments.reporting.plots.line_chart import Chart, Level, draw_chart, drawn_values
@@ -159,13 +159,13 @@ def explained(findings: Findings, block: ResultGroup, lines: Sequence[Line]) -> 
     seeds = f"{fewest} to {most} seeds" if fewest < most else f"{most} seeds"
     points = f"Points: mean of {seeds}" if most > 1 else "One seed"
     budget = block.constants.get("budget")
-    over = "queries and seeds" if most > 1 else "queries"
+    over = "queries and seeds" if most > 1 else THIS_SEED
     own = any(result.comparison is None for result in results_of(findings, block))
     level = "dotted" if own else "dashed"
     sentences = [
         f"{points}{f', {budget} a model' if budget else ''}.",
         f"Bars: 95 % interval of the difference to {reference_name(findings, block)}, over {over}.",
-        f"Where a bar does not reach the {level} line, the interval excludes 0.",
+        *([f"Where a bar does not reach the {level} line, the interval excludes 0."] if most > 1 else []),
     ]
     if any(line.published for line in lines) and findings.table is not None:
         sentences.append(f"Hollow, dotted: as published ({findings.table.source.rstrip('.')}).")

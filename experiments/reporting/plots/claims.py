@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from experiments.analysis.claims import Verdict
 from experiments.analysis.findings import Findings
 from experiments.common.text import difference, plural
-from experiments.evaluation.comparison import Comparison
+from experiments.evaluation.comparison import QUERIES, Comparison
 from experiments.evaluation.measure_names import mean_name
+from experiments.reporting.names import THIS_SEED
 from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.style import COLOURS, FAINT, GRID, INK, PAPER, framed
 
@@ -81,7 +82,8 @@ def _row(axes: "Axes", y: float, verdict: Verdict, estimate: Comparison, says: s
 
 def _explained(findings: Findings, judged: Sequence[Verdict]) -> str:
     over = sorted({verdict.estimate.over for verdict in judged if verdict.estimate is not None})
-    sentences = [f"Estimates with their 95 % intervals, over {' or, with one seed, '.join(reversed(over))}."]
+    sample = " or, with one seed, over ".join(THIS_SEED if name == QUERIES else name for name in reversed(over))
+    sentences = [f"Estimates with their 95 % intervals, over {sample}."]
     if any(len(verdict.pairs) > 1 for verdict in judged):
         sentences.append("Ticks: the pairs that an estimate averages.")
     if any(verdict.claim.kind in ("rises", "falls") for verdict in judged):

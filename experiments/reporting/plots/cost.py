@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from experiments.analysis.findings import Findings, Result
 from experiments.analysis.settings import ResultGroup
 from experiments.evaluation.measure_names import mean_name
-from experiments.reporting.names import group_heading, phrase, proper_name, reference_name
+from experiments.reporting.names import THIS_SEED, group_heading, phrase, proper_name, reference_name
 from experiments.reporting.plots.by_negatives import ends_of, figure_name
 from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.label_placement import name_points
@@ -82,7 +82,7 @@ def _name(result: Result) -> str:
 
 
 def _explained(findings: Findings, block: ResultGroup, key: str, points: int) -> str:
-    over = "queries and seeds" if block.seed_counts[-1] > 1 else "queries"
+    over = "queries and seeds" if block.seed_counts[-1] > 1 else THIS_SEED
     named = " Only points of the front are named." if points > NAMED else ""
     estimated = " as the algorithm has them" if key == "flops" else ""
     return (

@@ -16,8 +16,8 @@ from experiments.reporting.names import axes_of, label_heading, proper_name, val
 from experiments.reporting.tables.table import Table
 
 NOTE = (
-    "Mean over test queries; in brackets the 95 % interval over queries, and seeds where there are several, of its "
-    "difference to the first stage of the column, and in the last row of the difference itself."
+    "Mean over test queries; in brackets the 95 % interval (over queries and seeds, or the queries of one seed) of "
+    "its difference to the first stage of the column, and in the last row of the difference itself."
 )
 
 
@@ -41,7 +41,10 @@ def _table(groups: list[ResultGroup]) -> Table:
         rows.append((*row, *values))
     if len(names) == 2:
         first, second = names
-        differences = (_difference(column.get(first), column.get(second)) for column in columns)
+        differences = (
+            _difference(column.get(first), column.get(second), group)
+            for column, group in zip(columns, groups, strict=True)
+        )
         changed = ", ".join(f"{b} minus {a}" for a, b in zip(first, second, strict=True) if a != b)
         rows.append((changed, *blank, *differences))
     return Table(
@@ -63,12 +66,13 @@ def _names(setting: SettingResult, labels: Sequence[str]) -> tuple[str, ...]:
 def _value(setting: SettingResult | None, group: ResultGroup) -> str:
     if setting is None:
         return "-"
-    gain = compare(setting.values_SQ, group.first_stage_Q[np.newaxis], setting.seeds, None)
+    first_stage_SQ = group.first_stage_Q[np.newaxis]
+    gain = compare(setting.values_SQ, first_stage_SQ, setting.seeds, None, 0, group.seeds_variance)
     return f"{setting.mean:.3f} {interval(gain.low, gain.high)}"
 
 
-def _difference(first: SettingResult | None, second: SettingResult | None) -> str:
+def _difference(first: SettingResult | None, second: SettingResult | None, group: ResultGroup) -> str:
     if first is None or second is None:
         return "-"
-    gain = compare(second.values_SQ, first.values_SQ, second.seeds, first.seeds)
+    gain = compare(second.values_SQ, first.values_SQ, second.seeds, first.seeds, 0, group.seeds_variance)
     return f"{signed(gain.mean)} {interval(gain.low, gain.high)}"

@@ -15,7 +15,8 @@ MARKS = {"primary": "", "second-hand": " (second-hand)"}
 PLACES = ("data", "first_stage")  # columns if a published value was measured in several
 OURS = "our own; the source does not say so"
 CLAIM_NOTES = (
-    "Supported or contradicted: significant at 5 % over queries and seeds, corrected for all claims and pairs (Holm).",
+    "Supported or contradicted: significant at 5 % over queries and seeds, corrected for all claims and, where pairs "
+    "contradict, for all pairs (Holm).",
     "Undecided: neither, or only one seed a setting. Missing: no finished jobs to compare.",
 )
 

@@ -13,14 +13,22 @@ from experiments.analysis.settings import PLACED, ResultGroup
 from experiments.common.text import count, decimals, interval, p_value, plural, signed
 from experiments.evaluation.measure_names import mean_name
 from experiments.job_files.archive import home_of
-from experiments.reporting.names import axes_of, group_heading, label_heading, proper_name, reference_name, value_name
+from experiments.reporting.names import (
+    THIS_SEED,
+    axes_of,
+    group_heading,
+    label_heading,
+    proper_name,
+    reference_name,
+    value_name,
+)
 from experiments.reporting.tables.table import Table
 
 MARK = "*"
 PUBLISHED = ("published", "mark", "status")  # columns of a study with published values
 FIGURES = (
-    "queries", "seeds", "value", "sd", "reference", "difference", "low", "high", "excludes_zero", "p", "p_holm", "p_t",
-    "p_permutation", "wins", "ties", "losses", "detectable", *PUBLISHED, "pairs", "seconds", "jobs",
+    "queries", "seeds", "value", "sd", "reference", "difference", "low", "high", "over", "excludes_zero", "p", "p_holm",
+    "p_t", "p_permutation", "wins", "ties", "losses", "detectable", *PUBLISHED, "pairs", "seconds", "jobs",
 )  # fmt: skip
 
 
@@ -39,9 +47,10 @@ def result_table(findings: Findings, group: ResultGroup) -> Table:
     """Return the table of a group."""
     results = results_of(findings, group)
     labels = ["loss", "negatives", *group.axes]
-    spread = ["sd"] if group.seed_counts[-1] > 1 else []
+    several = group.seed_counts[-1] > 1
+    spread, p = (["sd"], ["p"]) if several else ([], [])
     seeds = ["seeds"] if len(group.seed_counts) > 1 else []
-    figures = [mean_name(group.measure), *spread, *seeds, versus(findings, group), "95 % interval", "p"]
+    figures = [mean_name(group.measure), *spread, *seeds, versus(findings, group), "95 % interval", *p]
     columns = [*map(label_heading, labels), *figures, "win/tie/loss", "pairs", "seconds"]
     own = {"loss": f"{proper_name(group.reference)} alone", mean_name(group.measure): decimals(group.first_stage_mean)}
     rows = [own, *(_texts(findings, group, result) for result in results)]
@@ -54,7 +63,7 @@ def result_table(findings: Findings, group: ResultGroup) -> Table:
         labels=len(labels),
         breaks=frozenset({0, *(i for i in range(1, len(losses)) if losses[i - 1] != losses[i])}),
         notes=tuple(_notes(findings, group, results)),
-        details=frozenset({"p", "win/tie/loss"}),
+        details=frozenset({*p, "win/tie/loss"}),
     )
 
 
@@ -72,7 +81,7 @@ def _texts(findings: Findings, group: ResultGroup, result: Result) -> dict[str, 
     if difference is None:
         return texts | {versus(findings, group): "reference"}
     return texts | {
-        versus(findings, group): f"{signed(difference.mean)} {MARK if difference.excludes_zero else ' '}",
+        versus(findings, group): f"{signed(difference.mean)} {MARK if result.excludes_zero else ' '}",
         "95 % interval": interval(difference.low, difference.high),
         "p": p_value(result.p_holm),
         "win/tie/loss": f"{difference.wins}/{difference.ties}/{difference.losses}",
@@ -94,10 +103,14 @@ def _notes(findings: Findings, group: ResultGroup, results: Sequence[Result]) ->
         notes.append(f"All rows: {shared}.")
     if versus(findings, group) == "vs reference":
         notes.append(f"Reference: {reference_name(findings, group)}.")
+    if group.seed_counts[0] == 1:
+        rows = "Rows of one seed: interval" if group.seed_counts[-1] > 1 else "Intervals"
+        notes.append(f"{rows} over {THIS_SEED}, so without a mark or a p value.")
     least = sorted(result.comparison.detectable for result in results if result.comparison is not None)
     if least:
         span = " to ".join(dict.fromkeys(decimals(value) for value in (least[0], least[-1])))
-        notes.append(f"Smallest difference that these queries and seeds detect (80 % power): {span}.")
+        sample = "queries and seeds" if group.seed_counts[-1] > 1 else "queries"
+        notes.append(f"Smallest difference that these {sample} detect (80 % power): {span}.")
     tied = f"{plural(group.ties, 'tied score')} in all jobs, broken by first-stage rank."
     return [*notes, tied if group.ties else "No tied scores in any job."]
 
@@ -108,15 +121,18 @@ def legend(findings: Findings) -> list[tuple[str, str]]:
     single = any(group.seed_counts[0] == 1 for group in findings.groups)
     spread = [("sd", "standard deviation over seeds of the mean over queries")] if several else []
     against = dict.fromkeys(versus(findings, group) for group in findings.groups)
-    over = "queries and seeds" if several else "queries"
-    alone = "; with one seed over queries alone, which says nothing of other seeds" if single else ""
+    over = "queries and seeds" if several else THIS_SEED
+    alone = f"; with one seed over {THIS_SEED}" if several and single else ""
+    marks = [
+        (MARK, "the interval excludes 0"),
+        ("p", "of no difference, corrected for all rows of several seeds in the study (Holm)"),
+    ]
     return [
         ("n", "negatives a query"),
         *spread,
         (", ".join(against), "difference to it, query by query" + (", seeds averaged" if several else "")),
         ("95 % interval", f"of that difference over {over}{alone}; not corrected for the number of rows"),
-        (MARK, "the interval excludes 0"),
-        ("p", "of no difference, corrected for all rows of the study (Holm)"),
+        *(marks if several else []),
         ("pairs", "query-passage pairs seen in training"),
         ("seconds", "wall clock of a job" + (", mean over seeds" if several else "")),
         ("files", f"{home_of(findings.folder)}/JOB: metrics.json, per_query.FIRST_STAGE.tsv"),
@@ -163,6 +179,8 @@ def _figures(result: Result) -> dict[str, Any]:
     }
     if difference is None:
         return figures
-    measured = ("low", "high", "p", "p_t", "p_permutation", "wins", "ties", "losses", "detectable")
+    measured = ("low", "high", "over", "p_t", "p_permutation", "wins", "ties", "losses", "detectable")
     figures |= {name: getattr(difference, name) for name in measured}
-    return figures | {"difference": difference.mean, "excludes_zero": str(difference.excludes_zero).lower()}
+    if difference.over_seeds:
+        figures |= {"p": difference.p, "excludes_zero": str(difference.excludes_zero).lower()}
+    return figures | {"difference": difference.mean}

@@ -114,7 +114,8 @@ def test_the_title_names_data_and_queries_and_the_caption_explains_the_bars(tmp_
     title, explanation = texts(picture.figure)[:2]
     assert picture.title == title == "BM25 re-ranked, apidocs, 4 test queries"
     assert picture.caption == " ".join(explanation.split())
-    assert "95 % interval of the difference to BM25, over queries." in picture.caption
+    assert "95 % interval of the difference to BM25, over queries, this seed only." in picture.caption
+    assert "excludes 0" not in picture.caption
 
 
 def test_a_reference_has_no_bar_and_a_level_of_its_own(tmp_path: Path) -> None:
@@ -125,7 +126,13 @@ def test_a_reference_has_no_bar_and_a_level_of_its_own(tmp_path: Path) -> None:
     assert bars == [2, 3]
     assert "reference 0.438" in texts(picture.figure)
     assert "difference to loss bce, negatives 1, over queries" in picture.caption
-    assert "does not reach the dotted line" in picture.caption
+
+
+def test_a_bar_over_seeds_that_does_not_reach_a_level_excludes_zero(tmp_path: Path) -> None:
+    write_grid(tmp_path, seed=(1, 2))
+    assert "Where a bar does not reach the dashed line, the interval excludes 0." in drawn(tmp_path).caption
+    (tmp_path / "table.yaml").write_text(TABLE.format(data="elsewhere"))
+    assert "does not reach the dotted line" in drawn(tmp_path).caption
 
 
 def test_published_values_are_hollow_where_they_are_of_the_same_data(tmp_path: Path) -> None:
