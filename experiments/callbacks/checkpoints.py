@@ -154,8 +154,8 @@ def _ranker(module: LightningModule) -> Ranker:
 def fit_loop_state(trainer: Trainer, step: int, interval: int | None, pending: bool) -> dict[str, Any]:
     """Return the state of Lightning's fit loop after ``step`` steps of one endless epoch.
 
-    ``interval``: steps between validations, None for none. ``pending``: a validation is due at this step and runs first after a
-    resume.
+    ``interval``: steps between validations, None for none. ``pending``: a validation is due at this step and runs
+    first after a resume.
     """
     steps = {"ready": step, "completed": step}
     batches = {**steps, "started": step, "processed": step}

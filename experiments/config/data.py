@@ -56,8 +56,9 @@ class Data:
     """Whether a query that is a passage too may not find itself; null: as the collection has it."""
 
     measured_on: str = TEST
-    """Queries that finished models are measured on: ``test``, or to choose a recipe ``dev``: the dev queries beyond those
-    that choose checkpoints (``data.queries.dev``), ``data.queries.test`` of them at most. Test queries are not used then."""
+    """Queries that finished models are measured on: ``test``, or to choose a recipe ``dev``: the dev queries beyond
+    those that choose checkpoints (``data.queries.dev``), ``data.queries.test`` of them at most. Test queries are not
+    used then."""
 
     def __post_init__(self) -> None:
         one_of("data.measured_on", self.measured_on, MEASURED_ON)

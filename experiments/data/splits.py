@@ -74,8 +74,8 @@ def make_splits(
     most a fifth) that become it and are not trained on, so that selection never sees test queries. ``needed``: required
     splits. ``split``, ``folds``, ``fold``: see ``assigned``. ``without_relevant``: whether dev and test queries without
     a relevant passage are left out or count as 0; train leaves them out. ``repeated_queries``: whether training queries
-    that repeat a dev or test query are kept or dropped. ``measured_on``: with ``dev`` the split test consists of the dev
-    queries beyond the limit of dev, and the collection's test queries are not used.
+    that repeat a dev or test query are kept or dropped. ``measured_on``: with ``dev`` the split test consists of the
+    dev queries beyond the limit of dev, and the collection's test queries are not used.
 
     Raises:
         ExperimentError: a needed split is missing, a split has no relevant passage (allowed for dev and test if such
@@ -113,7 +113,8 @@ def _measure_on_dev(collection: Collection, drafts: dict[str, _Draft], limit: in
     if dev is None or limit is None or limit >= found:
         raise ExperimentError(
             f"data.measured_on=dev measures on the dev queries beyond the first data.queries.dev={limit}, which choose "
-            f"checkpoints, but data set {collection.name!r} has {found:,}: lower data.queries.dev, or raise data.carve_dev"
+            f"checkpoints, but data set {collection.name!r} has {found:,}: lower data.queries.dev, or raise "
+            f"data.carve_dev"
         )
     chosen, measured = dev.rows[:limit], dev.rows[limit:]
     drafts["dev"], drafts["test"] = replace(dev, rows=chosen), replace(dev, rows=measured)

@@ -107,7 +107,7 @@ def test_paper_scale_is_pradeeps_setting():
         ("callbacks.checkpoint.minuts=2", r"did you mean callbacks.checkpoint.minutes\?"),
         ("callbacks.checkpoint=null", "callbacks.checkpoint has no _target_"),
         ("callbacks.mine._target_=nowhere.Mine", "callbacks.mine._target_: nowhere.Mine cannot be imported"),
-        ("callbacks.swa._target_=pytorch_lightning.callbacks.StochasticWeightAveraging", "callbacks=average_last_steps"),
+        ("callbacks.swa._target_=pytorch_lightning.callbacks.StochasticWeightAveraging", "callbacks=average_last"),
         ("logger.mode=none", "logger.mode is 'none': it must be one of auto, online, offline, disabled"),
         ("logger=csv;+logger.projct=x", "logger.projct does not exist: pytorch_lightning.loggers.CSVLogger takes"),
         ("probe.layers=[]", "probe.layers is empty"),

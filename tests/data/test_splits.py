@@ -274,7 +274,8 @@ class TestMeasuredOnDev:
 
     def test_a_collection_without_test_queries_will_do(self, tmp_path: Path):
         judged = {name: JUDGED_TO_TUNE[name] for name in ("train", "dev")}
-        assert len(make_splits(collection_of(tmp_path, judged), measured_on="dev", limits={"dev": 2})["test"].queries) == 1
+        splits = make_splits(collection_of(tmp_path, judged), measured_on="dev", limits={"dev": 2})
+        assert len(splits["test"].queries) == 1
 
     @pytest.mark.parametrize("limit", [3, None])
     def test_refuses_a_limit_that_leaves_none(self, tmp_path: Path, limit: int | None):

@@ -26,7 +26,8 @@ class CrossEncoderConfig(Model):
     """Initial BERT pooler if the backbone has none: ``identity`` or ``random``."""
     head_bias: str = "zero"
     """Initial bias of a new head: ``zero``, or ``prior``: the log-odds of a positive among a group's pairs, minus the
-    logarithm of ``negatives.count``, with which BCE begins at its best constant score. Only differences count in LCE."""
+    logarithm of ``negatives.count``, with which BCE begins at its best constant score; LCE looks at differences
+    alone."""
 
     unnamed: ClassVar[bool] = True
     two_logits: ClassVar[bool] = True
