@@ -17,6 +17,9 @@ Each study has an archive, ``sweeps/results/<study>.zip`` (written by ``rerank-a
 
     ### What stayed undecided
 
+A study stands in README.md too, between ``<!-- findings: NAME -->`` and ``<!-- end of findings -->``: what was found, its
+first table and first figure.
+
 No number is typed: ``experiments.reporting.placeholders`` lists the placeholders, ``{{ quote 0.412 from SOURCE }}`` is
 for what others have published, and a decimal number outside of them is an error. Tables, claims, figures and the line
 on machine, versions and cost come from the archive, by the code that ``rerank-ablations report`` uses. Links in a text
@@ -55,6 +58,8 @@ from experiments.reporting.tables.table import Table  # noqa: E402
 
 RESULTS, TEXTS = Path("sweeps", "results"), Path("docs", "findings")
 PAGE, IMAGES = Path("docs", "findings.md"), Path("docs", "images", "findings")
+README = Path("README.md")
+PLACE = re.compile(r"(<!-- findings: (\S+) -->\n).*?(<!-- end of findings -->)", re.DOTALL)
 HEAD = re.compile(r"---\n(.*?)\n---\n(.*)", re.DOTALL)
 NEEDED, KEYS = ("title", "question", "command"), ("title", "question", "command", "order", "figures", "measure")
 SURPRISED, UNDECIDED = "### What surprised", "### What stayed undecided"
@@ -172,6 +177,29 @@ def _table(table: Table) -> str:
     return f"#{to_markdown(shown)}"  # under the study's heading
 
 
+def readme_of(text: str, studies: Sequence[Study], figures: Mapping[str, Sequence[ReportFigure]]) -> str:
+    """Return the README with what its studies found.
+
+    Raises:
+        ExperimentError: it names a study that has no archive.
+    """
+    by_name = {study.name: study for study in studies}
+
+    def filled(place: re.Match[str]) -> str:
+        if (study := by_name.get(place[2])) is None:
+            raise ExperimentError(f"{README}: {RESULTS / place[2]}.zip is missing: write it by study keep")
+        return f"{place[1]}{_in_short(study, figures[study.name][0])}\n{place[3]}"
+
+    return PLACE.sub(filled, text)
+
+
+def _in_short(study: Study, figure: ReportFigure) -> str:
+    path = (IMAGES / f"{study.name}.{figure.name}.png").as_posix()
+    _, _, table = _table(measured_tables(study.findings)[0]).partition("\n")  # without its heading
+    parts = [f"**{headline(study.findings)}**", table.strip(), f"![{figure.title}]({path})"]
+    return "\n\n".join([*parts, f"<sub>{figure.caption} {_provenance(study)}.</sub>"])
+
+
 def _claims(findings: Findings) -> str:
     if not findings.verdicts:
         return ""
@@ -255,7 +283,9 @@ def main(root: Path = ROOT) -> int:
     try:
         studies = read_studies(root)
         figures = {study.name: chosen_figures(study) for study in studies}
+        readme = readme_of((root / README).read_text(encoding="utf-8"), studies, figures)
         write_atomic(root / PAGE, page_of(studies, figures))
+        write_atomic(root / README, readme)
         draw(figures, root / IMAGES)
     except ExperimentError as error:
         print(f"error: {as_given(error)}", file=sys.stderr)

@@ -49,6 +49,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     keep_study(write_study(Path("outputs/losses")), Path("sweeps/results"))
     write_text(tmp_path, TEXT)
+    (tmp_path / "README.md").write_text("# A project\n")
     return tmp_path
 
 
@@ -71,8 +72,32 @@ def test_the_page_is_what_the_script_writes(writer: ModuleType):
     studies = writer.read_studies(ROOT)
     figures = {study.name: writer.chosen_figures(study) for study in studies}
     assert (ROOT / writer.PAGE).read_text(encoding="utf-8") == writer.page_of(studies, figures), "run make findings"
+    readme = (ROOT / writer.README).read_text(encoding="utf-8")
+    assert readme == writer.readme_of(readme, studies, figures), "run make findings"
     names = {f"{study}.{figure.name}.png" for study, drawn in figures.items() for figure in drawn}
     assert {path.name for path in (ROOT / writer.IMAGES).glob("*")} == names
+
+
+def test_the_readme_shows_a_study_where_it_is_marked(writer: ModuleType, checkout: Path):
+    readme = checkout / "README.md"
+    readme.write_text("# A project\n<!-- findings: losses -->\nold\n<!-- end of findings -->\nThe end.\n")
+    assert writer.main(checkout) == 0
+    written = readme.read_text()
+    begin, end = "# A project\n<!-- findings: losses -->\n**", "</sub>\n<!-- end of findings -->\nThe end.\n"
+    assert written.startswith(begin)
+    assert written.endswith(end)
+    assert "| lce | 7 |" in written
+    assert "](docs/images/findings/losses." in written
+    assert "old" not in written
+
+
+def test_a_readme_that_marks_a_study_without_results_is_refused(
+    writer: ModuleType, checkout: Path, capsys: pytest.CaptureFixture[str]
+):
+    (checkout / "README.md").write_text("<!-- findings: lost -->\n<!-- end of findings -->\n")
+    assert complaint(writer, checkout, capsys) == (
+        "README.md: sweeps/results/lost.zip is missing: write it by study keep"
+    )
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.name)
