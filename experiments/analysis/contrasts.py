@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.analysis.label_matching import matching, number_of, unknown_labels
-from experiments.analysis.settings import SettingResult
+from experiments.analysis.settings import SettingResult, first_stage_of
 from experiments.common.errors import ExperimentError
 from experiments.config.paper_table import Claim
 from experiments.evaluation.comparison import Comparison, contrast
@@ -60,6 +60,8 @@ def find(claim: Claim, settings: Sequence[SettingResult], stand_ins: Mapping[str
         return ClaimContrasts(lacking=f"No finished cell has the label {worded(unknown[0])!r}.")
     if claim.kind in TRENDS:
         return _trend(claim, settings, stand_ins)
+    if claim.kind == "improves":
+        return _improved(claim, settings, stand_ins)
     return _opposed(claim, settings, stand_ins)
 
 
@@ -90,6 +92,22 @@ def _opposed(claim: Claim, settings: Sequence[SettingResult], stand_ins: Mapping
         for (labels, _, _), comparison, margin in zip(pairs, single, margins, strict=True)
     )
     return ClaimContrasts(Contrast({}, overall, float(np.mean(margins))), contrasts, _left_alone(alone, matched))
+
+
+def _improved(claim: Claim, settings: Sequence[SettingResult], stand_ins: Mapping[str, str]) -> ClaimContrasts:
+    wanted = {**claim.where, **claim.better}
+    better = matching(settings, wanted, stand_ins)
+    if not better:
+        return ClaimContrasts(lacking=f"No finished cell has {_in_words(wanted)}.")
+    pairs: list[list[Weighted]] = [[(1.0, setting), (-1.0, first_stage_of(setting))] for setting in better]
+    average = [(weight / len(pairs), setting) for pair in pairs for weight, setting in pair]
+    overall, *single = _compared(claim, average, pairs)
+    varying = _differing([setting.labels for setting in better])
+    contrasts = tuple(
+        Contrast({name: setting.labels.get(name) for name in varying}, comparison)
+        for setting, comparison in zip(better, single, strict=True)
+    )
+    return ClaimContrasts(Contrast({}, overall), contrasts)
 
 
 def _trend(claim: Claim, settings: Sequence[SettingResult], stand_ins: Mapping[str, str]) -> ClaimContrasts:
@@ -154,7 +172,10 @@ def _terms(claim: Claim, weighted: Sequence[Weighted]) -> list[Term]:
     settings = {id(setting): setting for _, setting in weighted}
     for weight, setting in weighted:
         weights[id(setting)] = weights.get(id(setting), 0.0) + weight
-    return [Term(weights[key], _values(claim, setting, query_ids), setting.models) for key, setting in settings.items()]
+    return [
+        Term(weights[key], _values(claim, setting, query_ids), setting.models or None)
+        for key, setting in settings.items()
+    ]
 
 
 def _values(claim: Claim, setting: SettingResult, query_ids: tuple[str, ...]) -> FloatArray:

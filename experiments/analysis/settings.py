@@ -6,7 +6,7 @@ Shapes: Q queries, S seeds (jobs of a setting).
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -77,6 +77,12 @@ class SettingResult:
         """Average a value of the jobs' ``compute``; None if one of them lacks it."""
         values: list[Any] = [job.compute.get(key) for job in self.jobs]
         return None if None in values else float(np.mean([float(value) for value in values]))
+
+
+def first_stage_of(setting: SettingResult) -> SettingResult:
+    """Return the first stage that a setting re-ranks, as a setting without jobs on the same queries."""
+    table = setting.jobs[0].per_query[str(setting.labels[FIRST_STAGE])].ordered(setting.query_ids)
+    return replace(setting, jobs=(), values_SQ=table.first_stage[setting.measure][np.newaxis])
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from experiments.common.checks import one_of
 from experiments.common.errors import ExperimentError
 
 MARKS = ("primary", "second-hand", "unknown")
-KINDS = ("beats", "rises", "falls", "within")
+KINDS = ("beats", "improves", "rises", "falls", "within")
 OF = ("test", "layers")
 
 Where = Mapping[str, Any]
@@ -37,8 +37,9 @@ class Claim:
     says: str
     """The claim in words."""
     kind: str
-    """``beats`` (settings with the labels ``better`` against those with ``worse``, at equal other labels), ``rises``
-    or ``falls`` (over the label ``over``), or ``within`` (``better`` and ``worse`` differ by at most ``margin``)."""
+    """``beats`` (settings with the labels ``better`` against those with ``worse``, at equal other labels), ``improves``
+    (settings against the first stage that they re-rank), ``rises`` or ``falls`` (over the label ``over``), or
+    ``within`` (``better`` and ``worse`` differ by at most ``margin``)."""
     where: Where = field(default_factory=dict)
     """Labels of the settings that it is about."""
     better: Where = field(default_factory=dict)
@@ -143,10 +144,14 @@ def _claim(key: str, settings: Mapping[str, Any], where: Where) -> Claim:
     kind = values["kind"]
     one_of(f"{key}.kind", kind, KINDS)
     one_of(f"{key}.of", values.get("of", "test"), OF)
-    needed = ("over",) if kind in ("rises", "falls") else ("better", "worse")
+    needed = {"rises": ("over",), "falls": ("over",), "improves": ()}.get(kind, ("better", "worse"))
     for name in (*needed, *(["margin"] if kind == "within" else [])):
         if values.get(name) in (None, {}, ""):
             raise ExperimentError(f"{key}.{name} must be given for kind: {kind}")
+    if kind == "improves" and (values.get("worse") or values.get("of", "test") != "test"):
+        raise ExperimentError(
+            f"{key}: kind: improves compares test results with their first stage; leave out worse and of"
+        )
     own = dict(values.get("where") or {})
     # Probed layers do not have the labels of the table's published cells, such as a first stage.
     values["where"] = own if values.get("of") == "layers" else dict(where) | own

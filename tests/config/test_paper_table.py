@@ -46,7 +46,10 @@ RISES = {"says": "a", "kind": "rises", "over": "negatives"}
         ({"mark": "primary", "published": [{"value": 39.3}]}, r"published\[0\].value is 39.3: it must lie between 0"),
         ({"published": [{"value": 0.3, "mark": "unknown"}]}, "unknown values are null, and no other"),
         ({"mark": "primary", "published": [{"value": 0.3}, {"value": 0.4}]}, r"published has the cell \{\} twice"),
-        ({"claims": [RISES | {"kind": "wins"}]}, r"claims\[0\].kind is 'wins': it must be one of beats, rises"),
+        (
+            {"claims": [RISES | {"kind": "wins"}]},
+            r"claims\[0\].kind is 'wins': it must be one of beats, improves, rises",
+        ),
         ({"claims": [{"says": "a", "kind": "rises"}]}, r"claims\[0\].over must be given for kind: rises"),
         ({"claims": [{"says": "a", "kind": "within", "better": {"n": 1}, "worse": {"n": 2}}]}, "margin must be given"),
         ({"claims": [{"says": "a", "kind": "beats", "better": {"n": 1}, "worse": {"m": 2}}]}, "name the same labels"),

@@ -10,6 +10,7 @@ from helpers.settings import setting_of
 from experiments.analysis.claims import Verdict, judge
 from experiments.analysis.settings import SettingResult
 from experiments.config.paper_table import Claim
+from experiments.job_files.per_query import PerQuery
 
 QUERIES = tuple(f"q{i}" for i in range(60))
 # two thirds of the queries at 0.5, the others at 0 and 1: they differ between queries, not between cells
@@ -43,3 +44,10 @@ def claim(kind: str = "beats", **keys: Any) -> Claim:
 def verdict(one: Claim, *samples: SettingResult, stand_ins: Mapping[str, str] | None = None) -> Verdict:
     (found,) = judge([one], samples, [], stand_ins or {})
     return found
+
+
+def re_ranking(sample: SettingResult, first_stage: float) -> SettingResult:
+    """The cell as one that re-ranked a first stage whose mean is 0.5 plus ``first_stage``."""
+    table = PerQuery(QUERIES, {}, {sample.measure: LEVEL_Q + first_stage})
+    jobs = tuple(replace(job, per_query={"bm25": table}) for job in sample.jobs)
+    return replace(sample, labels={**sample.labels, "first_stage": "bm25"}, jobs=jobs)
