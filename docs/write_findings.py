@@ -17,7 +17,7 @@ Each study has an archive, ``sweeps/results/<study>.zip`` (written by ``rerank-a
 
     ### What stayed undecided
 
-A study stands in README.md too, between ``<!-- findings: NAME -->`` and ``<!-- end of findings -->``: what was found, its
+README.md shows a study too, between ``<!-- findings: NAME -->`` and ``<!-- end of findings -->``: what was found, its
 first table and first figure.
 
 No number is typed: ``experiments.reporting.placeholders`` lists the placeholders, ``{{ quote 0.412 from SOURCE }}`` is
@@ -52,7 +52,7 @@ from experiments.reporting.plots.build import figures_of  # noqa: E402
 from experiments.reporting.plots.figure import ReportFigure  # noqa: E402
 from experiments.reporting.plots.style import DPI, styled  # noqa: E402
 from experiments.reporting.summary import measured_tables  # noqa: E402
-from experiments.reporting.tables.published import OURS, published_table  # noqa: E402
+from experiments.reporting.tables.published import published_table  # noqa: E402
 from experiments.reporting.tables.render import to_markdown  # noqa: E402
 from experiments.reporting.tables.table import Table  # noqa: E402
 
@@ -195,9 +195,10 @@ def readme_of(text: str, studies: Sequence[Study], figures: Mapping[str, Sequenc
 
 def _in_short(study: Study, figure: ReportFigure) -> str:
     path = (IMAGES / f"{study.name}.{figure.name}.png").as_posix()
-    _, _, table = _table(measured_tables(study.findings)[0]).partition("\n")  # without its heading
-    parts = [f"**{headline(study.findings)}**", table.strip(), f"![{figure.title}]({path})"]
-    return "\n\n".join([*parts, f"<sub>{figure.caption} {_provenance(study)}.</sub>"])
+    rows = [line for line in _table(measured_tables(study.findings)[0]).splitlines() if line.startswith("|")]
+    claims = _claims(study.findings).partition("\n\n")[2]  # without the heading
+    parts = [f"**{headline(study.findings)}**", claims, "\n".join(rows), f"![{figure.title}]({path})"]
+    return "\n\n".join(part for part in [*parts, f"<sub>{figure.caption} {_provenance(study)}.</sub>"] if part)
 
 
 def _claims(findings: Findings) -> str:
@@ -205,8 +206,9 @@ def _claims(findings: Findings) -> str:
         return ""
     lines = []
     for verdict in findings.verdicts:
-        says, said_by = verdict.claim.says.rstrip("."), (verdict.claim.published or OURS).rstrip(".")
-        lines.append(f"- {says}: **{verdict.state}**. {verdict.needs} Said by: {said_by}.")
+        says, published = verdict.claim.says.rstrip("."), verdict.claim.published
+        said_by = f" Said by: {published.rstrip('.')}." if published else ""
+        lines.append(f"- {says}: **{verdict.state}**. {verdict.needs}{said_by}")
     return "\n".join(["### Claims", "", *lines])
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from experiments.analysis.findings import Findings
 from experiments.analysis.load import JobResult
 from experiments.analysis.settings import ResultGroup, SettingResult
-from experiments.common.text import value_or_dash
+from experiments.common.text import plural, value_or_dash
 from experiments.config.negatives import sources_of
 from experiments.evaluation.measure_names import WHOLE_COLLECTION
 
@@ -67,6 +67,13 @@ def group_heading(group: ResultGroup) -> str:
     """Return the title of a group: ``BM25 re-ranked, apidocs``."""
     name = candidates_name(group.first_stage)
     return f"{name[0].upper() if group.first_stage == WHOLE_COLLECTION else name[0]}{name[1:]}, {group.data}"
+
+
+def measured_queries(group: ResultGroup) -> str:
+    """Return the number of measured queries with the name of their split, such as ``300 test queries``."""
+    split = group.data.rpartition("/")[2]  # a label such as apidocs/dev: see ``experiments.jobs.prepare.data_label``
+    kind = split if split in ("train", "dev") else "test"
+    return plural(len(group.query_ids), f"{kind} query", f"{kind} queries")
 
 
 def setting_name(labels: Mapping[str, Any], axes: Sequence[str]) -> str:

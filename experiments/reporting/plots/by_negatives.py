@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.analysis.findings import Findings, Result
 from experiments.analysis.settings import ResultGroup, SettingResult
 from experiments.evaluation.measure_names import mean_name
-from experiments.reporting.names import THIS_SEED, group_heading, proper_name, reference_name
+from experiments.reporting.names import THIS_SEED, group_heading, measured_queries, proper_name, reference_name
 from experiments.reporting.plots.figure import ReportFigure, report_figure
 from experiments.reporting.plots.label_placement import name_points
 from experiments.reporting.plots.line_chart import Chart, Level, draw_chart, drawn_values
@@ -109,7 +109,7 @@ def _by_negatives(findings: Findings, block: ResultGroup, lines: Sequence[Line],
         set_counts(axes, counts, MARGIN)
         return draw_lines(axes, members, styles, factor=2.0 ** min(wanted, 0.6 * nearest / len(members)))
 
-    title = f"{group_heading(block)}, {len(block.query_ids):,} test queries"
+    title = f"{group_heading(block)}, {measured_queries(block)}"
     chart = Chart(title, explained(findings, block, lines), mean_name(block.measure), _levels(findings, block))
     return report_figure(draw_chart(chart, lines, losses, draw), figure_name(findings, block), "negatives")
 
@@ -125,7 +125,7 @@ def _by_pairs(findings: Findings, block: ResultGroup, lines: Sequence[Line], los
 
     explanation = f"Next to each point: its number of negatives, n. {explained(findings, block, lines)}"
     measure = mean_name(block.measure)
-    title = f"{group_heading(block)}: {measure} over computing, {len(block.query_ids):,} test queries"
+    title = f"{group_heading(block)}: {measure} over computing, {measured_queries(block)}"
     chart = Chart(title, explanation, measure, _levels(findings, block))
     frame = draw_chart(chart, lines, losses, draw)
     panels, _ = panels_of(lines, chart.limit)

@@ -18,6 +18,7 @@ from experiments.reporting.names import (
     axes_of,
     group_heading,
     label_heading,
+    measured_queries,
     proper_name,
     reference_name,
     value_name,
@@ -97,7 +98,7 @@ def _notes(findings: Findings, group: ResultGroup, results: Sequence[Result]) ->
         seeds += " a row"
     else:
         seeds += f" ({', '.join(map(str, different.pop()))})"
-    notes = [f"{group.data}: {plural(len(group.query_ids), 'test query', 'test queries')}, {seeds}."]
+    notes = [f"{group.data}: {measured_queries(group)}, {seeds}."]
     if group.constants:
         shared = ", ".join(f"{name} {value_name(name, value)}" for name, value in group.constants.items())
         notes.append(f"All rows: {shared}.")
