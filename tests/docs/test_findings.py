@@ -106,6 +106,7 @@ def test_no_number_of_a_text_is_typed(text: Path):
 
 
 def test_without_a_study_the_page_says_how_one_is_kept(writer: ModuleType, tmp_path: Path):
+    (tmp_path / "README.md").write_text("# A project\n")
     assert writer.main(tmp_path) == 0
     assert "`rerank-ablations study keep" in (tmp_path / "docs" / "findings.md").read_text()
 
