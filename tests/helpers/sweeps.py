@@ -1,11 +1,12 @@
 """The grids of sweeps/, composed once for all the tests that look at them, and the cells that they will make."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 from helpers.jobs import ROOT
 from helpers.settings import setting_of
 
@@ -15,6 +16,7 @@ from experiments.config.grid import compose_grid
 from experiments.config.identity import job_name
 from experiments.config.paper_table import PaperTable, table_of
 from experiments.data.collection import Collection
+from experiments.job_files.per_query import PerQuery
 from experiments.jobs.run_job import labels_of
 
 SCALES = ("mini", "paper")
@@ -89,4 +91,9 @@ def _job(config: Any) -> SweepJob:
 
 
 def _sample(labels: Mapping[str, Any], job: SweepJob) -> SettingResult:
-    return setting_of(labels, jobs=[job.name], measure=job.experiment.measures[0])
+    sample = setting_of(labels, jobs=[job.name], measure=job.experiment.measures[0])
+    if "first_stage" not in labels:
+        return sample
+    ranked = PerQuery(sample.query_ids, {}, {sample.measure: np.zeros(len(sample.query_ids))})
+    jobs = tuple(replace(one, per_query={labels["first_stage"]: ranked}) for one in sample.jobs)
+    return replace(sample, jobs=jobs)
