@@ -231,18 +231,17 @@ def test_a_finished_job_whose_metrics_were_cut_runs_again(
     assert steps.begun == list(range(STEPS))
 
 
-def test_a_training_without_validations_goes_on_after_a_stop(
-    overrides: list[str], steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["callbacks=average_last_steps", "callbacks=weight_averaging", "validation.times=0"])
+def test_trainings_with_averages_of_weights_or_without_validations_go_on_after_a_stop(
+    overrides: list[str], steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ):
-    none = [*overrides, "validation.times=0", "validation.select=last"]
-    through = run([*none, f"outputs={tmp_path / 'through'}"])
-    assert through[0]["dev"] == {"selected": "last"}
-    steps.begun.clear()
-    steps.stop = stop_at(4, 9, error=Killed)
-    halves = [*none, f"outputs={tmp_path / 'halves'}", "callbacks.checkpoint.minutes=0"]
+    settings = [*overrides, kind, "validation.select=last"]
+    through = run([*settings, f"outputs={tmp_path / 'through'}"])
+    steps.begun, steps.stop = [], stop_at(4, 11, error=Killed)  # 11 is within the averaged quarter
+    settings += [f"outputs={tmp_path / 'halves'}", "callbacks.checkpoint.minutes=0"]
     for _ in range(2):
-        killed(monkeypatch, halves)
-    assert_same(run(halves), through)
+        killed(monkeypatch, settings)
+    assert_same(run(settings), through)
     assert steps.begun == list(range(STEPS))
 
 
@@ -254,20 +253,8 @@ def test_a_training_without_validations_is_kept_at_its_end(
         patch.setattr(CrossEncoder, "predict_step", lambda *_: (_ for _ in ()).throw(Killed("stopped")))
         killed(monkeypatch, none)
     assert steps.begun == list(range(STEPS))
-    run(none)
+    assert run(none)[0]["dev"] == {"selected": "last"}
     assert steps.begun == list(range(STEPS)), "no step was done twice"
-
-
-@pytest.mark.parametrize("averaging", ["average_last_steps", "weight_averaging"])
-def test_averages_of_weights_go_on_after_a_stop(
-    overrides: list[str], steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, averaging: str
-):
-    averaged = [*overrides, f"callbacks={averaging}", "validation.select=last"]
-    through = run([*averaged, f"outputs={tmp_path / 'through'}"])
-    steps.stop = stop_at(11, error=Killed)  # within the last quarter, which is averaged
-    halves = [*averaged, f"outputs={tmp_path / 'halves'}", "callbacks.checkpoint.minutes=0"]
-    killed(monkeypatch, halves)
-    assert_same(run(halves), through)
 
 
 def test_early_stopping_counts_on_after_a_stop_and_stays_stopped(
