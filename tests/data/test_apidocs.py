@@ -1,5 +1,6 @@
 """The embedded default collection, on a package of a few lines: which passages, questions and judgements come of it."""
 
+import gc
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.common.errors import ExperimentError
-from experiments.data.readers.apidocs import QUESTIONS, Apidocs, question, split_of
+from experiments.data.readers.apidocs import QUESTIONS, Apidocs, collection_paused, question, split_of
 from experiments.data.readers.docstrings import PackageSources, clean, split_body, split_sections
 
 NUMPYDOC = '''
@@ -244,3 +245,10 @@ def test_too_few_words_give_no_passage():
 @given(st.text("ab \n"), st.sampled_from(["parameters", "notes"]))
 def test_cutting_loses_no_words(text: str, kind: str):
     assert " ".join(split_body(text, kind, 0, 10, 1_000)) == clean(text)
+
+
+def test_reference_cycles_are_collected_again_after_reading_a_package_that_cannot_be_read():
+    with pytest.raises(ExperimentError, match="'no_such_package' is not installed"), collection_paused():
+        assert not gc.isenabled()
+        PackageSources("no_such_package")
+    assert gc.isenabled()
