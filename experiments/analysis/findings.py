@@ -133,11 +133,13 @@ def _results(
     reference: dict[tuple[str, str], str] = {}
     compared: list[tuple[ResultGroup, SettingResult, Comparison | None]] = []
     for group in groups:
-        own = _reference(group.settings, table)
-        reference[group.data, group.first_stage] = group.reference if own is None else _words(own, group, table)
-        values_SQ, seeds = (group.first_stage_Q[np.newaxis], None) if own is None else (own.values_SQ, own.seeds)
+        fitting = _references(group.settings, table)
+        words = _words(fitting[0], group, table) if fitting else group.reference
+        reference[group.data, group.first_stage] = words
         for setting in group.settings:
             comparison = None
+            own = _reference_of(setting, fitting, table)
+            values_SQ, seeds = (group.first_stage_Q[np.newaxis], None) if own is None else (own.values_SQ, own.seeds)
             if setting is not own:
                 pool = group.seeds_variance
                 comparison = compare(setting.values_SQ, values_SQ, setting.seeds, seeds, pool=pool)
@@ -151,12 +153,35 @@ def _results(
     return results, reference
 
 
-def _reference(settings: Sequence[SettingResult], table: PaperTable | None) -> SettingResult | None:
-    """Return the table's reference setting within a group; None if the reference is the first stage."""
+def _references(settings: Sequence[SettingResult], table: PaperTable | None) -> list[SettingResult]:
+    """Return the settings of a group that the table's reference fits; none if the reference is the first stage."""
     if table is None or not table.reference:
-        return None
-    found = (setting for setting in settings if matches(setting.labels, table.reference, table.stand_ins))
-    return next(found, None)
+        return []
+    return [setting for setting in settings if matches(setting.labels, table.reference, table.stand_ins)]
+
+
+def _reference_of(
+    setting: SettingResult, fitting: Sequence[SettingResult], table: PaperTable | None
+) -> SettingResult | None:
+    """Return the reference of a setting: the only one that fits, or the one at its own other labels.
+
+    Raises:
+        ExperimentError: several fit, and none is at the setting's own other labels.
+    """
+    if table is None or len(fitting) < 2:
+        return fitting[0] if fitting else None
+
+    def others(labels: Mapping[str, object]) -> dict[str, object]:
+        return {label: value for label, value in labels.items() if label not in table.reference}
+
+    at_equal = [reference for reference in fitting if others(reference.labels) == others(setting.labels)]
+    if len(at_equal) == 1:
+        return at_equal[0]
+    differing = [label for label in fitting[0].labels if len({str(other.labels.get(label)) for other in fitting}) > 1]
+    raise ExperimentError(
+        f"table.reference {dict(table.reference)} fits {len(fitting)} settings, and none with the other labels of "
+        f"{dict(setting.labels)}: name {' and '.join(differing)} in it, too"
+    )
 
 
 def _words(reference: SettingResult, group: ResultGroup, table: PaperTable | None) -> str:

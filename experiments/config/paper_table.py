@@ -85,7 +85,8 @@ class PaperTable:
     stand_ins: Mapping[str, str] = field(default_factory=dict)
     """Replacements of published labels at a smaller scale, such as ``colbert: tct_colbert``."""
     reference: Where = field(default_factory=dict)
-    """Labels of the setting to compare the others with; empty for the first stage."""
+    """Labels of the setting to compare the others with (of several, the one at the other's other labels); empty for the
+    first stage."""
     claims: tuple[Claim, ...] = ()
     """Claims about the settings."""
     notes: str | None = None

@@ -115,6 +115,26 @@ def test_a_reference_is_compared_with_nothing_and_others_with_it(study: Path):
     assert one.comparison.mean == -0.25
 
 
+def test_a_reference_that_fits_several_settings_is_the_one_with_the_other_labels_of_the_compared(study: Path):
+    write_job(study, "c", BEST, labels={"negatives": 1, "loss": "bce"})
+    write_job(study, "d", FIRST_STAGE, labels={"negatives": 7, "loss": "bce"})
+    declare(study, PAPER | {"reference": {"negatives": 7}})
+    findings = findings_of(study)
+    assert findings.reference == {("apidocs", "bm25"): "negatives 7"}
+    compared = {tuple(map(result.setting.labels.get, ("loss", "negatives"))): result for result in findings.results}
+    assert compared["lce", 1].comparison.mean == -0.25
+    assert compared["bce", 1].comparison.mean == 0.3125
+    assert compared["lce", 7].comparison is compared["bce", 7].comparison is None
+
+
+def test_a_reference_that_fits_several_settings_at_other_labels_wants_a_further_label(study: Path):
+    write_job(study, "c", BEST, labels={"negatives": 7, "source": "colbert"})
+    write_job(study, "d", BEST, labels={"negatives": 1, "source": "judged"})
+    declare(study, PAPER | {"reference": {"negatives": 7}})
+    with pytest.raises(ExperimentError, match=r"table.reference \{'negatives': 7\} fits 2 settings.*name source in it"):
+        findings_of(study)
+
+
 def test_p_values_are_corrected_for_all_comparisons_over_seeds_of_the_study(study: Path):
     write_job(study, "c", {**FIRST_STAGE, "q4": 0.4}, labels={"negatives": 31})
     assert [result.p_holm for result in findings_of(study).results] == [None, None, None]  # one seed each

@@ -1,13 +1,12 @@
 """docs/findings.md is what its script writes from the archives, and no number in its texts is typed."""
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from helpers.findings import LCE, REACHED, write_study
 from helpers.jobs import ROOT
+from helpers.pages import docs_script
 from helpers.study_folder import write_job
 
 from experiments.job_files.archive import keep_study
@@ -34,13 +33,7 @@ TEXTS = sorted((ROOT / "docs" / "findings").glob("*.md"))
 
 @pytest.fixture(scope="module")
 def writer() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("write_findings", ROOT / "docs" / "write_findings.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return docs_script("write_findings")
 
 
 @pytest.fixture

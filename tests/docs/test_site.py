@@ -1,6 +1,5 @@
 """The pages build without a warning, every link and picture is there, every key has its meaning."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from types import ModuleType
 import pytest
 import yaml
 from helpers.jobs import ROOT
-from helpers.pages import BLOCK, PAGES, files_shown, name_of, spans
+from helpers.pages import BLOCK, PAGES, docs_script, files_shown, name_of, spans
 
 from experiments.config.experiment import Experiment
 from experiments.config.keys import declared
@@ -71,13 +70,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def writer() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("write_configuration", ROOT / "docs" / "write_configuration.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return docs_script("write_configuration")
 
 
 def test_the_reference_has_every_key(writer: ModuleType):

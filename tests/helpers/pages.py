@@ -1,11 +1,13 @@
 """Read what the README, CONTRIBUTING and the pages of ``docs/`` show: code blocks, commands, overrides, links."""
 
-import importlib
+import importlib.util
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from helpers.jobs import ROOT
@@ -101,3 +103,14 @@ def commands(page: Path) -> list[Command]:
 def spans(page: Path) -> Iterator[str]:
     """The spans of code in the prose of a page."""
     yield from SPAN.findall(BLOCK.sub("", page.read_text(encoding="utf-8")))
+
+
+def docs_script(name: str) -> ModuleType:
+    """Load ``docs/<name>.py``, which belongs to no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module

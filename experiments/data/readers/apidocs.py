@@ -179,7 +179,7 @@ def _hash(purpose: str, text: str) -> int:
 
 @contextmanager
 def collection_paused() -> Iterator[None]:
-    """Pause the collection of reference cycles: syntax trees have none, and looking for them doubles the time to read."""
+    """Pause the collection of reference cycles: syntax trees have none, and the search for them doubles the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
