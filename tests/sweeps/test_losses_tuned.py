@@ -21,3 +21,10 @@ def test_each_loss_has_the_rate_that_is_best_on_dev_by_the_mean_of_one_and_seven
     assert all(set(means) == {1, 7} for rates in measured.values() for means in rates.values())
     chosen = {job.experiment.loss["name"]: job.experiment.optimizer.lr for job in jobs_of("losses_tuned", "mini")}
     assert chosen == best
+
+
+def test_they_differ_in_nothing_else_from_the_recipe_of_the_quickstart():
+    (quickstart, *_), tuned = jobs_of("quickstart", "mini"), jobs_of("losses_tuned", "mini")
+    for part in ("data", "model", "batch", "budget", "validation", "scheduler", "callbacks", "first_stage_depth"):
+        shared = {repr(getattr(job.experiment, part)).replace("logits=2", "logits=1") for job in (quickstart, *tuned)}
+        assert len(shared) == 1, part
