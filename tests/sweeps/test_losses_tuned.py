@@ -23,8 +23,8 @@ def test_each_loss_has_the_rate_that_is_best_on_dev_by_the_mean_of_one_and_seven
     assert chosen == best
 
 
-def test_they_differ_in_nothing_else_from_the_recipe_of_the_quickstart():
-    (quickstart, *_), tuned = jobs_of("quickstart", "mini"), jobs_of("losses_tuned", "mini")
-    for part in ("data", "model", "batch", "budget", "validation", "scheduler", "callbacks", "first_stage_depth"):
-        shared = {repr(getattr(job.experiment, part)).replace("logits=2", "logits=1") for job in (quickstart, *tuned)}
+def test_they_differ_in_nothing_else_from_each_other_and_the_rates_study():
+    (rates, *_), tuned = jobs_of("rates", "mini"), jobs_of("losses_tuned", "mini")
+    for part in ("model", "batch", "budget", "validation", "scheduler", "callbacks", "first_stage_depth"):
+        shared = {repr(getattr(job.experiment, part)).replace("logits=2", "logits=1") for job in (rates, *tuned)}
         assert len(shared) == 1, part

@@ -6,7 +6,10 @@ from helpers.sweeps import SCALES, SWEEPS, jobs_of
 
 from experiments.config.grid import axes_of
 
-FEWER_SEEDS = {"quickstart": ["1", "2"], "rates": ["1"]}  # it has to be done in minutes; it chooses, and compares nothing
+FEWER_SEEDS = {
+    "quickstart": ["1", "2"],
+    "rates": ["1"],
+}  # it has to be done in minutes; it chooses, and compares nothing
 
 
 @pytest.mark.parametrize("scale", SCALES)
