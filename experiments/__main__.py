@@ -15,6 +15,7 @@ ARGPARSE = "argparse"
 # Command -> module, what reads its arguments, what it does.
 COMMANDS = {
     "train": ("train", HYDRA, "train and test one re-ranker, or with -m a grid of them"),
+    "evaluate": ("evaluate", HYDRA, "measure trained re-rankers as they are, on any test sets"),
     "study": ("study", ARGPARSE, "plan, run, look at and verify a whole study"),
     "report": ("report", ARGPARSE, "tables, figures and the page of a study"),
     "compare": ("compare", ARGPARSE, "several studies in one table"),
@@ -63,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(module.main(rest))
     from experiments.jobs.hydra_app import entry
 
+    if hasattr(module, "overrides_of"):  # it takes more than overrides
+        sys.argv[1:] = module.overrides_of(rest)
     entry(module.main)
     return 0
 

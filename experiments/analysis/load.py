@@ -40,7 +40,8 @@ class JobResult:
     of why. ``hash``: of its scientific config, if known. ``labels``, ``test``, ``compute`` and ``per_query`` are
     empty unless the job has finished; ``test`` and ``per_query`` are keyed by first stage. ``folds``: the jobs of a
     pooled cross-validation, whose own folder does not exist. ``code``: revision or package version, if noted.
-    ``split``: the measured queries; other than test only for first stages alone.
+    ``split``: the measured queries; other than test only for first stages alone. ``trained_by``: the scientific config
+    of the training, for a job that measured the model of another one.
     """
 
     folder: Path
@@ -56,6 +57,7 @@ class JobResult:
     folds: tuple["JobResult", ...] = ()
     code: str | None = None
     split: str = "test"
+    trained_by: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def parts(self) -> tuple["JobResult", ...]:
@@ -145,4 +147,5 @@ def _finished_job(folder: Path, status: Mapping[str, Any]) -> JobResult:
         probe=as_mapping(path, metrics["probe"], "probe") if "probe" in metrics else None,
         code=str(git) if git else f"version {version}" if version else None,
         split=str(metrics.get("split", "test")),
+        trained_by=as_mapping(path, metrics["trained_by"], "trained_by") if "trained_by" in metrics else {},
     )

@@ -16,18 +16,19 @@ from experiments.common.errors import ExperimentError
 from experiments.common.text import first_line
 from experiments.job_files.per_query import PerQuery
 from experiments.job_files.status import FAILED, FINISHED, RUNNING, UNREADABLE, hash_of
-from experiments.tracking.summary import COMPUTE, HASH, LABELS, PER_QUERY, PROBE, nested
+from experiments.tracking.summary import COMPUTE, HASH, LABELS, PER_QUERY, PROBE, TRAINED_BY, nested
 from experiments.tracking.wandb_records import RunRecord
 from experiments.tracking.wandb_run import ERROR
 
 FIRST_STAGE_KEY = re.compile(r"(.+)/first_stage/[^/]+")
+JOB_TYPES = ("train", "evaluate")
 AT_WORK = ("running", "pending", "preempting")  # W&B's states
 NOT_MEASURES = ("query", "text")  # the columns of a per-query table that hold no numbers
 
 
 def jobs_of(records: Iterable[RunRecord]) -> list[JobResult]:
-    """Return the jobs of runs of type ``train``, by name."""
-    jobs = [job_of(record) for record in records if record.job_type == "train"]
+    """Return the jobs of runs of the types ``train`` and ``evaluate``, by name."""
+    jobs = [job_of(record) for record in records if record.job_type in JOB_TYPES]
     return sorted(jobs, key=lambda job: job.name)
 
 
@@ -36,7 +37,7 @@ def job_of(record: RunRecord) -> JobResult:
 
     Its ``folder`` may be on another machine.
     """
-    config = {key: value for key, value in record.config.items() if key not in (LABELS, HASH)}
+    config = {key: value for key, value in record.config.items() if key not in (LABELS, HASH, TRAINED_BY)}
     folder = Path(str(config.get("outputs", "outputs"))) / record.group / record.name
     hashed = hash_of(record.config, record.name)
     if record.state != FINISHED:
@@ -72,6 +73,7 @@ def _finished_job(record: RunRecord, folder: Path, hashed: str | None, config: M
         compute=nested(record.summary, COMPUTE),
         per_query={name: _per_query(record, name) for name in ordered},
         probe=json.loads(record.summary[PROBE]) if PROBE in record.summary else None,
+        trained_by=dict(record.config.get(TRAINED_BY) or {}),
     )
 
 

@@ -11,17 +11,34 @@ from experiments.common.errors import ExperimentError
 from experiments.evaluation.measure_names import min_grade_in, resolve, unresolved
 
 
+def measure_by_data(jobs: Sequence[JobResult], wanted: str | None = None) -> dict[str, str]:
+    """Return the measure of each data set, as a config writes it: the wanted one, or the first that all jobs have; for
+    a test set (``tests``) without it, the first of its own.
+
+    Raises:
+        ExperimentError: the jobs on one data set have no measure in common; the message names two jobs.
+    """
+    by_data: dict[str, list[JobResult]] = {}
+    for job in jobs:
+        by_data.setdefault(str(job.labels["data"]), []).append(job)
+    alone = {data for data, members in by_data.items() if all(job.config.get("test_set") for job in members)}
+    shared = wanted or first_measure(job for job in jobs if len(by_data) == 1 or job.labels["data"] not in alone)
+    chosen = {}
+    for data, members in by_data.items():
+        has = shared is not None and all(shared in measures for _, measures in _named(members))
+        own = first_measure(members) if data in alone and not has else None
+        if measure := own or shared:
+            chosen[data] = measure
+    return chosen
+
+
 def first_measure(jobs: Iterable[JobResult]) -> str | None:
     """Return the first measure that all jobs have, as a config writes it; None without jobs.
 
     Raises:
         ExperimentError: there is none; the message names two jobs.
     """
-    named: list[tuple[JobResult, list[str]]] = [
-        (job, [unresolved(measure, min_grade_in(job.config)) for measure in table.measures])
-        for job in jobs
-        for table in job.per_query.values()
-    ]
+    named = _named(jobs)
     if not named:
         return None
     first, shared = named[0]
@@ -34,6 +51,15 @@ def first_measure(jobs: Iterable[JobResult]) -> str | None:
             )
         shared = kept
     return shared[0]
+
+
+def _named(jobs: Iterable[JobResult]) -> list[tuple[JobResult, list[str]]]:
+    """Return each job with the measures of each of its first stages, as a config writes them."""
+    return [
+        (job, [unresolved(measure, min_grade_in(job.config)) for measure in table.measures])
+        for job in jobs
+        for table in job.per_query.values()
+    ]
 
 
 def measure_of(jobs: Sequence[JobResult], first_stage: str, wanted: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from experiments.analysis.load import JobResult
-from experiments.analysis.measure_choice import check_grade, first_measure, measure_of
+from experiments.analysis.measure_choice import check_grade, measure_by_data, measure_of
 from experiments.common.errors import ExperimentError
 from experiments.config.identity import scientific, with_their_candidates
 from experiments.config.negatives import sources_of
@@ -124,7 +124,7 @@ class ResultGroup:
 def group_results(jobs: Iterable[JobResult], measure: str | None = None) -> list[ResultGroup]:
     """Group the results of finished jobs by data set and first stage, in order of appearance.
 
-    ``measure``: as a config writes it; None for the first that all jobs have.
+    ``measure``: as a config writes it; None for the first that all jobs have. A test set without it has its own first.
 
     Raises:
         ExperimentError: a job lacks the measure; two jobs differ in queries, relevance grade or first-stage run; or two
@@ -138,11 +138,9 @@ def group_results(jobs: Iterable[JobResult], measure: str | None = None) -> list
             members.setdefault((str(job.labels["data"]), first_stage), []).append(job)
     for (data, _), group_jobs in members.items():
         check_grade(group_jobs, data)
-    wanted = measure or first_measure(finished)
-    if wanted is None:
-        return []
+    measures = measure_by_data(finished, measure)
     return [
-        _group(data, first_stage, measure_of(group_jobs, first_stage, wanted), group_jobs, extra_axes)
+        _group(data, first_stage, measure_of(group_jobs, first_stage, measures[data]), group_jobs, extra_axes)
         for (data, first_stage), group_jobs in members.items()
     ]
 
@@ -239,8 +237,9 @@ def _unlabelled_axes(jobs: Sequence[JobResult]) -> list[str]:
 def _trained_by(job: JobResult) -> dict[str, Any]:
     """Return the config values that decide a job's training, by dotted key, without seeds and first stages."""
     try:
-        config = scientific(job.config)
-        sources = with_their_candidates(sources_of(config["negatives"]["source"]), config["retrievers"])
+        config = dict(job.trained_by) or scientific(job.config)
+        drawn_from = sources_of(config["negatives"]["source"]) if "negatives" in config else ()
+        sources = with_their_candidates(drawn_from, config["retrievers"])
         config["retrievers"] = {name: config["retrievers"].get(name) for name in sorted(sources)}
     except (KeyError, TypeError) as error:
         raise ExperimentError(f"{job.folder / CONFIG} is not the config of a job: {error} is missing") from error

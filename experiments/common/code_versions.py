@@ -80,6 +80,7 @@ PACKED = ("models.packed_forward",)
 OF_FIRST_STAGES = (
     "data.query_split", "data.splits", "evaluation.measures", "common.random_keys", "retrieval.own_passages",
 )  # fmt: skip
+OF_EVALUATION = (*OF_FIRST_STAGES, "evaluation.measure_names", "jobs.evaluate", "retrieval.inject_gold")
 OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, OF_PROBES, PAIRS, PACKED, TEXTS)
 RETRIEVERS = tuple(
     f"retrieval.{name}" for name in ("bm25", "colbert", "dense", "judged_negatives", "run_file", "tct_colbert")
@@ -170,6 +171,11 @@ def versions(model: type[Any], *, filters: bool, teacher: bool, probes: bool, re
 def first_stage_versions(retrievers: Mapping[str, Any]) -> str:
     """Return the versions that decide the numbers of first stages without a training."""
     return _said(versions_of(*OF_FIRST_STAGES), retrievers)
+
+
+def evaluation_versions(model: type[Any], retrievers: Mapping[str, Any]) -> str:
+    """Return the versions that decide the numbers of a model that is not trained. ``model``: config class."""
+    return _said({**versions_of(*OF_EVALUATION), **model_code(model)}, retrievers)
 
 
 def probe_versions() -> str:

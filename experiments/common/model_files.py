@@ -14,7 +14,9 @@ from experiments.common.cache import content_digest
 from experiments.common.errors import ExperimentError
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
+EXPORTED = "model"  # the folder of a finished job that holds its trained model
 MAIN = "main"  # the hub's usual revision
+MARKS = ("config.json", "modules.json")  # files of which a model's folder has one
 COMMIT = re.compile(r"[0-9a-f]{40}")
 UNKNOWN = "unknown"  # instead of a commit, where neither the hub nor its cache says which
 NOT_READ = re.compile(
@@ -36,6 +38,19 @@ def resolved(place: str) -> str:
     return os.path.realpath(place) if local else place
 
 
+def model_in(place: str) -> str:
+    """Return the folder of the trained model, given the folder of a finished job; any other place itself."""
+    exported = Path(place, EXPORTED)
+    of_job = exported.is_dir() and not any(Path(place, name).is_file() for name in MARKS)
+    return str(exported) if of_job else place
+
+
+def name_of(place: str) -> str:
+    """Return a short name of a folder or hub id: its last part, for the model of a job the job's."""
+    parts = [part for part in re.split(r"[/\\]", os.path.normpath(place)) if part]
+    return parts[-2] if parts[-1] == EXPORTED and len(parts) > 1 else parts[-1]
+
+
 def model_digest(place: str, revision: str | None, key: str) -> str:
     """Return the digest of a folder's files, or id and commit of a hub's model. ``key``: of ``place`` in the config.
 
@@ -52,7 +67,7 @@ def check_folder(place: str, key: str) -> None:
     """Raise ExperimentError unless a folder holds a model. ``key``: names it in the config."""
     if not Path(place).is_dir():
         raise ExperimentError(f"{key}: there is no folder {place}")
-    if not any(Path(place, name).is_file() for name in ("config.json", "modules.json")):
+    if not any(Path(place, name).is_file() for name in MARKS):
         raise ExperimentError(f"{key}: the folder {place} holds no model, neither a config.json nor a modules.json")
 
 

@@ -39,6 +39,7 @@ from experiments.config.overrides import readable
 from experiments.config.part_checks import check_parts, no_key_of_loss, settings_of_part
 from experiments.config.retriever_roles import check_first_stages, check_positives
 from experiments.config.sweeps_group import register_folders
+from experiments.config.test_sets import TestSet
 
 
 def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
@@ -98,7 +99,19 @@ def settings_of(config: DictConfig) -> DictConfig:
     for key in undeclared(chosen, model, "model."):
         raise ExperimentError(no_such_key(key, [field.name for field in fields(model)], declared(Experiment)))
     settings["model"] = OmegaConf.merge(OmegaConf.structured(model), chosen)
+    for name, test_set in (_unresolved(settings).get("tests") or {}).items():
+        settings["tests"][name] = _typed_test_set(f"tests.{name}.", test_set)
     return settings
+
+
+def _typed_test_set(prefix: str, given: Any) -> DictConfig:
+    """Return a test set with the types of its keys. Raises ExperimentError for a key that does not exist."""
+    given = given if isinstance(given, Mapping) else {}
+    for key in undeclared(given, TestSet, prefix):
+        raise ExperimentError(no_such_key(key, [field.name for field in fields(TestSet)], declared(Experiment)))
+    test_set = OmegaConf.merge(OmegaConf.structured(TestSet), given)
+    assert isinstance(test_set, DictConfig)
+    return test_set
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from experiments.config.model import Model
 from experiments.config.negatives import sources_of
 from experiments.config.paper_table import table_of
 from experiments.config.probe import Probe
+from experiments.config.test_sets import TestSet
 from experiments.config.training import (
     Batch,
     Budget,
@@ -94,6 +95,11 @@ class Experiment:
     """Settings of ``experiments.audit``."""
     retrieve: Retrieve = field(default_factory=Retrieve, metadata={"training": False})
     """Settings of ``experiments.retrieve``."""
+    tests: dict[str, Any] = field(default_factory=dict, metadata={"identity": False})
+    """Further test sets: name -> collection, first stages and measures. Each finished model is measured on all of them,
+    in a job of its own, so that a test set may be added later."""
+    test_set: str | None = field(default=None, metadata={"identity": False})
+    """Name of the data in tables; null for the collection's. The jobs of ``tests`` have it."""
     table: Any = field(default=None, metadata={"identity": False})
     """Published values and claims for the study's report (``experiments.config.paper_table``)."""
     seed: int = 1
@@ -128,7 +134,7 @@ class Experiment:
         if len(set(self.first_stage)) != len(self.first_stage):
             raise ExperimentError(f"first_stage names a retriever twice: {self.first_stage}")
         for key, name in [
-            *(("negatives.source", source) for source in sources_of(self.negatives.source)),
+            *(("negatives.source", source) for source in self.negative_sources),
             *(("first_stage", retriever) for retriever in self.first_stage),
             *(("audit.sources", source) for mixture in self.audit.sources for source in sources_of(mixture)),
             *(
@@ -160,6 +166,9 @@ class Experiment:
         check_scheduler(self.scheduler)
         check_callbacks(self.callbacks)
         self._check_logger()
+        for name, test_set in self.tests.items():
+            assert isinstance(test_set, TestSet)  # config.compose makes it one
+            test_set.check(name)
         for name, part in self.retrievers.items():
             check_job(f"retrievers.{name}.job", part.get("job"))
         self.model.check(self)
@@ -179,7 +188,12 @@ class Experiment:
     @property
     def roles(self) -> set[str]:
         """The retrievers that negatives are drawn from or whose runs are re-ranked."""
-        return {*sources_of(self.negatives.source), *self.first_stage}
+        return {*self.negative_sources, *self.first_stage}
+
+    @property
+    def negative_sources(self) -> tuple[str, ...]:
+        """The retrievers that negatives are drawn from; none for a model that is not trained."""
+        return sources_of(self.negatives.source) if self.model.trains else ()
 
     @property
     def optimization(self) -> Optimization:

@@ -1,13 +1,14 @@
 """Identify the job of a config: two configs are one job if they differ only in incidental settings."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
 from experiments.common.cache import fingerprint
-from experiments.common.model_files import resolved
+from experiments.common.model_files import name_of, resolved
 from experiments.config.experiment import Experiment
-from experiments.config.model import prefix_of
+from experiments.config.model import prefix_of, trains
 from experiments.config.negatives import RUN_SCORES, sources_of
 from experiments.evaluation.measure_names import min_grade_in, resolve
 
@@ -15,6 +16,7 @@ VERSION = 4  # raised when the meaning of a config changes, so that old jobs do 
 
 PLACES = ("path", "checkpoint", "scorer", "teacher", "cross_encoder")  # keys of local paths or hub ids
 OF_FIRST_STAGES = ("data", "first_stage", "first_stage_depth", "measures", "retrievers")  # decide what is retrieved
+OF_EVALUATION = (*OF_FIRST_STAGES, "first_stage_inject_gold", "model")  # decide what a model that is not trained scores
 RETRIEVED = "retrieve-"  # begins the name of such a folder
 INCIDENTAL_OF_RETRIEVER = ("device", "tokens_per_batch")  # retrievers are no dataclasses, whose fields could be marked
 
@@ -41,9 +43,10 @@ def deciding(settings: Mapping[str, Any], schema: type, mark: str = "identity") 
 
 
 def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the part of a resolved config that decides the outcome of a training, with absolute local paths.
+    """Return the part of a resolved config that decides the outcome of a job, with absolute local paths.
 
-    Retrievers without a role are left out. The job's inputs cover the content of local paths.
+    Retrievers without a role are left out, and for a model that is not trained all settings of a training. The job's
+    inputs cover the content of local paths.
     """
     kept = deciding(deciding(located(config), Experiment), Experiment, "training")
     kept["callbacks"] = {name: part for name, part in kept.get("callbacks", {}).items() if part is not None}
@@ -54,14 +57,22 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
         kept.pop("probe", None)
     elif "measures" in kept["probe"]:
         kept["probe"] = {**kept["probe"], "measures": resolve(kept["probe"]["measures"], min_grade, "probe.measures")}
-    roles = [*sources_of(config["negatives"]["source"]), *config["first_stage"]]
+    roles = roles_of(config)
     named = with_their_candidates(roles, config["retrievers"])
     kept["retrievers"] = {
         name: {key: value for key, value in settings.items() if key not in INCIDENTAL_OF_RETRIEVER}
         for name, settings in kept["retrievers"].items()
         if name in named
     }
+    if not trains(config["model"]):
+        kept = {key: value for key, value in kept.items() if key in OF_EVALUATION}
     return kept
+
+
+def roles_of(config: Mapping[str, Any]) -> list[str]:
+    """Return the retrievers of a resolved config that have a role: a model that is not trained needs no negatives."""
+    sources = sources_of(config["negatives"]["source"]) if trains(config["model"]) else ()
+    return [*sources, *config["first_stage"]]
 
 
 def located(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,9 +126,23 @@ def job_name(config: Mapping[str, Any]) -> str:
 
 
 def short_name(config: Mapping[str, Any]) -> str:
-    """Return the name of a job without its hash, such as ``lce-n7-bm25-s1``."""
+    """Return the name of a job without its hash, such as ``lce-n7-bm25-s1``, or ``<model>-on-<data set>``."""
+    if not trains(config["model"]):
+        model, measured_on = config["model"], config.get("test_set") or _data_name(config["data"])
+        return f"{_file_name(model['label'] or model['path'])}-on-{_file_name(measured_on)}"
     loss, negatives = config["loss"]["name"], config["negatives"]
     return f"{prefix_of(config['model'])}{loss}-n{negatives['count']}-{negatives['source']}-s{config['seed']}"
+
+
+def _data_name(data: Mapping[str, Any]) -> str:
+    """Return a short name of a data set: the reader's name for it, the last part of its path, or the reader's own."""
+    source = data["source"]
+    return str(source.get("name") or data.get("path") or str(source["_target_"]).rpartition(".")[2].lower())
+
+
+def _file_name(place: str) -> str:
+    """Return the short name of a place without characters that no file name should have."""
+    return re.sub(r"[^\w.-]+", "_", name_of(place))[:80]
 
 
 def folder_name(kind: str, config: Mapping[str, Any]) -> str:

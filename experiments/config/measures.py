@@ -27,6 +27,8 @@ def check_measures(experiment: Experiment) -> None:
 
 def check_selection(experiment: Experiment) -> None:
     """Raise ExperimentError if the first measure needs more passages than are re-ranked for a dev query."""
+    if not experiment.model.trains:
+        return
     first, depth = experiment.measures[0], experiment.validation.depth
     cutoff = cutoff_of(first)
     if cutoff is not None and cutoff > depth:

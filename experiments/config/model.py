@@ -68,6 +68,8 @@ class Model(ABC):
     """Rate of every dropout; null keeps the backbone's own."""
 
     # Abilities of the model. A setting that needs another one is refused.
+    trains: ClassVar[bool] = True
+    """Whether it is trained first, rather than measured as it is."""
     unnamed: ClassVar[bool] = False
     """Whether labels and names of jobs omit the model's name."""
     two_logits: ClassVar[bool] = False
@@ -187,6 +189,11 @@ def class_of(target: Any) -> type[Model]:
             f"and defines build and check_backbone"
         )
     return model
+
+
+def trains(model: Mapping[str, Any]) -> bool:
+    """Return whether the model of a config is trained."""
+    return class_of(model.get("_target_")).trains
 
 
 def prefix_of(model: Mapping[str, Any]) -> str:

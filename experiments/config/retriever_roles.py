@@ -6,7 +6,6 @@ from hydra.utils import get_object
 
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
-from experiments.config.negatives import sources_of
 
 
 def check_first_stages(experiment: Experiment) -> None:
@@ -25,8 +24,8 @@ def check_first_stages(experiment: Experiment) -> None:
 def check_positives(experiment: Experiment) -> None:
     """Raise ExperimentError for retrieved positives if all sources of negatives hold judged negatives only."""
     rule = experiment.negatives
-    sources = sources_of(rule.source)
-    if rule.positives == "retrieved" and all(_from_judgements(experiment, name) for name in sources):
+    sources = experiment.negative_sources
+    if sources and rule.positives == "retrieved" and all(_from_judgements(experiment, name) for name in sources):
         raise ExperimentError(
             f"negatives.positives=retrieved keeps the positives that negatives.source={rule.source} retrieved, but "
             "that source holds only passages judged not relevant: set negatives.positives=all"

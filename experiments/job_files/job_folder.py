@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from experiments.common.cache import write_atomic, write_json
 from experiments.common.errors import ExperimentError, why
-from experiments.common.model_files import changes
+from experiments.common.model_files import EXPORTED, changes
 from experiments.job_files.checkpoint_files import CheckpointFolder
 from experiments.job_files.files import CONFIG, METRICS, STATUS, read_mapping
 from experiments.job_files.status import FAILED, FINISHED, RUNNING, now, write_status
@@ -31,7 +31,7 @@ class JobFolder:
     def __init__(self, folder: Path, hash: str) -> None:
         self.folder, self.hash = folder, hash
         self.checkpoints = folder / "checkpoints"
-        self.model = folder / "model"
+        self.model = folder / EXPORTED
         self._began = time.monotonic()
 
     @contextmanager

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from experiments.callbacks.progress_bar import announce_scoring
 from experiments.common.cache import Cache
 from experiments.config import Experiment
+from experiments.data.collection import Collection
 from experiments.data.run import Run, digest_of, write_trec
+from experiments.data.splits import Split
 from experiments.evaluation.measure_names import WHOLE_COLLECTION, mean_name
 from experiments.evaluation.measures import evaluate, rerank
 from experiments.job_files.answers import answers_path, write_answers
@@ -24,6 +26,46 @@ from experiments.tracking.summary import PER_QUERY
 from experiments.tracking.wandb_job import NoTracking, WandbJob
 
 log = logging.getLogger(__name__)
+
+
+class ResultFiles:
+    """Measures runs on the queries of a split, and writes them into a job's folder and to W&B."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        collection: Collection,
+        split: Split,
+        job: JobFolder,
+        tracking: WandbJob | NoTracking,
+    ) -> None:
+        self.measures, self.min_grade = experiment.measures, experiment.data.min_grade
+        self.collection, self.split, self.job, self.tracking = collection, split, job, tracking
+
+    def write(self, name: str, first_stage: Run, made: Run) -> dict[str, Any]:
+        """Write what a model made of a first stage; returns the measures of both."""
+        collection, measures = self.collection, self.measures
+        relevance = relevance_of(collection, self.split)
+        after, before = evaluate(made, relevance, measures), evaluate(first_stage, relevance, measures)
+        path = self.job.folder / f"run.{name}.trec.gz"
+        write_trec(made, collection, path)
+        write_answers(made, first_stage, relevance, collection, answers_path(self.job.folder, name), self.min_grade)
+        query_ids = tuple(collection.queries.ids(after.queries))
+        table = PerQuery(query_ids, after.per_query, before.per_query)
+        write_per_query(per_query_path(self.job.folder, name), table)
+        texts = collection.queries.texts(after.queries)
+        columns = {measure: values_Q.tolist() for measure, values_Q in table.columns.items()}
+        rows = map(list, zip(query_ids, texts, *columns.values(), strict=True))
+        self.tracking.log_table(f"{PER_QUERY}/{name}", ["query", "text", *columns], rows)
+        self.tracking.log_run_file(name, path)
+        return {
+            **after.mean,
+            "first_stage": before.mean,
+            "first_stage_digest": digest_of(first_stage),
+            "queries": len(query_ids),
+            "without_relevant": self.split.without_relevant,
+            "pairs": len(made.passages.values),
+        }
 
 
 class Testing:
@@ -69,29 +111,8 @@ class Testing:
 
     def _report(self, name: str, first_stage: Run, made: Run) -> dict[str, Any]:
         """Measure the model's run and the first stage, and write both into the job's folder."""
-        collection, measures = self.collection, self.measures
-        relevance = relevance_of(collection, self.inputs.splits["test"])
-        after, before = evaluate(made, relevance, measures), evaluate(first_stage, relevance, measures)
-        path = self.job.folder / f"run.{name}.trec.gz"
-        write_trec(made, collection, path)
-        answers, min_grade = answers_path(self.job.folder, name), self.experiment.data.min_grade
-        write_answers(made, first_stage, relevance, collection, answers, min_grade)
-        query_ids = tuple(collection.queries.ids(after.queries))
-        table = PerQuery(query_ids, after.per_query, before.per_query)
-        write_per_query(per_query_path(self.job.folder, name), table)
-        texts = collection.queries.texts(after.queries)
-        columns = {measure: values_Q.tolist() for measure, values_Q in table.columns.items()}
-        rows = map(list, zip(query_ids, texts, *columns.values(), strict=True))
-        self.tracking.log_table(f"{PER_QUERY}/{name}", ["query", "text", *columns], rows)
-        self.tracking.log_run_file(name, path)
-        return {
-            **after.mean,
-            "first_stage": before.mean,
-            "first_stage_digest": digest_of(first_stage),
-            "queries": len(query_ids),
-            "without_relevant": self.inputs.splits["test"].without_relevant,
-            "pairs": len(made.passages.values),
-        }
+        results = ResultFiles(self.experiment, self.collection, self.inputs.splits["test"], self.job, self.tracking)
+        return results.write(name, first_stage, made)
 
     def whole_collection(self) -> dict[str, Any]:
         """Measure a retriever over the whole collection; empty for a model that only re-ranks.

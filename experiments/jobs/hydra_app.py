@@ -34,7 +34,8 @@ from experiments.jobs.gpu_lock import gpu_of_its_own
 from experiments.jobs.launch_control import LaunchControl
 from experiments.jobs.multirun_display import ShownMultirun
 from experiments.jobs.multirun_job import refuse, saying
-from experiments.jobs.prerequisites import jobs_before, prerequisites_of, train_prerequisites
+from experiments.jobs.prerequisites import jobs_before, prerequisites_of
+from experiments.jobs.test_sets import check_test_sets
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def run(config: DictConfig) -> float:
     Raises:
         ExperimentError: a setting or a file cannot be used.
     """
-    from experiments.jobs.run_job import run_job
+    from experiments.jobs.whole_job import run_whole_job
 
     hydra, settings = HydraConfig.get(), plain(config)
     folder = Path(str(config.outputs)) / str(config.study) / job_name(settings)
@@ -127,8 +128,7 @@ def run(config: DictConfig) -> float:
         side_by_side = in_multirun and not str(hydra.launcher._target_).endswith("BasicLauncher")
         try:
             with gpu_of_its_own(experiment.trainer, side_by_side):
-                experiment, components = train_prerequisites(experiment)
-                metrics = run_job(experiment, settings, components)
+                metrics, _ = run_whole_job(experiment, settings)
         except Exception as error:
             note_failure(folder, error, job_hash(settings))
             raise
@@ -143,7 +143,7 @@ class Checks(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the one job."""
-        trained = config.hydra.job.name == "train"  # and not a first stage, a probe or an audit
+        trained = config.hydra.job.name in ("train", "evaluate")  # and not a first stage, a probe or an audit
         _or_exit(lambda: check_jobs({"": config}, trained, networks=trained))
         _keep_table(config)
 
@@ -196,6 +196,7 @@ def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True, *, networks
             for make, settings in (
                 (make_components, (experiment.data, experiment.retrievers, experiment.roles)),
                 (partial(_check_prerequisites, networks=networks), (experiment.data, jobs_before(experiment))),
+                (partial(check_test_sets, config=plain(config)), (experiment.tests, experiment.measures)),
                 (_check_networks if networks else _locate_package, pretrained),
                 (_check_places, (experiment.outputs, experiment.study, experiment.cache)),
             ):

@@ -5,7 +5,7 @@ A finished job whose inputs have changed runs again; ``verify`` names them.
 
 from collections.abc import Iterator
 
-from experiments.common.code_versions import first_stage_versions, loss_digest, versions
+from experiments.common.code_versions import evaluation_versions, first_stage_versions, loss_digest, versions
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import model_digest
 from experiments.config import Experiment
@@ -13,6 +13,7 @@ from experiments.jobs.components import Components
 from experiments.retrieval.retriever import FromFiles, contents_of
 
 COLLECTION, BACKBONE, LOSS, CODE, CODE_ALONE = "collection", "backbone", "loss", "code", "code of first stages"
+CODE_OF_EVALUATION = "code of the evaluation"
 SCORER, TEACHER = "negatives.filter.scorer", "loss.teacher"
 
 
@@ -28,7 +29,7 @@ def inputs_of(experiment: Experiment, components: Components, collection: str) -
 
 def names_of(experiment: Experiment, components: Components) -> Iterator[str]:
     """Yield the names of all inputs but the collection."""
-    yield from (BACKBONE, LOSS, CODE)
+    yield from (BACKBONE, LOSS, CODE) if experiment.model.trains else (CODE_OF_EVALUATION,)
     yield from (f"retrievers.{name}" for name, made in components.retrievers.items() if isinstance(made, FromFiles))
     yield from _trained_models(experiment)
 
@@ -53,6 +54,8 @@ def digest_of(name: str, experiment: Experiment, components: Components) -> str:
         return loss_digest(components.loss)
     if name == CODE_ALONE:
         return first_stage_versions(components.retrievers)
+    if name == CODE_OF_EVALUATION:
+        return evaluation_versions(type(experiment.model), components.retrievers)
     if name == CODE:
         rule, model = experiment.negatives.filter, type(experiment.model)
         filters = any(setting is not None for setting in (rule.near_duplicate, rule.twin_query, rule.model))
@@ -69,9 +72,10 @@ def digest_of(name: str, experiment: Experiment, components: Components) -> str:
 
 def _trained_models(experiment: Experiment) -> dict[str, str]:
     """Return the folder or hub id of each trained model that a job reads."""
-    places = {
-        SCORER: experiment.negatives.filter.model,
-        TEACHER: experiment.loss["teacher"] if experiment.learns_from_teacher else None,
-        **{f"model.{key}": place for key, place in experiment.model.reads().items()},
-    }
+    places: dict[str, str | None] = {f"model.{key}": place for key, place in experiment.model.reads().items()}
+    if experiment.model.trains:
+        places |= {
+            SCORER: experiment.negatives.filter.model,
+            TEACHER: experiment.loss["teacher"] if experiment.learns_from_teacher else None,
+        }
     return {name: place for name, place in places.items() if place is not None}

@@ -59,7 +59,7 @@ def prepare(experiment: Experiment, collection: Collection, components: Componen
     dev = run_for(first, collection, splits["dev"].queries, experiment.validation.depth, cache)
     _check_dev(dev, collection, splits["dev"])
     for run in test.values():
-        _warn_of_unmatched(run, splits["test"])
+        warn_of_unmatched(run, splits["test"])
     return TrainingInputs(
         experiment=experiment,
         collection=collection,
@@ -94,10 +94,11 @@ def _check_dev(run: Run, collection: Collection, dev: Split) -> None:
             f"{collection.name!r}, so that no checkpoint can be chosen: put a first stage that finds something first "
             f"in first_stage, or choose other dev queries (data.source.splits.dev, data.split.dev)"
         )
-    _warn_of_unmatched(run, dev)
+    warn_of_unmatched(run, dev)
 
 
-def _warn_of_unmatched(run: Run, split: Split) -> None:
+def warn_of_unmatched(run: Run, split: Split) -> None:
+    """Warn of queries for which a first stage retrieves nothing."""
     retrieved = set(run.queries[np.asarray(run.passages.lengths) > 0].tolist())
     nothing = sum(query not in retrieved for query in split.queries.tolist())
     if nothing:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common.errors import ExperimentError
+from experiments.common.model_files import EXPORTED
 from experiments.config import Experiment, compose
 from experiments.config.identity import job_name, with_their_candidates
 from experiments.config.job_overrides import overrides_of
@@ -58,7 +59,7 @@ def jobs_before(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
         if retriever.get("job") and retriever.get("checkpoint") is None:
             jobs[f"retrievers.{name}.job"] = retriever["job"]
     jobs |= {f"model.{key}": job for key, job in experiment.model.prerequisites().items()}
-    if experiment.learns_from_teacher and experiment.loss["teacher"] is None:
+    if experiment.model.trains and experiment.learns_from_teacher and experiment.loss["teacher"] is None:
         jobs["loss.job"] = experiment.loss["job"]
     return jobs
 
@@ -159,4 +160,4 @@ def train(parent: Experiment, key: str, job: Mapping[str, Any], chain: tuple[str
             log.info("%s: %s is trained first: %s", key, name, folder)
         experiment, components = train_prerequisites(experiment, (*chain, _known_as(key, job)))
         run_job(experiment, config, components, name)
-    return folder / "model"
+    return folder / EXPORTED

@@ -5,8 +5,6 @@ folder hold everything that was computed, so that an interrupted job goes on.
 """
 
 import logging
-import os
-import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -24,6 +22,7 @@ from experiments.job_files.job_folder import JobFolder
 from experiments.jobs.components import Components
 from experiments.jobs.evaluate import Testing
 from experiments.jobs.inputs import inputs_of
+from experiments.jobs.machine import machine_of
 from experiments.jobs.prepare import data_label, prepare, relevance_of
 from experiments.jobs.probe_layers import check_probe, probe_stage
 from experiments.jobs.trainer import make_logger, make_trainer, quiet_lightning, select, tracking_of
@@ -163,20 +162,15 @@ def _probed(module: Ranker, job: JobFolder) -> ProbedModel:
 
 
 def _compute(module: Ranker, device: torch.device, job: JobFolder, cache: Cache) -> dict[str, Any]:
-    """Return the costs of the job, and its machine, such as ``Linux x86_64, 2 cores`` and the name of the GPU.
+    """Return the costs of the job, and its machine.
 
     ``device``: that of the training; afterwards Lightning moves the module to the CPU.
     """
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    if device.type == "cuda":
-        machine += f", {torch.cuda.get_device_name(device)}"
     return {
         **module.spent.as_dict(),
         "train_seconds": module.spent.seconds,
         "seconds": job.seconds,
-        "device": str(device),
-        "machine": machine,
-        "threads": torch.get_num_threads(),
+        **machine_of(device),
         "layout": getattr(module, "layout", "padded"),
         "cache_hits": cache.hits,
         "cache_builds": cache.builds,

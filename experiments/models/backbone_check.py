@@ -44,6 +44,10 @@ def check_backbone(experiment: Experiment) -> None:
     """
     model, source = experiment.model, source_of(experiment.backbone)
     loss, whole = experiment.loss, model.learns_from_teacher
+    if not model.trains:
+        for key, place in model.reads().items():
+            Source(place, f"model.{key}", SCORER_FIX).check_place()
+        return
     _once(source, repr(model), lambda: model.check_backbone(source))
     for key, place in model.reads().items():
         trained = Source(place, f"model.{key}", TEACHER_FIX)

@@ -39,16 +39,19 @@ PAIRS_PER_CHUNK = 8_192
 FIX = "give the folder of a trained cross-encoder or bi-encoder, such as the folder model of a finished job"
 
 
-def load_scorer(path: str, key: str = "negatives.filter.scorer") -> "PairScorer":
+def load_scorer(path: str, key: str = "negatives.filter.scorer", cut: PairCut | None = None) -> "PairScorer":
     """Load the model of a folder or hub id: with a ``modules.json`` a sentence-transformers bi-encoder, else a
     cross-encoder in Hugging Face format, such as a job's ``model`` folder. ``key``: its config key, for messages.
+    ``cut``: maximum lengths of a cross-encoder whose config has none.
 
     Raises:
         ExperimentError: there is no such model, or it is neither of these.
     """
     source = Source(str(_folder_of(path, key)), key, FIX)
     kind = _kind_of(source)
-    return CrossEncoderScorer(source) if kind == "CrossEncoder" else BiEncoderScorer(source, kind)
+    if kind == "CrossEncoder":
+        return CrossEncoderScorer(source, cut or PairCut(MAX_QUERY_TOKENS, MAX_LENGTH))
+    return BiEncoderScorer(source, kind)
 
 
 class PairScorer(ABC):
@@ -94,20 +97,20 @@ class PairScorer(ABC):
 class CrossEncoderScorer(PairScorer):
     """A sequence classifier of one logit, or of two whose log-odds are the score.
 
-    The folder of a job gives the maximum lengths; otherwise the query is cut to ``MAX_QUERY_TOKENS``, the passage to
-    the rest of ``MAX_LENGTH`` or of the model's positions.
+    The folder of a job gives the maximum lengths; otherwise ``cut`` does, or the model's positions if they are fewer.
 
     Raises:
         ExperimentError: the folder has no such model, no trained head, or more logits.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, cut: PairCut) -> None:
         self.network, self.tokenizer = load_classifier(source)
-        cut = PairCut.read(self.network.config)
-        if cut is None:
-            reach = longest_input(self.network) or MAX_LENGTH
-            longest = int(min(MAX_LENGTH, self.tokenizer.model_max_length, reach))
-            cut = PairCut(min(MAX_QUERY_TOKENS, longest // 2), longest)
+        own = PairCut.read(self.network.config)
+        if own is None:
+            reach = longest_input(self.network) or cut.max_length
+            longest = int(min(cut.max_length, self.tokenizer.model_max_length, reach))
+            own = PairCut(min(cut.max_query_tokens, longest // 2), longest)
+        cut = own
         self.max_length, self.max_query_tokens = cut.max_length, cut.max_query_tokens
         settings = {"kind": "cross_encoder 2", "max_length": self.max_length, "max_query": self.max_query_tokens}
         super().__init__(Path(source.place), settings)

@@ -12,6 +12,7 @@ from typing import Any
 
 LABELS = "labels"
 HASH = "hash"
+TRAINED_BY = "trained_by"  # the scientific config of the training, for a job that measures another job's model
 COMPUTE = "compute"
 PROBE = "probe_json"
 PER_QUERY = "per_query"

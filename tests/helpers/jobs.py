@@ -59,13 +59,8 @@ def job_override(key: str, job: str) -> str:
 
 
 def run(overrides: list[str]) -> tuple[dict[str, Any], Path]:
-    """Run a job as the command line runs it, what it needs first included; returns its metrics and its folder."""
-    from experiments.jobs.prerequisites import folder_of, train_prerequisites
-    from experiments.jobs.run_job import run_job
+    """Run a job as the command line runs it, with what it needs and its test sets; returns its metrics and folder."""
+    from experiments.jobs.whole_job import run_whole_job
 
     config = composed(*overrides)
-    plain = compose.plain(config)
-    experiment = compose.check(config)
-    folder = folder_of(experiment, plain)
-    experiment, components = train_prerequisites(experiment)
-    return run_job(experiment, plain, components), folder
+    return run_whole_job(compose.check(config), compose.plain(config))

@@ -1,0 +1,81 @@
+"""Compose the jobs that measure a finished model on further test sets."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.common.model_files import EXPORTED
+from experiments.config import Experiment, compose
+from experiments.config.identity import job_name
+from experiments.data.splits import TEST
+from experiments.jobs.components import make_components
+from experiments.jobs.open_evaluation import OpenEvaluation
+from experiments.models.checkpoint.config import CheckpointConfig
+
+NOT_YET = "not/trained-yet"  # in the place of a hub id
+CHECKPOINT = f"{CheckpointConfig.__module__}.{CheckpointConfig.__qualname__}"
+OF_A_TEST_SET = ("data", "first_stage", "first_stage_depth", "measures", "retrievers")
+
+
+@dataclass(frozen=True)
+class TestJob:
+    """A job that measures the model of another one on a test set. ``config``: the dictionary that identifies it."""
+
+    __test__ = False  # no test case of pytest
+
+    name: str
+    experiment: Experiment
+    config: Mapping[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the results."""
+        return Path(self.experiment.outputs) / self.experiment.study / job_name(self.config)
+
+
+def test_jobs_of(experiment: Experiment, config: Mapping[str, Any], folder: Path) -> Iterator[TestJob]:
+    """Yield a job for each of an experiment's test sets. ``config``: its own. ``folder``: of its results.
+
+    Raises:
+        ExperimentError: a setting of a test set cannot be used; the message names it.
+    """
+    trained = experiment.model.trains
+    place = str(folder / EXPORTED) if trained else experiment.model.reads()["path"]
+    label = None if trained else config["model"].get("label")
+    yield from _jobs(experiment, config, {"path": place, "label": label})
+
+
+def check_test_sets(experiment: Experiment, config: Mapping[str, Any]) -> None:
+    """Check the settings and files of all test sets, before anything is trained."""
+    for test in _jobs(experiment, config, {"path": NOT_YET}):
+        make_components(test.experiment)
+
+
+def open_test_sets(experiment: Experiment, config: Mapping[str, Any]) -> None:
+    """Read the collections and the queries of all test sets, and rank their first stages, before anything is trained:
+    all of it is kept in the cache.
+
+    Raises:
+        ExperimentError: a test set cannot be measured on; the message names it.
+    """
+    for test in _jobs(experiment, config, {"path": NOT_YET}):
+        with compose.explained(f"tests.{test.name}: "):
+            opened = OpenEvaluation(test.experiment, make_components(test.experiment), TEST)
+            for name in test.experiment.first_stage:
+                opened.run(name, test.experiment.first_stage_depth)
+
+
+def _jobs(experiment: Experiment, config: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[TestJob]:
+    for name, test_set in experiment.tests.items():
+        own = asdict(test_set)
+        changed = {
+            **{key: own[key] for key in OF_A_TEST_SET},
+            "model": {"_target_": CHECKPOINT, "name": CheckpointConfig.name, **model},
+            "test_set": name,
+            "tests": {},
+            "probe": {**config["probe"], "layers": None},
+        }
+        with compose.explained(f"tests.{name}: "):
+            settings = compose.typed({**config, **changed})
+            yield TestJob(name, compose.check(settings), compose.plain(settings))

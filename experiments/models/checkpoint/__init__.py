@@ -1,0 +1,1 @@
+"""A trained model that is measured as it is."""

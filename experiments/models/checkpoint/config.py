@@ -1,0 +1,64 @@
+"""The keys of a trained model in the group ``model``, which is measured and not trained."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from omegaconf import MISSING
+
+from experiments.common.code_versions import versions_of
+from experiments.common.errors import ExperimentError
+from experiments.common.model_files import check_folder, is_folder, model_in, name_of
+from experiments.config.model import Model
+
+if TYPE_CHECKING:
+    from experiments.config.experiment import Experiment
+    from experiments.models.training_setup import TrainingInputs, TrainingSetup
+    from experiments.pretrained.source import Source
+
+
+@dataclass
+class CheckpointConfig(Model):
+    """A trained re-ranker, measured as it is: nothing is trained, drawn or chosen on dev."""
+
+    name: str = "checkpoint"
+    path: str = MISSING
+    """A folder or hub id: a sequence classifier of one or two logits, a CrossEncoder, SentenceTransformer or
+    MultiVectorEncoder of sentence-transformers, or the folder of a finished job or its ``model``."""
+    label: str | None = None
+    """Name in tables; null for the last part of ``path``, or the job's name."""
+    max_length: int = 512
+    """Tokens of a pair, special tokens included, where the model's own config names no limit."""
+    max_query_tokens: int = 64
+    """Tokens of a query, where the model's own config names no limit."""
+
+    trains: ClassVar[bool] = False
+    code: ClassVar[Mapping[str, int]] = versions_of(
+        *("data.batches.pairs", "models.packed_forward", "models.pair_scorer", "models.trained_pairs"),
+        "pretrained.encoder",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.path is not MISSING:
+            self.path = model_in(self.path)
+
+    def check(self, experiment: "Experiment") -> None:
+        super().check(experiment)
+        if is_folder(self.path):
+            check_folder(self.path, "model.path")
+
+    def labels(self) -> dict[str, Any]:
+        return {"checkpoint": self.label or name_of(self.path)}
+
+    def reads(self) -> dict[str, str]:
+        return {"path": self.path}
+
+    def build(self, inputs: "TrainingInputs") -> "TrainingSetup":
+        self._refuse_training()
+
+    def check_backbone(self, source: "Source") -> None:
+        """Accept any backbone: none is read."""
+
+    def _refuse_training(self) -> NoReturn:
+        raise ExperimentError(f"model={self.name} is measured as it is: a training needs another model")
