@@ -1,6 +1,6 @@
 """Compose the jobs that measure a finished model on further test sets."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from experiments.jobs.components import make_components
 from experiments.jobs.open_evaluation import OpenEvaluation
 from experiments.models.checkpoint.config import CheckpointConfig
 
-NOT_YET = "not/trained-yet"  # in the place of a hub id
 CHECKPOINT = f"{CheckpointConfig.__module__}.{CheckpointConfig.__qualname__}"
 OF_A_TEST_SET = ("data", "first_stage", "first_stage_depth", "measures", "retrievers")
 
@@ -41,37 +40,17 @@ def test_jobs_of(experiment: Experiment, config: Mapping[str, Any], folder: Path
         ExperimentError: a setting of a test set cannot be used; the message names it.
     """
     trained = experiment.model.trains
-    place = str(folder / EXPORTED) if trained else experiment.model.reads()["path"]
-    label = None if trained else config["model"].get("label")
-    yield from _jobs(experiment, config, {"path": place, "label": label})
-
-
-def check_test_sets(experiment: Experiment, config: Mapping[str, Any]) -> None:
-    """Check the settings and files of all test sets, before anything is trained."""
-    for test in _jobs(experiment, config, {"path": NOT_YET}):
-        make_components(test.experiment)
-
-
-def open_test_sets(experiment: Experiment, config: Mapping[str, Any]) -> None:
-    """Read the collections and the queries of all test sets, and rank their first stages, before anything is trained:
-    all of it is kept in the cache.
-
-    Raises:
-        ExperimentError: a test set cannot be measured on; the message names it.
-    """
-    for test in _jobs(experiment, config, {"path": NOT_YET}):
-        with compose.explained(f"tests.{test.name}: "):
-            opened = OpenEvaluation(test.experiment, make_components(test.experiment), TEST)
-            for name in test.experiment.first_stage:
-                opened.run(name, test.experiment.first_stage_depth)
-
-
-def _jobs(experiment: Experiment, config: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[TestJob]:
+    model = {
+        "_target_": CHECKPOINT,
+        "name": CheckpointConfig.name,
+        "path": str(folder / EXPORTED) if trained else experiment.model.reads()["path"],
+        "label": None if trained else config["model"].get("label"),
+    }
     for name, test_set in experiment.tests.items():
         own = asdict(test_set)
         changed = {
             **{key: own[key] for key in OF_A_TEST_SET},
-            "model": {"_target_": CHECKPOINT, "name": CheckpointConfig.name, **model},
+            "model": model,
             "test_set": name,
             "tests": {},
             "probe": {**config["probe"], "layers": None},
@@ -79,3 +58,22 @@ def _jobs(experiment: Experiment, config: Mapping[str, Any], model: Mapping[str,
         with compose.explained(f"tests.{name}: "):
             settings = compose.typed({**config, **changed})
             yield TestJob(name, compose.check(settings), compose.plain(settings))
+
+
+def check_test_sets(experiment: Experiment, config: Mapping[str, Any]) -> None:
+    """Check the settings and files of all test sets, without reading them."""
+    for test in test_jobs_of(experiment, config, Path(experiment.outputs)):
+        make_components(test.experiment)
+
+
+def open_test_sets(tests: Iterable[TestJob]) -> None:
+    """Read the collections and the queries of test sets, and rank their first stages: all of it is kept in the cache.
+
+    Raises:
+        ExperimentError: a test set cannot be measured on; the message names it.
+    """
+    for test in tests:
+        with compose.explained(f"tests.{test.name}: "):
+            opened = OpenEvaluation(test.experiment, make_components(test.experiment), TEST)
+            for name in test.experiment.first_stage:
+                opened.run(name, test.experiment.first_stage_depth)

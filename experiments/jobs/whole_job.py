@@ -21,10 +21,11 @@ def run_whole_job(experiment: Experiment, config: Mapping[str, Any]) -> tuple[di
         ExperimentError: a setting, a file or a test set cannot be used; test sets are read before anything is trained.
     """
     folder = folder_of(experiment, config)
-    open_test_sets(experiment, config)
+    tests = list(test_jobs_of(experiment, config, folder))
+    open_test_sets(tests)
     ready, components = train_prerequisites(experiment)
     run = run_job if experiment.model.trains else evaluate_checkpoint
     metrics = run(ready, config, components)
-    for test in test_jobs_of(experiment, config, folder):
+    for test in tests:
         evaluate_checkpoint(test.experiment, test.config, make_components(test.experiment))
     return metrics, folder

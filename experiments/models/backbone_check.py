@@ -12,6 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification, PreTrainedModel
 
 from experiments.common.errors import ExperimentError
+from experiments.common.model_files import check_folder, is_folder
 from experiments.config import Experiment
 from experiments.models.backbone import source_of
 from experiments.models.pair_scorer import FIX as SCORER_FIX
@@ -46,7 +47,8 @@ def check_backbone(experiment: Experiment) -> None:
     loss, whole = experiment.loss, model.learns_from_teacher
     if not model.trains:
         for key, place in model.reads().items():
-            Source(place, f"model.{key}", SCORER_FIX).check_place()
+            if is_folder(place):
+                check_folder(place, f"model.{key}")
         return
     _once(source, repr(model), lambda: model.check_backbone(source))
     for key, place in model.reads().items():

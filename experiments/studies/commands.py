@@ -3,7 +3,7 @@
 Each returns the exit code: 0, 1 if a job failed or differs from its saved results, 128 + the number of a signal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -38,7 +38,7 @@ def status(jobs: Sequence[ListedJob], console: Console) -> int:
 
 def rerun(overrides: Sequence[str], jobs: Sequence[ListedJob], fail_fast: bool, console: Console) -> int:
     """Launch the failed and interrupted jobs of a grid; returns the exit code."""
-    wanted = [job.folder for job in jobs if job.status.needs_rerun and job.number is not None]
+    wanted = _launched(job for job in jobs if job.status.needs_rerun)
     if not wanted:
         console.print(NOTHING_TO_RERUN)
         return 0
@@ -46,9 +46,14 @@ def rerun(overrides: Sequence[str], jobs: Sequence[ListedJob], fail_fast: bool, 
     return _print_end(code, [job.looked_at_again() for job in jobs], console)
 
 
+def _launched(jobs: Iterable[ListedJob]) -> list[Path]:
+    """Return the folders of the jobs that a launch has to name, each once, so that these jobs run."""
+    return list(dict.fromkeys(job.launched for job in jobs if job.launched is not None))
+
+
 def rerun_folder(study: Path, fail_fast: bool, console: Console) -> int:
     """Launch the failed and interrupted jobs of a folder by their own overrides; returns the exit code."""
-    wanted = [job.folder for job in jobs_in(study) if job.status.needs_rerun]
+    wanted = _launched(job for job in jobs_in(study) if job.status.needs_rerun)
     if not wanted:
         console.print(NOTHING_TO_RERUN)
         return 0

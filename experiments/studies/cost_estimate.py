@@ -80,6 +80,9 @@ class Rates:
 
 def cost_of(experiment: Experiment, queries: Queries) -> Cost:
     """Return the cost of a job, from its config."""
+    if not experiment.model.trains:
+        depth = experiment.first_stage_depth * len(experiment.first_stage)
+        return Cost(0, 0, None if queries.test is None else queries.test * depth)
     groups = groups_of(experiment)
     pairs = None if groups is None else groups * (experiment.negatives.count + 1)
     tokens = experiment.budget.size if experiment.budget.unit == "tokens" else None
@@ -107,7 +110,7 @@ def queries_of(experiment: Experiment, source: Source) -> Queries:
     except _NotThereError:
         limits = experiment.data.queries
         return Queries(limits.dev, limits.test)
-    splits = splits_of(experiment, collection)
+    splits = splits_of(experiment, collection, ("train", "test") if experiment.model.trains else ("test",))
     return Queries(*(len(splits[name].queries) if name in splits else None for name in ("dev", "test")))
 
 

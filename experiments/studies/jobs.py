@@ -9,20 +9,21 @@ from typing import Any
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment, compose
 from experiments.config.grid import Grid, compose_grid
-from experiments.job_files.files import CONFIG
+from experiments.job_files.files import CONFIG, read_mapping
 from experiments.job_files.status import JobStatus, job_folders, status_of
 from experiments.jobs import hydra_app
 from experiments.jobs.job_states import JobStates
 from experiments.jobs.launch_control import LAUNCH, LaunchControl
 from experiments.jobs.prerequisites import Prerequisite, folder_of, prerequisites_of, shared_by
+from experiments.jobs.test_sets import test_jobs_of
 from experiments.studies import cost_estimate
 from experiments.studies.plan import Plan, PlannedJob, places_of
 
 
 @dataclass(frozen=True)
 class ListedJob:
-    """A job and its status. ``number``: in its grid; None for a prerequisite. ``budget``: groups of its training, if
-    known.
+    """A job and its status. ``number``: in its grid; None for a prerequisite or a test set. ``budget``: groups of its
+    training, if known. ``run_by``: the folder of the grid's job that runs it, for a test set.
     """
 
     number: int | None
@@ -30,6 +31,12 @@ class ListedJob:
     what: str
     status: JobStatus
     budget: int | None
+    run_by: Path | None = None
+
+    @property
+    def launched(self) -> Path | None:
+        """The folder of the job that a launch has to name; None for a prerequisite."""
+        return self.run_by or (self.folder if self.number is not None else None)
 
     def looked_at_again(self) -> "ListedJob":
         """Return the job with its current status."""
@@ -37,11 +44,16 @@ class ListedJob:
 
 
 def jobs_of(grid: Grid) -> list[ListedJob]:
-    """Return the jobs of a grid with their status on disk, prerequisites first."""
+    """Return the jobs of a grid with their status on disk, prerequisites first and test sets last."""
     experiments = [compose.check(row.config, parts=False) for row in grid.rows]
     return [
         ListedJob(
-            entry.number, entry.folder, entry.what, status_of(entry.folder), cost_estimate.groups_of(entry.experiment)
+            entry.number,
+            entry.folder,
+            entry.what,
+            status_of(entry.folder),
+            cost_estimate.groups_of(entry.experiment) if entry.experiment.model.trains else None,
+            entry.run_by,
         )
         for entry in _entries(grid, experiments)
     ]
@@ -53,9 +65,10 @@ def jobs_in(study: Path) -> list[ListedJob]:
     Raises:
         ExperimentError: there are none.
     """
+    folders = job_folders(study)
     return [
-        ListedJob(number, folder, "", status_of(folder), _budget(folder))
-        for number, folder in enumerate(job_folders(study), 1)
+        ListedJob(number, folder, "", status_of(folder), _budget(folder), _run_by(folder, folders))
+        for number, folder in enumerate(folders, 1)
     ]
 
 
@@ -85,7 +98,8 @@ def plan_of(grid: Grid) -> Plan:
         rate = rates.get(setting)
         seconds, flops = (rate.seconds(cost), rate.flops * rate.pairs(cost)) if rate is not None else (None, None)
         status = standing.of(entry.folder, entry.experiment, entry.prerequisites)
-        jobs.append(PlannedJob(entry.number, entry.folder, entry.what, status, cost, seconds, flops))
+        measures = entry.run_by is not None
+        jobs.append(PlannedJob(entry.number, entry.folder, entry.what, status, cost, seconds, flops, measures))
     launcher = grid.config.hydra.launcher
     places = places_of(str(launcher._target_), launcher.get("n_jobs"))
     return Plan(tuple(jobs), places, sum(rate.jobs for rate in rates.values()))
@@ -93,7 +107,9 @@ def plan_of(grid: Grid) -> Plan:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A job of a grid or its prerequisite. ``config``: the dictionary that identifies it."""
+    """A job of a grid, its prerequisite or its test set. ``config``: the dictionary that identifies it. ``run_by``: the
+    folder of the grid's job, for a test set.
+    """
 
     number: int | None
     folder: Path
@@ -101,12 +117,14 @@ class _Entry:
     experiment: Experiment
     config: Mapping[str, Any]
     prerequisites: tuple[Prerequisite, ...]
+    run_by: Path | None = None
 
 
 def _entries(grid: Grid, experiments: Sequence[Experiment]) -> list[_Entry]:
-    """Return the jobs of a grid, each once, after their prerequisites."""
+    """Return the jobs of a grid, each once, after their prerequisites and before their test sets."""
     first: dict[Path, _Entry] = {}
     rows: dict[Path, _Entry] = {}
+    tests: dict[Path, _Entry] = {}
     composed: dict[str, tuple[Prerequisite, ...]] = {}
     for row, experiment in zip(grid.rows, experiments, strict=True):
         shared = shared_by(experiment)
@@ -119,7 +137,10 @@ def _entries(grid: Grid, experiments: Sequence[Experiment]) -> list[_Entry]:
         config = compose.plain(row.config)
         folder = folder_of(experiment, config)
         rows.setdefault(folder, _Entry(row.number, folder, row.varying, experiment, config, composed[shared]))
-    return [*(entry for folder, entry in first.items() if folder not in rows), *rows.values()]
+        for test in test_jobs_of(experiment, config, folder):
+            what = f"{row.varying}: {test.name}"
+            tests.setdefault(test.folder, _Entry(None, test.folder, what, test.experiment, test.config, (), folder))
+    return [*(entry for folder, entry in first.items() if folder not in rows), *rows.values(), *tests.values()]
 
 
 def launch_jobs(
@@ -197,3 +218,13 @@ def _budget(folder: Path) -> int | None:
         return cost_estimate.groups_of(compose.restored(config))
     except (OSError, yaml.YAMLError, TypeError, ExperimentError):
         return None
+
+
+def _run_by(folder: Path, folders: Sequence[Path]) -> Path | None:
+    """Return the job of the study that measures its model on a test set in this folder; None for any other job."""
+    try:
+        config = read_mapping(folder / CONFIG)
+        place = Path(str(config["model"]["path"])).parent if config.get("test_set") else None
+    except (ExperimentError, KeyError, TypeError):  # not begun, or damaged: status says so
+        return None
+    return next((other for other in folders if place is not None and other.resolve() == place), None)

@@ -20,7 +20,7 @@ from experiments.studies.cost_estimate import Cost
 class PlannedJob:
     """One job of a study.
 
-    ``number``: in its grid, from 1; None for a prerequisite. ``what``: the overrides in which it differs from the
+    ``number``: in its grid, from 1; None for a prerequisite or a test set (``measures``). ``what``: the overrides in which it differs from the
     others, or the component that needs it. ``seconds``: the estimate; None if nothing was measured.
     """
 
@@ -31,6 +31,12 @@ class PlannedJob:
     cost: Cost
     seconds: float | None
     flops: float | None = None
+    measures: bool = False
+
+    @property
+    def place(self) -> str:
+        """Its number, or whether it is ``first`` or ``then``."""
+        return str(self.number or ("then" if self.measures else "first"))
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,8 @@ class Plan:
         """Estimated wall time of the remaining jobs: prerequisites first, then grid jobs on the first free worker."""
         if self.side_by_side is None or self.seconds is None:
             return None
-        first = [job.seconds or 0.0 for job in self.left if job.number is None]
-        return sum(first) + wall([job.seconds or 0.0 for job in self.left if job.number is not None], self.side_by_side)
+        first = [job.seconds or 0.0 for job in self.left if job.place == "first"]
+        return sum(first) + wall([job.seconds or 0.0 for job in self.left if job.place != "first"], self.side_by_side)
 
 
 def wall(seconds: Sequence[float], places: int) -> float:
@@ -92,9 +98,8 @@ def print_plan(plan: Plan, console: Console) -> None:
     for column in ("groups", "pairs: trained on", "scored", "time"):
         table.add_column(column, justify="right")
     for job in plan.jobs:
-        number = "first" if job.number is None else str(job.number)
         counts = [_count(number) for number in (job.cost.groups, job.cost.pairs, job.cost.scored)]
-        cells = (number, job.folder.name, job.what, job.status.state, *counts, duration(job.seconds))
+        cells = (job.place, job.folder.name, job.what, job.status.state, *counts, duration(job.seconds))
         table.add_row(*(Text(cell) for cell in cells))
     console.print(table)
     console.print()

@@ -8,11 +8,10 @@ from omegaconf import MISSING
 
 from experiments.common.code_versions import versions_of
 from experiments.common.errors import ExperimentError
-from experiments.common.model_files import check_folder, is_folder, model_in, name_of
+from experiments.common.model_files import model_in, name_of
 from experiments.config.model import Model
 
 if TYPE_CHECKING:
-    from experiments.config.experiment import Experiment
     from experiments.models.training_setup import TrainingInputs, TrainingSetup
     from experiments.pretrained.source import Source
 
@@ -42,11 +41,6 @@ class CheckpointConfig(Model):
         super().__post_init__()
         if self.path is not MISSING:
             self.path = model_in(self.path)
-
-    def check(self, experiment: "Experiment") -> None:
-        super().check(experiment)
-        if is_folder(self.path):
-            check_folder(self.path, "model.path")
 
     def labels(self) -> dict[str, Any]:
         return {"checkpoint": self.label or name_of(self.path)}
