@@ -10,6 +10,7 @@ from experiments.job_files.status import UNREADABLE
 from experiments.reporting.headline import details, headline
 from experiments.reporting.tables.by_first_stage import first_stage_tables
 from experiments.reporting.tables.layers import layer_tables
+from experiments.reporting.tables.over_sets import over_sets_tables
 from experiments.reporting.tables.published import claims_table, published_table
 from experiments.reporting.tables.render import to_latex, to_markdown
 from experiments.reporting.tables.results import MARK, left_out, legend, result_table
@@ -20,7 +21,8 @@ from experiments.reporting.tables.terminal import listing_of, print_tables
 def measured_tables(findings: Findings) -> list[Table]:
     """Return the tables of measured values."""
     results = [result_table(findings, group) for group in findings.groups]
-    return [*results, *first_stage_tables(findings.groups), *layer_tables(findings.jobs)]
+    over = over_sets_tables(findings.groups)
+    return [*results, *first_stage_tables(findings.groups), *over, *layer_tables(findings.jobs)]
 
 
 def tables_of(findings: Findings) -> list[Table]:

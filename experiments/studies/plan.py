@@ -20,8 +20,9 @@ from experiments.studies.cost_estimate import Cost
 class PlannedJob:
     """One job of a study.
 
-    ``number``: in its grid, from 1; None for a prerequisite or a test set (``measures``). ``what``: the overrides in which it differs from the
-    others, or the component that needs it. ``seconds``: the estimate; None if nothing was measured.
+    ``number``: in its grid, from 1; None for a prerequisite or a test set (``measures``). ``what``: the overrides in
+    which it differs from the others, or the component that needs it. ``seconds``: the estimate; None if nothing was
+    measured.
     """
 
     number: int | None
