@@ -117,6 +117,7 @@ def labels_of(experiment: Experiment, config: Mapping[str, Any], collection: Col
         **experiment.model.labels(),
         **({"variant": experiment.variant} if experiment.variant is not None else {}),
         **({"gold": "injected"} if experiment.first_stage_inject_gold else {}),
+        **({"trained_on": data_label(experiment, collection)} if experiment.tests else {}),
     }
 
 

@@ -27,7 +27,9 @@ LAYERS = {"bert-tiny": 2, "electra-base": 12}
 
 @dataclass(frozen=True)
 class SweepJob:
-    """One job of a grid: its overrides, itself, its name, and the labels of its cells, one for each first stage."""
+    """One job of a grid: its overrides, itself, its name, and the labels of its cells, one for each first stage, also
+    of its test sets.
+    """
 
     overrides: tuple[str, ...]
     experiment: Experiment
@@ -82,12 +84,13 @@ def _job(config: Any) -> SweepJob:
     collection = cast(Collection, SimpleNamespace(name=plain["data"]["source"].get("name", "apidocs")))
     labels = {name: value for name, value in labels_of(experiment, plain, collection).items() if name != "seed"}
     searched = [WHOLE] if experiment.model.retrieves else []
-    return SweepJob(
-        tuple(config.hydra.overrides.task),
-        experiment,
-        job_name(plain),
-        tuple(labels | {"first_stage": first_stage} for first_stage in (*experiment.first_stage, *searched)),
-    )
+    elsewhere = [
+        {**labels, "data": name, "trained_on": labels["data"], "first_stage": first_stage}
+        for name, test_set in experiment.tests.items()
+        for first_stage in test_set.first_stage
+    ]
+    own = [labels | {"first_stage": first_stage} for first_stage in (*experiment.first_stage, *searched)]
+    return SweepJob(tuple(config.hydra.overrides.task), experiment, job_name(plain), (*own, *elsewhere))
 
 
 def _sample(labels: Mapping[str, Any], job: SweepJob) -> SettingResult:

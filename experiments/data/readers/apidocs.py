@@ -82,13 +82,11 @@ QUESTIONS = {kind: tuple(wordings.split(" | ")) for kind, wordings in WORDINGS.i
 class Apidocs:
     """Passages by docstring section, one question a section, splits by function name.
 
-    ``packages``: import names, each installed as a folder of Python sources.
+    ``packages``: import names, each installed as a folder of Python sources. ``name``: what results call it.
     """
 
-    name = "apidocs"
-
-    def __init__(self, packages: Sequence[str] = DEFAULT_PACKAGES) -> None:
-        self.packages = tuple(sorted(set(packages)))
+    def __init__(self, packages: Sequence[str] = DEFAULT_PACKAGES, name: str = "apidocs") -> None:
+        self.packages, self.name = tuple(sorted(set(packages))), name
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the versions of reader and packages, without local labels such as +cpu, which change no docstring.
@@ -97,7 +95,7 @@ class Apidocs:
             ExperimentError: a package is not installed.
         """
         versions = {package: _version(package).partition("+")[0] for package in self.packages}
-        return {"reader": f"{self.name}/{READER_VERSION}", "packages": versions}
+        return {"reader": f"apidocs/{READER_VERSION}", "packages": versions}
 
     @cached_property
     def sections(self) -> dict[str, list[str]]:
