@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 
 from experiments.config import compose
 from experiments.config.files import CONF, FLAGS
+from experiments.config.job_overrides import quoted
 from experiments.jobs import hydra_app
 
 compose.register()
@@ -40,8 +41,7 @@ def overrides_of(arguments: Sequence[str]) -> list[str]:
     if not places:
         return ["model=checkpoint", *others]
     several = ["-m"] if len(places) > 1 and not {"-m", "--multirun"} & set(others) else []
-    quoted = ",".join("'" + place.replace("'", "\\'") + "'" for place in places)
-    return [*several, "model=checkpoint", f"model.path={quoted}", *others]
+    return [*several, "model=checkpoint", f"model.path={','.join(map(quoted, places))}", *others]
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ FLOORS = (
     ("probing", "callbacks"),
     ("jobs", "reporting"),
     ("studies",),
-    ("train", "retrieve", "audit", "probe", "report", "compare", "wandb_sweeps"),
+    ("train", "evaluate", "retrieve", "audit", "probe", "report", "compare", "wandb_sweeps"),
     ("study", "__main__"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
@@ -35,6 +35,7 @@ KNOW_HYDRA = (
     "config/sweeps_group.py",
     "jobs/hydra_app.py",
     "train.py",
+    "evaluate.py",
     "retrieve.py",
     "audit.py",
     "probe.py",

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 from experiments.common.cache import fingerprint
 from experiments.common.model_files import name_of, resolved
 from experiments.config.experiment import Experiment
+from experiments.config.job_overrides import overrides_of
 from experiments.config.model import prefix_of, trains
 from experiments.config.negatives import RUN_SCORES, sources_of
 from experiments.evaluation.measure_names import min_grade_in, resolve
@@ -129,7 +130,8 @@ def short_name(config: Mapping[str, Any]) -> str:
     """Return the name of a job without its hash, such as ``lce-n7-bm25-s1``, or ``<model>-on-<data set>``."""
     if not trains(config["model"]):
         model, measured_on = config["model"], config.get("test_set") or _data_name(config["data"])
-        return f"{_file_name(model['label'] or model['path'])}-on-{_file_name(measured_on)}"
+        name = model["label"] or model["path"] or "-".join(overrides_of("model.job", model["job"]))
+        return f"{_file_name(name)}-on-{_file_name(measured_on)}"
     loss, negatives = config["loss"]["name"], config["negatives"]
     return f"{prefix_of(config['model'])}{loss}-n{negatives['count']}-{negatives['source']}-s{config['seed']}"
 

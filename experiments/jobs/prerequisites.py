@@ -92,7 +92,7 @@ def compose_prerequisite(
         settings = compose.typed(compose.plain(own) | inherited)
         experiment = compose.check(settings)
         check_selection(experiment)
-        if not key.startswith("retrievers.") and not experiment.model.teaches:
+        if parent.model.trains and not key.startswith("retrievers.") and not experiment.model.teaches:
             raise ExperimentError(f"it must train a cross-encoder, but this job has model={experiment.model.name}")
     return experiment, compose.plain(settings)
 

@@ -10,7 +10,7 @@ from experiments.config import Experiment, compose
 from experiments.config.identity import job_name
 from experiments.data.splits import TEST
 from experiments.jobs.components import make_components
-from experiments.jobs.open_evaluation import OpenEvaluation
+from experiments.jobs.prerequisites import prerequisites_of
 from experiments.models.checkpoint.config import CheckpointConfig
 
 CHECKPOINT = f"{CheckpointConfig.__module__}.{CheckpointConfig.__qualname__}"
@@ -39,13 +39,12 @@ def test_jobs_of(experiment: Experiment, config: Mapping[str, Any], folder: Path
     Raises:
         ExperimentError: a setting of a test set cannot be used; the message names it.
     """
-    trained = experiment.model.trains
-    model = {
-        "_target_": CHECKPOINT,
-        "name": CheckpointConfig.name,
-        "path": str(folder / EXPORTED) if trained else experiment.model.reads()["path"],
-        "label": None if trained else config["model"].get("label"),
-    }
+    if not experiment.tests:
+        return
+    model = {"_target_": CHECKPOINT, "name": CheckpointConfig.name, "path": str(folder / EXPORTED)}
+    if not experiment.model.trains:
+        trained_first = [before.folder / EXPORTED for before in prerequisites_of(experiment) if before.key == "model.job"]
+        model = {**config["model"], "job": None, "path": str(experiment.model.reads().get("path", *trained_first))}
     for name, test_set in experiment.tests.items():
         own = asdict(test_set)
         changed = {
@@ -72,6 +71,8 @@ def open_test_sets(tests: Iterable[TestJob]) -> None:
     Raises:
         ExperimentError: a test set cannot be measured on; the message names it.
     """
+    from experiments.jobs.open_evaluation import OpenEvaluation  # imports torch, which a plan needs not
+
     for test in tests:
         with compose.explained(f"tests.{test.name}: "):
             opened = OpenEvaluation(test.experiment, make_components(test.experiment), TEST)

@@ -17,6 +17,7 @@ from experiments.config.identity import job_name
 from experiments.config.paper_table import PaperTable, table_of
 from experiments.data.collection import Collection
 from experiments.job_files.per_query import PerQuery
+from experiments.jobs.evaluate_checkpoint import labels_of as labels_of_checkpoint
 from experiments.jobs.run_job import labels_of
 
 SCALES = ("mini", "paper")
@@ -82,7 +83,11 @@ def layer_cells_of(sweep: str, scale: str) -> list[SettingResult]:
 def _job(config: Any) -> SweepJob:
     experiment, plain = compose.check(config), compose.plain(config)
     collection = cast(Collection, SimpleNamespace(name=plain["data"]["source"].get("name", "apidocs")))
-    labels = {name: value for name, value in labels_of(experiment, plain, collection).items() if name != "seed"}
+    if experiment.model.trains:
+        labels = labels_of(experiment, plain, collection)
+    else:
+        labels = labels_of_checkpoint(experiment, collection.name, None)
+    labels = {name: value for name, value in labels.items() if name != "seed"}
     searched = [WHOLE] if experiment.model.retrieves else []
     elsewhere = [
         {**labels, "data": name, "trained_on": labels["data"], "first_stage": first_stage}

@@ -53,7 +53,7 @@ def test_a_callback_of_ones_own_runs_at_most_four_frames_below_the_command(overr
     noted = json.loads(seen.read_text())
     assert noted["given"] == ["dev/RR@10", "max", 3], "what its settings leave out is the dev measure"
     ours = [name for path, name in noted["frames"] if Path(path).is_relative_to(ROOT / "experiments")]
-    assert ours[ours.index("main") :] == ["main", "run", "run_job"]
+    assert ours[ours.index("main") :] == ["main", "run", "run_whole_job", "run_job"]
     assert len(ours[ours.index("main") :]) <= 4
 
 

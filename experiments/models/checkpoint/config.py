@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from omegaconf import MISSING
-
 from experiments.common.code_versions import versions_of
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import model_in, name_of
+from experiments.config.job_overrides import check_job
 from experiments.config.model import Model
 
 if TYPE_CHECKING:
@@ -16,14 +15,20 @@ if TYPE_CHECKING:
     from experiments.pretrained.source import Source
 
 
+KEY = "model.path"
+
+
 @dataclass
 class CheckpointConfig(Model):
     """A trained re-ranker, measured as it is: nothing is trained, drawn or chosen on dev."""
 
     name: str = "checkpoint"
-    path: str = MISSING
+    path: str | None = None
     """A folder or hub id: a sequence classifier of one or two logits, a CrossEncoder, SentenceTransformer or
-    MultiVectorEncoder of sentence-transformers, or the folder of a finished job or its ``model``."""
+    MultiVectorEncoder of sentence-transformers, or the folder of a finished job or its ``model``; null for the model
+    that ``job`` trains."""
+    job: Any = None
+    """Overrides of a job that trains the model first, on the same data."""
     label: str | None = None
     """Name in tables; null for the last part of ``path``, or the job's name."""
     max_length: int = 512
@@ -32,6 +37,7 @@ class CheckpointConfig(Model):
     """Tokens of a query, where the model's own config names no limit."""
 
     trains: ClassVar[bool] = False
+    trained_by: ClassVar[Mapping[str, str]] = {"job": "path"}
     code: ClassVar[Mapping[str, int]] = versions_of(
         *("data.batches.pairs", "models.packed_forward", "models.pair_scorer", "models.trained_pairs"),
         "pretrained.encoder",
@@ -39,14 +45,22 @@ class CheckpointConfig(Model):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.path is not MISSING:
-            self.path = model_in(self.path)
+        check_job("model.job", self.job)
+        if self.path is None and self.job is None:
+            raise ExperimentError(
+                "model.path is null: set it to the folder or hub id of a trained model, or model.job to the overrides "
+                "of a job that trains one first"
+            )
+        self.path = model_in(self.path) if self.path is not None else None
 
     def labels(self) -> dict[str, Any]:
-        return {"checkpoint": self.label or name_of(self.path)}
+        return {"checkpoint": self.label or name_of(self.path or KEY)}
+
+    def prerequisites(self) -> dict[str, Any]:
+        return {"job": self.job} if self.path is None else {}
 
     def reads(self) -> dict[str, str]:
-        return {"path": self.path}
+        return {"path": self.path} if self.path is not None else {}
 
     def build(self, inputs: "TrainingInputs") -> "TrainingSetup":
         self._refuse_training()
