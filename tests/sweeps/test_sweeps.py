@@ -9,10 +9,8 @@ from experiments.config.grid import axes_of
 FEWER_SEEDS = {  # the first has to be done in minutes, the others compare nothing by seeds
     "quickstart": ["1", "2"],
     "rates": ["1"],
+    "reference_models": ["1"],
 }
-    "quickstart": ["1", "2"],
-    "rates": ["1"],
-}  # it has to be done in minutes; it chooses, and compares nothing
 
 
 @pytest.mark.parametrize("scale", SCALES)
