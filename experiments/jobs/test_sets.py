@@ -43,8 +43,8 @@ def test_jobs_of(experiment: Experiment, config: Mapping[str, Any], folder: Path
         return
     model = {"_target_": CHECKPOINT, "name": CheckpointConfig.name, "path": str(folder / EXPORTED)}
     if not experiment.model.trains:
-        trained_first = [before.folder / EXPORTED for before in prerequisites_of(experiment) if before.key == "model.job"]
-        model = {**config["model"], "job": None, "path": str(experiment.model.reads().get("path", *trained_first))}
+        first = [before.folder / EXPORTED for before in prerequisites_of(experiment) if before.key == "model.job"]
+        model = {**config["model"], "job": None, "path": str(experiment.model.reads().get("path", *first))}
     for name, test_set in experiment.tests.items():
         own = asdict(test_set)
         changed = {
