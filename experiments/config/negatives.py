@@ -7,6 +7,8 @@ from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
 
 MIN_COUNT, MAX_COUNT = 1, 31
+DRAWS = (UNIFORM, TOP, LOG_RANDOM, STRATIFIED) = ("uniform", "top", "log_random", "stratified")
+WITH_REPLACEMENT = (UNIFORM, LOG_RANDOM)  # the draws in which chance alone decides
 POSITIVES = ("all", "retrieved")
 REDRAW = ("epoch", "never")
 SHORT = ("error", "replacement", "drop")
@@ -54,14 +56,23 @@ class NegativeFilter:
     """Scores that the margins compare: folder or hub id of a trained cross-encoder or bi-encoder, or ``source`` for the
     candidate's own run. If that run did not retrieve the positive, its candidates stay and the query is counted as
     ``not_compared``."""
+    min_score: float | None = field(default=None, metadata={"absent_at": None})
+    """Lowest score of a candidate in its own run; null for no bound. Each source of a mixture is held against it."""
+    max_score: float | None = field(default=None, metadata={"absent_at": None})
+    """Highest score of a candidate in its own run; null for no bound."""
 
     def __post_init__(self) -> None:
         for name, value in (("near_duplicate", self.near_duplicate), ("twin_query", self.twin_query)):
             if value is not None and not 0 < value <= 1:
                 raise ExperimentError(f"negatives.filter.{name} is {value}: it must be null, or above 0 and at most 1")
-        if self.absolute_margin is not None and not math.isfinite(self.absolute_margin):
+        for name in ("absolute_margin", "min_score", "max_score"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ExperimentError(f"negatives.filter.{name} is {value}: it must be null or a finite number")
+        if self.min_score is not None and self.max_score is not None and self.min_score > self.max_score:
             raise ExperimentError(
-                f"negatives.filter.absolute_margin is {self.absolute_margin}: it must be null or a finite number"
+                f"negatives.filter.min_score is {self.min_score}, above max_score={self.max_score}: no candidate has "
+                f"such a score"
             )
         if self.relative_margin is not None and not 0 <= self.relative_margin < math.inf:
             raise ExperimentError(
@@ -78,6 +89,12 @@ class NegativeFilter:
     def compares_scores(self) -> bool:
         """Whether a margin is set."""
         return self.absolute_margin is not None or self.relative_margin is not None
+
+    @property
+    def reads_run_scores(self) -> bool:
+        """Whether candidates need a score in their own run."""
+        of_margins = self.compares_scores and self.scorer == RUN_SCORES
+        return of_margins or self.min_score is not None or self.max_score is not None
 
     @property
     def model(self) -> str | None:
@@ -102,6 +119,12 @@ class NegativeRule:
     """First ranks of the run that are left out."""
     pool: int | None = None
     """Draw from a fixed random subset of that many candidates per query (Gao 2021: 10 of the top 100); null for all."""
+    draw: str = field(default=UNIFORM, metadata={"absent_at": UNIFORM})
+    """How a negative is chosen among the candidates: ``uniform``, all alike; ``top``, the best ranked; ``log_random``,
+    with a weight of 1 / ln(1 + rank); ``stratified``, from each stratum of the candidates' scores in turn."""
+    strata: int | None = field(default=None, metadata={"absent_at": None})
+    """Strata of ``draw=stratified``, of equal width in score; null for as many as negatives. A set number makes a
+    smaller draw the beginning of a larger one."""
     replacement: bool = False
     """Whether a passage may be drawn twice for one group (Pradeep 2022)."""
     redraw: str = "epoch"
@@ -130,6 +153,7 @@ class NegativeRule:
             )
         if self.pool is not None and self.pool < 1:
             raise ExperimentError(f"negatives.pool is {self.pool}: it must be null or at least 1")
+        self._check_draw()
         one_of("negatives.redraw", self.redraw, REDRAW)
         one_of("negatives.positives", self.positives, POSITIVES)
         one_of("negatives.short", self.short, SHORT)
@@ -140,3 +164,17 @@ class NegativeRule:
                 f"negatives.count is {self.count}, but the rule leaves at most {room} candidates a query: raise "
                 f"negatives.depth or negatives.pool, or set negatives.replacement=true or negatives.short=replacement"
             )
+
+    def _check_draw(self) -> None:
+        one_of("negatives.draw", self.draw, DRAWS)
+        if self.replacement and self.draw not in WITH_REPLACEMENT:
+            raise ExperimentError(
+                f"negatives.replacement=true draws a passage twice by chance, which negatives.draw={self.draw} leaves "
+                f"none: set negatives.replacement=false, or negatives.draw to one of {', '.join(WITH_REPLACEMENT)}"
+            )
+        if self.strata is not None and self.draw != STRATIFIED:
+            raise ExperimentError(
+                f"negatives.strata={self.strata} has no effect with negatives.draw={self.draw}: set it to null, or "
+                f"negatives.draw={STRATIFIED}"
+            )
+        at_least("negatives.strata", self.strata, 1)

@@ -45,8 +45,9 @@ def prepare(experiment: Experiment, collection: Collection, components: Componen
         for name in sources_of(negatives.source)
     )
     excluded = excluded_of(experiment, train)
+    barred = never_negative(excluded, collection)
     filters = make_filters(negatives, source_runs, train.relevant, collection, cache, excluded=excluded)
-    sampler = NegativeSampler(negatives, source_runs, train.relevant, collection, experiment.seed, filters, excluded)
+    sampler = NegativeSampler(negatives, source_runs, train.relevant, collection, experiment.seed, filters, barred)
     _warn_of_exceptions(sampler)
     first_stages = {name: components.retrievers[name] for name in experiment.first_stage}
     test = {
@@ -65,7 +66,7 @@ def prepare(experiment: Experiment, collection: Collection, components: Componen
         collection=collection,
         splits=splits,
         sampler=sampler,
-        never_negative=never_negative(excluded, collection),
+        never_negative=barred,
         passage_hashes=passage_hashes(collection, cache) if negatives.filter.copies else None,
         dev=DevSet(dev, relevance_of(collection, splits["dev"]), experiment.measures[0]),
         test=test,
@@ -78,7 +79,7 @@ def prepare(experiment: Experiment, collection: Collection, components: Componen
 def never_negative(excluded: Mapping[int, Rows], collection: Collection) -> Mapping[int, Rows]:
     """Return the excluded passages of each training query, with the passage of the query's own id where runs omit it.
 
-    Groups that share negatives use none of them.
+    Groups that share negatives, or draw from the whole collection, use none of them.
     """
     if not collection.ignore_identical_ids:
         return excluded
