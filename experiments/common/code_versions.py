@@ -21,6 +21,7 @@ VERSIONS = {  # of the modules of this package
     "data.batches.pairs": 1,
     "data.batches.text_batches": 1,
     "data.batches.text_features": 1,
+    "data.labels": 1,
     "data.query_split": 1,
     "data.repeated_queries": 1,
     "data.splits": 1,
@@ -48,6 +49,7 @@ VERSIONS = {  # of the modules of this package
     "negatives.filters": 1,
     "negatives.mixing": 1,
     "negatives.near_duplicates": 1,
+    "negatives.run_lists": 1,
     "negatives.sampler": 1,
     "negatives.twin_queries": 1,
     "pretrained.encoder": 1,
@@ -70,7 +72,8 @@ FILTERS = (
     "models.pair_scorer", "models.trained_pairs", "negatives.filters", "negatives.near_duplicates",
     "negatives.twin_queries",
 )  # fmt: skip
-DRAWS = ("data.whole_collection", "negatives.draws")  # of rules that draw otherwise than uniformly from a run
+# Of rules that draw otherwise than uniformly from a run, and of losses that read labels
+DRAWS = ("data.labels", "data.whole_collection", "negatives.draws", "negatives.run_lists")
 TEACHER = ("data.batches.distillation_batches", "models.teacher", "models.trained_pairs")
 TEXTS = (
     "data.batches.text_batches", "models.in_batch_negatives", "models.text_encoder", "data.batches.text_features",

@@ -10,7 +10,7 @@ from experiments.common.errors import ExperimentError
 from experiments.common.model_files import model_digest
 from experiments.config import Experiment
 from experiments.config.negatives import UNIFORM
-from experiments.jobs.components import Components
+from experiments.jobs.components import LABELS, Components, takes
 from experiments.retrieval.retriever import FromFiles, contents_of
 
 COLLECTION, BACKBONE, LOSS, CODE, CODE_ALONE = "collection", "backbone", "loss", "code", "code of first stages"
@@ -58,10 +58,11 @@ def digest_of(name: str, experiment: Experiment, components: Components) -> str:
         rule, retrievers = experiment.negatives.filter, components.retrievers
         settings = (rule.near_duplicate, rule.twin_query, rule.model, rule.min_score, rule.max_score)
         unranked = any(getattr(retriever, "ranks_nothing", False) for retriever in retrievers.values())
+        labelled = takes(components.loss, LABELS)
         return versions(
             type(experiment.model),
             filters=any(setting is not None for setting in settings),
-            draws=unranked or experiment.negatives.draw != UNIFORM,
+            draws=unranked or labelled or experiment.negatives.draw != UNIFORM,
             teacher=experiment.learns_from_teacher,
             probes=experiment.probe.layers is not None,
             retrievers=retrievers,

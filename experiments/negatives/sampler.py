@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from experiments.common.errors import ExperimentError
 from experiments.common.random_keys import key_of, priorities, shuffled
-from experiments.config.negatives import UNIFORM, NegativeRule
+from experiments.config.negatives import RUN_ORDER, UNIFORM, NegativeRule
 from experiments.data.collection import Collection
 from experiments.data.ragged import Rows
 from experiments.data.run import Run
@@ -59,6 +59,11 @@ class NegativeSampler:
         excluded: Mapping[int, Rows] | None = None,
         scores: CandidateScores | None = None,
     ) -> None:
+        if rule.draw == RUN_ORDER:
+            raise ExperimentError(
+                f"negatives.draw={RUN_ORDER} takes lists as they are and draws nothing: choose a rule that draws, such "
+                f"as negatives=uniform"
+            )
         self.rule, self.seed, self.source = rule, seed, "+".join(run.name for run in runs)
         self.runs = {run.name: run for run in runs}  # distinct; a draw gives their positions
         self.sources = tuple(self.runs)
@@ -72,9 +77,9 @@ class NegativeSampler:
         self._filters = tuple(filters)
         self._relevant, self._excluded = relevant, excluded or {}
         self._pools: dict[int, Pool] = {}
-        self._positives: dict[int, Rows] = {}
+        self.positives: dict[int, Rows] = {}  # of each query that is trained on
         rows = sorted(relevant)
-        self._empty = _without_text(relevant, collection)
+        self._empty = without_text(relevant, collection)
         self._ids = dict(zip(rows, collection.queries.ids(rows), strict=True))
         short: list[tuple[str, int]] = []
         for query in rows:
@@ -130,7 +135,7 @@ class NegativeSampler:
             for s, (stock, need) in enumerate(zip(stocks, self._needs, strict=True))
         ):
             self._except("ran_dry", query_id)
-        self._pools[query], self._positives[query] = pool, usable
+        self._pools[query], self.positives[query] = pool, usable
         return None
 
     def _barred(self, query: int) -> Rows:
@@ -242,8 +247,11 @@ class NegativeSampler:
 
     def positive(self, query: int, epoch: int) -> int:
         """Return the positive's passage row at an epoch; several positives take turns in a random order."""
-        order = shuffled(key_of("positive", self.seed, self._ids[query]), self._positives[query])
-        return int(order[epoch % len(order)])
+        return positive_of(self.positives[query], self.seed, self._ids[query], epoch)
+
+    def group(self, query: int, epoch: int) -> Rows:
+        """Return the positive and the negatives (N + 1,), passage rows, of a query row at an epoch."""
+        return np.append(self.positive(query, epoch), self.draw(query, epoch))
 
     def pool(self, query: int) -> Rows:
         """Return the distinct candidates of a query from all sources that have a ranking."""
@@ -254,8 +262,8 @@ def _in_order(passages: Rows, values: NDArray[Any]) -> Rows:
     return passages[np.argsort(values, kind="stable")]
 
 
-def _without_text(relevant: Mapping[int, Rows], collection: Collection) -> Rows:
-    """Find the positives without text, which cannot be trained on."""
+def without_text(relevant: Mapping[int, Rows], collection: Collection) -> Rows:
+    """Return the rows of the positives without text, which cannot be trained on."""
     rows = np.unique(np.concatenate([np.empty(0, np.int64), *relevant.values()]))
     empty: list[int] = []
     for start in range(0, len(rows), TEXTS_AT_ONCE):
@@ -263,3 +271,9 @@ def _without_text(relevant: Mapping[int, Rows], collection: Collection) -> Rows:
         texts = collection.passages.texts(part)
         empty += [row for row, text in zip(part.tolist(), texts, strict=True) if not text.strip()]
     return np.array(empty, np.int64)
+
+
+def positive_of(positives: Rows, seed: int, query_id: str, epoch: int) -> int:
+    """Return a query's positive at an epoch; several positives take turns in a random order."""
+    order = shuffled(key_of("positive", seed, query_id), positives)
+    return int(order[epoch % len(order)])

@@ -26,6 +26,8 @@ class SamplingReport:
     no_candidates: int = 0  # dropped: no candidate at all, so that nothing can be drawn
     ran_dry: int = 0  # a source has fewer candidates than turns in a group and hands some to the others
     not_compared: int = 0  # kept unfiltered by a margin: a run has no score of any of their positives
+    positive_added: int = 0  # a list in run order whose last passage gave way to a positive (without_positive: add)
+    without_positive: int = 0  # a list in run order that has no positive (without_positive: keep)
     examples: dict[str, str] = field(default_factory=dict)  # kind -> id of one such query
     filtered: dict[str, dict[str, FilterCounts]] = field(default_factory=dict)  # source -> filter -> what it dropped
 
