@@ -21,10 +21,12 @@ VERSIONS = {  # of the modules of this package
     "data.batches.pairs": 1,
     "data.batches.text_batches": 1,
     "data.batches.text_features": 1,
+    "data.labels": 1,
     "data.query_split": 1,
     "data.repeated_queries": 1,
     "data.splits": 1,
     "data.tokens": 1,
+    "data.whole_collection": 1,
     "evaluation.measure_names": 1,
     "evaluation.measures": 1,
     "jobs.evaluate": 1,
@@ -43,9 +45,11 @@ VERSIONS = {  # of the modules of this package
     "models.text_encoder": 1,
     "models.trained_pairs": 1,
     "negatives.copies": 1,
+    "negatives.draws": 1,
     "negatives.filters": 1,
     "negatives.mixing": 1,
     "negatives.near_duplicates": 1,
+    "negatives.run_lists": 1,
     "negatives.sampler": 1,
     "negatives.twin_queries": 1,
     "pretrained.encoder": 1,
@@ -68,6 +72,8 @@ FILTERS = (
     "models.pair_scorer", "models.trained_pairs", "negatives.filters", "negatives.near_duplicates",
     "negatives.twin_queries",
 )  # fmt: skip
+# Of rules that draw otherwise than uniformly from a run, and of losses that read labels
+DRAWS = ("data.labels", "data.whole_collection", "negatives.draws", "negatives.run_lists")
 TEACHER = ("data.batches.distillation_batches", "models.teacher", "models.trained_pairs")
 TEXTS = (
     "data.batches.text_batches", "models.in_batch_negatives", "models.text_encoder", "data.batches.text_features",
@@ -81,14 +87,17 @@ OF_FIRST_STAGES = (
     "data.query_split", "data.splits", "evaluation.measures", "common.random_keys", "retrieval.own_passages",
 )  # fmt: skip
 OF_EVALUATION = (*OF_FIRST_STAGES, "evaluation.measure_names", "jobs.evaluate", "retrieval.inject_gold")
-OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, OF_PROBES, PAIRS, PACKED, TEXTS)
+OF_ALL = set(VERSIONS).difference(FILTERS, DRAWS, TEACHER, OF_PROBES, PAIRS, PACKED, TEXTS)
 RETRIEVERS = tuple(
-    f"retrieval.{name}" for name in ("bm25", "colbert", "dense", "judged_negatives", "run_file", "tct_colbert")
-)
+    f"retrieval.{name}"
+    for name in (
+        "bm25", "colbert", "dense", "every_passage", "judged_negatives", "negatives_file", "run_file", "tct_colbert",
+    )
+)  # fmt: skip
 # What several retrievers share: an edit raises the number of each that computes something else by it.
 OF_RETRIEVERS = (
-    "data.run", "data.run_formats", "data.run_lines", "retrieval.late_interaction", "retrieval.maxsim",
-    "retrieval.topk", "retrieval.vector_search", "retrieval.vector_store",
+    "data.negatives_formats", "data.run", "data.run_formats", "data.run_lines", "retrieval.late_interaction",
+    "retrieval.maxsim", "retrieval.topk", "retrieval.vector_search", "retrieval.vector_store",
 )  # fmt: skip
 PACKAGE = Path(__file__).parents[1]
 LAYOUT = ("ctx", "kind", "type_comment", "type_ignores")  # fields of syntax trees that say nothing of what is computed
@@ -161,9 +170,11 @@ def model_code(model: type[Any]) -> dict[str, int | str]:
     return {**code, folder: source_digest_of(Path(inspect.getfile(model)))}
 
 
-def versions(model: type[Any], *, filters: bool, teacher: bool, probes: bool, retrievers: Mapping[str, Any]) -> str:
+def versions(
+    model: type[Any], *, filters: bool, draws: bool = False, teacher: bool, probes: bool, retrievers: Mapping[str, Any]
+) -> str:
     """Return the versions that decide a job's numbers, such as ``bm25 1, data.splits 1``. ``model``: config class."""
-    chosen = ((filters, FILTERS), (teacher, TEACHER), (probes, OF_PROBES))
+    chosen = ((filters, FILTERS), (draws, DRAWS), (teacher, TEACHER), (probes, OF_PROBES))
     names = {*OF_ALL, *(name for used, group in chosen if used for name in group)}
     return _said({**versions_of(*names), **model_code(model)}, retrievers)
 

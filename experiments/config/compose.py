@@ -37,7 +37,7 @@ from experiments.config.measures import check_measures
 from experiments.config.model import Model, class_of
 from experiments.config.overrides import readable
 from experiments.config.part_checks import check_parts, no_key_of_loss, settings_of_part
-from experiments.config.retriever_roles import check_first_stages, check_positives
+from experiments.config.retriever_roles import check_first_stages, check_positives, check_whole_collection
 from experiments.config.sweeps_group import register_folders
 from experiments.config.test_sets import TestSet
 
@@ -142,6 +142,7 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
     check_parts(experiment)
     check_first_stages(experiment)
     check_positives(experiment)
+    check_whole_collection(experiment)
     check_measures(experiment)
     return experiment
 

@@ -25,14 +25,15 @@ INCIDENTAL_OF_RETRIEVER = ("device", "tokens_per_batch")  # retrievers are no da
 def deciding(settings: Mapping[str, Any], schema: type, mark: str = "identity") -> dict[str, Any]:
     """Return the settings that decide results.
 
-    Field metadata excludes the others: ``{"identity": False}`` the field, ``{"incidental": (...)}`` keys of its value.
+    Field metadata excludes the others: ``{"identity": False}`` the field, ``{"incidental": (...)}`` keys of its value,
+    ``{"absent_at": value}`` the field at that value, for a key that is younger than the jobs without it.
     """
     marks: dict[str, Mapping[str, Any]] = {field.name: field.metadata for field in fields(schema)}
     types = get_type_hints(schema)
     kept: dict[str, Any] = {}
     for key, value in settings.items():
         metadata, kind = marks.get(key, {}), types.get(key)
-        if not metadata.get(mark, True):
+        if not metadata.get(mark, True) or ("absent_at" in metadata and value == metadata["absent_at"]):
             continue
         if isinstance(value, Mapping) and "incidental" in metadata:
             kept[key] = {name: inner for name, inner in value.items() if name not in metadata["incidental"]}

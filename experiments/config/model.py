@@ -16,6 +16,7 @@ from omegaconf import MISSING
 
 from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
+from experiments.config.negatives import RUN_ORDER
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,6 +83,8 @@ class Model(ABC):
     """Whether several devices can share a step."""
     probed: ClassVar[bool] = False
     """Whether its layers can be probed."""
+    takes_lists: ClassVar[bool] = False
+    """Whether it scores groups with their positives anywhere (``negatives.draw=run_order``)."""
     takes_teacher: ClassVar[bool] = False
     """Whether it trains with a loss that uses a teacher's scores."""
     instead_of_teacher: ClassVar[str] = ""
@@ -136,6 +139,11 @@ class Model(ABC):
         if experiment.probe.layers is not None and not self.probed:
             raise ExperimentError(
                 f"probe.layers is {experiment.probe.layers!r}: only a cross-encoder's layers are probed"
+            )
+        if experiment.negatives.draw == RUN_ORDER and not self.takes_lists:
+            raise ExperimentError(
+                f"negatives.draw={RUN_ORDER} has positives anywhere in a list, which only model=cross_encoder trains "
+                f"on: with model={self.name} choose a rule that draws, such as negatives=uniform"
             )
         if experiment.learns_from_teacher and not self.takes_teacher:
             raise ExperimentError(

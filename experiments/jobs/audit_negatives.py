@@ -15,7 +15,7 @@ from experiments.data.splits import Split, by_hash
 from experiments.jobs.components import Components
 from experiments.jobs.filters import make_filters
 from experiments.jobs.open_evaluation import OpenEvaluation, without_training
-from experiments.jobs.prepare import excluded_of, relevance_of
+from experiments.jobs.prepare import excluded_of, never_negative, relevance_of
 from experiments.models.pair_scorer import load_scorer
 from experiments.negatives.false_negative_audit import AuditInput, FalseNegativeAudit, audit_negatives
 from experiments.negatives.near_duplicates import passage_shingles
@@ -47,7 +47,7 @@ def audit(experiment: Experiment, sources: Sequence[str], parts: Components) -> 
         {name: run_for(made, collection, train.queries, depth, cache) for name, made in parts.retrievers.items()},
         passage_shingles(collection, cache),
         TwinQueries.of(collection, excluded_of(experiment, opened.split)),  # a twin need not be in the sample
-        excluded_of(experiment, train),
+        never_negative(excluded_of(experiment, train), collection),
     )
     scorer = load_scorer(settings.scorer, "audit.scorer") if settings.scorer else None
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.config.compose import make, partly_made
+from experiments.config.negatives import RUN_ORDER
 from experiments.config.part_checks import settings_of_part
 from experiments.data.source import Source
 from experiments.retrieval.retriever import Retriever
@@ -17,6 +18,7 @@ from experiments.retrieval.retriever import Retriever
 if TYPE_CHECKING:
     from torch import Tensor
 
+LABELS, TEACHER = "labels_QN", "teacher_QN"  # arguments that a loss may take beside the scores
 Trained = Callable[[str, Mapping[str, Any]], Path]  # the key of a prerequisite job and its overrides -> its model
 
 
@@ -64,18 +66,51 @@ def make_components(experiment: Experiment, trained: Trained | None = None) -> C
     )
 
 
+def takes(loss: Callable[..., "Tensor"], argument: str) -> bool:
+    """Return whether a loss takes an argument, such as ``labels_QN``."""
+    return argument in inspect.signature(loss).parameters
+
+
 def check_loss(experiment: Experiment, loss: Callable[..., "Tensor"]) -> None:
     """Call a loss once before anything is trained.
 
     Raises:
-        ExperimentError: it refuses a setting, or its config and its arguments disagree on a teacher.
+        ExperimentError: it refuses a setting, its config and its arguments disagree on a teacher, or it takes the
+            passage at index 0 for the one positive and the groups are lists, which have positives anywhere or none.
     """
     import torch
 
-    name, takes_teacher = experiment.loss["name"], "teacher_QN" in inspect.signature(loss).parameters
+    name, takes_teacher = experiment.loss["name"], takes(loss, TEACHER)
     if experiment.learns_from_teacher and not takes_teacher:
         raise ExperimentError(f"loss.teacher and loss.job do not exist: loss={name} learns from no teacher")
     if takes_teacher and not experiment.learns_from_teacher:
         raise ExperimentError(f"loss={name} learns from a teacher: its file in conf/loss must have the key teacher")
     scores_QN = torch.zeros(1, experiment.negatives.count + 1)
-    loss(scores_QN, scores_QN) if takes_teacher else loss(scores_QN)
+    labels_QN = torch.zeros_like(scores_QN)
+    labels_QN[:, 0] = 1.0
+    arguments = (scores_QN, *([scores_QN] if takes_teacher else []))
+    loss(*arguments, **({LABELS: labels_QN} if takes(loss, LABELS) else {}))
+    if experiment.negatives.draw == RUN_ORDER:
+        _check_lists(experiment, loss)
+
+
+def _check_lists(experiment: Experiment, loss: Callable[..., "Tensor"]) -> None:
+    """Refuse a loss that has no use for lists with their positives anywhere."""
+    import torch
+
+    name = experiment.loss["name"]
+    if takes(loss, LABELS):
+        if experiment.negatives.without_positive == "keep":
+            raise ExperimentError(
+                f"negatives.without_positive=keep has lists without a positive, which loss={name} learns nothing from: "
+                f"set it to add or error"
+            )
+        return
+    arguments = [torch.arange(-1.0, 5.0)[torch.tensor([order])] for order in ((3, 0, 2, 5, 1, 4), (4, 1, 5, 0, 3, 2))]
+    arguments = arguments[: 1 + takes(loss, TEACHER)]
+    reversed_QN = [argument.flip(1) for argument in arguments]
+    if not torch.isclose(loss(*arguments), loss(*reversed_QN), rtol=1e-4):
+        raise ExperimentError(
+            f"loss={name} takes the passage at index 0 for the one positive, but lists in run order have positives "
+            f"anywhere: choose a loss that takes labels_QN, such as loss=info_nce, or a rule that draws negatives"
+        )

@@ -10,7 +10,15 @@ from experiments.data.collection import Collection
 from experiments.data.ragged import Rows
 from experiments.data.run import Run
 from experiments.negatives.copies import passage_hashes
-from experiments.negatives.filters import AnswersOfTwins, CandidateFilter, Copies, Margin, NearDuplicates, PairScores
+from experiments.negatives.filters import (
+    AnswersOfTwins,
+    CandidateFilter,
+    Copies,
+    Margin,
+    NearDuplicates,
+    PairScores,
+    ScoreBound,
+)
 from experiments.negatives.near_duplicates import passage_shingles
 from experiments.negatives.twin_queries import TwinQueries
 
@@ -52,6 +60,10 @@ def make_filters(
         filters.append(Margin(wanted.absolute_margin, False, scores))
     if wanted.relative_margin is not None:
         filters.append(Margin(wanted.relative_margin, True, scores))
+    if wanted.min_score is not None:
+        filters.append(ScoreBound(wanted.min_score, above=False))
+    if wanted.max_score is not None:
+        filters.append(ScoreBound(wanted.max_score, above=True))
     return tuple(filters)
 
 

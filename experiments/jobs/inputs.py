@@ -9,7 +9,8 @@ from experiments.common.code_versions import evaluation_versions, first_stage_ve
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import model_digest
 from experiments.config import Experiment
-from experiments.jobs.components import Components
+from experiments.config.negatives import UNIFORM
+from experiments.jobs.components import LABELS, Components, takes
 from experiments.retrieval.retriever import FromFiles, contents_of
 
 COLLECTION, BACKBONE, LOSS, CODE, CODE_ALONE = "collection", "backbone", "loss", "code", "code of first stages"
@@ -57,11 +58,18 @@ def digest_of(name: str, experiment: Experiment, components: Components) -> str:
     if name == CODE_OF_EVALUATION:
         return evaluation_versions(type(experiment.model), components.retrievers)
     if name == CODE:
-        rule, model = experiment.negatives.filter, type(experiment.model)
-        filters = any(setting is not None for setting in (rule.near_duplicate, rule.twin_query, rule.model))
-        teacher = experiment.learns_from_teacher
-        probes = experiment.probe.layers is not None
-        return versions(model, filters=filters, teacher=teacher, probes=probes, retrievers=components.retrievers)
+        rule, retrievers = experiment.negatives.filter, components.retrievers
+        settings = (rule.near_duplicate, rule.twin_query, rule.model, rule.min_score, rule.max_score)
+        unranked = any(getattr(retriever, "ranks_nothing", False) for retriever in retrievers.values())
+        labelled = takes(components.loss, LABELS)
+        return versions(
+            type(experiment.model),
+            filters=any(setting is not None for setting in settings),
+            draws=unranked or labelled or experiment.negatives.draw != UNIFORM,
+            teacher=experiment.learns_from_teacher,
+            probes=experiment.probe.layers is not None,
+            retrievers=retrievers,
+        )
     if (place := _trained_models(experiment).get(name)) is not None:
         return model_digest(place, None, name)
     retriever: object = components.retrievers.get(name.removeprefix("retrievers."))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
-from experiments.config.negatives import sources_of
+from experiments.config.negatives import RUN_ORDER, sources_of
 from experiments.data.collection import Collection
 from experiments.data.run import Run
 from experiments.data.splits import TEST, Split, make_splits
@@ -18,6 +18,7 @@ from experiments.jobs.filters import make_filters
 from experiments.models.ranker import DevSet
 from experiments.models.training_setup import TrainingInputs
 from experiments.negatives.copies import passage_hashes
+from experiments.negatives.run_lists import RunLists
 from experiments.negatives.sampler import NegativeSampler
 from experiments.retrieval.inject_gold import with_gold
 from experiments.retrieval.retriever import run_for
@@ -39,14 +40,9 @@ def prepare(experiment: Experiment, collection: Collection, components: Componen
         raise ExperimentError(
             f"data set {collection.name!r} has no dev queries to choose checkpoints on: set data.carve_dev above 0"
         )
-    train, negatives = splits["train"], experiment.negatives
-    source_runs = tuple(
-        run_for(components.retrievers[name], collection, train.queries, negatives.depth, cache)
-        for name in sources_of(negatives.source)
-    )
-    excluded = excluded_of(experiment, train)
-    filters = make_filters(negatives, source_runs, train.relevant, collection, cache, excluded=excluded)
-    sampler = NegativeSampler(negatives, source_runs, train.relevant, collection, experiment.seed, filters, excluded)
+    negatives = experiment.negatives
+    excluded = excluded_of(experiment, splits["train"])
+    sampler = _sampler_of(experiment, components, collection, splits["train"], excluded, cache)
     _warn_of_exceptions(sampler)
     first_stages = {name: components.retrievers[name] for name in experiment.first_stage}
     test = {
@@ -75,10 +71,31 @@ def prepare(experiment: Experiment, collection: Collection, components: Componen
     )
 
 
+def _sampler_of(
+    experiment: Experiment,
+    components: Components,
+    collection: Collection,
+    train: Split,
+    excluded: Mapping[int, Rows],
+    cache: Cache,
+) -> NegativeSampler | RunLists:
+    """Make the sampler of a rule over the runs of its sources."""
+    rule = experiment.negatives
+    runs = tuple(
+        run_for(components.retrievers[name], collection, train.queries, rule.depth, cache)
+        for name in sources_of(rule.source)
+    )
+    if rule.draw == RUN_ORDER:
+        return RunLists(rule, runs[0], train.relevant, collection, experiment.seed)
+    filters = make_filters(rule, runs, train.relevant, collection, cache, excluded=excluded)
+    barred = never_negative(excluded, collection)
+    return NegativeSampler(rule, runs, train.relevant, collection, experiment.seed, filters, barred)
+
+
 def never_negative(excluded: Mapping[int, Rows], collection: Collection) -> Mapping[int, Rows]:
     """Return the excluded passages of each training query, with the passage of the query's own id where runs omit it.
 
-    Groups that share negatives use none of them.
+    Groups that share negatives, or draw from the whole collection, use none of them.
     """
     if not collection.ignore_identical_ids:
         return excluded
@@ -139,7 +156,7 @@ def data_label(experiment: Experiment, collection: Collection, split: str = TEST
     return collection.name if split == TEST else f"{collection.name}/{split}"
 
 
-def _warn_of_exceptions(sampler: NegativeSampler) -> None:
+def _warn_of_exceptions(sampler: NegativeSampler | RunLists) -> None:
     for kind, query in sampler.report.examples.items():
         log.warning(
             "negatives: %s of the training queries are an exception to the rule (%s), such as %r",

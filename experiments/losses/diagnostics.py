@@ -10,8 +10,10 @@ SATURATED = 0.01  # a pair whose gradient in BCE is smaller than this teaches ne
 
 
 @torch.no_grad()
-def diagnostics(scores_QN: Tensor) -> dict[str, Tensor]:
+def diagnostics(scores_QN: Tensor, labels_QN: Tensor | None = None) -> dict[str, Tensor]:
     """Return 0-dimensional fp32 tensors by name, without gradient and on the scores' device.
+
+    ``labels_QN``: above 0 for positives, of groups with positives anywhere; None for one at index 0.
 
     ``margin``: the positive minus the mean of its negatives, mean over queries. ``hardest_margin``: the positive minus
     its highest negative, mean over queries. ``positive_on_top``: share of the queries whose positive is above all
@@ -22,6 +24,8 @@ def diagnostics(scores_QN: Tensor) -> dict[str, Tensor]:
     all scores (population), 0 if they have collapsed to one.
     """
     scores_QN = scores_QN.detach().float()
+    if labels_QN is not None:
+        return _of_lists(scores_QN, labels_QN > 0)
     positive_Q, negative_QM = scores_QN[:, 0], scores_QN[:, 1:]
     hardest_Q = negative_QM.amax(dim=1)
     log_share_QM = negative_QM.log_softmax(dim=1)
@@ -35,5 +39,28 @@ def diagnostics(scores_QN: Tensor) -> dict[str, Tensor]:
         "effective_negatives": (-(share_QM * log_share_QM).sum(dim=1)).exp().mean(),
         "hardest_share": share_QM.amax(dim=1).mean(),
         "saturated_bce": ((scores_QN.sigmoid() - labels_QN).abs() < SATURATED).float().mean(),
+        "score_spread": scores_QN.std(correction=0),
+    }
+
+
+def _of_lists(scores_QN: Tensor, positive_QN: Tensor) -> dict[str, Tensor]:
+    """Return the diagnostics of groups with positives anywhere, of which the best-scored counts.
+
+    A mean over queries leaves out those without a positive, or without a negative; it is NaN if none is left.
+    """
+    both_Q = positive_QN.any(dim=1) & (~positive_QN).any(dim=1)
+    kept_QN, positive_QN, every_QN = scores_QN[both_Q], positive_QN[both_Q], positive_QN
+    best_Q = kept_QN.masked_fill(~positive_QN, -torch.inf).amax(dim=1)
+    negative_QN = kept_QN.masked_fill(positive_QN, -torch.inf)
+    hardest_Q = negative_QN.amax(dim=1)
+    mean_Q = kept_QN.masked_fill(positive_QN, 0.0).sum(dim=1) / (~positive_QN).sum(dim=1)
+    share_QN = negative_QN.softmax(dim=1)
+    return {
+        "margin": (best_Q - mean_Q).mean(),
+        "hardest_margin": (best_Q - hardest_Q).mean(),
+        "positive_on_top": (best_Q > hardest_Q).float().mean(),
+        "effective_negatives": torch.special.entr(share_QN).sum(dim=1).exp().mean(),
+        "hardest_share": share_QN.amax(dim=1).mean(),
+        "saturated_bce": ((scores_QN.sigmoid() - every_QN.float()).abs() < SATURATED).float().mean(),
         "score_spread": scores_QN.std(correction=0),
     }

@@ -3,6 +3,7 @@
 Shapes: Q queries of a step, N passages per group (the positive at index 0), P pairs of a run.
 """
 
+import inspect
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -23,7 +24,8 @@ from experiments.losses.diagnostics import diagnostics
 from experiments.models.compute_cost import Spent, Step
 from experiments.models.optimizer import make_optimizer, make_schedule
 
-Loss = Callable[..., Tensor]  # (Q, N) scores, and the teacher's (Q, N) scores if there is a teacher -> loss
+# (Q, N) scores, the teacher's (Q, N) scores if there is a teacher, and labels_QN if it takes them -> loss
+Loss = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Ranker(pl.LightningModule, ABC):
         super().__init__()
         self.network, self.loss, self.config = network.train(), loss, optimizer
         self.steps, self.seed, self.dev = steps, seed, dev
+        self.takes_labels = "labels_QN" in inspect.signature(loss).parameters
         self.spent = Spent()
         self.observed: dict[str, Tensor | float] = {}
         self._started = 0.0
@@ -66,7 +69,20 @@ class Ranker(pl.LightningModule, ABC):
     def objective(self, batch: Any) -> tuple[Tensor, Tensor]:
         """Return the quantity to minimise (by default the loss of the scores), and the (Q, N) scores of the groups."""
         scores, scores_QN = self.scored_groups(batch)
-        return self.loss(scores), scores_QN
+        return self.loss_of(batch, scores), scores_QN
+
+    def loss_of(self, batch: Any, *scores: Tensor) -> Tensor:
+        """Return the loss of scores, and of the teacher's if given, with the labels of the batch if it takes any.
+
+        Without labels the positive is at index 0, as where the passages of a step are negatives of each other.
+        """
+        if not self.takes_labels:
+            return self.loss(*scores)
+        labels_QN = getattr(batch, "labels_QN", None)
+        if labels_QN is None or labels_QN.shape != scores[0].shape:
+            labels_QN = torch.zeros_like(scores[0])
+            labels_QN[:, 0] = 1.0
+        return self.loss(*scores, labels_QN=labels_QN)
 
     @abstractmethod
     def cost_of(self, batch: Any) -> Step:
@@ -108,7 +124,8 @@ class Ranker(pl.LightningModule, ABC):
             logged["tokens_per_second"] = (self.spent.tokens - tokens_before) / max(now - self._started, 1e-9)
         self._started = now
         rate = self.lr_schedulers().get_last_lr()[0]  # type: ignore[union-attr]
-        self.observed = {"lr": float(rate), "loss": loss, **diagnostics(scores_QN)}
+        labels_QN = getattr(batch, "labels_QN", None)
+        self.observed = {"lr": float(rate), "loss": loss, **diagnostics(scores_QN, labels_QN)}
         logged |= self.observed | {"groups": float(self.spent.groups), "pairs": float(self.spent.pairs)}
         # Lightning takes tenths of a millisecond per value, even at steps that the logger skips
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]

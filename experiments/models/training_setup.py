@@ -1,5 +1,7 @@
 """Define the inputs and the result of building a model, and the building steps that all models share."""
 
+import inspect
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -7,21 +9,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from torch.utils.data import Dataset
 
 from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
+from experiments.config.negatives import RUN_ORDER
 from experiments.data.batches.groups import Batcher, TrainingGroups
 from experiments.data.collection import Collection
 from experiments.data.datamodule import RankingData
+from experiments.data.labels import Labels
 from experiments.data.run import Run
 from experiments.data.splits import Split
+from experiments.models.activation_memory import activation_bytes, memory_of, memory_warning
 from experiments.models.ranker import DevSet, Loss, Ranker
 from experiments.pretrained.token_budget import tokens_per_batch
 
 if TYPE_CHECKING:
+    from experiments.negatives.run_lists import RunLists
     from experiments.negatives.sampler import NegativeSampler
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class TrainingInputs:
     experiment: Experiment
     collection: Collection
     splits: Mapping[str, Split]
-    sampler: "NegativeSampler"
+    sampler: "NegativeSampler | RunLists"
     never_negative: Mapping[int, NDArray[np.int64]]
     """Training query row -> passages that are never its negatives where groups share negatives."""
     passage_hashes: NDArray[np.uint64] | None
@@ -65,6 +74,13 @@ class TrainingInputs:
         wanted = self.experiment.compute.tokens_per_batch
         return getattr(wanted, purpose) or tokens_per_batch(purpose, self.device, layout)
 
+    def _labels(self) -> Labels | None:
+        """Return the labels of groups, if the loss reads them or positives are anywhere in a list."""
+        of_lists = self.experiment.negatives.draw == RUN_ORDER
+        if not of_lists and "labels_QN" not in inspect.signature(self.loss).parameters:
+            return None
+        return Labels(self.sampler.positives, self.splits["train"].qrels)
+
     def setup(
         self, make_module: Callable[..., Ranker], batcher: Batcher, scoring: Callable[..., Dataset[Any]]
     ) -> TrainingSetup:
@@ -83,7 +99,7 @@ class TrainingInputs:
             raise ExperimentError(
                 f"trainer.devices={devices} cannot evenly share the {queries} queries of a step: set a divisor"
             )
-        groups = TrainingGroups(self.sampler, queries, batcher)
+        groups = TrainingGroups(self.sampler, queries, batcher, self._labels())
         steps = experiment.steps()
         if steps is None:  # a budget in tokens: count the tokens of the groups
             steps = tokens = 0
@@ -94,7 +110,19 @@ class TrainingInputs:
         data = RankingData(groups, scoring, self.dev.run, experiment.compute.workers)
         optimizer, seed = experiment.optimization, experiment.seed
         module = make_module(loss=self.loss, optimizer=optimizer, steps=steps, seed=seed, dev=self.dev)
+        if experiment.negatives.draw == RUN_ORDER and not experiment.batch.checkpoint:
+            self._warn_of_memory(module.network, groups.tokens(0) // devices, queries // devices)
         return TrainingSetup(module, data, steps)
+
+    def _warn_of_memory(self, network: nn.Module, tokens: int, queries: int) -> None:
+        """Warn if the activations of a step of lists are likely to need more memory than the device has."""
+        precision = self.experiment.trainer.precision
+        if precision == "auto":
+            precision = "bf16-mixed" if self.device == "gpu" else "32-true"
+        needed = activation_bytes(network, tokens, precision)
+        warning = memory_warning(needed, memory_of(self.device), self.experiment.negatives.count + 1, queries)
+        if warning is not None:
+            log.warning("%s", warning)
 
 
 def uses_gpu(accelerator: str) -> bool:

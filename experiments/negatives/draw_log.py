@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from experiments.common.progress import tracked
 from experiments.data.batches.groups import Groups, TrainingGroups, concatenate
 from experiments.data.collection import Collection
 from experiments.data.ids import escaped
-from experiments.data.run import Run
+from experiments.data.whole_collection import WholeCollection
+from experiments.negatives.draws import ranks_of
+from experiments.negatives.run_lists import RunLists
 from experiments.negatives.sampler import NegativeSampler
 
 PERCENTILES = (5, 25, 50, 75, 95)
@@ -21,15 +24,18 @@ STEPS_AT_ONCE = 64  # ids are looked up for many groups together
 
 
 def write_audit(
-    groups: TrainingGroups, sampler: NegativeSampler, steps: int, collection: Collection, path: Path
+    groups: TrainingGroups, sampler: NegativeSampler | RunLists, steps: int, collection: Collection, path: Path
 ) -> dict[str, Any]:
     """Write ``epoch, query, positive, negatives`` for every group of ``steps`` steps; return a summary.
 
-    Columns are ids separated by tabs, negatives by spaces, escaped as in run files. The groups are drawn again from the
-    seed, so training keeps no record. The summary holds counts, ranks of the negatives in their source's run (1 is the
-    top) overall and by source, the exceptions to the rule, and what the filters dropped.
+    Columns are ids separated by tabs, negatives by spaces, escaped as in run files. Of a list in run order the
+    positives are separated by spaces too, and the negatives keep its order. The groups are drawn again from the seed,
+    so training keeps no record. The summary holds the draw, counts, ranks of the negatives in their source's run
+    (1 is the top; a whole collection has none) overall and by source, the exceptions to the rule, and what the filters
+    dropped.
     """
     ranks: dict[str, list[NDArray[np.int64]]] = {name: [] for name in sampler.sources}
+    counts = dict.fromkeys(sampler.sources, 0)
     drawn: set[int] = set()
     queries: set[int] = set()
     repeated = epochs = 0
@@ -45,33 +51,36 @@ def write_audit(
             for query, epoch, passages in zip(
                 drawn_groups.queries_Q.tolist(),
                 drawn_groups.epochs_Q.tolist(),
-                drawn_groups.passages_QN[:, 1:],
+                _negatives(drawn_groups),
                 strict=True,
             ):
                 for name, own in _by_source(sampler, query, epoch, passages):
-                    ranks[name].append(ranks_of(sampler.runs[name], query, own))
+                    counts[name] += len(own)
+                    if not isinstance(sampler.runs[name], WholeCollection):
+                        ranks[name].append(ranks_of(sampler.runs[name], query, own))
                 drawn.update(passages.tolist())
                 repeated += len(passages) - len(set(passages.tolist()))
             queries.update(drawn_groups.queries_Q.tolist())
             epochs = int(drawn_groups.epochs_Q.max()) + 1
             advance(len(several))
     by_source = {name: np.concatenate([np.empty(0, np.int64), *parts]) for name, parts in ranks.items()}
-    every = np.concatenate(list(by_source.values()))
+    total = sum(counts.values())
     return {
         "source": sampler.source,
+        "draw": sampler.rule.draw,
         "groups": steps * groups.queries_per_step,
         "epochs_begun": epochs,
         "queries": len(queries),
         "training_queries": len(sampler.queries),
-        "negatives_drawn": len(every),
+        "negatives_drawn": total,
         "distinct_negatives": len(drawn),
         "repeated_within_a_group": repeated,
-        "rank_in_source": _summary(every),
+        "rank_in_source": _summary(np.concatenate(list(by_source.values()))),
         "by_source": {
             name: {
-                "negatives_drawn": len(own),
-                "share": len(own) / len(every),
-                "rank_in_source": _summary(own) if len(own) else None,
+                "negatives_drawn": counts[name],
+                "share": counts[name] / total,
+                "rank_in_source": _summary(own),
             }
             for name, own in by_source.items()
         },
@@ -80,10 +89,10 @@ def write_audit(
 
 
 def _by_source(
-    sampler: NegativeSampler, query: int, epoch: int, negatives: NDArray[np.int64]
+    sampler: NegativeSampler | RunLists, query: int, epoch: int, negatives: NDArray[np.int64]
 ) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """Yield the sources of a group's negatives, each with those drawn from it."""
-    if len(sampler.sources) == 1:
+    if isinstance(sampler, RunLists) or len(sampler.sources) == 1:
         yield sampler.sources[0], negatives
         return
     drawn, sources = sampler.drawn(query, epoch)
@@ -91,21 +100,29 @@ def _by_source(
         yield sampler.sources[source], drawn[sources == source]
 
 
-def ranks_of(run: Run, query: int, passages: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the ranks (1 is the top) of passages in the run's ranking of a query row."""
-    ranking = run.ranking(query)
-    order = np.argsort(ranking, kind="stable")
-    return np.asarray(order[np.searchsorted(ranking, passages, sorter=order)] + 1)
+def _positive(groups: Groups) -> NDArray[np.bool_]:
+    """Return which passages (Q, N) are positives."""
+    if groups.labels_QN is not None:
+        return groups.labels_QN > 0
+    return np.broadcast_to(np.arange(groups.passages_QN.shape[1]) == 0, groups.passages_QN.shape)
+
+
+def _negatives(groups: Groups) -> list[NDArray[np.int64]]:
+    return [own[~positive] for own, positive in zip(groups.passages_QN, _positive(groups), strict=True)]
 
 
 def _lines(groups: Groups, collection: Collection) -> Iterator[str]:
     query_ids = collection.queries.ids(groups.queries_Q)
     flat = [escaped(passage_id) for passage_id in collection.passages.ids(groups.passages_QN.ravel())]
-    width = groups.passages_QN.shape[1]
+    width, positive_QN = groups.passages_QN.shape[1], _positive(groups)
     for i, query_id in enumerate(query_ids):
-        positive, *negatives = flat[i * width : (i + 1) * width]
-        yield f"{groups.epochs_Q[i]}\t{escaped(query_id)}\t{positive}\t{' '.join(negatives)}\n"
+        own = flat[i * width : (i + 1) * width]
+        positives = compress(own, positive_QN[i])
+        negatives = compress(own, ~positive_QN[i])
+        yield f"{groups.epochs_Q[i]}\t{escaped(query_id)}\t{' '.join(positives)}\t{' '.join(negatives)}\n"
 
 
-def _summary(ranks: NDArray[Any]) -> dict[str, float]:
+def _summary(ranks: NDArray[Any]) -> dict[str, float] | None:
+    if not len(ranks):
+        return None
     return {"mean": float(ranks.mean()), **{f"p{q}": float(np.percentile(ranks, q)) for q in PERCENTILES}}

@@ -15,9 +15,10 @@ from experiments.config.negatives import NegativeRule, sources_of
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged, Rows
 from experiments.data.run import Run
+from experiments.data.whole_collection import WholeCollection
 from experiments.evaluation.significance import Interval, paired_bootstrap
 from experiments.negatives.audit_signals import AuditSignals, DrawnPairs, SignalThresholds, find_signals
-from experiments.negatives.draw_log import ranks_of
+from experiments.negatives.draws import ranks_of
 from experiments.negatives.filters import CandidateFilter, PairScores
 from experiments.negatives.sampler import NegativeSampler
 from experiments.negatives.twin_queries import TwinQueries
@@ -68,9 +69,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class WorstPair:
-    """A drawn negative that looks relevant. ``rank``: in the run of its ``source``, 1 is the top. ``positive``: text of
-    the most similar positive; ``similarity``: to it. ``twin``: text of the twin query that the negative answers, or
-    None. ``positive_score``: of the best-scored positive. Scores are None without a scorer.
+    """A drawn negative that looks relevant. ``rank``: in the run of its ``source``, 1 is the top; None in a whole
+    collection. ``positive``: text of the most similar positive; ``similarity``: to it. ``twin``: text of the twin
+    query that the negative answers, or None. ``positive_score``: of the best-scored positive. Scores are None without a
+    scorer.
     """
 
     query_id: str
@@ -84,7 +86,7 @@ class WorstPair:
     negative_score: float | None
     positive_score: float | None
     source: str
-    rank: int
+    rank: int | None
 
 
 @dataclass(frozen=True)
@@ -250,5 +252,11 @@ def _pair(place: int, given: AuditInput, pairs: DrawnPairs, signals: AuditSignal
         negative_score=None if signals.score_U is None else float(signals.score_U[place]),
         positive_score=None if signals.best_U is None else float(signals.best_U[place]),
         source=source,
-        rank=int(ranks_of(given.runs[source], query, np.array([negative]))[0]),
+        rank=_rank_of(given.runs[source], query, negative),
     )
+
+
+def _rank_of(run: Run, query: int, passage: int) -> int | None:
+    if isinstance(run, WholeCollection):
+        return None
+    return int(ranks_of(run, query, np.array([passage]))[0])

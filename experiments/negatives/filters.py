@@ -101,6 +101,22 @@ class PairScores:
 
 
 @dataclass(frozen=True)
+class ScoreBound:
+    """Drop candidates whose score in their own run is below ``bound``, or above it. ``above``: which of the two."""
+
+    bound: float
+    above: bool
+
+    @property
+    def name(self) -> str:
+        return "max_score" if self.above else "min_score"
+
+    def keep(self, run: Run, query: int, positives: Rows, candidates: Rows) -> NDArray[np.bool_] | None:
+        scores_C = PairScores(run.queries, run.passages, run.scores).get(query, candidates)
+        return np.asarray(scores_C <= self.bound if self.above else scores_C >= self.bound)
+
+
+@dataclass(frozen=True)
 class Margin:
     """Drop candidates whose score is not at least ``margin`` below the best-scored positive's.
 

@@ -40,36 +40,44 @@ def most_turns(source: int, turns: Sequence[int], count: int) -> int:
 def take_turns(pool: Pool, priorities_C: NDArray[np.uint64], turns: Iterator[int], count: int) -> tuple[Rows, Rows]:
     """Return up to ``count`` distinct candidates (N,), lowest priority first, and the source (N,) of each.
 
-    A source takes its first free candidate. A source that has run out loses its turn, so the others share its slots in
-    the proportion of their own turns.
+    See ``take_in_order``; all sources have the same order.
     """
     order = np.argsort(priorities_C, kind="stable")
     if len(pool.members_SC) == 1:
         return pool.candidates[order[:count]], np.zeros(min(count, len(order)), np.int64)
-    waiting = [order[members_C[order]].tolist()[::-1] for members_C in pool.members_SC]  # the next one is the last
+    ordered = pool.candidates[order]
+    return take_in_order([ordered[members_C[order]] for members_C in pool.members_SC], turns, count)
+
+
+def take_in_order(orders: Sequence[Rows], turns: Iterator[int], count: int) -> tuple[Rows, Rows]:
+    """Return up to ``count`` distinct passages (N,), and the source (N,) of each. ``orders``: of each source.
+
+    A source takes its first free passage. A source that has run out loses its turn, so the others share its slots in
+    the proportion of their own turns.
+    """
+    waiting = [order.tolist()[::-1] for order in orders]  # the next one is the last
     taken: set[int] = set()
-    places: list[int] = []
+    passages: list[int] = []
     sources: list[int] = []
-    while len(places) < min(count, len(pool.candidates)):
+    while len(passages) < count and any(waiting):
         source = next(turns)
         while waiting[source] and waiting[source][-1] in taken:
             waiting[source].pop()
         if waiting[source]:
-            places.append(waiting[source].pop())
-            taken.add(places[-1])
+            passages.append(waiting[source].pop())
+            taken.add(passages[-1])
             sources.append(source)
-    return pool.candidates[places], np.array(sources, np.int64)
+    return np.array(passages, np.int64), np.array(sources, np.int64)
 
 
 def take_with_replacement(
-    pool: Pool, priorities_of: Callable[[int, Rows], NDArray[np.uint64]], turns: Iterator[int], count: int
+    sizes: Sequence[int], pick: Callable[[int, int], int], turns: Iterator[int], count: int
 ) -> tuple[Rows, Rows]:
-    """Return candidates (N,), repeats allowed, and the source (N,) of each.
+    """Return passages (N,), repeats allowed, and the source (N,) of each.
 
-    Each slot takes the candidate with the lowest ``priorities_of(slot, passages)`` of the source whose turn it is. A
-    source without candidates has no turns.
+    ``sizes``: candidates of each source; one without has no turns. ``pick``: called with a slot and the source whose
+    turn it is, returns a passage.
     """
-    stocks = [pool.candidates[members_C] for members_C in pool.members_SC]
-    sources = list(islice((source for source in turns if len(stocks[source])), count))
-    passages = [stocks[source][np.argmin(priorities_of(slot, stocks[source]))] for slot, source in enumerate(sources)]
+    sources = list(islice((source for source in turns if sizes[source]), count))
+    passages = [pick(slot, source) for slot, source in enumerate(sources)]
     return np.array(passages, np.int64), np.array(sources, np.int64)

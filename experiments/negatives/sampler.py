@@ -1,9 +1,9 @@
 """Draw negatives as a pure function of (seed, epoch, query id, pool, rule).
 
-Every candidate gets a pseudo-random priority from a hash of (seed, epoch, query id, candidate); a draw takes the
-lowest. So the first n of a larger draw are the smaller draw, every loss sees the same negatives, and workers, ranks and
-resumes change nothing. Pools that share passages draw as similarly as possible: settings are compared under common
-random numbers.
+Every candidate gets a pseudo-random priority from a hash of (seed, epoch, query id, candidate); a uniform draw takes
+the lowest, the others begin with them (``draws``). So the first n of a larger draw are the smaller draw, every loss
+sees the same negatives, and workers, ranks and resumes change nothing. Pools that share passages draw as similarly as
+possible: settings are compared under common random numbers.
 
 Sources take turns slot by slot, beginning with one chosen by hash. A passage has the same priority in every source.
 
@@ -11,56 +11,37 @@ Shapes: N negatives of a group, S sources, C candidates of a query from all sour
 """
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from experiments.common.errors import ExperimentError
 from experiments.common.random_keys import key_of, priorities, shuffled
-from experiments.config.negatives import NegativeRule
+from experiments.config.negatives import RUN_ORDER, UNIFORM, NegativeRule
 from experiments.data.collection import Collection
 from experiments.data.ragged import Rows
 from experiments.data.run import Run
+from experiments.data.whole_collection import WholeCollection
+from experiments.negatives.draws import CandidateOrder, CandidateScores
 from experiments.negatives.filters import CandidateFilter
-from experiments.negatives.mixing import Pool, most_turns, take_turns, take_with_replacement, turns_from
+from experiments.negatives.mixing import Pool, most_turns, take_in_order, take_turns, take_with_replacement, turns_from
+from experiments.negatives.sampling_report import FilterCounts, SamplingReport, filter_lines, too_short
 
 log = logging.getLogger(__name__)
 
 TEXTS_AT_ONCE = 20_000
 
 
-@dataclass
-class FilterCounts:
-    """Counts of what a filter dropped from a source. Candidates that two filters drop are counted by both."""
-
-    candidates: int = 0  # dropped
-    of: int = 0  # candidates checked: ranks skip + 1 to depth, without those judged exclude_grade or better
-    queries: int = 0  # that lost at least one
-
-
-@dataclass
-class SamplingReport:
-    """Counts of training queries that are exceptions to the rule, and of what the filters dropped."""
-
-    without_text: int = 0  # dropped: no positive has a text
-    some_without_text: int = 0  # kept: the positives without a text are not trained on
-    not_retrieved: int = 0  # dropped: none of their positives among the retrieved (positives: retrieved)
-    dropped_short: int = 0  # dropped: too few candidates (short: drop)
-    replaced_short: int = 0  # drawn with replacement: too few candidates (short: replacement)
-    no_candidates: int = 0  # dropped: no candidate at all, so that nothing can be drawn
-    ran_dry: int = 0  # a source has fewer candidates than turns in a group and hands some to the others
-    not_compared: int = 0  # kept unfiltered by a margin: a run has no score of any of their positives
-    examples: dict[str, str] = field(default_factory=dict)  # kind -> id of one such query
-    filtered: dict[str, dict[str, FilterCounts]] = field(default_factory=dict)  # source -> filter -> what it dropped
-
-
 class NegativeSampler:
     """Draw the negatives and choose the positive of each training query at each epoch.
 
-    ``runs``: one for each turn, as in ``sources_of(rule.source)``, over the training queries. ``relevant``: training
-    query row -> rows of its positives. ``excluded``: training query row -> other rows that are never drawn.
-    ``filters``: each checks all candidates; those that all filters keep can be drawn.
+    ``runs``: one for each turn, as in ``sources_of(rule.source)``, over the training queries; a ``WholeCollection`` is
+    drawn from without a list of its rows. ``relevant``: training query row -> rows of its positives. ``excluded``:
+    training query row -> other rows that are never drawn. ``filters``: each checks all candidates; those that all
+    filters keep can be drawn. ``scores``: of candidates, by which ``draw: stratified`` makes its strata; None takes
+    those of the candidates' own run.
 
     Raises:
         ExperimentError: a query has fewer usable candidates than ``rule.count`` and the rule says ``short: error``; or
@@ -76,21 +57,29 @@ class NegativeSampler:
         seed: int,
         filters: Sequence[CandidateFilter] = (),
         excluded: Mapping[int, Rows] | None = None,
+        scores: CandidateScores | None = None,
     ) -> None:
+        if rule.draw == RUN_ORDER:
+            raise ExperimentError(
+                f"negatives.draw={RUN_ORDER} takes lists as they are and draws nothing: choose a rule that draws, such "
+                f"as negatives=uniform"
+            )
         self.rule, self.seed, self.source = rule, seed, "+".join(run.name for run in runs)
         self.runs = {run.name: run for run in runs}  # distinct; a draw gives their positions
         self.sources = tuple(self.runs)
         self.report = SamplingReport()
         self._turns = tuple(self.sources.index(run.name) for run in runs)
+        most = [most_turns(s, self._turns, rule.count) for s in range(len(self.sources))]
         # Candidates that each source needs for all of its turns; with replacement one is enough.
-        most = 1 if rule.replacement else rule.count
-        self._needs = tuple(min(most, most_turns(s, self._turns, rule.count)) for s in range(len(self.sources)))
+        self._needs = tuple(min(1, turns) if rule.replacement else turns for turns in most)
+        self._whole = {s: run for s, run in enumerate(self.runs.values()) if isinstance(run, WholeCollection)}
+        self._order = CandidateOrder(rule, tuple(self.runs.values()), most, scores)
         self._filters = tuple(filters)
-        self._excluded = excluded or {}
+        self._relevant, self._excluded = relevant, excluded or {}
         self._pools: dict[int, Pool] = {}
-        self._positives: dict[int, Rows] = {}
+        self.positives: dict[int, Rows] = {}  # of each query that is trained on
         rows = sorted(relevant)
-        self._empty = _without_text(relevant, collection)
+        self._empty = without_text(relevant, collection)
         self._ids = dict(zip(rows, collection.queries.ids(rows), strict=True))
         short: list[tuple[str, int]] = []
         for query in rows:
@@ -98,7 +87,7 @@ class NegativeSampler:
         for line in filter_lines(self.report, len(rows)):
             log.info(line)
         if short and rule.short == "error":
-            raise ExperimentError(_too_short(short, rule, self.source, len(rows), self.report))
+            raise ExperimentError(too_short(short, rule, self.source, len(rows), self.report))
         if not self._pools:
             raise ExperimentError(
                 f"no training query is left: source {self.source!r} retrieved no usable negative for any of "
@@ -124,33 +113,47 @@ class NegativeSampler:
             usable = usable[np.isin(usable, np.concatenate(tops))]
             if not len(usable):
                 return self._except("not_retrieved", query_id)
+        barred = self._barred(query)
         windows = [top[rule.skip :] for top in tops]
-        barred = np.concatenate([positives, self._excluded[query]]) if query in self._excluded else positives
         stocks = self._filtered(query, positives, [window[~np.isin(window, barred)] for window in windows])
         if rule.pool is not None:
             key = key_of("pool", self.seed, query_id)
             stocks = [shuffled(key, stock)[: rule.pool] for stock in stocks]
         pool = Pool.of(stocks)
-        if len(pool.candidates) < rule.count and not rule.replacement:
+        size = self._size(query, pool)
+        if size < rule.count and not rule.replacement:
             if rule.short == "error":
-                short.append((query_id, len(pool.candidates)))
+                short.append((query_id, size))
             if rule.short == "drop":
                 return self._except("dropped_short", query_id)
-            if rule.short == "replacement" and len(pool.candidates):
+            if rule.short == "replacement" and size:
                 self._except("replaced_short", query_id)
-        if not len(pool.candidates) and (rule.replacement or rule.short != "error"):
+        if not size and (rule.replacement or rule.short != "error"):
             return self._except("no_candidates", query_id)
-        if len(stocks) > 1 and any(len(stock) < need for stock, need in zip(stocks, self._needs, strict=True)):
+        if len(stocks) > 1 and any(
+            (size if s in self._whole else len(stock)) < need
+            for s, (stock, need) in enumerate(zip(stocks, self._needs, strict=True))
+        ):
             self._except("ran_dry", query_id)
-        self._pools[query], self._positives[query] = pool, usable
+        self._pools[query], self.positives[query] = pool, usable
         return None
+
+    def _barred(self, query: int) -> Rows:
+        """Return the rows that are never drawn for a query."""
+        positives = self._relevant[query]
+        return np.concatenate([positives, self._excluded[query]]) if query in self._excluded else positives
+
+    def _size(self, query: int, pool: Pool) -> int:
+        """Return the number of distinct candidates; filters may leave fewer of a whole collection."""
+        whole = next(iter(self._whole.values()), None)
+        return len(pool.candidates) if whole is None else whole.room(self._barred(query))
 
     def _filtered(self, query: int, positives: Rows, stocks: list[Rows]) -> list[Rows]:
         compared = True
         left: list[Rows] = []
         for run, stock in zip(self.runs.values(), stocks, strict=True):
             kept = np.ones(len(stock), bool)
-            for candidate_filter in self._filters:
+            for candidate_filter in () if isinstance(run, WholeCollection) else self._filters:
                 keep = candidate_filter.keep(run, query, positives, stock)
                 if keep is None:
                     compared = False
@@ -180,33 +183,87 @@ class NegativeSampler:
         key = key_of("draw", self.seed, era, query_id)
         turns = turns_from(key_of("start", self.seed, era, query_id) % len(self._turns), self._turns)
         if rule.replacement:
-            return take_with_replacement(
-                pool, lambda slot, stock: priorities(key_of("slot", key, slot), stock), turns, rule.count
-            )
-        size = len(pool.candidates)
+            return self._with_replacement(query, pool, key, turns)
+        size = self._size(query, pool)
         if size >= rule.count:
-            return take_turns(pool, priorities(key, pool.candidates), turns, rule.count)
+            return self._without_replacement(query, pool, key, turns, rule.count)
         # Short: every candidate once, in the order of a draw that is not short, then all again in another order.
         keys = [key, *(key_of("turn", key, number) for number in range(1, -(-rule.count // size)))]
         parts = [
-            take_turns(pool, priorities(turn, pool.candidates), turns, rule.count - number * size)
+            self._without_replacement(query, pool, turn, turns, min(size, rule.count - number * size))
             for number, turn in enumerate(keys)
         ]
         passages, sources = zip(*parts, strict=True)
         return np.concatenate(passages), np.concatenate(sources)
 
+    def _without_replacement(
+        self, query: int, pool: Pool, key: int, turns: Iterator[int], count: int
+    ) -> tuple[Rows, Rows]:
+        if self.rule.draw == UNIFORM and not self._whole:
+            return take_turns(pool, priorities(key, pool.candidates), turns, count)
+        orders = [
+            self._of_whole(query, self._whole[s], key, 2 * count)  # as many again if other sources took the first
+            if s in self._whole
+            else _in_order(members := pool.candidates[members_C], self._order.values(query, s, members, key))
+            for s, members_C in enumerate(pool.members_SC)
+        ]
+        passages, sources = take_in_order(orders, turns, count)
+        self._check_enough(query, len(passages), count)
+        return passages, sources
+
+    def _with_replacement(self, query: int, pool: Pool, key: int, turns: Iterator[int]) -> tuple[Rows, Rows]:
+        stocks = [pool.candidates[members_C] for members_C in pool.members_SC]
+
+        def pick(slot: int, source: int) -> int:
+            of_slot, stock = key_of("slot", key, slot), stocks[source]
+            if source not in self._whole:
+                return int(stock[np.argmin(self._order.values(query, source, stock, of_slot))])
+            drawn = self._of_whole(query, self._whole[source], of_slot, 1)
+            self._check_enough(query, len(drawn), 1)
+            return int(drawn[0])
+
+        sizes = [self._size(query, pool) if s in self._whole else len(stock) for s, stock in enumerate(stocks)]
+        return take_with_replacement(sizes, pick, turns, self.rule.count)
+
+    def _of_whole(self, query: int, whole: WholeCollection, key: int, count: int) -> Rows:
+        barred, positives = self._barred(query), self._relevant[query]
+
+        def allowed(rows: Rows) -> NDArray[np.bool_]:
+            kept = ~np.isin(rows, barred)
+            for candidate_filter in self._filters:
+                keep = candidate_filter.keep(whole, query, positives, rows)
+                kept &= True if keep is None else keep
+            return kept
+
+        return whole.drawn(key, count, allowed)
+
+    def _check_enough(self, query: int, found: int, count: int) -> None:
+        """Refuse a draw from the whole collection of which the filters have left too little."""
+        if found < count:
+            raise ExperimentError(
+                f"negatives.filter leaves {found:,} of the {count:,} negatives that query {self._ids[query]!r} draws "
+                f"from the whole collection: loosen negatives.filter, or lower negatives.count"
+            )
+
     def positive(self, query: int, epoch: int) -> int:
         """Return the positive's passage row at an epoch; several positives take turns in a random order."""
-        order = shuffled(key_of("positive", self.seed, self._ids[query]), self._positives[query])
-        return int(order[epoch % len(order)])
+        return positive_of(self.positives[query], self.seed, self._ids[query], epoch)
+
+    def group(self, query: int, epoch: int) -> Rows:
+        """Return the positive and the negatives (N + 1,), passage rows, of a query row at an epoch."""
+        return np.append(self.positive(query, epoch), self.draw(query, epoch))
 
     def pool(self, query: int) -> Rows:
-        """Return the distinct candidates of a query from all sources."""
+        """Return the distinct candidates of a query from all sources that have a ranking."""
         return self._pools[query].candidates
 
 
-def _without_text(relevant: Mapping[int, Rows], collection: Collection) -> Rows:
-    """Find the positives without text, which cannot be trained on."""
+def _in_order(passages: Rows, values: NDArray[Any]) -> Rows:
+    return passages[np.argsort(values, kind="stable")]
+
+
+def without_text(relevant: Mapping[int, Rows], collection: Collection) -> Rows:
+    """Return the rows of the positives without text, which cannot be trained on."""
     rows = np.unique(np.concatenate([np.empty(0, np.int64), *relevant.values()]))
     empty: list[int] = []
     for start in range(0, len(rows), TEXTS_AT_ONCE):
@@ -216,25 +273,7 @@ def _without_text(relevant: Mapping[int, Rows], collection: Collection) -> Rows:
     return np.array(empty, np.int64)
 
 
-def filter_lines(exceptions: SamplingReport, queries: int) -> list[str]:
-    """Report what each filter dropped; copies only if there are any. ``queries``: number of training queries."""
-    return [
-        f"negatives.filter.{name} dropped {dropped.candidates:,} of {dropped.of:,} candidates from {source}, "
-        f"in {dropped.queries:,} of {queries:,} training queries"
-        for source, filters in exceptions.filtered.items()
-        for name, dropped in filters.items()
-        if dropped.candidates or name != "copies"
-    ]
-
-
-def _too_short(
-    short: list[tuple[str, int]], rule: NegativeRule, source: str, queries: int, exceptions: SamplingReport
-) -> str:
-    query_id, least = min(short, key=lambda item: item[1])
-    filtered = any(dropped.candidates for filters in exceptions.filtered.values() for dropped in filters.values())
-    after, loosen = (" after negatives.filter", "loosen negatives.filter, ") if filtered else ("", "")
-    return (
-        f"{len(short):,} of {queries:,} training queries have fewer than negatives.count={rule.count} usable negatives "
-        f"in ranks {rule.skip + 1}-{rule.depth} of {source!r}{after} (query {query_id!r} has {least}): lower "
-        f"negatives.count, raise negatives.depth, {loosen}or set negatives.short=replacement or negatives.short=drop"
-    )
+def positive_of(positives: Rows, seed: int, query_id: str, epoch: int) -> int:
+    """Return a query's positive at an epoch; several positives take turns in a random order."""
+    order = shuffled(key_of("positive", seed, query_id), positives)
+    return int(order[epoch % len(order)])

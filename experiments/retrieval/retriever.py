@@ -45,7 +45,12 @@ def contents_of(retrievers: Mapping[str, Retriever]) -> dict[str, str]:
 
 
 def run_for(retriever: Retriever, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
-    """Return a retriever's run over query rows (ascending) from the cache, without own passages if so configured."""
+    """Return a retriever's run over query rows (ascending) from the cache, without own passages if so configured.
+
+    A retriever that ``ranks_nothing`` has no run to keep.
+    """
+    if getattr(retriever, "ranks_nothing", False):
+        return retriever.retrieve(collection, queries, depth, cache)
     deep = own_passages.depth_for(collection, depth)
     key = {
         "format": 1,

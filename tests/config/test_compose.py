@@ -22,6 +22,7 @@ NEEDS = {
     ("retriever", "run_file"): ["retrievers.run_file.path=x"],
     ("model", "checkpoint"): ["model.path=some/model"],
     ("tests", "beir"): ["tests.beir.data.path=x"],
+    ("retriever", "negatives_file"): ["retrievers.negatives_file.path=x"],
 }
 GROUPS = sorted(
     (file.parent.name, file.stem) for file in (ROOT / "conf").glob("*/*.yaml") if file.parent.name != "sweeps"

@@ -37,7 +37,11 @@ NOT_KEYS = re.compile(
     r"\.(?:md|py|tsv|csv|tex|json|jsonl|gz|yaml|yml|html|log|txt|css|js|png|svg)$|^(?:study|job|findings|results)\."
 )
 # What an override or a key in the prose may need next to it: the first of these with which it composes is taken.
-ALL_RETRIEVERS = ["retriever=[bm25,colbert,dense,tct_colbert,judged,run_file]", "retrievers.run_file.path=a.run"]
+ALL_RETRIEVERS = [
+    "retriever=[bm25,colbert,dense,tct_colbert,judged,run_file,negatives_file,collection]",
+    "retrievers.run_file.path=a.run",
+    "retrievers.negatives_file.path=a.jsonl",
+]
 CONTEXTS: list[list[str]] = [
     [],
     ["data=beir", "data.path=x", "probe=all_layers", *ALL_RETRIEVERS],
@@ -48,6 +52,8 @@ CONTEXTS: list[list[str]] = [
     ["loss=margin_mse"],
     ["loss=lambda_loss"],
     ["negatives.filter.absolute_margin=0.1"],
+    ["negatives=below_positive"],
+    ["negatives=from_run_order"],
     ["data.folds=5"],
     ["backbone=local"],
 ]

@@ -89,3 +89,27 @@ def test_bounds_and_the_order_of_negatives(scores: list[float], random):
     assert found["hardest_margin"] <= found["margin"] + 1e-4
     for name in DIAGNOSTICS:
         torch.testing.assert_close(found[name], other[name], atol=1e-4, rtol=1e-4)
+
+
+def test_with_labels_the_positive_may_be_anywhere():
+    labels_QN = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    moved_QN = torch.stack([TWO_GROUPS[0, [1, 0, 2]], TWO_GROUPS[1, [1, 2, 0]]])
+    labelled, plain = diagnostics(moved_QN, labels_QN), diagnostics(TWO_GROUPS)
+    assert labelled.keys() == plain.keys()
+    for name, wanted in plain.items():
+        torch.testing.assert_close(labelled[name], wanted, msg=name)
+
+
+def test_the_best_scored_of_several_positives_counts():
+    # positives 3 and 1, negatives 2 and 0
+    found = diagnostics(torch.tensor([[1.0, 2.0, 3.0, 0.0]]), torch.tensor([[1.0, 0.0, 2.0, 0.0]]))
+    assert (found["margin"].item(), found["hardest_margin"].item(), found["positive_on_top"].item()) == (2, 1, 1)
+
+
+def test_a_list_without_a_positive_is_left_out_and_none_left_is_no_number():
+    scores_QN = torch.tensor([[1.0, 0.0], [5.0, 9.0]])
+    one = diagnostics(scores_QN, torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
+    assert one["margin"].item() == 1
+    none = diagnostics(scores_QN, torch.zeros(2, 2))
+    assert math.isnan(none["margin"].item())
+    assert none["score_spread"].item() == diagnostics(scores_QN)["score_spread"].item()

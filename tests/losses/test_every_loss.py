@@ -17,11 +17,19 @@ WANTED_QN = torch.tensor([[4.0, 0.0, -1.0, 1.0], [6.0, 2.0, 3.0, 1.0]])  # a tea
 
 @pytest.fixture(scope="module", params=NAMES)
 def loss(request: pytest.FixtureRequest) -> Callable[[Tensor], Tensor]:
-    """The loss of some scores, and of a teacher's if it compares with one."""
+    """The loss of some scores, of a teacher's if it compares with one, and of labels if it reads them."""
     made = make_components(compose.check(composed(f"loss={request.param}"))).loss
-    if "teacher_QN" not in inspect.signature(made).parameters:
-        return made
-    return lambda scores_QN: made(scores_QN, WANTED_QN[: len(scores_QN), : scores_QN.shape[1]])
+    taken = inspect.signature(made).parameters
+
+    def called(scores_QN: Tensor) -> Tensor:
+        given = {}
+        if "teacher_QN" in taken:
+            given["teacher_QN"] = WANTED_QN[: len(scores_QN), : scores_QN.shape[1]]
+        if "labels_QN" in taken:
+            given["labels_QN"] = torch.zeros_like(scores_QN).index_fill(1, torch.tensor([0]), 1.0)
+        return made(scores_QN, **given)
+
+    return called
 
 
 def test_descending_it_brings_the_positive_to_the_top(loss: Callable[[Tensor], Tensor]):

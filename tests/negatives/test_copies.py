@@ -13,7 +13,8 @@ from experiments.config.negatives import NegativeFilter, NegativeRule
 from experiments.data.collection import Collection, open_collection
 from experiments.jobs.filters import make_filters
 from experiments.negatives.copies import passage_hashes, text_hash
-from experiments.negatives.sampler import FilterCounts, NegativeSampler
+from experiments.negatives.sampler import NegativeSampler
+from experiments.negatives.sampling_report import FilterCounts
 
 TEXTS = ["red wire", "red  wire\n", "Red wire", "red wire.", "", " ", "red wire", "blue wire", "green", "grey"]
 RUN = literal_run({0: [1, 2, 3, 6, 7], 1: [0, 1, 7, 8, 9]}, "bm25")

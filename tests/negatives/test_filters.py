@@ -16,7 +16,8 @@ from experiments.data.ragged import Ragged
 from experiments.data.run import Run
 from experiments.negatives.filters import CandidateFilter, Margin, NearDuplicates, PairScores
 from experiments.negatives.near_duplicates import shingles_of
-from experiments.negatives.sampler import FilterCounts, NegativeSampler, filter_lines
+from experiments.negatives.sampler import NegativeSampler
+from experiments.negatives.sampling_report import FilterCounts, filter_lines
 
 TEXTS = ["a b c d e", "a b c d x", "A b c d e!", "v w x y z"]  # similarity to the first: 1, 1/2, 1, 0
 

@@ -15,7 +15,8 @@ from experiments.common.errors import ExperimentError
 from experiments.config.negatives import NegativeRule, sources_of
 from experiments.data.batches.groups import Groups
 from experiments.data.collection import Collection
-from experiments.negatives.draw_log import ranks_of, write_audit
+from experiments.negatives.draw_log import write_audit
+from experiments.negatives.draws import ranks_of
 from experiments.negatives.mixing import Pool, most_turns, take_turns, turns_from
 from experiments.negatives.sampler import NegativeSampler
 

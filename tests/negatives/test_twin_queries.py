@@ -16,7 +16,8 @@ from experiments.data.ragged import Ragged
 from experiments.data.splits import make_splits
 from experiments.negatives.filters import AnswersOfTwins
 from experiments.negatives.near_duplicates import similarity
-from experiments.negatives.sampler import FilterCounts, NegativeSampler
+from experiments.negatives.sampler import NegativeSampler
+from experiments.negatives.sampling_report import FilterCounts
 from experiments.negatives.twin_queries import TwinQueries, query_shingles
 
 

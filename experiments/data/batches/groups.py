@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from experiments.common.random_keys import key_of, shuffled
+from experiments.data.labels import Labels
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,22 @@ def _moved(value: Any, device: torch.device | str, non_blocking: bool) -> Any:
 
 @dataclass(frozen=True)
 class Groups:
-    """Groups of one step. ``epochs_Q``; ``queries_Q``: rows; ``passages_QN``: rows, the positive first."""
+    """Groups of one step. ``epochs_Q``; ``queries_Q``: rows; ``passages_QN``: rows, the positive first.
+
+    ``labels_QN``: grade of each positive, 0 for other passages, where a list has its positives anywhere or a loss reads
+    labels; None where the passage at index 0 is known as the one positive.
+    """
 
     epochs_Q: NDArray[np.int64]
     queries_Q: NDArray[np.int64]
     passages_QN: NDArray[np.int64]
+    labels_QN: NDArray[np.float32] | None = None
 
 
 def concatenate(several: Sequence[Groups]) -> Groups:
     """Join the groups of several steps, in their order."""
-    return Groups(*(np.concatenate([getattr(one, field.name) for one in several]) for field in fields(Groups)))
+    columns = ([getattr(groups, field.name) for groups in several] for field in fields(Groups))
+    return Groups(*(None if column[0] is None else np.concatenate(column) for column in columns))
 
 
 class GroupSampler(Protocol):
@@ -65,13 +72,10 @@ class GroupSampler(Protocol):
 
     @property
     def count(self) -> int:
-        """Negatives of a group."""
+        """Passages of a group, less one."""
 
-    def positive(self, query: int, epoch: int) -> int:
-        """Return the row of a query's positive passage in an epoch."""
-
-    def draw(self, query: int, epoch: int) -> NDArray[np.int64]:
-        """Return the (count,) rows of a query's negatives in an epoch."""
+    def group(self, query: int, epoch: int) -> NDArray[np.int64]:
+        """Return the (count + 1,) rows of the passages of a query's group in an epoch."""
 
 
 class Batcher(Protocol):
@@ -90,10 +94,14 @@ class TrainingGroups:
     Each epoch visits every training query once, in its own order; a step takes the next ``queries_per_step``. The
     step's number decides everything: a resumed training, any number of loading workers, and any number of ranks that
     divides ``queries_per_step`` see the same groups.
+
+    ``labels``: of the passages of groups; None leaves the groups without.
     """
 
-    def __init__(self, sampler: GroupSampler, queries_per_step: int, batcher: Batcher) -> None:
-        self.sampler, self.queries_per_step, self.batcher = sampler, queries_per_step, batcher
+    def __init__(
+        self, sampler: GroupSampler, queries_per_step: int, batcher: Batcher, labels: Labels | None = None
+    ) -> None:
+        self.sampler, self.queries_per_step, self.batcher, self.labels = sampler, queries_per_step, batcher, labels
         self._orders: dict[int, NDArray[np.int64]] = {}
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
@@ -111,9 +119,11 @@ class TrainingGroups:
         queries = np.array([order[place] for order, place in zip(orders, places, strict=True)], np.int64)
         passages = np.empty((len(visits), self.sampler.count + 1), np.int64)
         for i, (query, epoch) in enumerate(zip(queries.tolist(), epochs.tolist(), strict=True)):
-            passages[i, 0] = self.sampler.positive(query, epoch)
-            passages[i, 1:] = self.sampler.draw(query, epoch)
-        return Groups(epochs, queries, passages)
+            passages[i] = self.sampler.group(query, epoch)
+        if self.labels is None:
+            return Groups(epochs, queries, passages)
+        labels = [self.labels.of(query, own) for query, own in zip(queries.tolist(), passages, strict=True)]
+        return Groups(epochs, queries, passages, np.stack(labels))
 
     def tokens(self, step: int) -> int:
         """Count the tokens of a step over all ranks."""

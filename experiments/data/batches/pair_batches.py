@@ -20,7 +20,8 @@ from experiments.data.run import Run
 @dataclass(frozen=True)
 class GroupBatch(DeviceBatch):
     """Pairs of a step's groups. ``place_P``: index of each pair in the flattened (Q, N) groups, in micro-batch order.
-    ``teacher``: the same pairs in the teacher's tokens; None without a teacher or with equal tokens.
+    ``teacher``: the same pairs in the teacher's tokens; None without a teacher or with equal tokens. ``labels_QN``: see
+    ``Groups``.
     """
 
     step: int
@@ -28,6 +29,7 @@ class GroupBatch(DeviceBatch):
     place_P: Tensor
     shape_QN: tuple[int, int]
     teacher: "GroupBatch | None" = None
+    labels_QN: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ class PairBatcher:
         joined = tuple(self.encoder.join(queries[part], passages[part]) for part in parts)
         shape = groups.passages_QN.shape
         teacher = self.teacher.batch(step, groups) if self.teacher is not None else None
-        return GroupBatch(step, joined, torch.from_numpy(np.concatenate(parts)), (shape[0], shape[1]), teacher)
+        labels_QN = torch.from_numpy(groups.labels_QN) if groups.labels_QN is not None else None
+        place_P = torch.from_numpy(np.concatenate(parts))
+        return GroupBatch(step, joined, place_P, (shape[0], shape[1]), teacher, labels_QN)
 
     def tokens(self, groups: Groups) -> int:
         """Count the tokens of all pairs, without the teacher's."""

@@ -35,6 +35,7 @@ class CrossEncoderConfig(Model):
     packs: ClassVar[bool] = True
     several_devices: ClassVar[bool] = True
     probed: ClassVar[bool] = True
+    takes_lists: ClassVar[bool] = True
     takes_teacher: ClassVar[bool] = True
     teaches: ClassVar[bool] = True
     code: ClassVar[Mapping[str, int]] = {

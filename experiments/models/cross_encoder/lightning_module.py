@@ -83,7 +83,7 @@ class CrossEncoder(Ranker):
             return super().objective(batch)
         scores_QN = self.group_scores(batch)
         teacher_QN = self.teacher.scores(batch.teacher or batch)
-        return self.loss(scores_QN, teacher_QN), scores_QN
+        return self.loss_of(batch, scores_QN, teacher_QN), scores_QN
 
     def _trained_scores(self, micro: TokenBatch) -> Tensor:
         if self.recompute:

@@ -94,7 +94,7 @@ class DualEncoder(TextRanker):
         texts = batch.texts if isinstance(batch, DistilBatch) else batch
         queries_QD, passages_PD = self._vectors(texts)
         scores, scores_QN = self._scored(queries_QD, passages_PD, texts)
-        total, settings, teacher = self.loss(scores), self.settings, self.teacher
+        total, settings, teacher = self.loss_of(batch, scores), self.settings, self.teacher
         if teacher is None or not isinstance(batch, DistilBatch):
             return total, scores_QN
         if batch.pairs is not None:

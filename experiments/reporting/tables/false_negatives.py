@@ -124,7 +124,8 @@ def _why(pair: "WorstPair") -> str:
     if pair.negative_score is not None and pair.positive_score is not None:
         scores = f"; scored {pair.negative_score:.2f}, best positive {pair.positive_score:.2f}"
     similarity = f"similarity to the positive {pair.similarity:.2f}"
-    return f"{signs}; {similarity}{scores}; rank {pair.rank} of {proper_name(pair.source)}"
+    place = "from" if pair.rank is None else f"rank {pair.rank} of"
+    return f"{signs}; {similarity}{scores}; {place} {proper_name(pair.source)}"
 
 
 def _pair_texts(pair: "WorstPair") -> list[tuple[str, str]]:
