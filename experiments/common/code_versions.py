@@ -82,7 +82,8 @@ OF_FIRST_STAGES = (
 )  # fmt: skip
 OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, OF_PROBES, PAIRS, PACKED, TEXTS)
 RETRIEVERS = tuple(
-    f"retrieval.{name}" for name in ("bm25", "colbert", "dense", "judged_negatives", "run_file", "tct_colbert")
+    f"retrieval.{name}"
+    for name in ("bm25", "colbert", "dense", "fusion", "judged_negatives", "run_file", "tct_colbert")
 )
 # What several retrievers share: an edit raises the number of each that computes something else by it.
 OF_RETRIEVERS = (

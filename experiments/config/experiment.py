@@ -24,6 +24,7 @@ from experiments.config.model import Model
 from experiments.config.negatives import sources_of
 from experiments.config.paper_table import table_of
 from experiments.config.probe import Probe
+from experiments.config.retriever_references import references
 from experiments.config.training import (
     Batch,
     Budget,
@@ -132,9 +133,9 @@ class Experiment:
             *(("first_stage", retriever) for retriever in self.first_stage),
             *(("audit.sources", source) for mixture in self.audit.sources for source in sources_of(mixture)),
             *(
-                (f"retrievers.{key}.candidates_from", part["candidates_from"])
-                for key, part in self.retrievers.items()
-                if part.get("candidates_from")
+                (f"retrievers.{retriever}.{key}", name)
+                for retriever, part in self.retrievers.items()
+                for key, name in references(part)
             ),
         ]:
             if name not in self.retrievers:

@@ -9,6 +9,7 @@ from experiments.common.model_files import resolved
 from experiments.config.experiment import Experiment
 from experiments.config.model import prefix_of
 from experiments.config.negatives import RUN_SCORES, sources_of
+from experiments.config.retriever_references import references
 from experiments.evaluation.measure_names import min_grade_in, resolve
 
 VERSION = 4  # raised when the meaning of a config changes, so that old jobs do not count as new ones
@@ -80,15 +81,14 @@ def _located(key: str, value: Any) -> Any:
 
 
 def with_their_candidates(names: Iterable[str], retrievers: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Return retrievers and, recursively, the ones whose candidates they re-rank (``candidates_from``)."""
+    """Return retrievers and, recursively, the ones whose runs they read (``candidates_from``, ``of``)."""
     reached: set[str] = set()
     waiting = list(names)
     while waiting:
         name = waiting.pop()
         if name not in reached:
             reached.add(name)
-            before = (retrievers.get(name) or {}).get("candidates_from")
-            waiting += [before] if before else []
+            waiting += [before for _, before in references(retrievers.get(name) or {})]
     return reached
 
 

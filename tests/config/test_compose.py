@@ -20,6 +20,7 @@ NEEDS = {
     ("data", "ir_datasets"): ["data.source.splits.train=a", "data.source.splits.test=b"],
     ("backbone", "local"): ["backbone.path=x"],
     ("retriever", "run_file"): ["retrievers.run_file.path=x"],
+    ("retriever", "fusion"): ["+retriever@retrievers.tuned=bm25", "retrievers.fusion.of=[bm25,tuned]"],
 }
 GROUPS = sorted(
     (file.parent.name, file.stem) for file in (ROOT / "conf").glob("*/*.yaml") if file.parent.name != "sweeps"

@@ -37,7 +37,10 @@ NOT_KEYS = re.compile(
     r"\.(?:md|py|tsv|csv|tex|json|jsonl|gz|yaml|yml|html|log|txt|css|js|png|svg)$|^(?:study|job|findings|results)\."
 )
 # What an override or a key in the prose may need next to it: the first of these with which it composes is taken.
-ALL_RETRIEVERS = ["retriever=[bm25,colbert,dense,tct_colbert,judged,run_file]", "retrievers.run_file.path=a.run"]
+ALL_RETRIEVERS = [
+    "retriever=[bm25,colbert,dense,tct_colbert,judged,run_file,fusion]", "retrievers.run_file.path=a.run",
+    "retrievers.fusion.of=[bm25,colbert]",
+]  # fmt: skip
 CONTEXTS: list[list[str]] = [
     [],
     ["data=beir", "data.path=x", "probe=all_layers", *ALL_RETRIEVERS],
