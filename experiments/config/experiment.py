@@ -25,6 +25,7 @@ from experiments.config.negatives import sources_of
 from experiments.config.paper_table import table_of
 from experiments.config.probe import Probe
 from experiments.config.retriever_references import references
+from experiments.config.run_files import RunFiles
 from experiments.config.training import (
     Batch,
     Budget,
@@ -109,6 +110,8 @@ class Experiment:
     """Folder of all studies."""
     cache: str = field(default=".cache", metadata={"identity": False})
     """Folder of collections, tokens, indexes and runs, each made once."""
+    run_files: RunFiles = field(default_factory=RunFiles, metadata={"identity": False})
+    """How run files are written."""
     trainer: Trainer = field(default_factory=Trainer, metadata={"incidental": INCIDENTAL_TRAINER_ARGUMENTS})
     """Arguments of Lightning's Trainer."""
     compute: Compute = field(default_factory=Compute, metadata={"identity": False})

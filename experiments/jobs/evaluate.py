@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from numpy.typing import NDArray
 
 from experiments.callbacks.progress_bar import announce_scoring
@@ -17,6 +18,7 @@ from experiments.job_files.answers import answers_path, write_answers
 from experiments.job_files.job_folder import JobFolder
 from experiments.job_files.per_query import PerQuery, per_query_path, write_per_query
 from experiments.jobs.prepare import relevance_of
+from experiments.jobs.run_metadata import Origin, header_of
 from experiments.jobs.timed_pipeline import pipeline
 from experiments.models.training_setup import TrainingInputs, TrainingSetup
 from experiments.retrieval.retriever import run_for
@@ -73,7 +75,7 @@ class Testing:
         relevance = relevance_of(collection, self.inputs.splits["test"])
         after, before = evaluate(made, relevance, measures), evaluate(first_stage, relevance, measures)
         path = self.job.folder / f"run.{name}.trec.gz"
-        write_trec(made, collection, path)
+        write_trec(made, collection, path, self._header(name, made))
         answers, min_grade = answers_path(self.job.folder, name), self.experiment.data.min_grade
         write_answers(made, first_stage, relevance, collection, answers, min_grade)
         query_ids = tuple(collection.queries.ids(after.queries))
@@ -92,6 +94,13 @@ class Testing:
             "without_relevant": self.inputs.splits["test"].without_relevant,
             "pairs": len(made.passages.values),
         }
+
+    def _header(self, name: str, made: Run) -> str:
+        device, first_stage = self.trainer.strategy.root_device, None if name == WHOLE_COLLECTION else name
+        gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+        split, seconds = self.experiment.data.measured_on, self.job.seconds
+        origin = Origin(made.name, self.collection.name, split, first_stage, True, seconds, gpu)
+        return header_of(self.experiment, origin)
 
     def whole_collection(self) -> dict[str, Any]:
         """Measure a retriever over the whole collection; empty for a model that only re-ranks.
