@@ -25,10 +25,12 @@ VERSIONS = {  # of the modules of this package
     "data.repeated_queries": 1,
     "data.splits": 1,
     "data.tokens": 1,
+    "evaluation.depths": 1,
     "evaluation.measure_names": 1,
     "evaluation.measures": 1,
     "jobs.evaluate": 1,
     "jobs.filters": 1,
+    "jobs.inference_depths": 1,
     "jobs.prepare": 1,
     "jobs.trainer": 1,
     "models.backbone": 1,
@@ -73,6 +75,7 @@ TEXTS = (
     "data.batches.text_batches", "models.in_batch_negatives", "models.text_encoder", "data.batches.text_features",
     "pretrained.encoder",
 )  # fmt: skip
+DEPTHS = ("evaluation.depths", "jobs.inference_depths")
 OF_PROBES = tuple(name for name in VERSIONS if name.startswith("probing."))
 # What some models share: each names what it uses in its ``code``.
 PAIRS = ("data.batches.pair_batches", "data.batches.pairs", "models.backbone", "models.heads")
@@ -80,7 +83,7 @@ PACKED = ("models.packed_forward",)
 OF_FIRST_STAGES = (
     "data.query_split", "data.splits", "evaluation.measures", "common.random_keys", "retrieval.own_passages",
 )  # fmt: skip
-OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, OF_PROBES, PAIRS, PACKED, TEXTS)
+OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, DEPTHS, OF_PROBES, PAIRS, PACKED, TEXTS)
 RETRIEVERS = tuple(
     f"retrieval.{name}"
     for name in ("bm25", "colbert", "dense", "fusion", "judged_negatives", "run_file", "tct_colbert")
@@ -161,9 +164,14 @@ def model_code(model: type[Any]) -> dict[str, int | str]:
     return {**code, folder: source_digest_of(Path(inspect.getfile(model)))}
 
 
-def versions(model: type[Any], *, filters: bool, teacher: bool, probes: bool, retrievers: Mapping[str, Any]) -> str:
-    """Return the versions that decide a job's numbers, such as ``bm25 1, data.splits 1``. ``model``: config class."""
-    chosen = ((filters, FILTERS), (teacher, TEACHER), (probes, OF_PROBES))
+def versions(
+    model: type[Any], *, filters: bool, teacher: bool, probes: bool, retrievers: Mapping[str, Any], depths: bool = False
+) -> str:
+    """Return the versions that decide a job's numbers, such as ``bm25 1, data.splits 1``.
+
+    ``model``: config class. ``filters``, ``teacher``, ``probes``, ``depths`` (several of them): what the job uses.
+    """
+    chosen = ((filters, FILTERS), (teacher, TEACHER), (depths, DEPTHS), (probes, OF_PROBES))
     names = {*OF_ALL, *(name for used, group in chosen if used for name in group)}
     return _said({**versions_of(*names), **model_code(model)}, retrievers)
 

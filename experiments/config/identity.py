@@ -6,6 +6,8 @@ from typing import Any, get_type_hints
 
 from experiments.common.cache import fingerprint
 from experiments.common.model_files import resolved
+from experiments.config.depths import KEY as DEPTH
+from experiments.config.depths import depths_of
 from experiments.config.experiment import Experiment
 from experiments.config.model import prefix_of
 from experiments.config.negatives import RUN_SCORES, sources_of
@@ -15,7 +17,7 @@ from experiments.evaluation.measure_names import min_grade_in, resolve
 VERSION = 4  # raised when the meaning of a config changes, so that old jobs do not count as new ones
 
 PLACES = ("path", "checkpoint", "scorer", "teacher", "cross_encoder")  # keys of local paths or hub ids
-OF_FIRST_STAGES = ("data", "first_stage", "first_stage_depth", "measures", "retrievers")  # decide what is retrieved
+OF_FIRST_STAGES = ("data", "first_stage", DEPTH, "measures", "retrievers")  # decide what is retrieved
 RETRIEVED = "retrieve-"  # begins the name of such a folder
 INCIDENTAL_OF_RETRIEVER = ("device", "tokens_per_batch")  # retrievers are no dataclasses, whose fields could be marked
 
@@ -55,6 +57,8 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
         kept.pop("probe", None)
     elif "measures" in kept["probe"]:
         kept["probe"] = {**kept["probe"], "measures": resolve(kept["probe"]["measures"], min_grade, "probe.measures")}
+    if isinstance(depths := kept.get(DEPTH), list) and len(depths) == 1:
+        kept[DEPTH] = depths[0]  # the same job as with the number itself
     roles = [*sources_of(config["negatives"]["source"]), *config["first_stage"]]
     named = with_their_candidates(roles, config["retrievers"])
     kept["retrievers"] = {
@@ -105,6 +109,7 @@ def first_stages_name(config: Mapping[str, Any]) -> str:
 def first_stages_hash(config: Mapping[str, Any]) -> str:
     """Return eight hexadecimal digits of the settings ``OF_FIRST_STAGES``; loss, backbone and seed change no run."""
     kept, split = scientific(config), config["retrieve"]["split"]
+    kept[DEPTH] = depths_of(kept[DEPTH])[-1]  # nothing is re-ranked: only the largest counts
     decisive = {key: kept[key] for key in OF_FIRST_STAGES if key in kept}
     return fingerprint({"version": VERSION, "split": split, **decisive})[:8]
 

@@ -56,9 +56,9 @@ def digest_of(name: str, experiment: Experiment, components: Components) -> str:
     if name == CODE:
         rule, model = experiment.negatives.filter, type(experiment.model)
         filters = any(setting is not None for setting in (rule.near_duplicate, rule.twin_query, rule.model))
-        teacher = experiment.learns_from_teacher
-        probes = experiment.probe.layers is not None
-        return versions(model, filters=filters, teacher=teacher, probes=probes, retrievers=components.retrievers)
+        teacher, depths = experiment.learns_from_teacher, len(experiment.depths) > 1
+        probes, made = experiment.probe.layers is not None, components.retrievers
+        return versions(model, filters=filters, teacher=teacher, probes=probes, retrievers=made, depths=depths)
     if (place := _trained_models(experiment).get(name)) is not None:
         return model_digest(place, None, name)
     retriever: object = components.retrievers.get(name.removeprefix("retrievers."))

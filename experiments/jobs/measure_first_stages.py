@@ -67,7 +67,7 @@ def _measured(opened: OpenEvaluation, job: JobFolder) -> dict[str, Any]:
     by_first_stage = {}
     for name in experiment.first_stage:
         began = time.monotonic()
-        measured = _measure_run(name, opened.run(name, experiment.first_stage_depth), opened, job)
+        measured = _measure_run(name, opened.run(name, experiment.rerank_depth), opened, job)
         by_first_stage[name] = {**measured, "seconds": round(time.monotonic() - began, 3)}
     split, place = opened.split.name, data_label(experiment, opened.collection, opened.split.name)
     labels = {"loss": FIRST_STAGE_ALONE, "seed": experiment.seed, "data": place}

@@ -105,7 +105,7 @@ def _method(experiment: Experiment, origin: Origin) -> dict[str, Any]:
     first = origin.first_stage
     stages = list(_retrievers(experiment, first)) if first is not None else []
     if origin.trained:
-        reranks = {"reranks": first, "depth": experiment.first_stage_depth} if first is not None else {}
+        reranks = {"reranks": first, "depth": experiment.rerank_depth} if first is not None else {}
         stages.append({"name": origin.tag, **_model(experiment), **reranks})
     return {"automatic": True, "score ties": "the order of the stage before", "retrieval": stages}
 

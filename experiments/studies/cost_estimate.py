@@ -87,7 +87,7 @@ def cost_of(experiment: Experiment, queries: Queries) -> Cost:
     if queries.dev is not None and queries.test is not None:
         runs = len(experiment.first_stage) + experiment.model.retrieves  # in addition a run of the whole collection
         validation = experiment.validation
-        scored = queries.test * experiment.first_stage_depth * runs + queries.dev * validation.depth * validation.times
+        scored = queries.test * experiment.rerank_depth * runs + queries.dev * validation.depth * validation.times
     return Cost(groups, pairs, scored, tokens)
 
 
