@@ -23,7 +23,7 @@ FLOORS = (
     ("probing", "callbacks"),
     ("jobs", "reporting"),
     ("studies",),
-    ("train", "evaluate", "retrieve", "audit", "probe", "report", "compare", "wandb_sweeps"),
+    ("train", "evaluate", "retrieve", "audit", "probe", "report", "compare", "wandb_sweeps", "pyterrier"),
     ("study", "__main__"),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

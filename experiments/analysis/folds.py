@@ -17,7 +17,7 @@ from experiments.common.cache import fingerprint
 from experiments.common.errors import ExperimentError
 from experiments.config.identity import scientific
 from experiments.job_files.files import CONFIG
-from experiments.job_files.per_query import PerQuery, concatenate
+from experiments.job_files.per_query import DEPTHS, PerQuery, concatenate
 from experiments.job_files.status import FINISHED
 
 COUNTS = ("queries", "without_relevant", "pairs", "ties")  # of a first stage in a job's metrics: added up
@@ -100,6 +100,7 @@ def _pooled(setting: str, members: Sequence[JobResult]) -> JobResult:
         pooled,
         state=FINISHED,
         test={name: _tested([job.test[name] for job in parts], table) for name, table in per_query.items()},
+        per_depth={name: _depths([job.per_depth.get(name, {}) for job in parts]) for name in per_query},
         compute=_compute([job.compute for job in parts]),
         per_query=per_query,
         probe=_probe([job.probe for job in parts]),
@@ -136,10 +137,16 @@ def _tested(parts: Sequence[Mapping[str, Any]], table: PerQuery) -> dict[str, An
     merged |= {name: sum(int(part[name]) for part in parts) for name in COUNTS if all(name in part for part in parts)}
     merged |= {measure: float(values_Q.mean()) for measure, values_Q in table.reranked.items()}
     merged["first_stage"] = {measure: float(values_Q.mean()) for measure, values_Q in table.first_stage.items()}
+    merged.pop(DEPTHS, None)  # each fold keeps its own
     digests = [part.get("first_stage_digest") for part in parts]
     if None not in digests:
         merged["first_stage_digest"] = fingerprint(digests)[:16]
     return merged
+
+
+def _depths(parts: Sequence[Mapping[int, PerQuery]]) -> dict[int, PerQuery]:
+    """Append the values of all folds at each depth of re-ranking that all measured."""
+    return {depth: concatenate([part[depth] for part in parts]) for depth in parts[0] if all(depth in p for p in parts)}
 
 
 def _compute(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ A finished job also has
 
 - ``config.yaml``: its resolved config,
 - ``metrics.json``: ``labels`` (its name in tables), ``test`` (measures per first stage), ``compute``,
-- ``per_query.<first_stage>.tsv``: one row a query, the re-ranked and the first stage's own value of each measure.
+- ``per_query.<first_stage>.tsv``: one row a query, the re-ranked and the first stage's own value of each measure,
+- ``per_query.<first_stage>@<depth>.tsv``: the same at each smaller depth of re-ranking, if several were measured.
 
 A finished job whose files cannot be read comes back as ``unreadable``, with why.
 """
@@ -21,7 +22,7 @@ from experiments.common.errors import ExperimentError
 from experiments.common.text import first_line, plural
 from experiments.job_files.archive import as_given
 from experiments.job_files.files import CONFIG, METRICS, STATUS, as_mapping, read_mapping
-from experiments.job_files.per_query import PerQuery, per_query_path, read_per_query
+from experiments.job_files.per_query import PerQuery, per_query_path, read_depths, read_per_query
 from experiments.job_files.status import FINISHED, MISSING, RUNNING, UNREADABLE, hash_of, last_launch, read_status
 
 INCOMPLETE = "incomplete"  # folds of one setting, some of which have not finished
@@ -38,10 +39,11 @@ class JobResult:
     ``state``: ``running``, ``finished`` or ``failed`` as in ``status.json``; ``unreadable``; ``missing`` if the last
     launch did not begin it; ``incomplete`` if folds are missing (``experiments.analysis.folds``). ``error``: first line
     of why. ``hash``: of its scientific config, if known. ``labels``, ``test``, ``compute`` and ``per_query`` are
-    empty unless the job has finished; ``test`` and ``per_query`` are keyed by first stage. ``folds``: the jobs of a
-    pooled cross-validation, whose own folder does not exist. ``code``: revision or package version, if noted.
-    ``split``: the measured queries; other than test only for first stages alone. ``trained_by``: the scientific config
-    of the training, for a job that measured the model of another one.
+    empty unless the job has finished; ``test`` and ``per_query`` are keyed by first stage. ``per_depth``: the same by
+    depth of re-ranking, for a job that measured several. ``folds``: the jobs of a pooled cross-validation, whose own
+    folder does not exist. ``code``: revision or package version, if noted. ``split``: the measured queries; other than
+    test only for first stages alone. ``trained_by``: the scientific config of the training, for a job that measured the
+    model of another one.
     """
 
     folder: Path
@@ -53,6 +55,7 @@ class JobResult:
     test: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     compute: Mapping[str, Any] = field(default_factory=dict)
     per_query: Mapping[str, PerQuery] = field(default_factory=dict)
+    per_depth: Mapping[str, Mapping[int, PerQuery]] = field(default_factory=dict)
     probe: Mapping[str, Any] | None = None
     folds: tuple["JobResult", ...] = ()
     code: str | None = None
@@ -135,15 +138,18 @@ def _finished_job(folder: Path, status: Mapping[str, Any]) -> JobResult:
         if key not in labels:
             raise ExperimentError(f"{path}: the labels lack {key!r}")
     git, version = status.get("git"), status.get("version")
+    by_first_stage = {name: as_mapping(path, values, f"test.{name}") for name, values in test.items()}
+    per_query = {first_stage: read_per_query(per_query_path(folder, first_stage)) for first_stage in test}
     return JobResult(
         folder,
         FINISHED,
         hash=hash_of(status, folder.name),
         config=read_mapping(folder / CONFIG),
         labels=labels,
-        test={first_stage: as_mapping(path, values, f"test.{first_stage}") for first_stage, values in test.items()},
+        test=by_first_stage,
         compute=compute,
-        per_query={first_stage: read_per_query(per_query_path(folder, first_stage)) for first_stage in test},
+        per_query=per_query,
+        per_depth={name: read_depths(folder, name, by_first_stage[name], table) for name, table in per_query.items()},
         probe=as_mapping(path, metrics["probe"], "probe") if "probe" in metrics else None,
         code=str(git) if git else f"version {version}" if version else None,
         split=str(metrics.get("split", "test")),

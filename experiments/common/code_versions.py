@@ -27,10 +27,12 @@ VERSIONS = {  # of the modules of this package
     "data.splits": 1,
     "data.tokens": 1,
     "data.whole_collection": 1,
+    "evaluation.depths": 1,
     "evaluation.measure_names": 1,
     "evaluation.measures": 1,
     "jobs.evaluate": 1,
     "jobs.filters": 1,
+    "jobs.inference_depths": 1,
     "jobs.prepare": 1,
     "jobs.trainer": 1,
     "models.backbone": 1,
@@ -79,6 +81,7 @@ TEXTS = (
     "data.batches.text_batches", "models.in_batch_negatives", "models.text_encoder", "data.batches.text_features",
     "pretrained.encoder",
 )  # fmt: skip
+DEPTHS = ("evaluation.depths", "jobs.inference_depths")
 OF_PROBES = tuple(name for name in VERSIONS if name.startswith("probing."))
 # What some models share: each names what it uses in its ``code``.
 PAIRS = ("data.batches.pair_batches", "data.batches.pairs", "models.backbone", "models.heads")
@@ -87,11 +90,12 @@ OF_FIRST_STAGES = (
     "data.query_split", "data.splits", "evaluation.measures", "common.random_keys", "retrieval.own_passages",
 )  # fmt: skip
 OF_EVALUATION = (*OF_FIRST_STAGES, "evaluation.measure_names", "jobs.evaluate", "retrieval.inject_gold")
-OF_ALL = set(VERSIONS).difference(FILTERS, DRAWS, TEACHER, OF_PROBES, PAIRS, PACKED, TEXTS)
+OF_ALL = set(VERSIONS).difference(FILTERS, DRAWS, TEACHER, DEPTHS, OF_PROBES, PAIRS, PACKED, TEXTS)
 RETRIEVERS = tuple(
     f"retrieval.{name}"
     for name in (
-        "bm25", "colbert", "dense", "every_passage", "judged_negatives", "negatives_file", "run_file", "tct_colbert",
+        "bm25", "colbert", "dense", "every_passage", "fusion", "judged_negatives", "negatives_file", "run_file",
+        "tct_colbert",
     )
 )  # fmt: skip
 # What several retrievers share: an edit raises the number of each that computes something else by it.
@@ -171,10 +175,21 @@ def model_code(model: type[Any]) -> dict[str, int | str]:
 
 
 def versions(
-    model: type[Any], *, filters: bool, draws: bool = False, teacher: bool, probes: bool, retrievers: Mapping[str, Any]
+    model: type[Any],
+    *,
+    filters: bool,
+    draws: bool = False,
+    teacher: bool,
+    probes: bool,
+    retrievers: Mapping[str, Any],
+    depths: bool = False,
 ) -> str:
-    """Return the versions that decide a job's numbers, such as ``bm25 1, data.splits 1``. ``model``: config class."""
-    chosen = ((filters, FILTERS), (draws, DRAWS), (teacher, TEACHER), (probes, OF_PROBES))
+    """Return the versions that decide a job's numbers, such as ``bm25 1, data.splits 1``.
+
+    ``model``: config class. ``filters``, ``draws``, ``teacher``, ``probes``, ``depths`` (several of them): what the job
+    uses.
+    """
+    chosen = ((filters, FILTERS), (draws, DRAWS), (teacher, TEACHER), (depths, DEPTHS), (probes, OF_PROBES))
     names = {*OF_ALL, *(name for used, group in chosen if used for name in group)}
     return _said({**versions_of(*names), **model_code(model)}, retrievers)
 

@@ -18,7 +18,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -53,14 +53,15 @@ def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
         ConfigStore.instance().store(name=f"{name}_config", node=model)
     OmegaConf.register_new_resolver("job_name", lambda *, _root_: name_of(plain(_root_)), replace=True)
     OmegaConf.register_new_resolver("by_scale", _by_scale, replace=True)
+    OmegaConf.register_new_resolver("largest", _largest, replace=True)
     OmegaConf.register_new_resolver("last_part", lambda path: Path(resolved(str(path))).name, replace=True)
 
 
 def schema() -> DictConfig:
     """Return the schema of a config, in which parts with a ``_target_`` take further arguments."""
     node: DictConfig = OmegaConf.structured(Experiment)
-    for part in ("trainer", "optimizer", "scheduler", "callbacks"):
-        OmegaConf.set_struct(node[part], False)
+    for part in (node.trainer, node.optimizer, node.scheduler, node.callbacks, node.run_files.fields):
+        OmegaConf.set_struct(part, False)
     return node
 
 
@@ -82,6 +83,12 @@ def _by_scale(values: Mapping[str, Any], *, _root_: DictConfig) -> Any:
     if _root_.scale not in values:
         raise ValueError(f"by_scale says nothing of scale={_root_.scale}, only of {', '.join(map(str, values))}")
     return values[_root_.scale]
+
+
+def _largest(depth: Any) -> Any:
+    """Resolve ``${largest:${first_stage_depth}}`` to the largest of several depths; other values stay."""
+    depths = list(depth) if isinstance(depth, ListConfig) else []
+    return max(depths) if depths and all(isinstance(each, int) for each in depths) else depth
 
 
 def settings_of(config: DictConfig) -> DictConfig:

@@ -19,11 +19,14 @@ from experiments.config.compute import (
     check_callbacks,
 )
 from experiments.config.data import Backbone, Data, Negatives
+from experiments.config.depths import depths_of
 from experiments.config.job_overrides import check_job
 from experiments.config.model import Model
 from experiments.config.negatives import sources_of
 from experiments.config.paper_table import table_of
 from experiments.config.probe import Probe
+from experiments.config.retriever_references import references
+from experiments.config.run_files import RunFiles
 from experiments.config.test_sets import TestSet
 from experiments.config.training import (
     Batch,
@@ -67,8 +70,9 @@ class Experiment:
     """The rule by which negatives are drawn."""
     first_stage: list[str] = field(default_factory=lambda: ["bm25"])
     """Keys of ``retrievers``; every trained model re-ranks the test run of each."""
-    first_stage_depth: int = 100
-    """Passages of a first stage that are re-ranked per test query."""
+    first_stage_depth: Any = 100
+    """Passages of a first stage that are re-ranked per test query: a number, or a rising list such as ``[10, 20, 50]``.
+    The largest depth is the job's result; what re-ranking fewer gives is measured from the same scores."""
     first_stage_inject_gold: bool = False
     """Add the answers that a first stage missed to its candidates: an oracle."""
     retrievers: dict[str, Any] = field(default_factory=dict)
@@ -114,6 +118,8 @@ class Experiment:
     """Folder of all studies."""
     cache: str = field(default=".cache", metadata={"identity": False})
     """Folder of collections, tokens, indexes and runs, each made once."""
+    run_files: RunFiles = field(default_factory=RunFiles, metadata={"identity": False})
+    """How run files are written."""
     trainer: Trainer = field(default_factory=Trainer, metadata={"incidental": INCIDENTAL_TRAINER_ARGUMENTS})
     """Arguments of Lightning's Trainer."""
     compute: Compute = field(default_factory=Compute, metadata={"identity": False})
@@ -126,7 +132,7 @@ class Experiment:
     def __post_init__(self) -> None:
         at_least("seed", self.seed, 0)
         at_most("seed", self.seed, MAX_SEED)
-        at_least("first_stage_depth", self.first_stage_depth, 1)
+        depths_of(self.first_stage_depth)
         if not self.first_stage:
             raise ExperimentError(
                 "first_stage is empty: name at least one retriever whose run is re-ranked, such as [bm25]"
@@ -138,9 +144,9 @@ class Experiment:
             *(("first_stage", retriever) for retriever in self.first_stage),
             *(("audit.sources", source) for mixture in self.audit.sources for source in sources_of(mixture)),
             *(
-                (f"retrievers.{key}.candidates_from", part["candidates_from"])
-                for key, part in self.retrievers.items()
-                if part.get("candidates_from")
+                (f"retrievers.{retriever}.{key}", name)
+                for retriever, part in self.retrievers.items()
+                for key, name in references(part)
             ),
         ]:
             if name not in self.retrievers:
@@ -184,6 +190,16 @@ class Experiment:
     def learns_from_teacher(self) -> bool:
         """Whether the loss uses the scores of a trained cross-encoder, its ``teacher``."""
         return isinstance(self.loss, Mapping) and "teacher" in self.loss
+
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """The depths of re-ranking that are measured, ascending."""
+        return depths_of(self.first_stage_depth)
+
+    @property
+    def rerank_depth(self) -> int:
+        """The largest depth of re-ranking: passages of a first stage that are scored per test query."""
+        return self.depths[-1]
 
     @property
     def roles(self) -> set[str]:

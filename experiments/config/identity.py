@@ -7,16 +7,19 @@ from typing import Any, get_type_hints
 
 from experiments.common.cache import fingerprint
 from experiments.common.model_files import name_of, resolved
+from experiments.config.depths import KEY as DEPTH
+from experiments.config.depths import depths_of
 from experiments.config.experiment import Experiment
 from experiments.config.job_overrides import overrides_of
 from experiments.config.model import prefix_of, trains
 from experiments.config.negatives import RUN_SCORES, sources_of
+from experiments.config.retriever_references import references
 from experiments.evaluation.measure_names import min_grade_in, resolve
 
 VERSION = 4  # raised when the meaning of a config changes, so that old jobs do not count as new ones
 
 PLACES = ("path", "checkpoint", "scorer", "teacher", "cross_encoder")  # keys of local paths or hub ids
-OF_FIRST_STAGES = ("data", "first_stage", "first_stage_depth", "measures", "retrievers")  # decide what is retrieved
+OF_FIRST_STAGES = ("data", "first_stage", DEPTH, "measures", "retrievers")  # decide what is retrieved
 OF_EVALUATION = (*OF_FIRST_STAGES, "first_stage_inject_gold", "model")  # decide what a model that is not trained scores
 RETRIEVED = "retrieve-"  # begins the name of such a folder
 INCIDENTAL_OF_RETRIEVER = ("device", "tokens_per_batch")  # retrievers are no dataclasses, whose fields could be marked
@@ -59,6 +62,8 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
         kept.pop("probe", None)
     elif "measures" in kept["probe"]:
         kept["probe"] = {**kept["probe"], "measures": resolve(kept["probe"]["measures"], min_grade, "probe.measures")}
+    if isinstance(depths := kept.get(DEPTH), list) and len(depths) == 1:
+        kept[DEPTH] = depths[0]  # the same job as with the number itself
     roles = roles_of(config)
     named = with_their_candidates(roles, config["retrievers"])
     kept["retrievers"] = {
@@ -93,15 +98,14 @@ def _located(key: str, value: Any) -> Any:
 
 
 def with_their_candidates(names: Iterable[str], retrievers: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Return retrievers and, recursively, the ones whose candidates they re-rank (``candidates_from``)."""
+    """Return retrievers and, recursively, the ones whose runs they read (``candidates_from``, ``of``)."""
     reached: set[str] = set()
     waiting = list(names)
     while waiting:
         name = waiting.pop()
         if name not in reached:
             reached.add(name)
-            before = (retrievers.get(name) or {}).get("candidates_from")
-            waiting += [before] if before else []
+            waiting += [before for _, before in references(retrievers.get(name) or {})]
     return reached
 
 
@@ -118,6 +122,7 @@ def first_stages_name(config: Mapping[str, Any]) -> str:
 def first_stages_hash(config: Mapping[str, Any]) -> str:
     """Return eight hexadecimal digits of the settings ``OF_FIRST_STAGES``; loss, backbone and seed change no run."""
     kept, split = scientific(config), config["retrieve"]["split"]
+    kept[DEPTH] = depths_of(kept[DEPTH])[-1]  # nothing is re-ranked: only the largest counts
     decisive = {key: kept[key] for key in OF_FIRST_STAGES if key in kept}
     return fingerprint({"version": VERSION, "split": split, **decisive})[:8]
 

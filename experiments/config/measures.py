@@ -8,7 +8,7 @@ from experiments.evaluation.measure_names import check_computable, check_depth, 
 
 def check_measures(experiment: Experiment) -> None:
     """Raise ExperimentError if a measure cannot be computed or needs deeper runs, or the table's is not measured."""
-    probe, depth = experiment.probe, experiment.first_stage_depth
+    probe, depth = experiment.probe, experiment.rerank_depth
     check_computable(experiment.measures)
     check_computable(probe.measures, "probe.measures")
     check_depth(experiment.measures, depth, "measures", "first_stage_depth")

@@ -1,21 +1,20 @@
 """Check that each retriever can have the role that a config gives it."""
 
-from typing import Any
-
 from hydra.utils import get_object
 
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.config.negatives import UNIFORM
+from experiments.config.retriever_references import references
 
 
 def check_first_stages(experiment: Experiment) -> None:
-    """Raise ExperimentError if a first stage, or ``candidates_from``, is made from the judgements themselves."""
-    named: list[tuple[str, Any]] = [("first_stage", name) for name in experiment.first_stage]
-    for name, part in experiment.retrievers.items():
-        named.append((f"retrievers.{name}.candidates_from", part.get("candidates_from")))
+    """Raise ExperimentError if a first stage, or what a retriever reads, is made from the judgements themselves."""
+    named = [("first_stage", name) for name in experiment.first_stage]
+    for retriever, part in experiment.retrievers.items():
+        named += [(f"retrievers.{retriever}.{key}", name) for key, name in references(part)]
     for key, name in named:
-        if name is not None and _from_judgements(experiment, name):
+        if _from_judgements(experiment, name):
             raise ExperimentError(
                 f"{key} names {name}, which is made from the judgements that measure it: it can only be a source of "
                 f"negatives, such as negatives.source=bm25+{name}"
@@ -48,7 +47,7 @@ def check_positives(experiment: Experiment) -> None:
 def check_whole_collection(experiment: Experiment) -> None:
     """Raise ExperimentError for settings of the negatives that a source without ranks and scores cannot follow."""
     rule = experiment.negatives
-    sources = sources_of(rule.source)
+    sources = experiment.negative_sources
     unranked = [name for name in sources if _class_of(experiment, name, "ranks_nothing")]
     if not unranked:
         return

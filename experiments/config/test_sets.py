@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from experiments.common.checks import at_least
 from experiments.common.errors import ExperimentError
 from experiments.config.data import Data
+from experiments.config.depths import depths_of
 from experiments.data.splits import TEST
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")  # a part of a job's name
@@ -24,8 +24,9 @@ class TestSet:
     """Keys of ``retrievers`` of this test set; models re-rank the run of each."""
     retrievers: dict[str, Any] = field(default_factory=dict)
     """First stages: name -> class (``_target_``) and its settings."""
-    first_stage_depth: int = 100
-    """Passages of a first stage that are re-ranked per query."""
+    first_stage_depth: Any = 100
+    """Passages of a first stage that are re-ranked per query; several are measured from one scoring, as in
+    ``[10, 50, 100]``."""
     measures: list[str] = field(default_factory=lambda: ["RR@10", "nDCG@10"])
     """Measures of ir-measures; the first heads the table."""
 
@@ -36,7 +37,7 @@ class TestSet:
                 f"tests.{name}: the name of a test set is part of names of files, so it has 1 to 64 letters, digits, "
                 f"'_', '-' or '.'"
             )
-        at_least(f"tests.{name}.first_stage_depth", self.first_stage_depth, 1)
+        depths_of(self.first_stage_depth)
         if self.data.folds or self.data.measured_on != TEST:
             raise ExperimentError(
                 f"tests.{name}.data: a test set has neither folds nor another split than test; name the judgements "

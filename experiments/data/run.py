@@ -14,7 +14,7 @@ from experiments.data import run_formats
 from experiments.data.collection import Collection
 from experiments.data.ids import escaped
 from experiments.data.ragged import Ragged, group_by_key
-from experiments.data.readers import lines
+from experiments.data.run_header import header_end, run_lines
 
 ARRAYS = ("queries", "offsets", "passages", "scores")  # files of a saved run
 
@@ -85,13 +85,15 @@ def strictly_descending(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return strict
 
 
-def write_trec(run: Run, collection: Collection, path: Path) -> None:
+def write_trec(run: Run, collection: Collection, path: Path, header: str = "") -> None:
     """Write ``query Q0 passage rank score name`` lines with strictly falling scores, gzipped for a ``.gz`` path.
 
-    Ids with blanks are percent-encoded (``experiments.data.ids``).
+    Ids with blanks are percent-encoded (``experiments.data.ids``). ``header``: lines before them, see
+    ``run_header.header_text``.
     """
     query_ids, tag = collection.queries.ids(run.queries), escaped(run.name)
     text = io.StringIO()
+    text.write(header)
     for i, query_id in enumerate(query_ids):
         query, ids = escaped(query_id), collection.passages.ids(run.passages[i])
         for rank, (passage_id, score) in enumerate(zip(ids, strictly_descending(run.scores[i]), strict=True), 1):
@@ -109,7 +111,7 @@ def read_trec(path: Path, collection: Collection, name: str, may_be_empty: bool 
     Raises:
         ExperimentError: a malformed line, a passage twice for a query, or ids that the collection does not have.
     """
-    if may_be_empty and next(lines.lines(path), None) is None:
+    if may_be_empty and next(run_lines(path, header_end(path)), None) is None:
         return run_of(name, *(np.empty(0, np.int64),) * 2, np.empty(0, np.float32))
     ranked = run_formats.read(path, "trec")
     queries = collection.queries.rows(ranked.query_ids.to_pylist(), str(path))

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from experiments.common.errors import ExperimentError
 from experiments.data.ragged import group_by_key
-from experiments.data.readers import lines
-from experiments.data.run_lines import fields_of, is_comment, layout_of
+from experiments.data.run_header import header_end, run_lines
+from experiments.data.run_lines import fields_of, layout_of
 
 ODD = r"^#?$|^\s|\s$"  # no id: the beginning of a comment, or blanks to strip
 BATCH = 1_000_000  # rows of Python objects held at once
@@ -69,18 +69,20 @@ def read(path: Path, format: str = "auto", key: str = "format") -> RankedIds:
     score; or ``auto``, detected from the first line. MS MARCO's scores are kept if they fall with the rank; otherwise
     minus the rank is the score. ``key``: name of the format's setting in messages.
 
-    Lines that begin with # and are no line of a run are comments. Fields are separated by blanks or, if a line has
-    tabs, by tabs, so that ids may hold blanks; the name at the end of a TREC line may always hold blanks.
+    A header (``run_header``) is left out; other lines that begin with # and are no line of a run are comments. Fields
+    are separated by blanks or, if a line has tabs, by tabs, so that ids may hold blanks; the name at the end of a TREC
+    line may always hold blanks.
 
     Raises:
-        ExperimentError: a malformed line, a passage twice for a query, an empty or unreadable file; with ``auto``,
-            whole numbers that may be ranks or scores.
+        ExperimentError: a malformed line or header, a passage twice for a query, an empty or unreadable file; with
+            ``auto``, whole numbers that may be ranks or scores.
     """
-    first = next((line for line in lines.lines(path) if not is_comment(line[1])), None)
+    header = header_end(path)
+    first = next(run_lines(path, header), None)
     if first is None:
         raise ExperimentError(f"{path}: the run is empty")
     layout = layout_of(path, *first, key) if format == "auto" else format
-    columns = _by_column(path, layout, first[1]) or _by_line(path, layout, key)
+    columns = _by_column(path, layout, first[1], header) or _by_line(path, layout, key, header)
     if format == "auto" and layout == "msmarco" and not _are_ranks(*columns):
         raise ExperimentError(
             f"{path}: the whole numbers of the third column do not rise from 1 for each query, as ranks do: set "
@@ -132,8 +134,11 @@ def _are_ranks(queries: Any, passages: Any, merit_L: NDArray[np.float32], score_
     return score_L is not None or not len(steps) or bool((steps > 0).any())
 
 
-def _by_column(path: Path, layout: str, first: str) -> Columns | None:
-    """Read a well-formed file in columns; return None for any other, also with a passage twice for a query."""
+def _by_column(path: Path, layout: str, first: str, header: int) -> Columns | None:
+    """Read a well-formed file in columns; return None for any other, also with a passage twice for a query.
+
+    ``header``: lines to skip.
+    """
     import pyarrow.csv
 
     delimiter = "\t" if "\t" in first or layout == "msmarco" else " "
@@ -147,7 +152,7 @@ def _by_column(path: Path, layout: str, first: str) -> Columns | None:
     try:
         table = pyarrow.csv.read_csv(
             str(path),
-            pyarrow.csv.ReadOptions(column_names=names),
+            pyarrow.csv.ReadOptions(column_names=names, skip_rows=header),
             pyarrow.csv.ParseOptions(delimiter=delimiter, quote_char=False),
             pyarrow.csv.ConvertOptions(
                 column_types=types, include_columns=[name for name in names if name in types], null_values=[]
@@ -165,12 +170,10 @@ def _by_column(path: Path, layout: str, first: str) -> Columns | None:
     return queries, passages, merit, score
 
 
-def _by_line(path: Path, layout: str, key: str) -> Columns:
+def _by_line(path: Path, layout: str, key: str, header: int) -> Columns:
     rows: list[tuple[str, str, int, float]] = []
     seen: set[tuple[str, str]] = set()
-    for number, line in lines.lines(path):
-        if is_comment(line):
-            continue
+    for number, line in run_lines(path, header):
         query, passage, rank, score = fields_of(f"{path}, line {number}", line, layout, key)
         if (query, passage) in seen:
             raise ExperimentError(f"{path}, line {number}: passage {passage!r} is listed twice for the query {query!r}")

@@ -1,6 +1,7 @@
 """Write and read measures by query, ``per_query.<first stage>.tsv``: a row a query, a column a measure.
 
-Columns ``first_stage:<measure>`` hold the first stage's values. ``per_query.probe.tsv`` has a column a probed layer.
+Columns ``first_stage:<measure>`` hold the first stage's values. ``per_query.probe.tsv`` has a column a probed layer;
+``per_query.<first stage>@<depth>.tsv`` the measures of re-ranking a smaller depth than the job's.
 Shapes: Q queries.
 """
 
@@ -8,18 +9,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.common.cache import write_atomic
 from experiments.common.errors import ExperimentError
-from experiments.job_files.files import read_text
+from experiments.job_files.files import METRICS, read_text
 
 FloatArray = NDArray[np.float64]
 
 FIRST_STAGE_PREFIX = "first_stage:"
 PROBE = "probe"  # in the place of a first stage: the probed layers
+DEPTHS = "depths"  # key of a first stage's metrics: depth of re-ranking -> its measures, pairs and milliseconds
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,28 @@ def concatenate(tables: Sequence[PerQuery]) -> PerQuery:
     )
 
 
-def per_query_path(folder: Path, first_stage: str) -> Path:
-    """Return the path of a job's values by query on a first stage."""
-    return folder / f"per_query.{first_stage}.tsv"
+def per_query_path(folder: Path, first_stage: str, depth: int | None = None) -> Path:
+    """Return the path of a job's values by query on a first stage. ``depth``: smaller than the job's; None for that."""
+    return folder / f"per_query.{first_stage}{'' if depth is None else f'@{depth}'}.tsv"
+
+
+def read_depths(folder: Path, first_stage: str, saved: Mapping[str, Any], deepest: PerQuery) -> dict[int, PerQuery]:
+    """Read a job's values at each depth of re-ranking, ascending; empty for a job that measured one depth.
+
+    ``saved``: the first stage's part of the metrics. ``deepest``: the values at the largest depth, the job's own.
+
+    Raises:
+        ExperimentError: a table is missing, malformed, or of other queries.
+    """
+    noted = saved.get(DEPTHS) or {}
+    if not isinstance(noted, Mapping) or not all(str(depth).isdecimal() for depth in noted):
+        raise ExperimentError(f"{folder / METRICS}, test.{first_stage}.{DEPTHS}: it should hold measures by depth")
+    depths = sorted(map(int, noted))
+    tables = {depth: read_per_query(per_query_path(folder, first_stage, depth)) for depth in depths[:-1]}
+    for depth, table in tables.items():
+        if table.query_ids != deepest.query_ids:
+            raise ExperimentError(f"{per_query_path(folder, first_stage, depth)}: its queries are not those of the job")
+    return {**tables, depths[-1]: deepest} if depths else {}
 
 
 def write_per_query(path: Path, table: PerQuery) -> None:

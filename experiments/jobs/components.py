@@ -12,6 +12,7 @@ from experiments.config import Experiment
 from experiments.config.compose import make, partly_made
 from experiments.config.negatives import RUN_ORDER
 from experiments.config.part_checks import settings_of_part
+from experiments.config.retriever_references import in_place_of_names, references
 from experiments.data.source import Source
 from experiments.retrieval.retriever import Retriever
 
@@ -28,7 +29,7 @@ class Components:
 
     source: Source
     retrievers: Mapping[str, Retriever]
-    """Retrievers with a role, and the ones whose candidates they take."""
+    """Retrievers with a role, and the ones whose runs they read."""
     loss: Callable[..., "Tensor"]
     make: Callable[[Mapping[str, Any]], "partial[Any]"]
     """Turns the settings of a Trainer, callback or logger into its class with those arguments filled in."""
@@ -42,14 +43,14 @@ def make_components(experiment: Experiment, trained: Trained | None = None) -> C
     """
     made: dict[str, Any] = {}
 
-    def retriever(name: str, waiting: tuple[str, ...] = ()) -> Any:
+    def retriever(name: str, key: str = "", waiting: tuple[str, ...] = ()) -> Any:
         if name in waiting:
-            circle = " -> ".join((*waiting, name))
-            raise ExperimentError(f"retrievers.{name}.candidates_from goes round in a circle: {circle}")
+            raise ExperimentError(f"{key} goes round in a circle: {' -> '.join((*waiting, name))}")
         if name not in made:
             settings = settings_of_part(f"retrievers.{name}", experiment.retrievers[name])
-            if settings.get("candidates_from"):
-                settings["candidates_from"] = retriever(settings["candidates_from"], (*waiting, name))
+            for reads, other in references(settings):
+                retriever(other, f"retrievers.{name}.{reads}", (*waiting, name))
+            settings |= in_place_of_names(settings, made)
             job = settings.pop("job", None)
             if job and trained is not None and settings.get("checkpoint") is None:
                 settings["checkpoint"] = str(trained(f"retrievers.{name}.job", job))

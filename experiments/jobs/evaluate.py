@@ -1,10 +1,12 @@
 """Evaluate a trained model on the test queries: re-rank each first stage, and with a retriever search everything."""
 
 import logging
+import time
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from numpy.typing import NDArray
 
 from experiments.callbacks.progress_bar import announce_scoring
@@ -17,8 +19,10 @@ from experiments.evaluation.measure_names import WHOLE_COLLECTION, mean_name
 from experiments.evaluation.measures import evaluate, rerank
 from experiments.job_files.answers import answers_path, write_answers
 from experiments.job_files.job_folder import JobFolder
-from experiments.job_files.per_query import PerQuery, per_query_path, write_per_query
+from experiments.job_files.per_query import DEPTHS, PerQuery, per_query_path, write_per_query
+from experiments.jobs.inference_depths import answers_among, measure_depths
 from experiments.jobs.prepare import relevance_of
+from experiments.jobs.run_metadata import Origin, header_of
 from experiments.jobs.timed_pipeline import pipeline
 from experiments.models.training_setup import TrainingInputs, TrainingSetup
 from experiments.retrieval.retriever import run_for
@@ -42,13 +46,13 @@ class ResultFiles:
         self.measures, self.min_grade = experiment.measures, experiment.data.min_grade
         self.collection, self.split, self.job, self.tracking = collection, split, job, tracking
 
-    def write(self, name: str, first_stage: Run, made: Run) -> dict[str, Any]:
-        """Write what a model made of a first stage; returns the measures of both."""
+    def write(self, name: str, first_stage: Run, made: Run, header: str = "") -> dict[str, Any]:
+        """Write what a model made of a first stage; returns the measures of both. ``header``: of the run file."""
         collection, measures = self.collection, self.measures
         relevance = relevance_of(collection, self.split)
         after, before = evaluate(made, relevance, measures), evaluate(first_stage, relevance, measures)
         path = self.job.folder / f"run.{name}.trec.gz"
-        write_trec(made, collection, path)
+        write_trec(made, collection, path, header)
         write_answers(made, first_stage, relevance, collection, answers_path(self.job.folder, name), self.min_grade)
         query_ids = tuple(collection.queries.ids(after.queries))
         table = PerQuery(query_ids, after.per_query, before.per_query)
@@ -90,11 +94,30 @@ class Testing:
         """Return the measures of every first stage, re-ranked and not; empty in all but the first process."""
         measures_by_first_stage = {}
         for name, candidates in self.inputs.candidates.items():
+            began = time.perf_counter()
             scores = self._scores(name, candidates)
+            seconds = time.perf_counter() - began
             if self.trainer.is_global_zero:
                 reranked, ties = rerank(candidates, scores, self.job.folder.name)
-                measures_by_first_stage[name] = {**self._report(name, self.inputs.test[name], reranked), "ties": ties}
+                measures_by_first_stage[name] = {
+                    **self._report(name, self.inputs.test[name], reranked), "ties": ties,
+                    **self._at_depths(name, candidates, scores, seconds),
+                }  # fmt: skip
         return measures_by_first_stage
+
+    def _at_depths(self, name: str, candidates: Run, scores: NDArray[np.float32], seconds: float) -> dict[str, Any]:
+        """Return the measures at each depth under the key ``depths``; empty for a single depth."""
+        if len(self.experiment.depths) == 1:
+            return {}
+        test = self.inputs.splits["test"]
+        gold = answers_among(candidates, test.relevant) if self.experiment.first_stage_inject_gold else None
+        depths = measure_depths(
+            name, candidates, scores, self.experiment.depths, relevance=relevance_of(self.collection, test),
+            measures=self.measures, collection=self.collection, folder=self.job.folder, always_N=gold,
+            # A retriever encodes the collection meanwhile, so that its time says nothing of its pairs.
+            seconds=seconds if self.retriever is None else None,
+        )  # fmt: skip
+        return {DEPTHS: depths}
 
     def _scores(self, name: str, run: Run) -> NDArray[np.float32]:
         """Return a float32 score for each passage of a run, in its order."""
@@ -112,7 +135,14 @@ class Testing:
     def _report(self, name: str, first_stage: Run, made: Run) -> dict[str, Any]:
         """Measure the model's run and the first stage, and write both into the job's folder."""
         results = ResultFiles(self.experiment, self.collection, self.inputs.splits["test"], self.job, self.tracking)
-        return results.write(name, first_stage, made)
+        return results.write(name, first_stage, made, self._header(name, made))
+
+    def _header(self, name: str, made: Run) -> str:
+        device, first_stage = self.trainer.strategy.root_device, None if name == WHOLE_COLLECTION else name
+        gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+        split, seconds = self.experiment.data.measured_on, self.job.seconds
+        origin = Origin(made.name, self.collection.name, split, first_stage, True, seconds, gpu)
+        return header_of(self.experiment, origin)
 
     def whole_collection(self) -> dict[str, Any]:
         """Measure a retriever over the whole collection; empty for a model that only re-ranks.
@@ -126,7 +156,7 @@ class Testing:
         means: dict[str, Any] = {}
         searched: dict[str, Any] = {}
         first_stages = {"dev": {self.inputs.dev.run.name: self.inputs.dev.run}, "test": self.inputs.test}
-        depth = self.experiment.first_stage_depth
+        depth = self.experiment.rerank_depth
         for split, others in first_stages.items():
             queries = self.inputs.splits[split].queries
             run = run_for(self.retriever, self.collection, queries, depth, self.cache)

@@ -1,6 +1,7 @@
 """Run one job of a model that is not trained: re-rank each first stage's test run with it, and measure."""
 
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,18 @@ from experiments.data.splits import TEST
 from experiments.evaluation.measures import rerank
 from experiments.job_files.files import CONFIG, METRICS, read_mapping
 from experiments.job_files.job_folder import JobFolder
+from experiments.job_files.per_query import DEPTHS
 from experiments.jobs.components import Components
 from experiments.jobs.evaluate import ResultFiles
+from experiments.jobs.inference_depths import answers_among, check_reached, measure_depths
 from experiments.jobs.inputs import inputs_of
 from experiments.jobs.machine import machine_of
-from experiments.jobs.prepare import data_label, splits_of, warn_of_unmatched
+from experiments.jobs.prepare import data_label, relevance_of, splits_of, warn_of_unmatched
+from experiments.jobs.run_metadata import Origin, header_of
 from experiments.jobs.trainer import make_logger, tracking_of
 from experiments.models.checkpoint.config import CheckpointConfig
 from experiments.models.cross_encoder.export import PairCut
-from experiments.models.pair_scorer import PairScorer, load_scorer
+from experiments.models.pair_scorer import SCORES, PairScorer, load_scorer
 from experiments.retrieval.inject_gold import with_gold
 from experiments.retrieval.retriever import Retriever, run_for
 from experiments.tracking.summary import HASH, LABELS, TRAINED_BY, summary_of
@@ -96,14 +100,29 @@ def _reranked(
 ) -> dict[str, Any]:
     """Re-rank a first stage; returns the measures."""
     collection, split = results.collection, results.split
-    first_stage = run_for(retriever, collection, split.queries, experiment.first_stage_depth, cache)
+    first_stage = run_for(retriever, collection, split.queries, experiment.rerank_depth, cache)
     warn_of_unmatched(first_stage, split)
+    check_reached(first_stage, experiment.depths)
     gold = experiment.first_stage_inject_gold
     candidates = with_gold(first_stage, split.relevant) if gold else first_stage
     queries = candidates.queries.repeat(candidates.passages.lengths)
+    began, scored = time.perf_counter(), cache.builds.get(SCORES, 0)
     scores_P = scorer.score(collection, queries, candidates.passages.values, cache)
+    seconds = time.perf_counter() - began if cache.builds.get(SCORES, 0) > scored else None  # read from the cache
     made, ties = rerank(candidates, scores_P, results.job.folder.name)
-    return {**results.write(retriever.name, first_stage, made), "ties": ties}
+    origin = Origin(
+        made.name, collection.name, split.name, retriever.name, True, results.job.seconds,
+        torch.cuda.get_device_name(scorer.device) if scorer.device.type == "cuda" else None,
+    )  # fmt: skip
+    measured = {**results.write(retriever.name, first_stage, made, header_of(experiment, origin)), "ties": ties}
+    if len(experiment.depths) == 1:
+        return measured
+    depths = measure_depths(
+        retriever.name, candidates, scores_P, experiment.depths, relevance=relevance_of(collection, split),
+        measures=experiment.measures, collection=collection, folder=results.job.folder, seconds=seconds,
+        always_N=answers_among(candidates, split.relevant) if gold else None,
+    )  # fmt: skip
+    return {**measured, DEPTHS: depths}
 
 
 def training_of(place: str) -> dict[str, Any] | None:

@@ -69,6 +69,7 @@ def digest_of(name: str, experiment: Experiment, components: Components) -> str:
             teacher=experiment.learns_from_teacher,
             probes=experiment.probe.layers is not None,
             retrievers=retrievers,
+            depths=len(experiment.depths) > 1,
         )
     if (place := _trained_models(experiment).get(name)) is not None:
         return model_digest(place, None, name)

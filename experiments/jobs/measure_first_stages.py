@@ -16,6 +16,7 @@ from experiments.jobs.components import Components
 from experiments.jobs.inputs import first_stage_inputs_of
 from experiments.jobs.open_evaluation import OpenEvaluation
 from experiments.jobs.prepare import data_label
+from experiments.jobs.run_metadata import Origin, header_of
 
 FOLDER = "runs"  # below the study's
 FIRST_STAGE_ALONE = "none"  # the label ``loss`` of such a job: nothing was trained
@@ -66,7 +67,7 @@ def _measured(opened: OpenEvaluation, job: JobFolder) -> dict[str, Any]:
     by_first_stage = {}
     for name in experiment.first_stage:
         began = time.monotonic()
-        measured = _measure_run(name, opened.run(name, experiment.first_stage_depth), opened, job)
+        measured = _measure_run(name, opened.run(name, experiment.rerank_depth), opened, job)
         by_first_stage[name] = {**measured, "seconds": round(time.monotonic() - began, 3)}
     split, place = opened.split.name, data_label(experiment, opened.collection, opened.split.name)
     labels = {"loss": FIRST_STAGE_ALONE, "seed": experiment.seed, "data": place}
@@ -78,7 +79,8 @@ def _measure_run(name: str, run: Run, opened: OpenEvaluation, job: JobFolder) ->
     """Measure a run and write it in the form of a job whose model changed nothing."""
     collection = opened.collection
     measured = evaluate(run, opened.relevance, opened.experiment.measures)
-    write_trec(run, collection, job.folder / f"run.{name}.trec.gz")
+    origin = Origin(run.name, collection.name, opened.split.name, name, trained=False, seconds=job.seconds)
+    write_trec(run, collection, job.folder / f"run.{name}.trec.gz", header_of(opened.experiment, origin))
     table = PerQuery(tuple(collection.queries.ids(measured.queries)), measured.per_query, measured.per_query)
     write_per_query(per_query_path(job.folder, name), table)
     return {

@@ -15,6 +15,7 @@ from experiments.data.run import Run
 from experiments.data.splits import TEST, Split, make_splits
 from experiments.jobs.components import Components, check_loss
 from experiments.jobs.filters import make_filters
+from experiments.jobs.inference_depths import check_reached
 from experiments.models.ranker import DevSet
 from experiments.models.training_setup import TrainingInputs
 from experiments.negatives.copies import passage_hashes
@@ -46,7 +47,7 @@ def prepare(experiment: Experiment, collection: Collection, components: Componen
     _warn_of_exceptions(sampler)
     first_stages = {name: components.retrievers[name] for name in experiment.first_stage}
     test = {
-        name: run_for(retriever, collection, splits["test"].queries, experiment.first_stage_depth, cache)
+        name: run_for(retriever, collection, splits["test"].queries, experiment.rerank_depth, cache)
         for name, retriever in first_stages.items()
     }
     gold = experiment.first_stage_inject_gold
@@ -56,6 +57,7 @@ def prepare(experiment: Experiment, collection: Collection, components: Componen
     _check_dev(dev, collection, splits["dev"])
     for run in test.values():
         warn_of_unmatched(run, splits["test"])
+        check_reached(run, experiment.depths)
     return TrainingInputs(
         experiment=experiment,
         collection=collection,

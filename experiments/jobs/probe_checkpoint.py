@@ -30,7 +30,7 @@ def probe_checkpoint(
     assert experiment.checkpoint is not None  # see check_checkpoint
     model = load_model(experiment.checkpoint)
     opened = OpenEvaluation(experiment, parts, "test")
-    runs = {name: opened.run(name, experiment.first_stage_depth) for name in experiment.first_stage}
+    runs = {name: opened.run(name, experiment.rerank_depth) for name in experiment.first_stage}
     folder = evaluation_folder("probe", experiment, settings)
     tags = [f"data={opened.collection.name}", f"pairing={experiment.probe.pairing}"]
     with open_tracking("probe", experiment, settings, parts, folder, tags) as tracking:

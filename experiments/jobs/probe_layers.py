@@ -48,7 +48,7 @@ def probe_stage(
     Raises:
         ExperimentError: see ``probe``.
     """
-    settings, depth = settings_of(experiment), experiment.first_stage_depth
+    settings, depth = settings_of(experiment), experiment.rerank_depth
     result = probe(model, settings, collection, relevance, first_stages, cache, depth)
     control = None
     if experiment.probe.control:

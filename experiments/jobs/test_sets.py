@@ -77,4 +77,4 @@ def open_test_sets(tests: Iterable[TestJob]) -> None:
         with compose.explained(f"tests.{test.name}: "):
             opened = OpenEvaluation(test.experiment, make_components(test.experiment), TEST)
             for name in test.experiment.first_stage:
-                opened.run(name, test.experiment.first_stage_depth)
+                opened.run(name, test.experiment.rerank_depth)

@@ -34,6 +34,7 @@ from experiments.pretrained.source import Source, quiet
 from experiments.pretrained.token_budget import tokens_per_batch
 
 MAX_LENGTH, MAX_QUERY_TOKENS = 512, 64  # for a cross-encoder whose config has no limits
+SCORES = "pair_scores"  # kind of entry in the cache
 TEXTS_PER_CHUNK = 2_048  # passages whose vectors a bi-encoder holds at a time
 PAIRS_PER_CHUNK = 8_192
 FIX = "give the folder of a trained cross-encoder or bi-encoder, such as the folder model of a finished job"
@@ -86,7 +87,7 @@ class PairScorer(ABC):
                 raise ExperimentError(f"the scorer {self.folder} gives scores that are not finite: choose another")
             np.save(target / "scores.npy", scores_P)
 
-        scores_P: NDArray[np.float32] = np.load(cache.get("pair_scores", key, build) / "scores.npy")
+        scores_P: NDArray[np.float32] = np.load(cache.get(SCORES, key, build) / "scores.npy")
         return scores_P
 
     @abstractmethod

@@ -9,6 +9,7 @@ from experiments.common.text import plural
 from experiments.job_files.status import UNREADABLE
 from experiments.reporting.headline import details, headline
 from experiments.reporting.tables.by_first_stage import first_stage_tables
+from experiments.reporting.tables.depths import depth_table
 from experiments.reporting.tables.layers import layer_tables
 from experiments.reporting.tables.over_sets import over_sets_tables
 from experiments.reporting.tables.published import claims_table, published_table
@@ -21,8 +22,9 @@ from experiments.reporting.tables.terminal import listing_of, print_tables
 def measured_tables(findings: Findings) -> list[Table]:
     """Return the tables of measured values."""
     results = [result_table(findings, group) for group in findings.groups]
+    depths = [table for group in findings.groups if (table := depth_table(group)) is not None]
     over = over_sets_tables(findings.groups)
-    return [*results, *first_stage_tables(findings.groups), *over, *layer_tables(findings.jobs)]
+    return [*results, *first_stage_tables(findings.groups), *depths, *over, *layer_tables(findings.jobs)]
 
 
 def tables_of(findings: Findings) -> list[Table]:

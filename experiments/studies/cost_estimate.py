@@ -81,7 +81,7 @@ class Rates:
 def cost_of(experiment: Experiment, queries: Queries) -> Cost:
     """Return the cost of a job, from its config."""
     if not experiment.model.trains:
-        depth = experiment.first_stage_depth * len(experiment.first_stage)
+        depth = experiment.rerank_depth * len(experiment.first_stage)
         return Cost(0, 0, None if queries.test is None else queries.test * depth)
     groups = groups_of(experiment)
     pairs = None if groups is None else groups * (experiment.negatives.count + 1)
@@ -90,7 +90,7 @@ def cost_of(experiment: Experiment, queries: Queries) -> Cost:
     if queries.dev is not None and queries.test is not None:
         runs = len(experiment.first_stage) + experiment.model.retrieves  # in addition a run of the whole collection
         validation = experiment.validation
-        scored = queries.test * experiment.first_stage_depth * runs + queries.dev * validation.depth * validation.times
+        scored = queries.test * experiment.rerank_depth * runs + queries.dev * validation.depth * validation.times
     return Cost(groups, pairs, scored, tokens)
 
 

@@ -15,7 +15,7 @@ from experiments.data.run import read_trec
 from experiments.evaluation.measure_names import min_grade_in, resolve
 from experiments.evaluation.measures import evaluate
 from experiments.job_files.files import CONFIG, METRICS, STATUS, read_mapping
-from experiments.job_files.per_query import PerQuery, per_query_path, read_per_query
+from experiments.job_files.per_query import DEPTHS, PerQuery, per_query_path, read_depths, read_per_query
 from experiments.job_files.status import hash_of, read_status
 from experiments.studies.current_inputs import CurrentInputs
 
@@ -169,7 +169,8 @@ def _verify_run(
             differences.values += 1
             if value is None or abs(value - expected) > _rounding(expected):
                 differences.add(f"{table_path.name}, query {query_id}, {measure}", expected, value)
-    for where, expected, mean in _means(scored.mean, table, saved, measures):
+    depths = depth_means(folder, first_stage, saved, table)
+    for where, expected, mean in (*_means(scored.mean, table, saved, measures), *depths):
         if not isinstance(mean, int | float) or abs(mean - expected) > max(TOLERANCE, _rounding(expected)):
             differences.add(f"{METRICS}, test.{first_stage}.{where}", expected, mean)
 
@@ -185,6 +186,17 @@ def _means(
         yield measure, scored[measure], saved.get(measure)
         if measure in table.first_stage:
             yield f"first_stage.{measure}", float(table.first_stage[measure].mean()), own.get(measure)
+
+
+def depth_means(
+    folder: Path, first_stage: str, saved: Mapping[str, Any], table: PerQuery
+) -> Iterator[tuple[str, float, Any]]:
+    """Yield key, recomputed and saved value of each mean at each depth of re-ranking. The scores of the passages in
+    the first stage's order are not kept, so the means come from the values by query. ``table``: of the largest depth.
+    """
+    for depth, values in read_depths(folder, first_stage, saved, table).items():
+        for measure, values_Q in values.reranked.items():
+            yield f"{DEPTHS}.{depth}.{measure}", float(values_Q.mean()), saved[DEPTHS][str(depth)].get(measure)
 
 
 def _rounding(value: float) -> float:

@@ -16,7 +16,7 @@ from experiments.job_files.files import CONFIG, METRICS, read_mapping
 from experiments.job_files.per_query import PROBE, per_query_path, read_per_query
 from experiments.job_files.status import read_status
 from experiments.studies.current_inputs import CurrentInputs
-from experiments.studies.verify import TOLERANCE, Differences, Verified, verify_hash, verify_job
+from experiments.studies.verify import TOLERANCE, Differences, Verified, depth_means, verify_hash, verify_job
 
 CACHE = "RERANK_ABLATIONS_CACHE"  # as conf/config.yaml reads it
 NOT_KEPT = "the runs themselves are not kept (study keep --runs)"
@@ -76,6 +76,8 @@ def _means(folder: Path, metrics: Mapping[str, Any]) -> Iterator[tuple[str, floa
             for measure in dict.fromkeys((*columns, *own)):
                 expected = float(columns[measure].mean()) if measure in columns else None
                 yield f"test.{first_stage}.{prefix}{measure}", expected, means.get(measure)
+        for where, expected, mean in depth_means(folder, str(first_stage), saved, table):
+            yield f"test.{first_stage}.{where}", expected, mean
     probed = (metrics.get("probe") or {}).get("model")
     if not probed:
         return

@@ -23,6 +23,7 @@ NEEDS = {
     ("model", "checkpoint"): ["model.path=some/model"],
     ("tests", "beir"): ["tests.beir.data.path=x"],
     ("retriever", "negatives_file"): ["retrievers.negatives_file.path=x"],
+    ("retriever", "fusion"): ["+retriever@retrievers.tuned=bm25", "retrievers.fusion.of=[bm25,tuned]"],
 }
 GROUPS = sorted(
     (file.parent.name, file.stem) for file in (ROOT / "conf").glob("*/*.yaml") if file.parent.name != "sweeps"

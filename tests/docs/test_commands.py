@@ -38,9 +38,10 @@ NOT_KEYS = re.compile(
 )
 # What an override or a key in the prose may need next to it: the first of these with which it composes is taken.
 ALL_RETRIEVERS = [
-    "retriever=[bm25,colbert,dense,tct_colbert,judged,run_file,negatives_file,collection]",
+    "retriever=[bm25,colbert,dense,tct_colbert,judged,run_file,negatives_file,collection,fusion]",
     "retrievers.run_file.path=a.run",
     "retrievers.negatives_file.path=a.jsonl",
+    "retrievers.fusion.of=[bm25,colbert]",
 ]
 CONTEXTS: list[list[str]] = [
     [],

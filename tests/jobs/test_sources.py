@@ -169,6 +169,16 @@ def test_a_job_of_a_retriever_is_checked_before_anything_runs(data: Path, job: s
         hydra_app._check_prerequisites(experiment)
 
 
+def test_a_fusion_is_a_first_stage_and_a_source_of_negatives(tmp_path: Path, data: Path, backbone: Path):
+    fusion = ["retriever=[bm25,fusion]", "+retriever@retrievers.tuned=bm25", "retrievers.tuned.b=0.9"]
+    fusion += ["retrievers.fusion.of=[bm25,tuned]", "negatives.source=fusion", "first_stage=[bm25,fusion]"]
+    metrics, folder = run([*tiny_overrides(tmp_path, data, backbone), *fusion, "budget.size=8"])
+    assert metrics["test"].keys() == {"bm25", "fusion"}
+    assert metrics["labels"]["source"] == "fusion"
+    assert json.loads((folder / "status.json").read_text())["inputs"]["code"].count("fusion 1") == 1
+    assert (folder / "per_query.fusion.tsv").is_file()
+
+
 def test_candidates_that_go_round_in_a_circle_are_refused(data: Path):
     config = composed(
         "data=beir", f"data.path={data}", "retriever=[bm25,colbert]", "first_stage=[colbert]",

@@ -67,10 +67,11 @@ SECTIONS = (
     Section(
         "curves",
         "Curves",
-        "The measure over the number of negatives, over the pairs seen in training, over layers and over steps.",
+        "The measure over the number of negatives, over the pairs seen in training, over the depth of re-ranking, over "
+        "layers and over steps.",
         "No curve has two points: run the study with two or more numbers of negatives "
         "(negatives.count=1,3,7), and with probe=all_layers for curves over layers.",
-        ("negatives", "layers", "steps"),
+        ("negatives", "depths", "layers", "steps"),
     ),
     Section(
         "diagnostics",

@@ -12,6 +12,7 @@ def figures_of(findings: Findings) -> list[ReportFigure]:
     Raises:
         ExperimentError: a job's history or its table of probed layers cannot be read.
     """
+    from experiments.reporting.plots.by_depth import by_depth
     from experiments.reporting.plots.by_negatives import by_negatives, by_pairs
     from experiments.reporting.plots.claims import forest
     from experiments.reporting.plots.cost import cost_against_quality
@@ -23,6 +24,7 @@ def figures_of(findings: Findings) -> list[ReportFigure]:
     return [
         *by_negatives(findings, losses),
         *by_pairs(findings, losses),
+        *by_depth(findings, losses),
         *over_layers(findings, losses),
         *over_steps(findings, losses),
         *over_training(findings, losses),

@@ -13,7 +13,7 @@ from experiments.reporting.plots.style import BLACK, DPI, FAINT, GRID, HEADING, 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SECTIONS = ("negatives", "layers", "steps", "diagnostics", "cost", "claims")
+SECTIONS = ("negatives", "depths", "layers", "steps", "diagnostics", "cost", "claims")
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 # Colours that follow the page: colour there, opacity.
 ON_PAGE = {

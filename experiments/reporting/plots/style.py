@@ -124,13 +124,13 @@ def legend_rows(handles: Sequence[Any]) -> int:
     return -(-len(handles) // across)
 
 
-def set_counts(axes: "Axes", counts: Sequence[int], margin: float) -> None:
-    """Set numbers of negatives as ticks of a logarithmic x axis. ``margin``: free space at both sides, in doublings."""
+def set_counts(axes: "Axes", counts: Sequence[int], margin: float, name: str = "negatives per query, n") -> None:
+    """Set numbers as ticks of a logarithmic x axis. ``margin``: free space at both sides, in doublings."""
     axes.set_xscale("log", base=2)
     axes.set_xlim(counts[0] * 2**-margin, counts[-1] * 2**margin)
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.set_xticks([], minor=True)
-    axes.set_xlabel("negatives per query, n")
+    axes.set_xlabel(name)
 
 
 def set_amounts(axes: "Axes", name: str) -> None:
