@@ -1,5 +1,7 @@
 """Check that each retriever can have the role that a config gives it."""
 
+from typing import Any
+
 from hydra.utils import get_object
 
 from experiments.common.errors import ExperimentError
