@@ -89,12 +89,12 @@ def test_a_job_that_could_not_begin_says_why(
     overrides: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     from experiments.common.errors import ExperimentError
-    from experiments.jobs import hydra_app
+    from experiments.jobs import whole_job
 
     def no_components(*args: Any) -> None:
         raise ExperimentError("the retriever of negatives is not there")
 
-    monkeypatch.setattr(hydra_app, "train_prerequisites", no_components)
+    monkeypatch.setattr(whole_job, "train_prerequisites", no_components)
     assert study.main(["run", "--no-report", *overrides, "study=both"]) == 1
     assert re.search(
         r"\[1/1\] \S+: failed: the retriever of negatives is not there$", capsys.readouterr().err, re.MULTILINE
