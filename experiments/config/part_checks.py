@@ -13,7 +13,7 @@ from experiments.config.keys import no_such_key
 LOSS_KEYS = ("name", "logits", "fn", "teacher", "job")
 OF_INSTANTIATE = {"_target_", "_partial_", "_recursive_", "_convert_"}  # keys that Hydra reads itself
 GIVEN = {  # arguments that the framework passes, so that they are no settings
-    "loss.fn": {"scores_QN", "teacher_QN"},
+    "loss.fn": {"scores_QN", "teacher_QN", "mask_QN"},
     "scheduler": {"step", "steps"},
     "optimizer": {"params"},
 }

@@ -16,15 +16,15 @@ WANTED_QN = torch.tensor([[4.0, 0.0, -1.0, 1.0], [6.0, 2.0, 3.0, 1.0]])  # a tea
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def loss(request: pytest.FixtureRequest) -> Callable[[Tensor], Tensor]:
-    """The loss of some scores, and of a teacher's if it compares with one."""
+def loss(request: pytest.FixtureRequest) -> Callable[..., Tensor]:
+    """The loss of some scores, and of a teacher's if it compares with one: of its groups from ``first`` on."""
     made = make_components(compose.check(composed(f"loss={request.param}"))).loss
     if "teacher_QN" not in inspect.signature(made).parameters:
-        return made
-    return lambda scores_QN: made(scores_QN, WANTED_QN[: len(scores_QN), : scores_QN.shape[1]])
+        return lambda scores_QN, first=0: made(scores_QN)
+    return lambda scores_QN, first=0: made(scores_QN, WANTED_QN[first:][: len(scores_QN), : scores_QN.shape[1]])
 
 
-def test_descending_it_brings_the_positive_to_the_top(loss: Callable[[Tensor], Tensor]):
+def test_descending_it_brings_the_positive_to_the_top(loss: Callable[..., Tensor]):
     scores_QN = torch.tensor([[0.0, 1.0, 0.5, -1.0], [-1.0, 0.0, 2.0, 0.5]], requires_grad=True)
     first = loss(scores_QN).item()
     for _ in range(50):
@@ -34,7 +34,21 @@ def test_descending_it_brings_the_positive_to_the_top(loss: Callable[[Tensor], T
     assert (scores_QN[:, :1] > scores_QN[:, 1:]).all()
 
 
-def test_it_is_a_finite_scalar_of_one_negative_and_of_equal_scores(loss: Callable[[Tensor], Tensor]):
+def test_it_is_a_finite_scalar_of_one_negative_and_of_equal_scores(loss: Callable[..., Tensor]):
     value = loss(torch.zeros(1, 2))
     assert value.ndim == 0
     assert value.isfinite()
+
+
+def test_the_loss_of_a_step_is_the_mean_of_its_groups(loss: Callable[..., Tensor]):
+    # so that devices that share a step, each with some of its groups, have the gradient of the whole
+    scores_QN = torch.tensor([[0.3, 1.0, 0.5, -1.0], [-1.0, 0.0, 2.0, 0.5]], dtype=torch.float64)
+    alone = torch.stack([loss(scores_QN[:1]), loss(scores_QN[1:], first=1)])
+    torch.testing.assert_close(loss(scores_QN), alone.mean(), check_dtype=False)
+
+
+@pytest.mark.parametrize("scores", [[0.0] * 4, [-1e4, 1e4, 1e4, 0.0], [1e4, -1e4, -1e4, -1e4]])
+def test_its_gradient_is_finite_for_equal_and_for_extreme_scores(loss: Callable[..., Tensor], scores: list[float]):
+    scores_QN = torch.tensor([scores], requires_grad=True)
+    (slope_QN,) = torch.autograd.grad(loss(scores_QN), scores_QN)
+    assert slope_QN.isfinite().all()
