@@ -21,9 +21,13 @@ VERSIONS = {  # of the modules of this package
     "data.batches.pairs": 1,
     "data.batches.text_batches": 1,
     "data.batches.text_features": 1,
+    "data.pair_values": 1,
     "data.query_split": 1,
     "data.repeated_queries": 1,
     "data.splits": 1,
+    "data.teacher_formats": 1,
+    "data.teacher_rows": 1,
+    "data.teacher_values": 1,
     "data.tokens": 1,
     "evaluation.measure_names": 1,
     "evaluation.measures": 1,
@@ -40,6 +44,7 @@ VERSIONS = {  # of the modules of this package
     "models.ranker": 1,
     "models.schedules": 1,
     "models.teacher": 1,
+    "models.teacher_values": 1,
     "models.text_encoder": 1,
     "models.trained_pairs": 1,
     "negatives.copies": 1,
@@ -69,6 +74,9 @@ FILTERS = (
     "negatives.twin_queries",
 )  # fmt: skip
 TEACHER = ("data.batches.distillation_batches", "models.teacher", "models.trained_pairs")
+TEACHER_FILE = (  # of scores: a model that teaches has the versions above
+    "data.pair_values", "data.teacher_formats", "data.teacher_rows", "data.teacher_values", "models.teacher_values",
+)  # fmt: skip
 TEXTS = (
     "data.batches.text_batches", "models.in_batch_negatives", "models.text_encoder", "data.batches.text_features",
     "pretrained.encoder",
@@ -80,7 +88,7 @@ PACKED = ("models.packed_forward",)
 OF_FIRST_STAGES = (
     "data.query_split", "data.splits", "evaluation.measures", "common.random_keys", "retrieval.own_passages",
 )  # fmt: skip
-OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, OF_PROBES, PAIRS, PACKED, TEXTS)
+OF_ALL = set(VERSIONS).difference(FILTERS, TEACHER, TEACHER_FILE, OF_PROBES, PAIRS, PACKED, TEXTS)
 RETRIEVERS = tuple(
     f"retrieval.{name}" for name in ("bm25", "colbert", "dense", "judged_negatives", "run_file", "tct_colbert")
 )
@@ -160,9 +168,14 @@ def model_code(model: type[Any]) -> dict[str, int | str]:
     return {**code, folder: source_digest_of(Path(inspect.getfile(model)))}
 
 
-def versions(model: type[Any], *, filters: bool, teacher: bool, probes: bool, retrievers: Mapping[str, Any]) -> str:
-    """Return the versions that decide a job's numbers, such as ``bm25 1, data.splits 1``. ``model``: config class."""
-    chosen = ((filters, FILTERS), (teacher, TEACHER), (probes, OF_PROBES))
+def versions(
+    model: type[Any], *, filters: bool, teacher: tuple[str, ...], probes: bool, retrievers: Mapping[str, Any]
+) -> str:
+    """Return the versions that decide a job's numbers, such as ``bm25 1, data.splits 1``.
+
+    ``model``: config class. ``teacher``: ``TEACHER`` or ``TEACHER_FILE``, none without a teacher.
+    """
+    chosen = ((filters, FILTERS), (True, teacher), (probes, OF_PROBES))
     names = {*OF_ALL, *(name for used, group in chosen if used for name in group)}
     return _said({**versions_of(*names), **model_code(model)}, retrievers)
 

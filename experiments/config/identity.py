@@ -9,6 +9,7 @@ from experiments.common.model_files import resolved
 from experiments.config.experiment import Experiment
 from experiments.config.model import prefix_of
 from experiments.config.negatives import RUN_SCORES, sources_of
+from experiments.config.teacher_file import is_default
 from experiments.evaluation.measure_names import min_grade_in, resolve
 
 VERSION = 4  # raised when the meaning of a config changes, so that old jobs do not count as new ones
@@ -54,6 +55,8 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
         kept.pop("probe", None)
     elif "measures" in kept["probe"]:
         kept["probe"] = {**kept["probe"], "measures": resolve(kept["probe"]["measures"], min_grade, "probe.measures")}
+    if is_default(kept.get("loss")):  # as jobs were called before teachers could be files
+        kept["loss"] = {key: value for key, value in kept["loss"].items() if key != "teacher_file"}
     roles = [*sources_of(config["negatives"]["source"]), *config["first_stage"]]
     named = with_their_candidates(roles, config["retrievers"])
     kept["retrievers"] = {

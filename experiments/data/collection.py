@@ -69,10 +69,7 @@ class TextTable:
         Raises:
             ExperimentError: an id is not in this table.
         """
-        rows = self._find(pa.array(ids, pa.large_string()))
-        absent = np.flatnonzero(rows < 0)
-        if len(absent):
-            rows[absent] = self._find(pa.array([unescaped(ids[i]) for i in absent.tolist()], pa.large_string()))
+        rows = self.find(ids)
         if (rows < 0).any():
             missing = sorted({ids[int(i)] for i in np.flatnonzero(rows < 0)})
             shown = ", ".join(repr(text) for text in missing[:3])
@@ -80,6 +77,14 @@ class TextTable:
                 f"{where} names {len(missing):,} {self.kind} id(s) that the collection does not have, such as {shown}: "
                 f"check that the files belong together{remedy}"
             )
+        return rows
+
+    def find(self, ids: Sequence[str]) -> NDArray[np.int64]:
+        """Return the rows of ids, also of ids written by ``escaped``; -1 for an id that is not in this table."""
+        rows = self._find(pa.array(ids, pa.large_string()))
+        absent = np.flatnonzero(rows < 0)
+        if len(absent):
+            rows[absent] = self._find(pa.array([unescaped(ids[i]) for i in absent.tolist()], pa.large_string()))
         return rows
 
     def _find(self, ids: Any) -> NDArray[np.int64]:

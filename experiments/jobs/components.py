@@ -68,14 +68,23 @@ def check_loss(experiment: Experiment, loss: Callable[..., "Tensor"]) -> None:
     """Call a loss once before anything is trained.
 
     Raises:
-        ExperimentError: it refuses a setting, or its config and its arguments disagree on a teacher.
+        ExperimentError: it refuses a setting, its config and its arguments disagree on a teacher, or it cannot leave
+            out pairs of which the teacher says nothing.
     """
     import torch
 
-    name, takes_teacher = experiment.loss["name"], "teacher_QN" in inspect.signature(loss).parameters
+    name, parameters = experiment.loss["name"], inspect.signature(loss).parameters
+    takes_teacher = "teacher_QN" in parameters
     if experiment.learns_from_teacher and not takes_teacher:
         raise ExperimentError(f"loss.teacher and loss.job do not exist: loss={name} learns from no teacher")
     if takes_teacher and not experiment.learns_from_teacher:
         raise ExperimentError(f"loss={name} learns from a teacher: its file in conf/loss must have the key teacher")
+    masks = experiment.teacher_file is not None and experiment.teacher_file.masks
+    if masks and "mask_QN" not in parameters:
+        raise ExperimentError(
+            f"loss={name} cannot leave out pairs of which the teacher says nothing: set "
+            f"loss.teacher_file.missing=error, or choose a loss that can, such as loss=distill_ranknet"
+        )
     scores_QN = torch.zeros(1, experiment.negatives.count + 1)
-    loss(scores_QN, scores_QN) if takes_teacher else loss(scores_QN)
+    masked = {"mask_QN": torch.ones_like(scores_QN, dtype=torch.bool)} if masks else {}
+    loss(scores_QN, scores_QN, **masked) if takes_teacher else loss(scores_QN)

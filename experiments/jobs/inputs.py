@@ -4,11 +4,15 @@ A finished job whose inputs have changed runs again; ``verify`` names them.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from experiments.common.code_versions import first_stage_versions, loss_digest, versions
+from experiments.common.cache import content_digest
+from experiments.common.code_versions import TEACHER as TEACHING
+from experiments.common.code_versions import TEACHER_FILE, first_stage_versions, loss_digest, versions
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import model_digest
 from experiments.config import Experiment
+from experiments.config.teacher_file import check_teacher_file
 from experiments.jobs.components import Components
 from experiments.retrieval.retriever import FromFiles, contents_of
 
@@ -56,10 +60,15 @@ def digest_of(name: str, experiment: Experiment, components: Components) -> str:
     if name == CODE:
         rule, model = experiment.negatives.filter, type(experiment.model)
         filters = any(setting is not None for setting in (rule.near_duplicate, rule.twin_query, rule.model))
-        teacher = experiment.learns_from_teacher
+        teacher: tuple[str, ...] = ()
+        if experiment.learns_from_teacher:
+            teacher = TEACHING if experiment.teacher_file is None else TEACHER_FILE
         probes = experiment.probe.layers is not None
         return versions(model, filters=filters, teacher=teacher, probes=probes, retrievers=components.retrievers)
     if (place := _trained_models(experiment).get(name)) is not None:
+        if name == TEACHER and experiment.teacher_file is not None:
+            check_teacher_file(place)
+            return content_digest(Path(place))
         return model_digest(place, None, name)
     retriever: object = components.retrievers.get(name.removeprefix("retrievers."))
     if not isinstance(retriever, FromFiles):
@@ -68,7 +77,7 @@ def digest_of(name: str, experiment: Experiment, components: Components) -> str:
 
 
 def _trained_models(experiment: Experiment) -> dict[str, str]:
-    """Return the folder or hub id of each trained model that a job reads."""
+    """Return the folder or hub id of each trained model that a job reads, and the file of a teacher's scores."""
     places = {
         SCORER: experiment.negatives.filter.model,
         TEACHER: experiment.loss["teacher"] if experiment.learns_from_teacher else None,

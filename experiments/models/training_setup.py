@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
+from experiments.config.compute import Trainer
 from experiments.data.batches.groups import Batcher, TrainingGroups
 from experiments.data.collection import Collection
 from experiments.data.datamodule import RankingData
@@ -60,19 +61,18 @@ class TrainingInputs:
         """Device of the training: ``cpu`` or ``gpu``."""
         return "gpu" if uses_gpu(self.experiment.trainer.accelerator) else "cpu"
 
+    @property
+    def precision(self) -> str:
+        """Precision of the training, as Lightning names it."""
+        return precision_of(self.experiment.trainer)
+
     def tokens_per_batch(self, purpose: str, layout: str) -> int:
         """Return the tokens of one forward pass to ``train`` or to ``score``."""
         wanted = self.experiment.compute.tokens_per_batch
         return getattr(wanted, purpose) or tokens_per_batch(purpose, self.device, layout)
 
-    def setup(
-        self, make_module: Callable[..., Ranker], batcher: Batcher, scoring: Callable[..., Dataset[Any]]
-    ) -> TrainingSetup:
-        """Return the module and its data.
-
-        ``make_module``: builds the module from ``loss``, ``optimizer``, ``steps``, ``seed`` and ``dev``. ``batcher``:
-        encodes groups. ``scoring``: called with a run, ``rank`` and ``ranks``, returns the batches in which the run is
-        scored.
+    def schedule(self, batcher: Batcher) -> tuple[TrainingGroups, int]:
+        """Return the stream of groups and the optimiser steps of the budget. ``batcher``: encodes groups.
 
         Raises:
             ExperimentError: the devices cannot share a step evenly.
@@ -91,10 +91,33 @@ class TrainingInputs:
                 tokens += groups.tokens(steps)
                 steps += 1
             steps = experiment.whole_steps(steps)
+        return groups, steps
+
+    def setup(
+        self, make_module: Callable[..., Ranker], batcher: Batcher, scoring: Callable[..., Dataset[Any]]
+    ) -> TrainingSetup:
+        """Return the module and its data.
+
+        ``make_module``: builds the module from ``loss``, ``optimizer``, ``steps``, ``seed`` and ``dev``. ``batcher``:
+        encodes groups. ``scoring``: called with a run, ``rank`` and ``ranks``, returns the batches in which the run is
+        scored.
+
+        Raises:
+            ExperimentError: the devices cannot share a step evenly.
+        """
+        experiment = self.experiment
+        groups, steps = self.schedule(batcher)
         data = RankingData(groups, scoring, self.dev.run, experiment.compute.workers)
         optimizer, seed = experiment.optimization, experiment.seed
         module = make_module(loss=self.loss, optimizer=optimizer, steps=steps, seed=seed, dev=self.dev)
         return TrainingSetup(module, data, steps)
+
+
+def precision_of(trainer: Trainer) -> str:
+    """Return the precision of a trainer; ``auto`` is bf16 on a GPU and fp32 elsewhere."""
+    if trainer.precision == "auto":
+        return "bf16-mixed" if uses_gpu(trainer.accelerator) else "32-true"
+    return trainer.precision
 
 
 def uses_gpu(accelerator: str) -> bool:
