@@ -190,7 +190,8 @@ def configuration() -> str:
             parts += _models(classes)
         elif key.nested:
             parts += _section(key.name, classes[key.nested], defaults.get(key.name), classes)
-    for key, name in (("table", "PaperTable"), ("table.published[]", "Published"), ("table.claims[]", "Claim")):
+    free = (("table", "PaperTable"), ("table.published[]", "Published"), ("table.claims[]", "Claim"))
+    for key, name in (("loss.teacher_file", "TeacherFile"), *free):
         parts += _section(key, classes[name], None, classes)
     parts.append(_groups())
     return "\n\n".join(part for part in parts if part) + "\n"

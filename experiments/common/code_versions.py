@@ -22,9 +22,13 @@ VERSIONS = {  # of the modules of this package
     "data.batches.text_batches": 1,
     "data.batches.text_features": 1,
     "data.labels": 1,
+    "data.pair_values": 1,
     "data.query_split": 1,
     "data.repeated_queries": 1,
     "data.splits": 1,
+    "data.teacher_formats": 1,
+    "data.teacher_rows": 1,
+    "data.teacher_values": 1,
     "data.tokens": 1,
     "data.whole_collection": 1,
     "evaluation.depths": 1,
@@ -44,6 +48,7 @@ VERSIONS = {  # of the modules of this package
     "models.ranker": 1,
     "models.schedules": 1,
     "models.teacher": 1,
+    "models.teacher_values": 1,
     "models.text_encoder": 1,
     "models.trained_pairs": 1,
     "negatives.copies": 1,
@@ -77,6 +82,9 @@ FILTERS = (
 # Of rules that draw otherwise than uniformly from a run, and of losses that read labels
 DRAWS = ("data.labels", "data.whole_collection", "negatives.draws", "negatives.run_lists")
 TEACHER = ("data.batches.distillation_batches", "models.teacher", "models.trained_pairs")
+TEACHER_FILE = (  # of scores: a model that teaches has the versions above
+    "data.pair_values", "data.teacher_formats", "data.teacher_rows", "data.teacher_values", "models.teacher_values",
+)  # fmt: skip
 TEXTS = (
     "data.batches.text_batches", "models.in_batch_negatives", "models.text_encoder", "data.batches.text_features",
     "pretrained.encoder",
@@ -90,7 +98,7 @@ OF_FIRST_STAGES = (
     "data.query_split", "data.splits", "evaluation.measures", "common.random_keys", "retrieval.own_passages",
 )  # fmt: skip
 OF_EVALUATION = (*OF_FIRST_STAGES, "evaluation.measure_names", "jobs.evaluate", "retrieval.inject_gold")
-OF_ALL = set(VERSIONS).difference(FILTERS, DRAWS, TEACHER, DEPTHS, OF_PROBES, PAIRS, PACKED, TEXTS)
+OF_ALL = set(VERSIONS).difference(FILTERS, DRAWS, TEACHER, TEACHER_FILE, DEPTHS, OF_PROBES, PAIRS, PACKED, TEXTS)
 RETRIEVERS = tuple(
     f"retrieval.{name}"
     for name in (
@@ -179,17 +187,17 @@ def versions(
     *,
     filters: bool,
     draws: bool = False,
-    teacher: bool,
+    teacher: tuple[str, ...],
     probes: bool,
     retrievers: Mapping[str, Any],
     depths: bool = False,
 ) -> str:
     """Return the versions that decide a job's numbers, such as ``bm25 1, data.splits 1``.
 
-    ``model``: config class. ``filters``, ``draws``, ``teacher``, ``probes``, ``depths`` (several of them): what the job
-    uses.
+    ``model``: config class. ``filters``, ``draws``, ``probes``, ``depths`` (several of them): what the job uses.
+    ``teacher``: ``TEACHER`` or ``TEACHER_FILE``, none without a teacher.
     """
-    chosen = ((filters, FILTERS), (draws, DRAWS), (teacher, TEACHER), (depths, DEPTHS), (probes, OF_PROBES))
+    chosen = ((filters, FILTERS), (draws, DRAWS), (True, teacher), (depths, DEPTHS), (probes, OF_PROBES))
     names = {*OF_ALL, *(name for used, group in chosen if used for name in group)}
     return _said({**versions_of(*names), **model_code(model)}, retrievers)
 

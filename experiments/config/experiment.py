@@ -27,6 +27,7 @@ from experiments.config.paper_table import table_of
 from experiments.config.probe import Probe
 from experiments.config.retriever_references import references
 from experiments.config.run_files import RunFiles
+from experiments.config.teacher_file import TeacherFile, is_default, names_file, teacher_file_of
 from experiments.config.test_sets import TestSet
 from experiments.config.training import (
     Batch,
@@ -65,7 +66,8 @@ class Experiment:
     """The model that is trained: its class by ``_target_``, and the keys of that class."""
     loss: Any = None
     """The loss over a group: ``name`` and ``logits`` (1, or 2 classes), the function ``fn`` by ``_target_`` with its
-    settings, and for a loss that learns from a cross-encoder ``teacher`` and ``job``."""
+    settings, and for a loss that learns from a teacher ``teacher`` (a cross-encoder, or a file of scores), ``job`` and
+    ``teacher_file``."""
     negatives: Negatives = field(default_factory=Negatives)
     """The rule by which negatives are drawn."""
     first_stage: list[str] = field(default_factory=lambda: ["bm25"])
@@ -188,7 +190,7 @@ class Experiment:
 
     @property
     def learns_from_teacher(self) -> bool:
-        """Whether the loss uses the scores of a trained cross-encoder, its ``teacher``."""
+        """Whether the loss uses a ``teacher``: the scores of a trained cross-encoder, or of a file."""
         return isinstance(self.loss, Mapping) and "teacher" in self.loss
 
     @property
@@ -200,6 +202,13 @@ class Experiment:
     def rerank_depth(self) -> int:
         """The largest depth of re-ranking: passages of a first stage that are scored per test query."""
         return self.depths[-1]
+
+    @property
+    def teacher_file(self) -> TeacherFile | None:
+        """How the teacher's file of scores is read; None where the teacher is a model, or there is none."""
+        if not self.learns_from_teacher or self.loss["teacher"] is None or not names_file(str(self.loss["teacher"])):
+            return None
+        return teacher_file_of(self.loss)
 
     @property
     def roles(self) -> set[str]:
@@ -224,14 +233,23 @@ class Experiment:
 
     def _check_teacher(self) -> None:
         if not self.learns_from_teacher:
-            if isinstance(self.loss, Mapping) and "job" in self.loss:
-                raise ExperimentError(f"loss.job does not exist: loss={self.loss.get('name')} learns from no teacher")
+            for key in ("job", "teacher_file"):
+                if isinstance(self.loss, Mapping) and key in self.loss:
+                    name = self.loss.get("name")
+                    raise ExperimentError(f"loss.{key} does not exist: loss={name} learns from no teacher")
             return
         check_job("loss.job", self.loss.get("job"))
         if self.loss["teacher"] is None and self.loss.get("job") is None:
             raise ExperimentError(
                 f"loss.teacher is null, but loss={self.loss.get('name')} learns from it: set it to the folder model of "
-                f"a finished cross-encoder job, or loss.job to the overrides of one to be trained first"
+                f"a finished cross-encoder job or to a file of scores, or loss.job to the overrides of a job to be "
+                f"trained first"
+            )
+        teacher_file_of(self.loss)
+        if self.teacher_file is None and not is_default(self.loss):
+            raise ExperimentError(
+                f"loss.teacher_file is of a file of scores, but loss.teacher is {self.loss['teacher']!r}: set "
+                f"loss.teacher to the file, or leave loss.teacher_file.* out"
             )
 
     def steps(self) -> int | None:

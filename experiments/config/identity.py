@@ -14,6 +14,7 @@ from experiments.config.job_overrides import overrides_of
 from experiments.config.model import prefix_of, trains
 from experiments.config.negatives import RUN_SCORES, sources_of
 from experiments.config.retriever_references import references
+from experiments.config.teacher_file import is_default
 from experiments.evaluation.measure_names import min_grade_in, resolve
 
 VERSION = 4  # raised when the meaning of a config changes, so that old jobs do not count as new ones
@@ -64,6 +65,8 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
         kept["probe"] = {**kept["probe"], "measures": resolve(kept["probe"]["measures"], min_grade, "probe.measures")}
     if isinstance(depths := kept.get(DEPTH), list) and len(depths) == 1:
         kept[DEPTH] = depths[0]  # the same job as with the number itself
+    if is_default(kept.get("loss")):  # as jobs were called before teachers could be files
+        kept["loss"] = {key: value for key, value in kept["loss"].items() if key != "teacher_file"}
     roles = roles_of(config)
     named = with_their_candidates(roles, config["retrievers"])
     kept["retrievers"] = {

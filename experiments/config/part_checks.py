@@ -10,10 +10,10 @@ from experiments.common.errors import ExperimentError
 from experiments.config.experiment import Experiment
 from experiments.config.keys import no_such_key
 
-LOSS_KEYS = ("name", "logits", "fn", "teacher", "job")
+LOSS_KEYS = ("name", "logits", "fn", "teacher", "teacher_file", "job")
 OF_INSTANTIATE = {"_target_", "_partial_", "_recursive_", "_convert_"}  # keys that Hydra reads itself
 GIVEN = {  # arguments that the framework passes, so that they are no settings
-    "loss.fn": {"scores_QN", "teacher_QN", "labels_QN"},
+    "loss.fn": {"scores_QN", "teacher_QN", "labels_QN", "mask_QN"},
     "scheduler": {"step", "steps"},
     "optimizer": {"params"},
 }

@@ -19,7 +19,7 @@ from experiments.retrieval.retriever import Retriever
 if TYPE_CHECKING:
     from torch import Tensor
 
-LABELS, TEACHER = "labels_QN", "teacher_QN"  # arguments that a loss may take beside the scores
+LABELS, TEACHER, MASK = "labels_QN", "teacher_QN", "mask_QN"  # arguments that a loss may take beside the scores
 Trained = Callable[[str, Mapping[str, Any]], Path]  # the key of a prerequisite job and its overrides -> its model
 
 
@@ -76,8 +76,9 @@ def check_loss(experiment: Experiment, loss: Callable[..., "Tensor"]) -> None:
     """Call a loss once before anything is trained.
 
     Raises:
-        ExperimentError: it refuses a setting, its config and its arguments disagree on a teacher, or it takes the
-            passage at index 0 for the one positive and the groups are lists, which have positives anywhere or none.
+        ExperimentError: it refuses a setting, its config and its arguments disagree on a teacher, it cannot leave out
+            pairs of which the teacher says nothing, or it takes the passage at index 0 for the one positive and the
+            groups are lists, which have positives anywhere or none.
     """
     import torch
 
@@ -86,11 +87,18 @@ def check_loss(experiment: Experiment, loss: Callable[..., "Tensor"]) -> None:
         raise ExperimentError(f"loss.teacher and loss.job do not exist: loss={name} learns from no teacher")
     if takes_teacher and not experiment.learns_from_teacher:
         raise ExperimentError(f"loss={name} learns from a teacher: its file in conf/loss must have the key teacher")
+    masks = experiment.teacher_file is not None and experiment.teacher_file.masks
+    if masks and not takes(loss, MASK):
+        raise ExperimentError(
+            f"loss={name} cannot leave out pairs of which the teacher says nothing: set "
+            f"loss.teacher_file.missing=error, or choose a loss that can, such as loss=distill_ranknet"
+        )
     scores_QN = torch.zeros(1, experiment.negatives.count + 1)
     labels_QN = torch.zeros_like(scores_QN)
     labels_QN[:, 0] = 1.0
     arguments = (scores_QN, *([scores_QN] if takes_teacher else []))
-    loss(*arguments, **({LABELS: labels_QN} if takes(loss, LABELS) else {}))
+    masked = {MASK: torch.ones_like(scores_QN, dtype=torch.bool)} if masks else {}
+    loss(*arguments, **masked, **({LABELS: labels_QN} if takes(loss, LABELS) else {}))
     if experiment.negatives.draw == RUN_ORDER:
         _check_lists(experiment, loss)
 

@@ -4,12 +4,22 @@ A finished job whose inputs have changed runs again; ``verify`` names them.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 
-from experiments.common.code_versions import evaluation_versions, first_stage_versions, loss_digest, versions
+from experiments.common.cache import content_digest
+from experiments.common.code_versions import TEACHER as TEACHING
+from experiments.common.code_versions import (
+    TEACHER_FILE,
+    evaluation_versions,
+    first_stage_versions,
+    loss_digest,
+    versions,
+)
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import model_digest
 from experiments.config import Experiment
 from experiments.config.negatives import UNIFORM
+from experiments.config.teacher_file import check_teacher_file
 from experiments.jobs.components import LABELS, Components, takes
 from experiments.retrieval.retriever import FromFiles, contents_of
 
@@ -62,16 +72,22 @@ def digest_of(name: str, experiment: Experiment, components: Components) -> str:
         settings = (rule.near_duplicate, rule.twin_query, rule.model, rule.min_score, rule.max_score)
         unranked = any(getattr(retriever, "ranks_nothing", False) for retriever in retrievers.values())
         labelled = takes(components.loss, LABELS)
+        teacher: tuple[str, ...] = ()
+        if experiment.learns_from_teacher:
+            teacher = TEACHING if experiment.teacher_file is None else TEACHER_FILE
         return versions(
             type(experiment.model),
             filters=any(setting is not None for setting in settings),
             draws=unranked or labelled or experiment.negatives.draw != UNIFORM,
-            teacher=experiment.learns_from_teacher,
+            teacher=teacher,
             probes=experiment.probe.layers is not None,
             retrievers=retrievers,
             depths=len(experiment.depths) > 1,
         )
     if (place := _trained_models(experiment).get(name)) is not None:
+        if name == TEACHER and experiment.teacher_file is not None:
+            check_teacher_file(place)
+            return content_digest(Path(place))
         return model_digest(place, None, name)
     retriever: object = components.retrievers.get(name.removeprefix("retrievers."))
     if not isinstance(retriever, FromFiles):
@@ -80,7 +96,7 @@ def digest_of(name: str, experiment: Experiment, components: Components) -> str:
 
 
 def _trained_models(experiment: Experiment) -> dict[str, str]:
-    """Return the folder or hub id of each trained model that a job reads."""
+    """Return the folder or hub id of each trained model that a job reads, and the file of a teacher's scores."""
     places: dict[str, str | None] = {f"model.{key}": place for key, place in experiment.model.reads().items()}
     if experiment.model.trains:
         places |= {

@@ -21,7 +21,7 @@ from experiments.config import Experiment
 from experiments.job_files.history import FILE
 from experiments.job_files.job_folder import JobFolder
 from experiments.models.ranker import Ranker
-from experiments.models.training_setup import TrainingSetup, uses_gpu
+from experiments.models.training_setup import TrainingSetup, precision_of
 from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
 
 log = logging.getLogger(__name__)
@@ -53,8 +53,7 @@ def make_trainer(
     interval = interval_of(experiment, setup)
     if interval is None:
         arguments["limit_val_batches"] = 0
-    if arguments["precision"] == "auto":
-        arguments["precision"] = "bf16-mixed" if uses_gpu(experiment.trainer.accelerator) else "32-true"
+    arguments["precision"] = precision_of(experiment.trainer)
     trainer: pl.Trainer = construct(
         "trainer",
         make({"enable_model_summary": False, **arguments}),

@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import check_folder, is_folder
 from experiments.config import Experiment
+from experiments.config.teacher_file import check_teacher_file
 from experiments.models.backbone import source_of
 from experiments.models.pair_scorer import FIX as SCORER_FIX
 from experiments.models.teacher import FIX as TEACHER_FIX
@@ -35,7 +36,7 @@ _passed: set[str] = set()  # a grid repeats its backbones: each is checked once,
 
 
 def check_backbone(experiment: Experiment) -> None:
-    """Check an experiment's backbone, teacher and filter models, without weights.
+    """Check an experiment's backbone, teacher and filter models, without weights; of a teacher's file, that it exists.
 
     Of a hub id only local files are checked, and its small config.json is fetched.
 
@@ -54,7 +55,9 @@ def check_backbone(experiment: Experiment) -> None:
     for key, place in model.reads().items():
         trained = Source(place, f"model.{key}", TEACHER_FIX)
         _once(trained, f"read whole: {whole}", partial(_check_trained, trained, whole))
-    if experiment.learns_from_teacher and loss["teacher"] is not None:
+    if experiment.teacher_file is not None:
+        check_teacher_file(str(loss["teacher"]))
+    elif experiment.learns_from_teacher and loss["teacher"] is not None:
         teacher = Source(str(loss["teacher"]), "loss.teacher", TEACHER_FIX)
         _once(teacher, "teacher", lambda: _check_trained(teacher, True))
     if experiment.negatives.filter.model is not None:

@@ -71,18 +71,20 @@ class Ranker(pl.LightningModule, ABC):
         scores, scores_QN = self.scored_groups(batch)
         return self.loss_of(batch, scores), scores_QN
 
-    def loss_of(self, batch: Any, *scores: Tensor) -> Tensor:
+    def loss_of(self, batch: Any, *scores: Tensor, **masked: Tensor) -> Tensor:
         """Return the loss of scores, and of the teacher's if given, with the labels of the batch if it takes any.
+
+        ``masked``: where the teacher has a value, as ``mask_QN``.
 
         Without labels the positive is at index 0, as where the passages of a step are negatives of each other.
         """
         if not self.takes_labels:
-            return self.loss(*scores)
+            return self.loss(*scores, **masked)
         labels_QN = getattr(batch, "labels_QN", None)
         if labels_QN is None or labels_QN.shape != scores[0].shape:
             labels_QN = torch.zeros_like(scores[0])
             labels_QN[:, 0] = 1.0
-        return self.loss(*scores, labels_QN=labels_QN)
+        return self.loss(*scores, **masked, labels_QN=labels_QN)
 
     @abstractmethod
     def cost_of(self, batch: Any) -> Step:

@@ -3,21 +3,26 @@
 Shapes: Q queries, N passages per group, P pairs or texts of a step, T tokens of a batch, D hidden size.
 """
 
+from contextlib import nullcontext
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.common.cache import Cache
+from experiments.common.progress import tracked
 from experiments.config import Model
 from experiments.data.batches.distillation_batches import DistilBatcher, SelfPairBatch, SelfPairBatcher
 from experiments.data.batches.pair_batches import GroupBatch, PairBatcher
-from experiments.data.batches.pairs import PairEncoder, PairTemplate, TokenBatch
+from experiments.data.batches.pairs import PairEncoder, PairTemplate, TokenBatch, micro_batches
 from experiments.data.batches.text_batches import TextBatcher
 from experiments.data.collection import Collection
-from experiments.data.tokens import tokenizer_fingerprint, tokens_of
+from experiments.data.ragged import Rows
+from experiments.data.tokens import tokens_of
 from experiments.models.compute_cost import CostModel
 from experiments.models.packed_forward import (
     choose_layout,
@@ -61,6 +66,25 @@ class Teacher:
         """Return the (Q, N) fp32 scores of groups."""
         scores_P = torch.cat([score_of(self._logits(micro)) for micro in batch.micro_batches])
         return torch.empty_like(scores_P).index_copy(0, batch.place_P, scores_P).view(batch.shape_QN)
+
+    @torch.no_grad()
+    def pair_scores(
+        self, encoder: PairEncoder, queries: Rows, passages: Rows, *, tokens_per_batch: int, device: str, precision: str
+    ) -> NDArray[np.float32]:
+        """Return the (P,) scores of pairs of (P,) rows.
+
+        ``encoder``: see ``teacher_encoder``. ``tokens_per_batch``: of one forward pass. ``precision``: of the training,
+        as Lightning names it, in which its teacher is computed too.
+        """
+        half = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+        scores_P = np.empty(len(queries), np.float32)
+        with tracked(f"the teacher scores {len(queries):,} pairs", len(queries)) as advance:
+            for part_B in micro_batches(encoder.lengths(queries, passages), tokens_per_batch):
+                tokens = encoder.join(queries[part_B], passages[part_B]).to(device)
+                with torch.autocast(device, half) if half is not None else nullcontext():
+                    scores_P[part_B] = score_of(self._logits(tokens)).float().cpu().numpy()
+                advance(len(part_B))
+        return scores_P
 
     @torch.no_grad()
     def vectors(self, batch: SelfPairBatch, layer: int) -> Tensor:
@@ -107,7 +131,7 @@ def distil_batcher(
     ``tokens_per_batch``: of one forward pass of the teacher, without activations kept.
     """
     longest = model.max_query_tokens + model.max_length
-    pairs = _pair_batcher(teacher, collection, model, cache, longest, tokens_per_batch)
+    pairs = PairBatcher(_pair_encoder(teacher, collection, model, cache, longest), tokens_per_batch)
     alone = SelfPairBatcher(
         pairs.encoder.template,
         pairs.encoder.queries,
@@ -122,35 +146,20 @@ def distil_batcher(
     )
 
 
-def teacher_batcher(
-    teacher: Teacher,
-    tokenizer: PreTrainedTokenizerBase,
-    collection: Collection,
-    model: Model,
-    cache: Cache,
-    tokens_per_batch: int,
-) -> PairBatcher | None:
-    """Return the batcher of a cross-encoder's teacher, cut to ``max_length`` or to the teacher's positions; None if it
-    can read the student's batches (same ``tokenizer``, long enough).
-
-    ``tokens_per_batch``: of one forward pass of the teacher, without activations kept.
+def teacher_encoder(teacher: Teacher, collection: Collection, model: Model, cache: Cache) -> PairEncoder:
+    """Return what joins pairs in the tokens of a cross-encoder's teacher, cut to the student's ``max_query_tokens`` and
+    ``max_length``, or to the teacher's positions.
     """
-    same_tokens = tokenizer_fingerprint(tokenizer) == tokenizer_fingerprint(teacher.tokenizer)
-    if same_tokens and reach_of(teacher.network, teacher.tokenizer) >= model.max_length:
-        return None
-    return _pair_batcher(teacher, collection, model, cache, model.max_length, tokens_per_batch)
+    return _pair_encoder(teacher, collection, model, cache, model.max_length)
 
 
-def _pair_batcher(
-    teacher: Teacher, collection: Collection, model: Model, cache: Cache, longest: int, tokens_per_batch: int
-) -> PairBatcher:
-    """Batch pairs of at most ``longest`` tokens, or the teacher's positions."""
+def _pair_encoder(teacher: Teacher, collection: Collection, model: Model, cache: Cache, longest: int) -> PairEncoder:
+    """Join pairs of at most ``longest`` tokens, or the teacher's positions."""
     tokenizer = teacher.tokenizer
     queries = tokens_of(collection, "queries", tokenizer, model.max_query_tokens, cache)
     passages = tokens_of(collection, "passages", tokenizer, model.max_length, cache)
     longest = min(longest, reach_of(teacher.network, tokenizer))
-    encoder = PairEncoder(PairTemplate.of(tokenizer), queries, passages, model.max_query_tokens, longest)
-    return PairBatcher(encoder, tokens_per_batch)
+    return PairEncoder(PairTemplate.of(tokenizer), queries, passages, model.max_query_tokens, longest)
 
 
 def reach_of(network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

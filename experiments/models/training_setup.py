@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
+from experiments.config.compute import Trainer
 from experiments.config.negatives import RUN_ORDER
 from experiments.data.batches.groups import Batcher, TrainingGroups
 from experiments.data.collection import Collection
@@ -69,6 +70,11 @@ class TrainingInputs:
         """Device of the training: ``cpu`` or ``gpu``."""
         return "gpu" if uses_gpu(self.experiment.trainer.accelerator) else "cpu"
 
+    @property
+    def precision(self) -> str:
+        """Precision of the training, as Lightning names it."""
+        return precision_of(self.experiment.trainer)
+
     def tokens_per_batch(self, purpose: str, layout: str) -> int:
         """Return the tokens of one forward pass to ``train`` or to ``score``."""
         wanted = self.experiment.compute.tokens_per_batch
@@ -81,14 +87,8 @@ class TrainingInputs:
             return None
         return Labels(self.sampler.positives, self.splits["train"].qrels)
 
-    def setup(
-        self, make_module: Callable[..., Ranker], batcher: Batcher, scoring: Callable[..., Dataset[Any]]
-    ) -> TrainingSetup:
-        """Return the module and its data.
-
-        ``make_module``: builds the module from ``loss``, ``optimizer``, ``steps``, ``seed`` and ``dev``. ``batcher``:
-        encodes groups. ``scoring``: called with a run, ``rank`` and ``ranks``, returns the batches in which the run is
-        scored.
+    def schedule(self, batcher: Batcher) -> tuple[TrainingGroups, int]:
+        """Return the stream of groups and the optimiser steps of the budget. ``batcher``: encodes groups.
 
         Raises:
             ExperimentError: the devices cannot share a step evenly.
@@ -107,22 +107,43 @@ class TrainingInputs:
                 tokens += groups.tokens(steps)
                 steps += 1
             steps = experiment.whole_steps(steps)
+        return groups, steps
+
+    def setup(
+        self, make_module: Callable[..., Ranker], batcher: Batcher, scoring: Callable[..., Dataset[Any]]
+    ) -> TrainingSetup:
+        """Return the module and its data.
+
+        ``make_module``: builds the module from ``loss``, ``optimizer``, ``steps``, ``seed`` and ``dev``. ``batcher``:
+        encodes groups. ``scoring``: called with a run, ``rank`` and ``ranks``, returns the batches in which the run is
+        scored.
+
+        Raises:
+            ExperimentError: the devices cannot share a step evenly.
+        """
+        experiment = self.experiment
+        groups, steps = self.schedule(batcher)
         data = RankingData(groups, scoring, self.dev.run, experiment.compute.workers)
         optimizer, seed = experiment.optimization, experiment.seed
         module = make_module(loss=self.loss, optimizer=optimizer, steps=steps, seed=seed, dev=self.dev)
         if experiment.negatives.draw == RUN_ORDER and not experiment.batch.checkpoint:
+            devices, queries = experiment.trainer.devices, experiment.batch.queries(experiment.negatives.count)
             self._warn_of_memory(module.network, groups.tokens(0) // devices, queries // devices)
         return TrainingSetup(module, data, steps)
 
     def _warn_of_memory(self, network: nn.Module, tokens: int, queries: int) -> None:
         """Warn if the activations of a step of lists are likely to need more memory than the device has."""
-        precision = self.experiment.trainer.precision
-        if precision == "auto":
-            precision = "bf16-mixed" if self.device == "gpu" else "32-true"
-        needed = activation_bytes(network, tokens, precision)
+        needed = activation_bytes(network, tokens, self.precision)
         warning = memory_warning(needed, memory_of(self.device), self.experiment.negatives.count + 1, queries)
         if warning is not None:
             log.warning("%s", warning)
+
+
+def precision_of(trainer: Trainer) -> str:
+    """Return the precision of a trainer; ``auto`` is bf16 on a GPU and fp32 elsewhere."""
+    if trainer.precision == "auto":
+        return "bf16-mixed" if uses_gpu(trainer.accelerator) else "32-true"
+    return trainer.precision
 
 
 def uses_gpu(accelerator: str) -> bool:

@@ -18,7 +18,10 @@ from experiments.config.overrides import readable
             "negatives.cuont=3",
             "there is no key negatives.cuont: did you mean negatives.count? The keys of negatives are",
         ),
-        ("loss=lcee", "Could not find 'loss/lcee'. Available options in 'loss': bce bce_balanced bce_two_class gbce"),
+        (
+            "loss=lcee",
+            "Could not find 'loss/lcee'. Available options in 'loss': adr_mse bce bce_balanced bce_two_class",
+        ),
         (
             "validation.patience=2",
             "validation.patience has moved: set callbacks=early_stopping and callbacks.early_stopping.patience instead",

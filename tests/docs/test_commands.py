@@ -51,6 +51,7 @@ CONTEXTS: list[list[str]] = [
     ["model=dual_encoder"],
     ["model=colbert"],
     ["loss=margin_mse"],
+    ["loss=mse", "loss.teacher=scores.tsv"],
     ["loss=lambda_loss"],
     ["negatives.filter.absolute_margin=0.1"],
     ["negatives=below_positive"],

@@ -22,7 +22,7 @@ from helpers.jobs import ROOT, run, tiny_overrides
 
 RECORD = Path(__file__).with_name("golden_results.json")
 LOSSES = sorted(path.stem for path in (ROOT / "conf" / "loss").glob("*.yaml"))
-OF_A_TEACHER = ("kl_divergence", "margin_mse")
+OF_A_TEACHER = ("adr_mse", "distill_ranknet", "kl_divergence", "margin_mse", "mse", "p_listmle")
 # The quickstart's pretrained BERT: random weights learn nothing in so few steps, and give every pair about one score
 LEARNING = [
     "backbone=bert_tiny",

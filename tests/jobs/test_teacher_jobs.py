@@ -79,7 +79,7 @@ def test_a_training_that_stopped_and_went_on_ends_as_one_that_did_not(
     train = CrossEncoder.training_step
 
     def stop(self: CrossEncoder, batch: Any, batch_idx: int) -> Any:
-        if self.teacher is not None and batch.step == 6:
+        if self.teacher_cost is not None and batch.step == 6:
             raise RuntimeError("out of memory")
         return train(self, batch, batch_idx)
 

@@ -14,43 +14,72 @@ from torch.utils.data import Dataset
 
 from experiments.data.batches.groups import DeviceBatch, Groups
 from experiments.data.batches.pairs import PairEncoder, TokenBatch, micro_batches
+from experiments.data.pair_values import PairValues
 from experiments.data.run import Run
 
 
 @dataclass(frozen=True)
 class GroupBatch(DeviceBatch):
     """Pairs of a step's groups. ``place_P``: index of each pair in the flattened (Q, N) groups, in micro-batch order.
-    ``teacher``: the same pairs in the teacher's tokens; None without a teacher or with equal tokens. ``labels_QN``: see
-    ``Groups``.
+    ``labels_QN``: see ``Groups``.
+
+    ``teacher_QN``: fp32 values of a teacher; None without one. ``mask_QN``: bool, where it has a value; None where it
+    has one of every pair. ``teacher_lengths``: tokens of each pair as a model that teaches reads it.
     """
 
     step: int
     micro_batches: tuple[TokenBatch, ...]
     place_P: Tensor
     shape_QN: tuple[int, int]
-    teacher: "GroupBatch | None" = None
     labels_QN: Tensor | None = None
+    teacher_QN: Tensor | None = None
+    mask_QN: Tensor | None = None
+    teacher_lengths: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class TeacherPairs:
+    """A teacher's values of all pairs that a training draws.
+
+    ``masks``: whether pairs may lack a value, so that batches have a mask. ``encoder``: joins the pairs as a model that
+    teaches reads them, to count its operations; None for a file.
+    """
+
+    values: PairValues
+    masks: bool = False
+    encoder: PairEncoder | None = None
+
+    def of(self, groups: Groups) -> dict[str, Any]:
+        """Return the fields of a batch about the teacher.
+
+        Where there is no mask, a pair without a value has NaN. Only steps beyond the training's last have such pairs:
+        they are loaded ahead and never taken.
+        """
+        values_QN, known_QN = self.values.of(groups.queries_Q, groups.passages_QN)
+        if not self.masks:
+            values_QN[~known_QN] = np.nan
+        mask_QN = torch.from_numpy(known_QN) if self.masks else None
+        lengths = tuple(self.encoder.lengths(*_pairs(groups)).tolist()) if self.encoder is not None else ()
+        return {"teacher_QN": torch.from_numpy(values_QN), "mask_QN": mask_QN, "teacher_lengths": lengths}
 
 
 @dataclass(frozen=True)
 class PairBatcher:
-    """Join queries with their groups' passages in micro-batches of at most ``tokens_per_batch``; ``teacher``: in its
-    tokens.
-    """
+    """Join queries with their groups' passages in micro-batches of at most ``tokens_per_batch``."""
 
     encoder: PairEncoder
     tokens_per_batch: int
-    teacher: "PairBatcher | None" = None
+    teacher: TeacherPairs | None = None
 
     def batch(self, step: int, groups: Groups) -> GroupBatch:
         queries, passages = _pairs(groups)
         parts = micro_batches(self.encoder.lengths(queries, passages), self.tokens_per_batch)
         joined = tuple(self.encoder.join(queries[part], passages[part]) for part in parts)
         shape = groups.passages_QN.shape
-        teacher = self.teacher.batch(step, groups) if self.teacher is not None else None
+        taught = self.teacher.of(groups) if self.teacher is not None else {}
         labels_QN = torch.from_numpy(groups.labels_QN) if groups.labels_QN is not None else None
         place_P = torch.from_numpy(np.concatenate(parts))
-        return GroupBatch(step, joined, place_P, (shape[0], shape[1]), teacher, labels_QN)
+        return GroupBatch(step, joined, place_P, (shape[0], shape[1]), labels_QN, **taught)
 
     def tokens(self, groups: Groups) -> int:
         """Count the tokens of all pairs, without the teacher's."""

@@ -59,6 +59,7 @@ class CrossEncoderConfig(Model):
         return CrossEncoder
 
     def build(self, inputs: "TrainingInputs") -> "TrainingSetup":
+        from dataclasses import replace
         from functools import partial
 
         from experiments.data.batches.pair_batches import PairBatcher, RunPairs
@@ -66,7 +67,7 @@ class CrossEncoderConfig(Model):
         from experiments.models.cross_encoder.export import PairCut
         from experiments.models.cross_encoder.network import load_cross_encoder, pair_encoder
         from experiments.models.packed_forward import choose_layout
-        from experiments.models.teacher import load_teacher, teacher_batcher
+        from experiments.models.teacher_values import teacher_pairs
         from experiments.pretrained.limits import check_vocabulary
 
         experiment, cache = inputs.experiment, inputs.cache
@@ -76,10 +77,10 @@ class CrossEncoderConfig(Model):
         tokenizer = load_tokenizer(experiment.backbone)
         check_vocabulary(network, tokenizer, f"backbone {experiment.backbone.name!r}")
         encoder = pair_encoder(inputs.collection, tokenizer, self, cache)
-        teacher = own_pairs = None
+        batcher, teacher_cost = PairBatcher(encoder, inputs.tokens_per_batch("train", layout)), None
         if experiment.learns_from_teacher:
-            teacher = load_teacher(experiment.loss["teacher"], "loss.teacher")
-            own_pairs = teacher_batcher(teacher, tokenizer, inputs.collection, self, cache, score_tokens)
+            teacher, teacher_cost = teacher_pairs(inputs, self, batcher, score_tokens)
+            batcher = replace(batcher, teacher=teacher)
         make_module = partial(
             self.module_class(),
             network,
@@ -88,9 +89,8 @@ class CrossEncoderConfig(Model):
             rank_by=self.rank_by,
             recompute=experiment.batch.checkpoint,
             cut=PairCut.of(encoder),
-            teacher=teacher,
+            teacher_cost=teacher_cost,
         )
-        batcher = PairBatcher(encoder, inputs.tokens_per_batch("train", layout), own_pairs)
         return inputs.setup(make_module, batcher, partial(RunPairs, encoder=encoder, tokens_per_batch=score_tokens))
 
     def check_backbone(self, source: "Source") -> None:

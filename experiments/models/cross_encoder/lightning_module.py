@@ -5,7 +5,6 @@ Shapes: B pairs of a batch, C logits of a pair (1 or 2), P pairs of a step or a 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -21,16 +20,13 @@ from experiments.models.packed_forward import logits_of, score_of
 from experiments.models.ranker import DevSet, Loss, Ranker
 from experiments.pretrained.padding import settle_padding
 
-if TYPE_CHECKING:
-    from experiments.models.teacher import Teacher
-
 
 class CrossEncoder(Ranker):
     """Train and score with a Hugging Face sequence-classification network.
 
     ``layout``: ``packed`` or ``padded`` forward passes. ``recompute``: recompute activations in the backward pass
-    instead of keeping them. ``cut``: maximum lengths for the export. ``teacher``: a trained cross-encoder whose scores
-    of the groups the loss also reads. The others: see ``Ranker``.
+    instead of keeping them. ``cut``: maximum lengths for the export. ``teacher_cost``: of the model whose scores of the
+    groups are in the batches; None without one. The others: see ``Ranker``.
 
     Raises:
         ExperimentError: network and tokenizer have no padding token.
@@ -51,12 +47,12 @@ class CrossEncoder(Ranker):
         rank_by: str = "log_odds",
         recompute: bool = False,
         cut: PairCut | None = None,
-        teacher: "Teacher | None" = None,
+        teacher_cost: CostModel | None = None,
         dev: DevSet | None = None,
     ) -> None:
         super().__init__(network, loss, optimizer, steps=steps, seed=seed, dev=dev)
         self.tokenizer, self.layout, self.rank_by, self.recompute = tokenizer, layout, rank_by, recompute
-        self.cut, self.teacher = cut, teacher
+        self.cut, self.teacher_cost = cut, teacher_cost
         self.cost = CostModel.of(network)
         settle_padding(network, tokenizer, f"the backbone {network.name_or_path!r}")
         self.scores_P = torch.empty(0)  # scores of the run being scored
@@ -78,12 +74,12 @@ class CrossEncoder(Ranker):
         return scores_QN, scores_QN
 
     def objective(self, batch: GroupBatch) -> tuple[Tensor, Tensor]:
-        """Return the loss, with the teacher's scores if there is a teacher, and the (Q, N) scores of the groups."""
-        if self.teacher is None:
+        """Return the loss, with the teacher's values if the batch has them, and the (Q, N) scores of the groups."""
+        if batch.teacher_QN is None:
             return super().objective(batch)
         scores_QN = self.group_scores(batch)
-        teacher_QN = self.teacher.scores(batch.teacher or batch)
-        return self.loss_of(batch, scores_QN, teacher_QN), scores_QN
+        masked = {} if batch.mask_QN is None else {"mask_QN": batch.mask_QN}
+        return self.loss_of(batch, scores_QN, batch.teacher_QN, **masked), scores_QN
 
     def _trained_scores(self, micro: TokenBatch) -> Tensor:
         if self.recompute:
@@ -96,9 +92,8 @@ class CrossEncoder(Ranker):
         tokens = sum(map(sum, lengths))
         padded = sum(max(micro) * len(micro) for micro in lengths)
         flops = sum(self.cost.training(micro, recomputed=self.recompute) for micro in lengths)
-        if self.teacher is not None:
-            teacher_batches = (batch.teacher or batch).micro_batches
-            flops += sum(self.teacher.cost.forward(micro.lengths) for micro in teacher_batches)
+        if self.teacher_cost is not None:  # also of scores from the cache, so that jobs compare
+            flops += self.teacher_cost.forward(batch.teacher_lengths)
         return Step(batch.shape_QN, tokens, tokens if self.layout == "packed" else padded, flops)
 
     def on_predict_epoch_start(self) -> None:
