@@ -146,12 +146,12 @@ def test_a_digest_of_source_is_the_same_with_every_python():
 
 
 def test_the_versions_are_those_of_what_the_job_uses():
-    plain = versions(CrossEncoderConfig, filters=False, teacher=False, probes=False, retrievers={})
+    plain = versions(CrossEncoderConfig, filters=False, teacher=(), probes=False, retrievers={})
     assert "negatives.sampler 1" in plain
     assert "models.cross_encoder.lightning_module 1" in plain
     assert "colbert" not in plain
     assert "negatives.filters" not in plain
-    filtered = versions(ColBERTConfig, filters=True, teacher=False, probes=True, retrievers={})
+    filtered = versions(ColBERTConfig, filters=True, teacher=(), probes=True, retrievers={})
     assert "negatives.filters 1" in filtered
     assert "models.colbert.lightning_module 1" in filtered
     assert "cross_encoder" not in filtered
