@@ -55,7 +55,7 @@ class Reranker(pt.Transformer):  # type: ignore[misc]  # PyTerrier is an extra t
         return pt.model.add_ranks(rows.assign(score=scores_N))
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Texts:
     """Queries and passages as a data source; the number of a text is its id."""
 

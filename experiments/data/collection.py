@@ -79,12 +79,17 @@ class TextTable:
             )
         return rows
 
-    def find(self, ids: Sequence[str]) -> NDArray[np.int64]:
-        """Return the rows of ids, also of ids written by ``escaped``; -1 for an id that is not in this table."""
-        rows = self._find(pa.array(ids, pa.large_string()))
+    def find(self, ids: Any) -> NDArray[np.int64]:
+        """Return the rows of ids, also of ids written by ``escaped``; -1 for an id that is not in this table.
+
+        ``ids``: a sequence of texts, or an Arrow array of them.
+        """
+        wanted = ids if isinstance(ids, pa.Array) else pa.array(ids, pa.large_string())
+        rows = self._find(wanted)
         absent = np.flatnonzero(rows < 0)
         if len(absent):
-            rows[absent] = self._find(pa.array([unescaped(ids[i]) for i in absent.tolist()], pa.large_string()))
+            written = wanted.take(pa.array(absent)).to_pylist()
+            rows[absent] = self._find(pa.array([unescaped(text) for text in written], pa.large_string()))
         return rows
 
     def _find(self, ids: Any) -> NDArray[np.int64]:

@@ -45,7 +45,8 @@ class PairValues:
     @classmethod
     def load(cls, folder: Path, passages: int) -> "PairValues":
         """Memory-map what ``save`` wrote."""
-        return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("keys", "values")), passages)
+        keys_P, values_P = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("keys", "values"))
+        return cls(keys_P, values_P, passages)
 
 
 def pair_keys(queries: Rows, passages: Rows, count: int) -> NDArray[np.int64]:

@@ -43,9 +43,9 @@ class ScoredIds:
     """
 
     query_ids: Any
-    queries_L: NDArray[np.int64]
+    queries_L: NDArray[np.integer[Any]]
     passage_ids: Any
-    passages_L: NDArray[np.int64]
+    passages_L: NDArray[np.integer[Any]]
     values_L: NDArray[np.float32]
 
 
@@ -102,7 +102,7 @@ def _of_run(path: Path, layout: str, value: str, key: str) -> ScoredIds:
     queries_L = np.repeat(np.arange(len(lengths)), lengths)
     within_L = np.arange(len(queries_L)) - np.repeat(run.offsets[:-1], lengths)
     values_L = -(within_L + 1).astype(np.float32) if value == "rank" else np.asarray(run.scores)
-    return ScoredIds(run.query_ids, queries_L, run.passage_ids, np.asarray(run.passages, np.int64), values_L)
+    return ScoredIds(run.query_ids, queries_L, run.passage_ids, np.asarray(run.passages), values_L)
 
 
 def _of_rows(rows: Iterable[Row]) -> ScoredIds:
@@ -123,9 +123,9 @@ def _of_columns(queries: Sequence[Any], passages: Sequence[Any], values_L: NDArr
     return ScoredIds(query_ids, queries_L, passage_ids, passages_L, values_L)
 
 
-def _numbered(chunks: Sequence[Any]) -> tuple[Any, NDArray[np.int64]]:
+def _numbered(chunks: Sequence[Any]) -> tuple[Any, NDArray[np.integer[Any]]]:
     encoded = pa.chunked_array(chunks, None if chunks else pa.large_string()).dictionary_encode().combine_chunks()
-    return encoded.dictionary.cast(pa.large_string()), encoded.indices.to_numpy().astype(np.int64)
+    return encoded.dictionary.cast(pa.large_string()), encoded.indices.to_numpy()
 
 
 def _of_parquet(path: Path) -> ScoredIds:
@@ -141,7 +141,7 @@ def _of_parquet(path: Path) -> ScoredIds:
         raise ExperimentError(f"{path}: cannot be read as parquet ({error})") from error
     columns = [table.column(name) for name in names]
     for name, column, whole in zip(names, columns, (True, True, False), strict=True):
-        kind = column.type
+        kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
         text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
         if not (pa.types.is_integer(kind) or (text if whole else pa.types.is_floating(kind))):
             raise ExperimentError(f"{path}: the column {name} has {kind}, not {'ids' if whole else 'numbers'}")
@@ -153,7 +153,8 @@ def _of_parquet(path: Path) -> ScoredIds:
     if not np.isfinite(values_L).all():
         row = int(np.argmin(np.isfinite(values_L))) + 1
         raise ExperimentError(f"{path}, row {row:,}: the score {columns[2][row - 1].as_py()} is not a finite number")
-    return _of_columns(*(column.cast(pa.large_string()).chunks for column in columns[:2]), values_L)
+    queries, passages = (column.cast(pa.large_string()).chunks for column in columns[:2])
+    return _of_columns(queries, passages, values_L)
 
 
 def _of_text(path: Path, layout: str) -> ScoredIds:
@@ -174,9 +175,8 @@ def _by_column(path: Path, columns: Sequence[str], delimiter: str, skip: int) ->
     """Read a well-formed file in columns; return None for any other. ``skip``: lines of names before the first pair."""
     import pyarrow.csv
 
-    wanted = {
-        name: pa.float64() if name.startswith("score") else pa.string() for name in columns if name[:6] != "unused"
-    }
+    used = [name for name in columns if not name.startswith(UNUSED)]
+    wanted = {name: pa.float64() if name.startswith("score") else pa.string() for name in used}
     try:
         table = pyarrow.csv.read_csv(
             str(path),
@@ -187,9 +187,7 @@ def _by_column(path: Path, columns: Sequence[str], delimiter: str, skip: int) ->
     except (pa.ArrowInvalid, OSError):
         return None  # reading by line reports where
     with np.errstate(over="ignore"):  # too large a score becomes infinite, which is reported
-        values = {
-            name: table.column(name).to_numpy().astype(np.float32) for name in columns if name.startswith("score")
-        }
+        values = {name: table.column(name).to_numpy().astype(np.float32) for name in used if name.startswith("score")}
     parts = _pairs_of(columns)
     scored = _of_columns(
         [chunk for query, _, _ in parts for chunk in table.column(query).chunks],

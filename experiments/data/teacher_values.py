@@ -74,8 +74,8 @@ def _mapped(
     scored: ScoredIds, path: Path, repeated: str, key: str, collection: Collection
 ) -> tuple[PairValues, Foreign]:
     count = len(collection.passages)
-    query_rows = collection.queries.find(scored.query_ids.to_pylist())
-    passage_rows = collection.passages.find(scored.passage_ids.to_pylist())
+    query_rows = collection.queries.find(scored.query_ids)
+    passage_rows = collection.passages.find(scored.passage_ids)
     for kind, rows, ids in (("query", query_rows, scored.query_ids), ("passage", passage_rows, scored.passage_ids)):
         if (rows < 0).all():
             raise ExperimentError(

@@ -41,7 +41,7 @@ def test_jobs_of(experiment: Experiment, config: Mapping[str, Any], folder: Path
     """
     if not experiment.tests:
         return
-    model = {"_target_": CHECKPOINT, "name": CheckpointConfig.name, "path": str(folder / EXPORTED)}
+    model: dict[str, Any] = {"_target_": CHECKPOINT, "name": CheckpointConfig.name, "path": str(folder / EXPORTED)}
     if not experiment.model.trains:
         first = [before.folder / EXPORTED for before in prerequisites_of(experiment) if before.key == "model.job"]
         model = {**config["model"], "job": None, "path": str(experiment.model.reads().get("path", *first))}

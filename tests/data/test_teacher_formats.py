@@ -60,7 +60,7 @@ def test_ids_with_blanks_between_tabs(tmp_path: Path):
     assert pairs_of(write(tmp_path, "a.tsv", "the query\ta passage\t1.5\n")) == [("the query", "a passage", 1.5)]
 
 
-@pytest.mark.parametrize("ids", [pa.string(), pa.large_string()])
+@pytest.mark.parametrize("ids", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
 def test_pairs_of_parquet(tmp_path: Path, ids: Any):
     columns = [
         pa.array(column, kind) for column, kind in zip(zip(*PAIRS, strict=True), (ids, ids, pa.float64()), strict=True)

@@ -1,6 +1,7 @@
 """Margin-MSE (Hofstätter 2020): values worked out by hand, and what must not change it."""
 
 import torch
+from helpers.library_losses import of_pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
@@ -14,6 +15,12 @@ def test_value_of_two_groups_worked_out_by_hand():
     scores_QN = torch.tensor([[3.0, 1.0, 2.0], [0.0, 1.0, -1.0]])  # margins 2, 1 and -1, 1
     teacher_QN = torch.tensor([[9.0, 6.0, 8.0], [5.0, 4.0, 1.0]])  # margins 3, 1 and 1, 4
     assert margin_mse(scores_QN, teacher_QN).item() == (1 + 0 + 4 + 9) / 4
+
+
+def test_it_is_sentence_transformers():
+    scores_QN, teacher_QN = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(3)) * 3
+    theirs = of_pairs("MarginMSELoss", scores_QN, teacher_QN)
+    torch.testing.assert_close(margin_mse(scores_QN, teacher_QN), theirs, atol=1e-6, rtol=1e-6)
 
 
 @settings(deadline=None)  # the first call of torch is slow

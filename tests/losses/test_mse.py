@@ -1,12 +1,9 @@
 """Pointwise MSE on a teacher's scores: values worked out by hand, and what must not change it."""
 
-from types import SimpleNamespace
-from typing import Any
-
 import torch
+from helpers.library_losses import of_pairs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 from torch.autograd import gradcheck
 
 from experiments.losses.mse import mse
@@ -28,26 +25,9 @@ def test_a_passage_without_a_teachers_score_costs_nothing():
 
 
 def test_it_is_sentence_transformers():
-    from sentence_transformers.cross_encoder.losses import MSELoss
-
-    generator = torch.Generator().manual_seed(3)
-    scores_QN, teacher_QN = torch.randn(2, 6, 8, generator=generator) * 3
-    theirs = library_loss(MSELoss, scores_QN.flatten(), teacher_QN.flatten())
+    scores_QN, teacher_QN = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(3)) * 3
+    theirs = of_pairs("MSELoss", scores_QN, teacher_QN)
     torch.testing.assert_close(mse(scores_QN, teacher_QN), theirs, atol=1e-6, rtol=1e-6)
-
-
-def library_loss(kind: Any, scores_P: Tensor, labels_P: Tensor) -> Tensor:
-    """Their loss of a model that gives just these scores; they insist on one of their own class."""
-    theirs = kind.__new__(kind)
-    torch.nn.Module.__init__(theirs)
-    theirs.activation_fn, theirs.loss_fct = torch.nn.Identity(), torch.nn.MSELoss()
-
-    class Scored(SimpleNamespace):
-        def __call__(self, features: Any) -> dict[str, Tensor]:
-            return {"scores": scores_P}
-
-    theirs.model = Scored(device=torch.device("cpu"), preprocess=lambda pairs, **_: {})
-    return theirs([["query"] * len(scores_P), ["passage"] * len(scores_P)], labels_P)
 
 
 @settings(deadline=None)  # the first call of torch is slow

@@ -58,8 +58,11 @@ class Groups:
 
 def concatenate(several: Sequence[Groups]) -> Groups:
     """Join the groups of several steps, in their order."""
-    columns = ([getattr(groups, field.name) for groups in several] for field in fields(Groups))
-    return Groups(*(None if column[0] is None else np.concatenate(column) for column in columns))
+    columns = {field.name: [getattr(groups, field.name) for groups in several] for field in fields(Groups)}
+    joined: dict[str, Any] = {
+        name: None if column[0] is None else np.concatenate(column) for name, column in columns.items()
+    }
+    return Groups(**joined)
 
 
 class GroupSampler(Protocol):
