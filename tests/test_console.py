@@ -30,7 +30,7 @@ def test_a_slip_is_one_line_that_names_the_nearest_command(typed: str, meant: st
     said = capsys.readouterr()
     assert said.err == (
         f"error: there is no command {typed!r}: did you mean {meant}? "
-        "There are train, study, report, compare, retrieve, audit, probe, sweeps\n"
+        "There are train, evaluate, study, report, compare, retrieve, audit, probe, sweeps\n"
     )
     assert said.out == ""
 

@@ -37,7 +37,7 @@ class TestSet:
                 f"tests.{name}: the name of a test set is part of names of files, so it has 1 to 64 letters, digits, "
                 f"'_', '-' or '.'"
             )
-        depths_of(self.first_stage_depth)
+        depths_of(self.first_stage_depth, f"tests.{name}.first_stage_depth")
         if self.data.folds or self.data.measured_on != TEST:
             raise ExperimentError(
                 f"tests.{name}.data: a test set has neither folds nor another split than test; name the judgements "
