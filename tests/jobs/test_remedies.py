@@ -13,7 +13,8 @@ from experiments.config.keys import declared
 
 FILES = [
     "data/query_split.py", "data/splits.py", "data/repeated_queries.py", "jobs/prepare.py", "analysis/folds.py",
-    "negatives/run_lists.py", "negatives/sampler.py", "negatives/sampling_report.py", "config/negatives.py", "config/data.py", "retrieval/judged_negatives.py",
+    "negatives/run_lists.py", "negatives/sampler.py", "negatives/sampling_report.py", "config/negatives.py",
+    "config/data.py", "retrieval/judged_negatives.py",
     "config/compose.py",
     "config/retriever_roles.py", "jobs/inherited.py",
 ]  # fmt: skip
