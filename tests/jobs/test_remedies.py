@@ -27,6 +27,7 @@ WITH = {
     "data.folds": ["data.fold=0"],
     "data.fold": ["data.folds=5"],
     "negatives.source": ["retriever=[bm25,colbert,judged]"],
+    "negatives.without_positive": ["negatives=from_run_order"],
     "data.split.of": ["data.split.train=0.6", "data.split.test=0.3"],
 }
 NOT_KEYS = ("data.source", "data.split")  # parts, and the names of modules
