@@ -34,11 +34,7 @@ def write_audit(
     (1 is the top; a whole collection has none) overall and by source, the exceptions to the rule, and what the filters
     dropped.
     """
-    ranks: dict[str, list[NDArray[np.int64]]] = {name: [] for name in sampler.sources}
-    counts = dict.fromkeys(sampler.sources, 0)
-    drawn: set[int] = set()
-    queries: set[int] = set()
-    repeated = epochs = 0
+    tally = _Tally(sampler)
     with (
         gzip.open(path, "wt", encoding="utf-8") as file,
         tracked("writing the drawn negatives, steps", steps) as advance,
@@ -48,44 +44,60 @@ def write_audit(
             several = [groups.groups(step) for step in range(first, min(first + STEPS_AT_ONCE, steps))]
             drawn_groups = concatenate(several)
             file.writelines(_lines(drawn_groups, collection))
-            for query, epoch, passages in zip(
-                drawn_groups.queries_Q.tolist(),
-                drawn_groups.epochs_Q.tolist(),
-                _negatives(drawn_groups),
-                strict=True,
-            ):
-                for name, own in _by_source(sampler, query, epoch, passages):
-                    counts[name] += len(own)
-                    if not isinstance(sampler.runs[name], WholeCollection):
-                        ranks[name].append(ranks_of(sampler.runs[name], query, own))
-                drawn.update(passages.tolist())
-                repeated += len(passages) - len(set(passages.tolist()))
-            queries.update(drawn_groups.queries_Q.tolist())
-            epochs = int(drawn_groups.epochs_Q.max()) + 1
+            tally.add(drawn_groups)
             advance(len(several))
-    by_source = {name: np.concatenate([np.empty(0, np.int64), *parts]) for name, parts in ranks.items()}
-    total = sum(counts.values())
-    return {
-        "source": sampler.source,
-        "draw": sampler.rule.draw,
-        "groups": steps * groups.queries_per_step,
-        "epochs_begun": epochs,
-        "queries": len(queries),
-        "training_queries": len(sampler.queries),
-        "negatives_drawn": total,
-        "distinct_negatives": len(drawn),
-        "repeated_within_a_group": repeated,
-        "rank_in_source": _summary(np.concatenate(list(by_source.values()))),
-        "by_source": {
-            name: {
-                "negatives_drawn": counts[name],
-                "share": counts[name] / total,
-                "rank_in_source": _summary(own),
-            }
-            for name, own in by_source.items()
-        },
-        "exceptions": asdict(sampler.report),
-    }
+    return tally.summary(steps * groups.queries_per_step)
+
+
+class _Tally:
+    """Count the negatives of groups and their ranks, by source."""
+
+    def __init__(self, sampler: NegativeSampler | RunLists) -> None:
+        self.sampler = sampler
+        self.ranks: dict[str, list[NDArray[np.int64]]] = {name: [] for name in sampler.sources}
+        self.counts = dict.fromkeys(sampler.sources, 0)
+        self.drawn: set[int] = set()
+        self.queries: set[int] = set()
+        self.repeated = self.epochs = 0
+
+    def add(self, groups: Groups) -> None:
+        """Count the groups of some steps."""
+        queries, epochs = groups.queries_Q.tolist(), groups.epochs_Q.tolist()
+        for query, epoch, passages in zip(queries, epochs, _negatives(groups), strict=True):
+            for name, own in _by_source(self.sampler, query, epoch, passages):
+                self.counts[name] += len(own)
+                if not isinstance(self.sampler.runs[name], WholeCollection):
+                    self.ranks[name].append(ranks_of(self.sampler.runs[name], query, own))
+            self.drawn.update(passages.tolist())
+            self.repeated += len(passages) - len(set(passages.tolist()))
+        self.queries.update(queries)
+        self.epochs = max(epochs) + 1
+
+    def summary(self, groups: int) -> dict[str, Any]:
+        """Return what ``write_audit`` returns. ``groups``: number of groups."""
+        sampler, total = self.sampler, sum(self.counts.values())
+        by_source = {name: np.concatenate([np.empty(0, np.int64), *parts]) for name, parts in self.ranks.items()}
+        return {
+            "source": sampler.source,
+            "draw": sampler.rule.draw,
+            "groups": groups,
+            "epochs_begun": self.epochs,
+            "queries": len(self.queries),
+            "training_queries": len(sampler.queries),
+            "negatives_drawn": total,
+            "distinct_negatives": len(self.drawn),
+            "repeated_within_a_group": self.repeated,
+            "rank_in_source": _summary(np.concatenate(list(by_source.values()))),
+            "by_source": {
+                name: {
+                    "negatives_drawn": self.counts[name],
+                    "share": self.counts[name] / total if total else 0.0,
+                    "rank_in_source": _summary(own),
+                }
+                for name, own in by_source.items()
+            },
+            "exceptions": asdict(sampler.report),
+        }
 
 
 def _by_source(

@@ -49,8 +49,7 @@ def log_random(key: int, passages: Rows, ranks_M: NDArray[np.int64]) -> NDArray[
     about once in 10^13 draws.
     """
     uniform_M = (priorities(key, passages) + 0.5) * 2.0**-64
-    drawn_M: NDArray[np.float64] = -np.log(uniform_M) * np.log1p(ranks_M)
-    return drawn_M
+    return np.asarray(-np.log(uniform_M) * np.log1p(ranks_M), np.float64)
 
 
 def strata_of(scores_M: NDArray[np.float32], strata: int) -> NDArray[np.int64]:

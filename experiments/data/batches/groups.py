@@ -58,9 +58,10 @@ class Groups:
 
 def concatenate(several: Sequence[Groups]) -> Groups:
     """Join the groups of several steps, in their order."""
-    columns = {field.name: [getattr(groups, field.name) for groups in several] for field in fields(Groups)}
-    joined: dict[str, Any] = {
-        name: None if column[0] is None else np.concatenate(column) for name, column in columns.items()
+    joined = {
+        field.name: np.concatenate([getattr(groups, field.name) for groups in several])
+        for field in fields(Groups)
+        if getattr(several[0], field.name) is not None
     }
     return Groups(**joined)
 
