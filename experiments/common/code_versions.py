@@ -187,7 +187,8 @@ def versions(
     *,
     filters: bool,
     draws: bool = False,
-    teacher: tuple[str, ...],
+    teacher: bool,
+    teacher_file: bool = False,
     probes: bool,
     retrievers: Mapping[str, Any],
     depths: bool = False,
@@ -195,9 +196,10 @@ def versions(
     """Return the versions that decide a job's numbers, such as ``bm25 1, data.splits 1``.
 
     ``model``: config class. ``filters``, ``draws``, ``probes``, ``depths`` (several of them): what the job uses.
-    ``teacher``: ``TEACHER`` or ``TEACHER_FILE``, none without a teacher.
+    ``teacher``: whether a model teaches, ``teacher_file``: whether a file does.
     """
-    chosen = ((filters, FILTERS), (draws, DRAWS), (True, teacher), (depths, DEPTHS), (probes, OF_PROBES))
+    taught = ((teacher, TEACHER), (teacher_file, TEACHER_FILE))
+    chosen = ((filters, FILTERS), (draws, DRAWS), *taught, (depths, DEPTHS), (probes, OF_PROBES))
     names = {*OF_ALL, *(name for used, group in chosen if used for name in group)}
     return _said({**versions_of(*names), **model_code(model)}, retrievers)
 

@@ -7,14 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from experiments.common.cache import content_digest
-from experiments.common.code_versions import TEACHER as TEACHING
-from experiments.common.code_versions import (
-    TEACHER_FILE,
-    evaluation_versions,
-    first_stage_versions,
-    loss_digest,
-    versions,
-)
+from experiments.common.code_versions import evaluation_versions, first_stage_versions, loss_digest, versions
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import model_digest
 from experiments.config import Experiment
@@ -72,14 +65,13 @@ def digest_of(name: str, experiment: Experiment, components: Components) -> str:
         settings = (rule.near_duplicate, rule.twin_query, rule.model, rule.min_score, rule.max_score)
         unranked = any(getattr(retriever, "ranks_nothing", False) for retriever in retrievers.values())
         labelled = takes(components.loss, LABELS)
-        teacher: tuple[str, ...] = ()
-        if experiment.learns_from_teacher:
-            teacher = TEACHING if experiment.teacher_file is None else TEACHER_FILE
+        from_file = experiment.teacher_file is not None
         return versions(
             type(experiment.model),
             filters=any(setting is not None for setting in settings),
             draws=unranked or labelled or experiment.negatives.draw != UNIFORM,
-            teacher=teacher,
+            teacher=experiment.learns_from_teacher and not from_file,
+            teacher_file=from_file,
             probes=experiment.probe.layers is not None,
             retrievers=retrievers,
             depths=len(experiment.depths) > 1,

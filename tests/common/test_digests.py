@@ -146,12 +146,20 @@ def test_a_digest_of_source_is_the_same_with_every_python():
 
 
 def test_the_versions_are_those_of_what_the_job_uses():
-    plain = versions(CrossEncoderConfig, filters=False, teacher=(), probes=False, retrievers={})
+    plain = versions(CrossEncoderConfig, filters=False, teacher=False, probes=False, retrievers={})
     assert "negatives.sampler 1" in plain
     assert "models.cross_encoder.lightning_module 1" in plain
     assert "colbert" not in plain
     assert "negatives.filters" not in plain
-    filtered = versions(ColBERTConfig, filters=True, teacher=(), probes=True, retrievers={})
+    assert "teacher" not in plain, "jobs without one do not run again for it"
+    filtered = versions(ColBERTConfig, filters=True, teacher=False, probes=True, retrievers={})
     assert "negatives.filters 1" in filtered
     assert "models.colbert.lightning_module 1" in filtered
     assert "cross_encoder" not in filtered
+    settings = {"filters": False, "probes": False, "retrievers": {}}
+    from_model = versions(CrossEncoderConfig, teacher=True, **settings)
+    assert "models.teacher 1" in from_model
+    assert "data.teacher_formats" not in from_model
+    from_file = versions(CrossEncoderConfig, teacher=False, teacher_file=True, **settings)
+    assert "data.teacher_formats 1" in from_file
+    assert "models.teacher 1" not in from_file
