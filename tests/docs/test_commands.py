@@ -48,7 +48,7 @@ CONTEXTS: list[list[str]] = [
     ["data=beir", "data.path=x", "probe=all_layers", *ALL_RETRIEVERS],
     ["data=beir", "data.path=x", "data.split.train=0.6", "data.split.test=0.3"],
     ["data=ir_datasets", "data.source.splits.train=x", "data.source.splits.test=y"],
-    ["retrievers.run_file.path=a.run"],
+    ["retriever=[bm25,run_file]", "retrievers.run_file.path=a.run"],
     ["model=dual_encoder"],
     ["model=colbert"],
     ["loss=margin_mse"],
