@@ -23,7 +23,7 @@ from experiments.jobs.run_job import labels_of
 SCALES = ("mini", "paper")
 SWEEPS = sorted(path.stem for path in (ROOT / "sweeps").glob("*.yaml"))
 WHOLE = "whole_collection"
-LAYERS = {"bert-tiny": 2, "electra-base": 12}
+LAYERS = {"bert-tiny": 2, "minilm-l6": 6, "electra-base": 12}
 
 
 @dataclass(frozen=True)
