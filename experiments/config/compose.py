@@ -32,7 +32,7 @@ from experiments.common.text import first_line
 from experiments.config import Experiment
 from experiments.config.identity import job_name
 from experiments.config.keys import declared, no_such_key, undeclared
-from experiments.config.loader import hydra_of_conf
+from experiments.config.loader import copy_of, hydra_of_conf
 from experiments.config.measures import check_measures
 from experiments.config.model import Model, class_of
 from experiments.config.overrides import readable
@@ -109,16 +109,17 @@ def settings_of(config: DictConfig) -> DictConfig:
     Raises:
         ExperimentError: there is no such model, or the model has no such key.
     """
-    settings = config.copy()
+    settings = copy_of(config)
     OmegaConf.set_struct(settings, False)
     settings.pop("hydra", None)
-    given = _unresolved(settings).get("model")
+    unresolved = _unresolved(settings)
+    given = unresolved.get("model")
     chosen = given if isinstance(given, Mapping) else {}
     model = class_of(chosen.get("_target_"))
     for key in undeclared(chosen, model, "model."):
         raise ExperimentError(no_such_key(key, [field.name for field in fields(model)], declared(Experiment)))
     settings["model"] = OmegaConf.merge(OmegaConf.structured(model), chosen)
-    for name, test_set in (_unresolved(settings).get("tests") or {}).items():
+    for name, test_set in (unresolved.get("tests") or {}).items():
         settings["tests"][name] = _typed_test_set(f"tests.{name}.", test_set)
     return settings
 
@@ -149,10 +150,10 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
         ExperimentError: the message names the key and the allowed values.
     """
     settings = settings_of(config)
-    missing = sorted(str(key) for key in OmegaConf.missing_keys(settings))
-    if missing:
+    unresolved = _unresolved(settings)
+    if missing := sorted(str(key) for key in OmegaConf.missing_keys(settings)) if _lacks_a_value(unresolved) else []:
         raise ExperimentError(f"{', '.join(missing)} must be given: add {missing[0]}=... to the command")
-    for key in undeclared(_unresolved(settings), Experiment):
+    for key in undeclared(unresolved, Experiment):
         raise ExperimentError(_no_such_key(settings, key))
     experiment = OmegaConf.to_object(settings)
     assert isinstance(experiment, Experiment)
@@ -170,6 +171,13 @@ def _unresolved(settings: DictConfig) -> dict[str, Any]:
     values = OmegaConf.to_container(settings, resolve=False)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+def _lacks_a_value(unresolved: Any) -> bool:
+    """Return whether any value is ``???``; Hydra's own search resolves all values, which takes longer than all else."""
+    if isinstance(unresolved, dict | list):
+        return any(map(_lacks_a_value, unresolved.values() if isinstance(unresolved, dict) else unresolved))
+    return bool(unresolved == "???")
 
 
 def _no_such_key(settings: DictConfig, key: str) -> str:

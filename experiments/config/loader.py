@@ -32,6 +32,7 @@ from experiments.config.sweeps_group import SweepsSource, below
 
 KEPT = 128  # merged configs a process, 30 kB each
 SETTLED_NS = 2_000_000_000  # a file changed less than 2 s ago may change again within the resolution of its time stamp
+NOT_PICKLED = (pickle.PicklingError, AttributeError)  # for a type that is defined inside a function
 Stamp = tuple[int, int, int, int] | None  # of a file or folder; None where there is none
 
 
@@ -66,6 +67,16 @@ def hydra_of_conf() -> Iterator[Hydra]:
         assert hydra is not None
         hydra.config_loader = CachedLoader(hydra.config_loader.get_search_path())
         yield hydra
+
+
+def copy_of(config: DictConfig) -> DictConfig:
+    """Return a deep copy of a config, in a third of the time of ``config.copy()``."""
+    try:
+        copied = pickle.loads(pickle.dumps(config, pickle.HIGHEST_PROTOCOL))
+    except NOT_PICKLED:
+        return config.copy()
+    assert isinstance(copied, DictConfig)
+    return copied
 
 
 class CachedLoader(ConfigLoaderImpl):
@@ -148,7 +159,7 @@ class CachedLoader(ConfigLoaderImpl):
             return None
         try:
             return _Merged(stamps, _registered(), pickle.dumps(config, pickle.HIGHEST_PROTOCOL))
-        except (pickle.PicklingError, AttributeError):  # a type that is defined inside a function
+        except NOT_PICKLED:
             return None
 
 
