@@ -168,16 +168,12 @@ def _literal(node: ast.expr) -> Any:
 
 def composed(*overrides: str) -> Any:
     """The config of ``python -m experiments.train`` with some overrides, interpolations left as they are."""
-    from hydra import compose as compose_config
-    from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
     from experiments.config import compose
-    from experiments.config.files import CONF
 
     compose.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return OmegaConf.to_container(compose_config("config", overrides=list(overrides)), resolve=False)
+    return OmegaConf.to_container(compose.composed(*overrides), resolve=False)
 
 
 def configuration() -> str:

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
+from hydra import compose
+from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
@@ -30,9 +30,9 @@ from experiments.common.errors import ExperimentError
 from experiments.common.model_files import resolved
 from experiments.common.text import first_line
 from experiments.config import Experiment
-from experiments.config.files import CONF
 from experiments.config.identity import job_name
 from experiments.config.keys import declared, no_such_key, undeclared
+from experiments.config.loader import copy_of, hydra_of_conf
 from experiments.config.measures import check_measures
 from experiments.config.model import Model, class_of
 from experiments.config.overrides import readable
@@ -48,13 +48,25 @@ def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
     ``name_of``: returns the name of the entry point's output folder for a resolved config.
     """
     register_folders()
-    ConfigStore.instance().store(name="experiment_schema", node=schema())
+    _store("experiment_schema", Experiment, schema)
     for name, model in models().items():  # a file of conf/model names it in its defaults
-        ConfigStore.instance().store(name=f"{name}_config", node=model)
+        _store(f"{name}_config", model, partial(OmegaConf.structured, model))
     OmegaConf.register_new_resolver("job_name", lambda *, _root_: name_of(plain(_root_)), replace=True)
     OmegaConf.register_new_resolver("by_scale", _by_scale, replace=True)
     OmegaConf.register_new_resolver("largest", _largest, replace=True)
     OmegaConf.register_new_resolver("last_part", lambda path: Path(resolved(str(path))).name, replace=True)
+
+
+def _store(name: str, of: type, node: Callable[[], DictConfig]) -> None:
+    """Register a type under a name, unless it is: what is registered anew is merged anew (``CachedLoader``)."""
+    store = ConfigStore.instance()
+    registered, entry = _stored.get(name, (None, None))
+    if registered is not of or store.repo.get(f"{name}.yaml") is not entry:
+        store.store(name=name, node=node())
+        _stored[name] = (of, store.repo[f"{name}.yaml"])
+
+
+_stored: dict[str, tuple[type, ConfigNode]] = {}
 
 
 def schema() -> DictConfig:
@@ -97,16 +109,17 @@ def settings_of(config: DictConfig) -> DictConfig:
     Raises:
         ExperimentError: there is no such model, or the model has no such key.
     """
-    settings = config.copy()
+    settings = copy_of(config)
     OmegaConf.set_struct(settings, False)
     settings.pop("hydra", None)
-    given = _unresolved(settings).get("model")
+    unresolved = _unresolved(settings)
+    given = unresolved.get("model")
     chosen = given if isinstance(given, Mapping) else {}
     model = class_of(chosen.get("_target_"))
     for key in undeclared(chosen, model, "model."):
         raise ExperimentError(no_such_key(key, [field.name for field in fields(model)], declared(Experiment)))
     settings["model"] = OmegaConf.merge(OmegaConf.structured(model), chosen)
-    for name, test_set in (_unresolved(settings).get("tests") or {}).items():
+    for name, test_set in (unresolved.get("tests") or {}).items():
         settings["tests"][name] = _typed_test_set(f"tests.{name}.", test_set)
     return settings
 
@@ -137,10 +150,10 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
         ExperimentError: the message names the key and the allowed values.
     """
     settings = settings_of(config)
-    missing = sorted(str(key) for key in OmegaConf.missing_keys(settings))
-    if missing:
+    unresolved = _unresolved(settings)
+    if missing := sorted(str(key) for key in OmegaConf.missing_keys(settings)) if _lacks_a_value(unresolved) else []:
         raise ExperimentError(f"{', '.join(missing)} must be given: add {missing[0]}=... to the command")
-    for key in undeclared(_unresolved(settings), Experiment):
+    for key in undeclared(unresolved, Experiment):
         raise ExperimentError(_no_such_key(settings, key))
     experiment = OmegaConf.to_object(settings)
     assert isinstance(experiment, Experiment)
@@ -158,6 +171,13 @@ def _unresolved(settings: DictConfig) -> dict[str, Any]:
     values = OmegaConf.to_container(settings, resolve=False)
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}
+
+
+def _lacks_a_value(unresolved: Any) -> bool:
+    """Return whether any value is ``???``; Hydra's own search resolves all values, which takes longer than all else."""
+    if isinstance(unresolved, dict | list):
+        return any(map(_lacks_a_value, unresolved.values() if isinstance(unresolved, dict) else unresolved))
+    return bool(unresolved == "???")
 
 
 def _no_such_key(settings: DictConfig, key: str) -> str:
@@ -186,12 +206,17 @@ def typed(config: Mapping[str, Any]) -> DictConfig:
     return settings
 
 
+def composed(*overrides: str) -> DictConfig:
+    """Compose the config of ``python -m experiments.train <overrides>``."""
+    with hydra_of_conf():
+        return compose("config", overrides=list(overrides))
+
+
 def composed_alone(overrides: Sequence[str]) -> DictConfig:
     """Compose another config inside a Hydra run: only one Hydra can be active at a time."""
     active, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("config", overrides=[readable(override) for override in overrides])
+        return composed(*map(readable, overrides))
     finally:
         GlobalHydra.instance().hydra = active
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.common.errors import ExperimentError
 from experiments.config.compose import explain
-from experiments.config.files import CONF
+from experiments.config.loader import CachedLoader, hydra_of_conf
 from experiments.evaluation.measure_names import resolve
 
 
@@ -47,9 +47,7 @@ def compose_grid(overrides: Sequence[str]) -> Grid:
         ExperimentError: it does not compose, or its sweeper chooses the jobs during the run.
     """
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            hydra = GlobalHydra.instance().hydra
-            assert hydra is not None
+        with hydra_of_conf() as hydra:
             config = hydra.compose_config("config", list(overrides), run_mode=RunMode.MULTIRUN)
             rows = rows_of(config)
     except (HydraException, OmegaConfBaseException) as error:
@@ -70,7 +68,7 @@ def rows_of(config: DictConfig) -> list[Row]:
         ExperimentError: a job does not compose; the message names it.
     """
     grid = _split(config)
-    loader = GlobalHydra.instance().config_loader()
+    loader = CachedLoader(GlobalHydra.instance().config_loader().get_search_path())
     shared = set.intersection(*map(set, grid)) if len(grid) > 1 else set()
     rows = []
     for number, overrides in enumerate(grid, 1):
@@ -84,7 +82,7 @@ def rows_of(config: DictConfig) -> list[Row]:
 
 def axes_of(sweep: str, scale: str) -> tuple[dict[str, list[str]], str]:
     """Return the grid of a sweep at a scale: each of its overrides -> its values; and its first measure."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with hydra_of_conf():
         config = compose("config", overrides=[f"+sweeps={sweep}", f"scale={scale}"], return_hydra_config=True)
     given = [f"{key}={value}" for key, value in config.hydra.sweeper.params.items()]
     axes = {}

@@ -6,6 +6,7 @@ Hydra's ``+key=value`` accepts any key; one that no dataclass declares would be 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, get_type_hints
 
 from experiments.common.errors import ExperimentError
@@ -40,12 +41,17 @@ def check_moved(key: str) -> None:
         raise ExperimentError(message)
 
 
+@cache
+def _types_of(schema: type) -> Mapping[str, Any]:
+    return get_type_hints(schema)
+
+
 def undeclared(settings: Mapping[str, Any], schema: type, path: str = "") -> Iterator[str]:
     """Yield the dotted name of each key of nested settings that no dataclass declares, parts and free values aside.
 
     ``path``: prefix of the names.
     """
-    types = get_type_hints(schema)
+    types = _types_of(schema)
     for key, value in settings.items():
         name = f"{path}{key}"
         if key not in types:
@@ -56,7 +62,7 @@ def undeclared(settings: Mapping[str, Any], schema: type, path: str = "") -> Ite
 
 def declared(schema: type, path: str = "") -> Iterator[str]:
     """Yield the dotted name of every key that a dataclass and its nested dataclasses declare."""
-    types = get_type_hints(schema)
+    types = _types_of(schema)
     for item in fields(schema):
         name, kind = f"{path}{item.name}", types[item.name]
         if item.name == "_target_":

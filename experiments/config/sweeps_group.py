@@ -27,21 +27,21 @@ class SweepsSource(ConfigSource):
         return "sweeps"
 
     def load_config(self, config_path: str) -> ConfigResult:
-        return self._folder.load_config(_below(config_path))
+        return self._folder.load_config(below(config_path))
 
     def available(self) -> bool:
         return self._folder.available()
 
     def is_group(self, config_path: str) -> bool:
-        return config_path == "" or (_is_of_group(config_path) and self._folder.is_group(_below(config_path)))
+        return config_path == "" or (_is_of_group(config_path) and self._folder.is_group(below(config_path)))
 
     def is_config(self, config_path: str) -> bool:
-        return _is_of_group(config_path) and self._folder.is_config(_below(config_path))
+        return _is_of_group(config_path) and self._folder.is_config(below(config_path))
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         if config_path == "":
             return [GROUP] if results_filter in (None, ObjectType.GROUP) else []
-        return self._folder.list(_below(config_path), results_filter)
+        return self._folder.list(below(config_path), results_filter)
 
 
 class FoldersOnSearchPath(SearchPathPlugin):
@@ -65,5 +65,6 @@ def _is_of_group(config_path: str) -> bool:
     return config_path.partition("/")[0] == GROUP
 
 
-def _below(config_path: str) -> str:
+def below(config_path: str) -> str:
+    """Return the path of a config of the group within its folder."""
     return config_path.removeprefix(GROUP).removeprefix("/")

@@ -196,7 +196,7 @@ def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True, *, networks
             for make, settings in (
                 (make_components, (experiment.data, experiment.retrievers, experiment.roles)),
                 (partial(_check_prerequisites, networks=networks), (experiment.data, jobs_before(experiment))),
-                (partial(check_test_sets, config=plain(config)), (experiment.tests, experiment.measures)),
+                (partial(_check_test_sets, config=config), (experiment.tests, experiment.measures)),
                 (_check_networks if networks else _locate_package, pretrained),
                 (_check_places, (experiment.outputs, experiment.study, experiment.cache)),
             ):
@@ -212,6 +212,10 @@ def _check_prerequisites(experiment: Experiment, networks: bool = False) -> None
         for prerequisite in direct.deepest_first():
             make_components(prerequisite.experiment)
             (_check_networks if networks else _locate_package)(prerequisite.experiment)
+
+
+def _check_test_sets(experiment: Experiment, config: DictConfig) -> None:
+    check_test_sets(experiment, plain(config))
 
 
 def _check_networks(experiment: Experiment) -> None:

@@ -4,7 +4,7 @@ import importlib.util
 import inspect
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -62,9 +62,11 @@ CONTEXTS: list[list[str]] = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _parts_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    add_parts_shown(tmp_path, monkeypatch)
+@pytest.fixture(autouse=True, scope="module")
+def _parts_shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        add_parts_shown(tmp_path_factory.mktemp("parts"), patch)
+        yield
 
 
 PATHS = {f"data={name}": "data.path" for name in ("beir", "msmarco", "faq")} | {"backbone=local": "backbone.path"}

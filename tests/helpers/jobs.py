@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra import compose as compose_config
-from hydra import initialize_config_dir
 from omegaconf import DictConfig
 
 from experiments.config import compose
@@ -16,8 +14,7 @@ ROOT = Path(__file__).parents[2]
 def composed(*overrides: str) -> DictConfig:
     """The config of ``python -m experiments.train <overrides>``."""
     compose.register()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose_config("config", overrides=list(overrides))
+    return compose.composed(*overrides)
 
 
 def tiny_overrides(tmp_path: Path, data: Path, backbone: Path, *more: str) -> list[str]:

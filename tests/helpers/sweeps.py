@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
-from helpers.jobs import ROOT
+from helpers.jobs import ROOT, composed
 from helpers.settings import setting_of
 
 from experiments.analysis.settings import SettingResult
@@ -49,13 +49,9 @@ def jobs_of(sweep: str, scale: str) -> tuple[SweepJob, ...]:
 @cache
 def table(sweep: str, scale: str) -> PaperTable:
     """The table that a sweep declares."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
-    compose.register()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = hydra_compose("config", overrides=[f"+sweeps={sweep}", f"scale={scale}"])
+    config = composed(f"+sweeps={sweep}", f"scale={scale}")
     settings = OmegaConf.to_container(config.table, resolve=True)
     return table_of(cast(dict[str, Any], settings))
 
