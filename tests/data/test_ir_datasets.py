@@ -131,7 +131,9 @@ def test_the_config_of_ms_marco_documents_reads_url_title_and_body():
 
 def test_a_field_that_the_documents_do_not_have_is_refused_with_those_that_they_have(tmp_path: Path):
     error = read(tmp_path, {"test": "msmarco-document/dev"}, fields=["url", "text"])["error"]
-    assert error.startswith("data.source.fields is ['url', 'text']: it must name some of the fields of msmarco-document/dev")
+    assert error.startswith(
+        "data.source.fields is ['url', 'text']: it must name some of the fields of msmarco-document/dev"
+    )
     assert "(doc_id, url, title, body)" in error
 
 
