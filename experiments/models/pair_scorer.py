@@ -27,7 +27,7 @@ from experiments.data.ragged import Rows
 from experiments.data.tokens import tokens_of
 from experiments.models.cross_encoder.export import PairCut
 from experiments.models.packed_forward import choose_layout, logits_of, score_of
-from experiments.models.trained_pairs import load_classifier
+from experiments.models.trained_pairs import default_prompt, load_classifier
 from experiments.pretrained.encoder import load_sentence_transformer
 from experiments.pretrained.limits import longest_input
 from experiments.pretrained.source import Source, quiet
@@ -99,6 +99,8 @@ class CrossEncoderScorer(PairScorer):
     """A sequence classifier of one logit, or of two whose log-odds are the score.
 
     The folder of a job gives the maximum lengths; otherwise ``cut`` does, or the model's positions if they are fewer.
+    The default prompt of a ``CrossEncoder`` of sentence-transformers is written before each query, and its tokens do
+    not count as the query's. The score is the logit, without the activation of ``predict``, which keeps the order.
 
     Raises:
         ExperimentError: the folder has no such model, no trained head, or more logits.
@@ -112,8 +114,11 @@ class CrossEncoderScorer(PairScorer):
             longest = int(min(cut.max_length, self.tokenizer.model_max_length, reach))
             own = PairCut(min(cut.max_query_tokens, longest // 2), longest)
         cut = own
-        self.max_length, self.max_query_tokens = cut.max_length, cut.max_query_tokens
+        self.prompt = default_prompt(source)
+        prompt_tokens = len(self.tokenizer.encode(self.prompt, add_special_tokens=False)) if self.prompt else 0
+        self.max_length, self.max_query_tokens = cut.max_length, cut.max_query_tokens + prompt_tokens
         settings = {"kind": "cross_encoder 2", "max_length": self.max_length, "max_query": self.max_query_tokens}
+        settings |= {"prompt": self.prompt} if self.prompt else {}
         super().__init__(Path(source.place), settings)
         self.network.to(self.device)  # type: ignore[arg-type]
         self.layout = choose_layout(self.network, "auto", self.device.type)
@@ -122,7 +127,7 @@ class CrossEncoderScorer(PairScorer):
     def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
         encoder = PairEncoder(
             PairTemplate.of(self.tokenizer),
-            tokens_of(collection, "queries", self.tokenizer, self.max_query_tokens, cache),
+            tokens_of(collection, "queries", self.tokenizer, self.max_query_tokens, cache, prompt=self.prompt),
             tokens_of(collection, "passages", self.tokenizer, self.max_length, cache),
             self.max_query_tokens,
             self.max_length,

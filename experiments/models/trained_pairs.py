@@ -1,4 +1,7 @@
-"""Load a trained cross-encoder with all its weights."""
+"""Load a trained cross-encoder with all its weights, and the prompt of its queries."""
+
+import json
+from collections.abc import Mapping
 
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -31,3 +34,24 @@ def load_classifier(source: Source) -> tuple[PreTrainedModel, PreTrainedTokenize
     check_vocabulary(network, tokenizer, source.label)
     settle_padding(network, tokenizer, source.label)
     return network.eval(), tokenizer
+
+
+def default_prompt(source: Source) -> str:
+    """Return the text that sentence-transformers' ``CrossEncoder.predict`` writes before each query by default; empty
+    for none.
+
+    Raises:
+        ExperimentError: the folder's default prompt is none of its prompts.
+    """
+    path = source.local_file("config_sentence_transformers.json")
+    if path is None:
+        return ""
+    with source.reading():
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    name, prompts = settings.get("default_prompt_name"), settings.get("prompts")
+    if name is None:
+        return ""
+    if not isinstance(prompts, Mapping) or name not in prompts:
+        known = ", ".join(map(str, prompts or ())) or "none"
+        raise ExperimentError(f"{path}: default_prompt_name is {name!r}, which is none of its prompts ({known})")
+    return str(prompts[name] or "")
