@@ -119,6 +119,7 @@ class CrossEncoderScorer(PairScorer):
         self.max_length, self.max_query_tokens = cut.max_length, cut.max_query_tokens + prompt_tokens
         settings = {"kind": "cross_encoder 2", "max_length": self.max_length, "max_query": self.max_query_tokens}
         settings |= {"prompt": self.prompt} if self.prompt else {}
+        self.max_passage_tokens = min(cut.max_length, cut.max_passage_tokens or cut.max_length)
         super().__init__(Path(source.place), settings)
         self.network.to(self.device)  # type: ignore[arg-type]
         self.layout = choose_layout(self.network, "auto", self.device.type)
@@ -128,7 +129,7 @@ class CrossEncoderScorer(PairScorer):
         encoder = PairEncoder(
             PairTemplate.of(self.tokenizer),
             tokens_of(collection, "queries", self.tokenizer, self.max_query_tokens, cache, prompt=self.prompt),
-            tokens_of(collection, "passages", self.tokenizer, self.max_length, cache),
+            tokens_of(collection, "passages", self.tokenizer, self.max_passage_tokens, cache),
             self.max_query_tokens,
             self.max_length,
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.common.errors import ExperimentError
+from experiments.models.lightning_ir import config_of_lightning_ir, load_mono
 from experiments.pretrained.limits import check_vocabulary
 from experiments.pretrained.padding import settle_padding
 from experiments.pretrained.source import Source
@@ -14,11 +15,19 @@ from experiments.pretrained.weights import is_head, load_weights
 
 
 def load_classifier(source: Source) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a sequence classifier of one or two logits in fp32, and its tokenizer.
+    """Load a sequence classifier of one or two logits in fp32, or a cross-encoder of lightning-ir, and its tokenizer.
 
     Raises:
         ExperimentError: it cannot be found, has no trained head, or has more than two logits.
     """
+    of_lightning_ir = config_of_lightning_ir(source)
+    network, tokenizer = _classifier(source) if of_lightning_ir is None else load_mono(source, of_lightning_ir)
+    check_vocabulary(network, tokenizer, source.label)
+    settle_padding(network, tokenizer, source.label)
+    return network.eval(), tokenizer
+
+
+def _classifier(source: Source) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     tokenizer = tokenizer_of(source)
     network, report = load_weights(AutoModelForSequenceClassification, source, may_be_random=is_head)
     if report.missing or report.mismatched:
@@ -31,9 +40,7 @@ def load_classifier(source: Source) -> tuple[PreTrainedModel, PreTrainedTokenize
         raise ExperimentError(
             f"{source.label}: {source.place} has {network.config.num_labels} logits, not one or two: {source.fix}"
         )
-    check_vocabulary(network, tokenizer, source.label)
-    settle_padding(network, tokenizer, source.label)
-    return network.eval(), tokenizer
+    return network, tokenizer
 
 
 def default_prompt(source: Source) -> str:
