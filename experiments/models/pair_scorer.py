@@ -7,8 +7,9 @@ Shapes: P pairs, B pairs of a batch.
 
 import hashlib
 import json
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from experiments.common.text import first_line
 from experiments.data.batches.pairs import PairEncoder, PairTemplate, micro_batches
 from experiments.data.collection import Collection
 from experiments.data.ragged import Rows
+from experiments.data.run import Run
 from experiments.data.tokens import tokens_of
 from experiments.models.cross_encoder.export import PairCut
 from experiments.models.packed_forward import choose_layout, logits_of, score_of
@@ -32,6 +34,7 @@ from experiments.pretrained.encoder import load_sentence_transformer
 from experiments.pretrained.limits import longest_input
 from experiments.pretrained.source import Source, quiet
 from experiments.pretrained.token_budget import tokens_per_batch
+from experiments.retrieval.pair_vectors import TIMED, head_of
 
 MAX_LENGTH, MAX_QUERY_TOKENS = 512, 64  # for a cross-encoder whose config has no limits
 SCORES = "pair_scores"  # kind of entry in the cache
@@ -89,6 +92,10 @@ class PairScorer(ABC):
 
         scores_P: NDArray[np.float32] = np.load(cache.get(SCORES, key, build) / "scores.npy")
         return scores_P
+
+    def milliseconds_at(self, collection: Collection, run: Run, depths: Sequence[int]) -> dict[int, float] | None:
+        """Return depth -> milliseconds of a query; None for a scorer whose time is spent on pairs alone."""
+        return None
 
     @abstractmethod
     def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
@@ -181,6 +188,35 @@ class BiEncoderScorer(PairScorer):
                 first += len(rows)
                 advance(len(rows))
         return scores_P
+
+    @torch.no_grad()
+    def milliseconds_at(self, collection: Collection, run: Run, depths: Sequence[int]) -> dict[int, float] | None:
+        """Return depth -> milliseconds of a query: its encoding and the similarities to its passages, on at most
+        ``TIMED`` queries; the passages are encoded before, as in an index.
+        """
+        sample, _ = head_of(run, TIMED, depths[-1])
+        rows = np.unique(sample.passages.values)
+        vectors = dict(
+            zip(rows.tolist(), self._vectors(self.model.encode_document, collection.passages.texts(rows)), strict=True)
+        )
+        self._score_queries(collection, sample, vectors)  # warms the model up
+        taken = {}
+        for depth in depths:
+            part, _ = head_of(sample, TIMED, depth)
+            began = time.perf_counter()
+            self._score_queries(collection, part, vectors)
+            taken[depth] = 1000 * (time.perf_counter() - began) / max(1, len(part))
+        return taken
+
+    def _score_queries(self, collection: Collection, run: Run, vectors: Mapping[int, NDArray[np.float32]]) -> None:
+        """Encode the queries and compare each with its passages. ``vectors``: of each passage row."""
+        queries = self._vectors(self.model.encode_query, collection.queries.texts(run.queries))
+        for query, passages in zip(queries, run.passages, strict=True):
+            right = [vectors[row] for row in passages.tolist()]
+            left = [query] * len(right)
+            if right:
+                pairs = (np.stack(left), np.stack(right)) if query.ndim == 1 else (left, right)
+                self.model.similarity_pairwise(*pairs).float().cpu()
 
     @staticmethod
     def _vectors(encode: Any, texts: list[str]) -> list[NDArray[np.float32]]:
