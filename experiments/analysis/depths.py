@@ -18,8 +18,7 @@ class DepthResult:
     """A setting re-ranked to one depth.
 
     ``setting``: with the values at this depth. ``versus``: its difference to the first stage. ``pairs``: that are
-    scored for a query, on average. ``milliseconds``: of a query, a share of the time at the largest depth; None if
-    unknown.
+    scored for a query, on average. ``milliseconds``: of a query; None if unknown.
     """
 
     depth: int

@@ -14,9 +14,9 @@ import numpy as np
 from experiments.analysis.load import JobResult
 from experiments.common.errors import ExperimentError
 from experiments.common.text import first_line
-from experiments.job_files.per_query import PerQuery
+from experiments.job_files.per_query import DEPTHS, PerQuery
 from experiments.job_files.status import FAILED, FINISHED, RUNNING, UNREADABLE, hash_of
-from experiments.tracking.summary import COMPUTE, HASH, LABELS, PER_QUERY, PROBE, TRAINED_BY, nested
+from experiments.tracking.summary import COMPUTE, HASH, LABELS, PER_QUERY, PROBE, TRAINED_BY, depth_table, nested
 from experiments.tracking.wandb_records import RunRecord
 from experiments.tracking.wandb_run import ERROR
 
@@ -63,22 +63,37 @@ def _finished_job(record: RunRecord, folder: Path, hashed: str | None, config: M
         raise ExperimentError(f"the W&B run {record.name} ({record.id}) has finished without test results")
     ordered = [name for name in config.get("first_stage", ()) if name in first_stages]
     ordered += [name for name in first_stages if name not in ordered]
+    test = {name: nested(record.summary, name) for name in ordered}
+    per_query = {name: _per_query(record, f"{PER_QUERY}/{name}") for name in ordered}
     return JobResult(
         folder,
         FINISHED,
         hash=hashed,
         config=config,
         labels=dict(labels),
-        test={name: nested(record.summary, name) for name in ordered},
+        test=test,
         compute=nested(record.summary, COMPUTE),
-        per_query={name: _per_query(record, name) for name in ordered},
+        per_query=per_query,
+        per_depth={name: _per_depth(record, name, test[name], table) for name, table in per_query.items()},
         probe=json.loads(record.summary[PROBE]) if PROBE in record.summary else None,
         trained_by=dict(record.config.get(TRAINED_BY) or {}),
     )
 
 
-def _per_query(record: RunRecord, first_stage: str) -> PerQuery:
-    key = f"{PER_QUERY}/{first_stage}"
+def _per_depth(
+    record: RunRecord, first_stage: str, measured: Mapping[str, Any], deepest: PerQuery
+) -> dict[int, PerQuery]:
+    """Read the values at each depth of re-ranking, ascending; empty for one depth, and for runs of earlier versions,
+    which have the means of the smaller depths without a table. ``deepest``: the values at the largest depth.
+    """
+    *smaller, largest = sorted(map(int, measured.get(DEPTHS) or {"0": None}))
+    tables = {depth: depth_table(first_stage, depth) for depth in smaller}
+    if not tables or not all(f"{key}.path" in record.summary for key in tables.values()):
+        return {}
+    return {**{depth: _per_query(record, key) for depth, key in tables.items()}, largest: deepest}
+
+
+def _per_query(record: RunRecord, key: str) -> PerQuery:
     what = f"the table {key} of the W&B run {record.name} ({record.id})"
     path = record.summary.get(f"{key}.path")
     if path is None:

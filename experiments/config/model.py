@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from experiments.data.run import Run
     from experiments.models.training_setup import TrainingInputs, TrainingSetup
     from experiments.pretrained.source import Source
+    from experiments.retrieval.pair_vectors import Pairs
 
 
 class TrainedRetriever(Protocol):
@@ -48,6 +49,14 @@ class TrainedRetriever(Protocol):
         self, collection: "Collection", run: "Run", store: "Cache", *, whole: bool = False
     ) -> "NDArray[np.float32]":
         """Return one score for each passage of a run. ``whole``: encode the whole collection first."""
+        ...
+
+    def open_pairs(self, collection: "Collection", run: "Run", store: "Cache", *, whole: bool = False) -> "Pairs":
+        """Return the pairs of a run with the vectors of their passages."""
+        ...
+
+    def score_pairs(self, collection: "Collection", pairs: "Pairs") -> "NDArray[np.float32]":
+        """Encode the queries, and return one score for each pair."""
         ...
 
 

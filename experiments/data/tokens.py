@@ -31,10 +31,12 @@ def tokens_of(
     max_tokens: int,
     cache: Cache,
     fingerprint: str | None = None,
+    prompt: str = "",
 ) -> Ragged:
     """Return the first ``max_tokens`` token ids of every text: ragged, one row per passage or query row, memory-mapped.
 
-    ``kind``: ``passages`` or ``queries``. ``fingerprint``: the tokenizer's, if already known.
+    ``kind``: ``passages`` or ``queries``. ``fingerprint``: the tokenizer's, if already known. ``prompt``: written
+    before every text.
     """
     key = {
         "format": 1,
@@ -42,20 +44,22 @@ def tokens_of(
         "kind": kind,
         "tokenizer": fingerprint or tokenizer_fingerprint(tokenizer),
         "max_tokens": max_tokens,
+        **({"prompt": prompt} if prompt else {}),
     }
-    folder = cache.get("tokens", key, lambda target: _tokenise(collection, kind, tokenizer, max_tokens, target))
+    folder = cache.get("tokens", key, lambda target: _tokenise(collection, kind, tokenizer, max_tokens, prompt, target))
     return read_ragged(folder, "tokens")
 
 
 def _tokenise(
-    collection: Collection, kind: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int, folder: Path
+    collection: Collection, kind: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int, prompt: str, folder: Path
 ) -> None:
     table = collection.passages if kind == "passages" else collection.queries
     dtype = np.dtype(np.uint16 if len(tokenizer) <= 2**16 else np.int32)
 
     def parts() -> Iterator[Ragged]:
         for texts in table.text_batches():
-            yield Ragged.of(_encode(tokenizer, texts, max_tokens), dtype)
+            prompted = [prompt + text for text in texts] if prompt else texts
+            yield Ragged.of(_encode(tokenizer, prompted, max_tokens), dtype)
             advance(len(texts))
 
     with tracked(f"tokenising {len(table):,} {kind}", len(table)) as advance:

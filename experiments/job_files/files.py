@@ -16,6 +16,11 @@ TABLE = "table.yaml"
 GRID = "grid.json"
 
 
+def run_path(folder: Path, first_stage: str, depth: int | None = None) -> Path:
+    """Return the path of a job's run on a first stage. ``depth``: smaller than the job's; None for that."""
+    return folder / f"run.{first_stage}{'' if depth is None else f'@{depth}'}.trec.gz"
+
+
 def read_text(path: Path) -> str:
     """Read a file of a job. Raises ExperimentError if it is missing or is no text."""
     try:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from experiments.data.splits import Split
 from experiments.evaluation.measure_names import WHOLE_COLLECTION, mean_name
 from experiments.evaluation.measures import evaluate, rerank
 from experiments.job_files.answers import answers_path, write_answers
+from experiments.job_files.files import run_path
 from experiments.job_files.job_folder import JobFolder
 from experiments.job_files.per_query import DEPTHS, PerQuery, per_query_path, write_per_query
 from experiments.jobs.inference_depths import answers_among, measure_depths
@@ -25,8 +27,9 @@ from experiments.jobs.prepare import relevance_of
 from experiments.jobs.run_metadata import Origin, header_of
 from experiments.jobs.timed_pipeline import pipeline
 from experiments.models.training_setup import TrainingInputs, TrainingSetup
+from experiments.retrieval.pair_vectors import milliseconds_at
 from experiments.retrieval.retriever import run_for
-from experiments.tracking.summary import PER_QUERY
+from experiments.tracking.summary import PER_QUERY, depth_table
 from experiments.tracking.wandb_job import NoTracking, WandbJob
 
 log = logging.getLogger(__name__)
@@ -51,7 +54,7 @@ class ResultFiles:
         collection, measures = self.collection, self.measures
         relevance = relevance_of(collection, self.split)
         after, before = evaluate(made, relevance, measures), evaluate(first_stage, relevance, measures)
-        path = self.job.folder / f"run.{name}.trec.gz"
+        path = run_path(self.job.folder, name)
         write_trec(made, collection, path, header)
         write_answers(made, first_stage, relevance, collection, answers_path(self.job.folder, name), self.min_grade)
         query_ids = tuple(collection.queries.ids(after.queries))
@@ -70,6 +73,12 @@ class ResultFiles:
             "without_relevant": self.split.without_relevant,
             "pairs": len(made.passages.values),
         }
+
+    def log_depth(self, name: str, depth: int, table: PerQuery) -> None:
+        """Log the values by query of a smaller depth than the job's to W&B."""
+        columns = table.reranked
+        rows = map(list, zip(table.query_ids, *(values_Q.tolist() for values_Q in columns.values()), strict=True))
+        self.tracking.log_table(depth_table(name, depth), ["query", *columns], rows)
 
 
 class Testing:
@@ -101,21 +110,30 @@ class Testing:
                 reranked, ties = rerank(candidates, scores, self.job.folder.name)
                 measures_by_first_stage[name] = {
                     **self._report(name, self.inputs.test[name], reranked), "ties": ties,
-                    **self._at_depths(name, candidates, scores, seconds),
+                    **self._at_depths(name, candidates, scores, seconds, reranked),
                 }  # fmt: skip
         return measures_by_first_stage
 
-    def _at_depths(self, name: str, candidates: Run, scores: NDArray[np.float32], seconds: float) -> dict[str, Any]:
-        """Return the measures at each depth under the key ``depths``; empty for a single depth."""
+    def _at_depths(
+        self, name: str, candidates: Run, scores: NDArray[np.float32], seconds: float, made: Run
+    ) -> dict[str, Any]:
+        """Return the measures at each depth under the key ``depths``; empty for a single depth.
+
+        A retriever encodes the collection while it scores, so it is timed apart. ``made``: the run of the largest
+        depth.
+        """
         if len(self.experiment.depths) == 1:
             return {}
-        test = self.inputs.splits["test"]
+        test, timed = self.inputs.splits["test"], None
         gold = answers_among(candidates, test.relevant) if self.experiment.first_stage_inject_gold else None
+        if self.retriever is not None:
+            pairs = self.retriever.open_pairs(self.collection, candidates, self.cache, whole=True)
+            timed = milliseconds_at(self.retriever, self.collection, pairs, self.experiment.depths)
         depths = measure_depths(
             name, candidates, scores, self.experiment.depths, relevance=relevance_of(self.collection, test),
             measures=self.measures, collection=self.collection, folder=self.job.folder, always_N=gold,
-            # A retriever encodes the collection meanwhile, so that its time says nothing of its pairs.
-            seconds=seconds if self.retriever is None else None,
+            seconds=seconds if self.retriever is None else None, milliseconds=timed,
+            header=partial(self._header, name, made), log=partial(self._results().log_depth, name),
         )  # fmt: skip
         return {DEPTHS: depths}
 
@@ -134,14 +152,16 @@ class Testing:
 
     def _report(self, name: str, first_stage: Run, made: Run) -> dict[str, Any]:
         """Measure the model's run and the first stage, and write both into the job's folder."""
-        results = ResultFiles(self.experiment, self.collection, self.inputs.splits["test"], self.job, self.tracking)
-        return results.write(name, first_stage, made, self._header(name, made))
+        return self._results().write(name, first_stage, made, self._header(name, made))
 
-    def _header(self, name: str, made: Run) -> str:
+    def _results(self) -> ResultFiles:
+        return ResultFiles(self.experiment, self.collection, self.inputs.splits["test"], self.job, self.tracking)
+
+    def _header(self, name: str, made: Run, depth: int | None = None) -> str:
         device, first_stage = self.trainer.strategy.root_device, None if name == WHOLE_COLLECTION else name
         gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
         split, seconds = self.experiment.data.measured_on, self.job.seconds
-        origin = Origin(made.name, self.collection.name, split, first_stage, True, seconds, gpu)
+        origin = Origin(made.name, self.collection.name, split, first_stage, True, seconds, gpu, depth)
         return header_of(self.experiment, origin)
 
     def whole_collection(self) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +119,14 @@ def _reranked(
     measured = {**results.write(retriever.name, first_stage, made, header_of(experiment, origin)), "ties": ties}
     if len(experiment.depths) == 1:
         return measured
+    timed = scorer.milliseconds_at(collection, candidates, experiment.depths)
     depths = measure_depths(
         retriever.name, candidates, scores_P, experiment.depths, relevance=relevance_of(collection, split),
-        measures=experiment.measures, collection=collection, folder=results.job.folder, seconds=seconds,
+        measures=experiment.measures, collection=collection, folder=results.job.folder,
         always_N=answers_among(candidates, split.relevant) if gold else None,
+        seconds=seconds if timed is None else None, milliseconds=timed,
+        header=lambda depth: header_of(experiment, replace(origin, depth=depth)),
+        log=partial(results.log_depth, retriever.name),
     )  # fmt: skip
     return {**measured, DEPTHS: depths}
 

@@ -1,6 +1,7 @@
 """Measure what re-ranking fewer passages gives, from the scores at the largest depth. Shapes: N lines of a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,12 +10,14 @@ from numpy.typing import NDArray
 
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection
-from experiments.data.run import Run
+from experiments.data.run import Run, write_trec
 from experiments.evaluation.depths import rerank_some, within
 from experiments.evaluation.measures import evaluate
+from experiments.job_files.files import run_path
 from experiments.job_files.per_query import PerQuery, per_query_path, write_per_query
 
 Relevance = Mapping[int, Mapping[int, int]]
+Log = Callable[[int, PerQuery], None]  # of a depth's values by query
 
 
 def check_reached(run: Run, depths: Sequence[int]) -> None:
@@ -40,28 +43,38 @@ def measure_depths(
     folder: Path,
     always_N: NDArray[np.bool_] | None = None,
     seconds: float | None = None,
+    milliseconds: Mapping[int, float] | None = None,
+    header: Callable[[int], str] = lambda depth: "",
+    log: Log | None = None,
 ) -> dict[str, dict[str, float]]:
     """Return depth -> measures, ``pairs`` and ``ms_per_query`` of a first stage's candidates, re-ranked to each depth.
 
-    Passages below a depth keep the first stage's order below the re-ranked ones. Values by query are written for all
-    depths but the largest, whose values are the job's.
+    Passages below a depth keep the first stage's order below the re-ranked ones. Runs and values by query are written
+    for all depths but the largest, whose run and values are the job's.
 
     ``name``: the first stage. ``scores``: one for each line (N,). ``relevance``: query row -> passage row -> grade.
     ``always_N``: lines that are re-ranked at each depth (an oracle's answers). ``seconds``: that scoring all lines
-    took; the milliseconds of a query are its share by pairs. None leaves them out.
+    took; the milliseconds of a query are its share by pairs. ``milliseconds``: of a query by depth, where they were
+    timed. Neither leaves them out. ``header``: depth -> header of its run file. ``log``: takes the values by query.
     """
     results = {}
     for depth in depths:
         reranked_N = within(candidates, depth) if always_N is None else within(candidates, depth) | always_N
-        measured = evaluate(rerank_some(candidates, scores, reranked_N), relevance, measures)
+        made = rerank_some(candidates, scores, reranked_N)
+        measured = evaluate(made, relevance, measures)
         pairs = int(reranked_N.sum())
         results[str(depth)] = {**measured.mean, "pairs": pairs}
         if seconds is not None:
             share = pairs / max(1, len(scores))
             results[str(depth)]["ms_per_query"] = 1000 * seconds * share / len(measured.queries)
+        if milliseconds is not None:
+            results[str(depth)]["ms_per_query"] = milliseconds[depth]
         if depth < depths[-1]:
-            query_ids = tuple(collection.queries.ids(measured.queries))
-            write_per_query(per_query_path(folder, name, depth), PerQuery(query_ids, measured.per_query, {}))
+            table = PerQuery(tuple(collection.queries.ids(measured.queries)), measured.per_query, {})
+            write_per_query(per_query_path(folder, name, depth), table)
+            write_trec(replace(made, name=folder.name), collection, run_path(folder, name, depth), header(depth))
+            if log is not None:
+                log(depth, table)
     return results
 
 

@@ -10,6 +10,7 @@ from experiments.config import Experiment
 from experiments.config.identity import first_stages_hash, first_stages_name, located
 from experiments.data.run import Run, digest_of, write_trec
 from experiments.evaluation.measures import evaluate
+from experiments.job_files.files import run_path
 from experiments.job_files.job_folder import JobFolder
 from experiments.job_files.per_query import PerQuery, per_query_path, write_per_query
 from experiments.jobs.components import Components
@@ -80,7 +81,7 @@ def _measure_run(name: str, run: Run, opened: OpenEvaluation, job: JobFolder) ->
     collection = opened.collection
     measured = evaluate(run, opened.relevance, opened.experiment.measures)
     origin = Origin(run.name, collection.name, opened.split.name, name, trained=False, seconds=job.seconds)
-    write_trec(run, collection, job.folder / f"run.{name}.trec.gz", header_of(opened.experiment, origin))
+    write_trec(run, collection, run_path(job.folder, name), header_of(opened.experiment, origin))
     table = PerQuery(tuple(collection.queries.ids(measured.queries)), measured.per_query, measured.per_query)
     write_per_query(per_query_path(job.folder, name), table)
     return {

@@ -29,7 +29,8 @@ class Origin:
 
     ``tag``: name of the run. ``collection``, ``split``: names of what was measured. ``first_stage``: the retriever that
     is re-ranked or measured; None if the trained model searched the whole collection. ``trained``: whether a trained
-    model made the run. ``seconds``: that the job has taken so far. ``gpu``: name of the GPU.
+    model made the run. ``seconds``: that the job has taken so far. ``gpu``: name of the GPU. ``depth``: of re-ranking;
+    None for the experiment's.
     """
 
     tag: str
@@ -39,6 +40,7 @@ class Origin:
     trained: bool
     seconds: float
     gpu: str | None = None
+    depth: int | None = None
 
 
 def header_of(experiment: Experiment, origin: Origin) -> str:
@@ -105,7 +107,7 @@ def _method(experiment: Experiment, origin: Origin) -> dict[str, Any]:
     first = origin.first_stage
     stages = list(_retrievers(experiment, first)) if first is not None else []
     if origin.trained:
-        reranks = {"reranks": first, "depth": experiment.rerank_depth} if first is not None else {}
+        reranks = {"reranks": first, "depth": origin.depth or experiment.rerank_depth} if first is not None else {}
         stages.append({"name": origin.tag, **_model(experiment), **reranks})
     return {"automatic": True, "score ties": "the order of the stage before", "retrieval": stages}
 

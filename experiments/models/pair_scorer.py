@@ -7,8 +7,9 @@ Shapes: P pairs, B pairs of a batch.
 
 import hashlib
 import json
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,16 @@ from experiments.common.text import first_line
 from experiments.data.batches.pairs import PairEncoder, PairTemplate, micro_batches
 from experiments.data.collection import Collection
 from experiments.data.ragged import Rows
+from experiments.data.run import Run
 from experiments.data.tokens import tokens_of
 from experiments.models.cross_encoder.export import PairCut
 from experiments.models.packed_forward import choose_layout, logits_of, score_of
-from experiments.models.trained_pairs import load_classifier
+from experiments.models.trained_pairs import default_prompt, load_classifier
 from experiments.pretrained.encoder import load_sentence_transformer
 from experiments.pretrained.limits import longest_input
 from experiments.pretrained.source import Source, quiet
 from experiments.pretrained.token_budget import tokens_per_batch
+from experiments.retrieval.pair_vectors import TIMED, head_of
 
 MAX_LENGTH, MAX_QUERY_TOKENS = 512, 64  # for a cross-encoder whose config has no limits
 SCORES = "pair_scores"  # kind of entry in the cache
@@ -90,6 +93,10 @@ class PairScorer(ABC):
         scores_P: NDArray[np.float32] = np.load(cache.get(SCORES, key, build) / "scores.npy")
         return scores_P
 
+    def milliseconds_at(self, collection: Collection, run: Run, depths: Sequence[int]) -> dict[int, float] | None:
+        """Return depth -> milliseconds of a query; None for a scorer whose time is spent on pairs alone."""
+        return None
+
     @abstractmethod
     def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
         """Compute the (P,) scores without the cache."""
@@ -99,6 +106,8 @@ class CrossEncoderScorer(PairScorer):
     """A sequence classifier of one logit, or of two whose log-odds are the score.
 
     The folder of a job gives the maximum lengths; otherwise ``cut`` does, or the model's positions if they are fewer.
+    The default prompt of a ``CrossEncoder`` of sentence-transformers is written before each query, and its tokens do
+    not count as the query's. The score is the logit, without the activation of ``predict``, which keeps the order.
 
     Raises:
         ExperimentError: the folder has no such model, no trained head, or more logits.
@@ -112,8 +121,12 @@ class CrossEncoderScorer(PairScorer):
             longest = int(min(cut.max_length, self.tokenizer.model_max_length, reach))
             own = PairCut(min(cut.max_query_tokens, longest // 2), longest)
         cut = own
-        self.max_length, self.max_query_tokens = cut.max_length, cut.max_query_tokens
+        self.prompt = default_prompt(source)
+        prompt_tokens = len(self.tokenizer.encode(self.prompt, add_special_tokens=False)) if self.prompt else 0
+        self.max_length, self.max_query_tokens = cut.max_length, cut.max_query_tokens + prompt_tokens
         settings = {"kind": "cross_encoder 2", "max_length": self.max_length, "max_query": self.max_query_tokens}
+        settings |= {"prompt": self.prompt} if self.prompt else {}
+        self.max_passage_tokens = min(cut.max_length, cut.max_passage_tokens or cut.max_length)
         super().__init__(Path(source.place), settings)
         self.network.to(self.device)  # type: ignore[arg-type]
         self.layout = choose_layout(self.network, "auto", self.device.type)
@@ -122,8 +135,8 @@ class CrossEncoderScorer(PairScorer):
     def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
         encoder = PairEncoder(
             PairTemplate.of(self.tokenizer),
-            tokens_of(collection, "queries", self.tokenizer, self.max_query_tokens, cache),
-            tokens_of(collection, "passages", self.tokenizer, self.max_length, cache),
+            tokens_of(collection, "queries", self.tokenizer, self.max_query_tokens, cache, prompt=self.prompt),
+            tokens_of(collection, "passages", self.tokenizer, self.max_passage_tokens, cache),
             self.max_query_tokens,
             self.max_length,
         )
@@ -175,6 +188,35 @@ class BiEncoderScorer(PairScorer):
                 first += len(rows)
                 advance(len(rows))
         return scores_P
+
+    @torch.no_grad()
+    def milliseconds_at(self, collection: Collection, run: Run, depths: Sequence[int]) -> dict[int, float] | None:
+        """Return depth -> milliseconds of a query: its encoding and the similarities to its passages, on at most
+        ``TIMED`` queries; the passages are encoded before, as in an index.
+        """
+        sample, _ = head_of(run, TIMED, depths[-1])
+        rows = np.unique(sample.passages.values)
+        vectors = dict(
+            zip(rows.tolist(), self._vectors(self.model.encode_document, collection.passages.texts(rows)), strict=True)
+        )
+        self._score_queries(collection, sample, vectors)  # warms the model up
+        taken = {}
+        for depth in depths:
+            part, _ = head_of(sample, TIMED, depth)
+            began = time.perf_counter()
+            self._score_queries(collection, part, vectors)
+            taken[depth] = 1000 * (time.perf_counter() - began) / max(1, len(part))
+        return taken
+
+    def _score_queries(self, collection: Collection, run: Run, vectors: Mapping[int, NDArray[np.float32]]) -> None:
+        """Encode the queries and compare each with its passages. ``vectors``: of each passage row."""
+        queries = self._vectors(self.model.encode_query, collection.queries.texts(run.queries))
+        for query, passages in zip(queries, run.passages, strict=True):
+            right = [vectors[row] for row in passages.tolist()]
+            left = [query] * len(right)
+            if right:
+                pairs = (np.stack(left), np.stack(right)) if query.ndim == 1 else (left, right)
+                self.model.similarity_pairwise(*pairs).float().cpu()
 
     @staticmethod
     def _vectors(encode: Any, texts: list[str]) -> list[NDArray[np.float32]]:

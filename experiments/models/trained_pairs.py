@@ -1,8 +1,12 @@
-"""Load a trained cross-encoder with all its weights."""
+"""Load a trained cross-encoder with all its weights, and the prompt of its queries."""
+
+import json
+from collections.abc import Mapping
 
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.common.errors import ExperimentError
+from experiments.models.lightning_ir import config_of_lightning_ir, load_mono
 from experiments.pretrained.limits import check_vocabulary
 from experiments.pretrained.padding import settle_padding
 from experiments.pretrained.source import Source
@@ -11,11 +15,19 @@ from experiments.pretrained.weights import is_head, load_weights
 
 
 def load_classifier(source: Source) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a sequence classifier of one or two logits in fp32, and its tokenizer.
+    """Load a sequence classifier of one or two logits in fp32, or a cross-encoder of lightning-ir, and its tokenizer.
 
     Raises:
         ExperimentError: it cannot be found, has no trained head, or has more than two logits.
     """
+    of_lightning_ir = config_of_lightning_ir(source)
+    network, tokenizer = _classifier(source) if of_lightning_ir is None else load_mono(source, of_lightning_ir)
+    check_vocabulary(network, tokenizer, source.label)
+    settle_padding(network, tokenizer, source.label)
+    return network.eval(), tokenizer
+
+
+def _classifier(source: Source) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     tokenizer = tokenizer_of(source)
     network, report = load_weights(AutoModelForSequenceClassification, source, may_be_random=is_head)
     if report.missing or report.mismatched:
@@ -28,6 +40,25 @@ def load_classifier(source: Source) -> tuple[PreTrainedModel, PreTrainedTokenize
         raise ExperimentError(
             f"{source.label}: {source.place} has {network.config.num_labels} logits, not one or two: {source.fix}"
         )
-    check_vocabulary(network, tokenizer, source.label)
-    settle_padding(network, tokenizer, source.label)
-    return network.eval(), tokenizer
+    return network, tokenizer
+
+
+def default_prompt(source: Source) -> str:
+    """Return the text that sentence-transformers' ``CrossEncoder.predict`` writes before each query by default; empty
+    for none.
+
+    Raises:
+        ExperimentError: the folder's default prompt is none of its prompts.
+    """
+    path = source.local_file("config_sentence_transformers.json")
+    if path is None:
+        return ""
+    with source.reading():
+        settings = json.loads(path.read_text(encoding="utf-8"))
+    name, prompts = settings.get("default_prompt_name"), settings.get("prompts")
+    if name is None:
+        return ""
+    if not isinstance(prompts, Mapping) or name not in prompts:
+        known = ", ".join(map(str, prompts or ())) or "none"
+        raise ExperimentError(f"{path}: default_prompt_name is {name!r}, which is none of its prompts ({known})")
+    return str(prompts[name] or "")

@@ -49,12 +49,12 @@ class Report:
 
 
 def load_weights(
-    auto: Any, source: Source, *, config: Any = None, may_be_random: MayBeRandom
+    auto: Any, source: Source, *, config: Any = None, may_be_random: MayBeRandom, **arguments: Any
 ) -> tuple[PreTrainedModel, Report]:
-    """Load a network with fp32 weights by one of transformers' Auto classes.
+    """Load a network with fp32 weights by one of transformers' Auto classes, or a class of its own.
 
-    ``config``: None for the source's own. ``may_be_random``: whether a weight, by its name, may be missing. PyTorch
-    files are read as weights alone, without running code in them.
+    ``config``: None for the source's own. ``may_be_random``: whether a weight, by its name, may be missing.
+    ``arguments``: of the network's class. PyTorch files are read as weights alone, without running code in them.
 
     Raises:
         ExperimentError: the files cannot be read, lack a weight, or have it in another shape.
@@ -68,6 +68,7 @@ def load_weights(
             weights_only=True,
             ignore_mismatched_sizes=True,  # else a traceback; see refuse_random
             output_loading_info=True,
+            **arguments,
         )
     report = Report.of(info)
     refuse_random(network, report, source, may_be_random)

@@ -10,7 +10,10 @@ from experiments.common.text import plural, value_or_dash
 from experiments.config.negatives import sources_of
 from experiments.evaluation.measure_names import WHOLE_COLLECTION
 
-PROPER_NAMES = {"bm25": "BM25", "colbert": "ColBERT", "tct_colbert": "TCT-ColBERT", "run_file": "run file"}
+PROPER_NAMES = {
+    "bm25": "BM25", "bm25_tuned": "tuned BM25", "bm25_unstemmed": "BM25 without stemming", "colbert": "ColBERT",
+    "tct_colbert": "TCT-ColBERT", "run_file": "run file", "indri": "Indri", "hdct": "HDCT",
+}  # fmt: skip
 POOLINGS = {
     "mean": "mean",
     "mean_first": "mean, 1st copy",

@@ -19,9 +19,10 @@ from experiments.retrieval import plaid
 from experiments.retrieval.late_interaction import LateInteractionEncoder, Settings
 from experiments.retrieval.maxsim import Queries, maxsim, maxsim_pairs, rows_at
 from experiments.retrieval.own_passages import cut
+from experiments.retrieval.pair_vectors import Pairs, open_pairs
 from experiments.retrieval.retriever import Retriever, run_for
 from experiments.retrieval.topk import QUERIES_AT_ONCE
-from experiments.retrieval.vector_search import embeddings_for, search_in_parts
+from experiments.retrieval.vector_search import search_in_parts
 from experiments.retrieval.vector_store import Embeddings, embeddings_key, passage_embeddings
 
 if TYPE_CHECKING:
@@ -108,18 +109,16 @@ class ColBERT:
             return plaid.search(self.name, queries, vectors, embeddings, key, depth, device_of(self.device), cache)
         return exact_search(self.name, queries, vectors, embeddings, depth, device_of(self.device))
 
-    def pair_scores(
-        self, collection: Collection, run: Run, cache: Cache, *, whole: bool = False
-    ) -> NDArray[np.float32]:
-        """Score each entry (N,) of ``run.passages.values`` for its query. ``whole``: see ``embeddings_for``."""
+    def open_pairs(self, collection: Collection, run: Run, cache: Cache, *, whole: bool = False) -> Pairs:
+        """Return the run's pairs with the vectors of their passages. ``whole``: encode the whole collection."""
+        return open_pairs(self.encoder, run, collection, cache, whole=whole)
+
+    def score_pairs(self, collection: Collection, pairs: Pairs) -> NDArray[np.float32]:
+        """Encode the queries, and return the (N,) scores of their pairs."""
         import torch
 
+        run, device = pairs.run, device_of(self.device)
         scores_N = np.empty(len(run.passages.values), np.float32)
-        if not len(scores_N):
-            return scores_N
-        embeddings = embeddings_for(self.encoder, run, collection, cache, whole=whole)
-        places_N = embeddings.places(np.asarray(run.passages.values))
-        device = device_of(self.device)
         with tracked(f"{self.name}: scoring {len(run):,} queries' passages", len(run)) as advance:
             for start in range(0, len(run), QUERIES_AT_ONCE):
                 vectors = self._encode_queries(collection, run.queries[start : start + QUERIES_AT_ONCE])
@@ -127,9 +126,18 @@ class ColBERT:
                     span = slice(*run.passages.offsets[start + i : start + i + 2])
                     query_SD = torch.from_numpy(vectors[i]).to(device)
                     if span.start < span.stop:
-                        scores_N[span] = maxsim_pairs(query_SD, rows_at(embeddings.vectors, places_N[span])).cpu()
+                        passages = rows_at(pairs.embeddings.vectors, pairs.places_N[span])
+                        scores_N[span] = maxsim_pairs(query_SD, passages).cpu()
                     advance(1)
         return scores_N
+
+    def pair_scores(
+        self, collection: Collection, run: Run, cache: Cache, *, whole: bool = False
+    ) -> NDArray[np.float32]:
+        """Score each entry (N,) of ``run.passages.values`` for its query. ``whole``: see ``open_pairs``."""
+        if not len(run.passages.values):
+            return np.empty(0, np.float32)
+        return self.score_pairs(collection, self.open_pairs(collection, run, cache, whole=whole))
 
     def _encode_queries(self, collection: Collection, queries: NDArray[np.int64]) -> Ragged:
         return self.encoder.encode_queries(collection.queries.texts(queries))

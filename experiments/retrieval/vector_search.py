@@ -23,8 +23,9 @@ from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged, Rows
 from experiments.data.run import Run, run_of
 from experiments.pretrained.checkpoint import Checkpoint, device_of, token_budget
+from experiments.retrieval.pair_vectors import Pairs, open_pairs
 from experiments.retrieval.topk import QUERIES_AT_ONCE, TopK, joined
-from experiments.retrieval.vector_store import Embeddings, PassageEncoder, Vectors, embeddings_key, passage_embeddings
+from experiments.retrieval.vector_store import Embeddings, Vectors, embeddings_key, passage_embeddings
 
 if TYPE_CHECKING:
     import torch
@@ -115,30 +116,28 @@ class SingleVectorRetriever(ABC):
         rows = np.broadcast_to(queries[:, None], places_QK.shape)[retrieved]
         return run_of(self.name, rows, np.asarray(embeddings.rows_P[places_QK[retrieved]]), scores_QK[retrieved])
 
-    def pair_scores(
-        self, collection: Collection, run: Run, cache: Cache, *, whole: bool = False
-    ) -> NDArray[np.float32]:
-        """Score each entry (N,) of ``run.passages.values`` for its query. ``whole``: see ``embeddings_for``."""
+    def open_pairs(self, collection: Collection, run: Run, cache: Cache, *, whole: bool = False) -> Pairs:
+        """Return the run's pairs with the vectors of their passages. ``whole``: encode the whole collection."""
+        return open_pairs(self, run, collection, cache, whole=whole)
+
+    def score_pairs(self, collection: Collection, pairs: Pairs) -> NDArray[np.float32]:
+        """Encode the queries, and return the (N,) scores of their pairs."""
+        run, embeddings, cosine = pairs.run, pairs.embeddings, self.compares_by_cosine()
         scores_N = np.empty(len(run.passages.values), np.float32)
-        if not len(scores_N):
-            return scores_N
-        embeddings = embeddings_for(self, run, collection, cache, whole=whole)
-        places_N, cosine = embeddings.places(np.asarray(run.passages.values)), self.compares_by_cosine()
         vectors_QD = self.encode_queries(collection.queries.texts(run.queries))
         for i, vector_D in enumerate(unit(vectors_QD) if cosine else vectors_QD):
             span = slice(*run.passages.offsets[i : i + 2])
-            passages_ND = embeddings.at(places_N[span])
+            passages_ND = embeddings.at(pairs.places_N[span])
             scores_N[span] = (unit(passages_ND) if cosine else passages_ND) @ vector_D
         return scores_N
 
-
-def embeddings_for(
-    encoder: PassageEncoder, run: Run, collection: Collection, cache: Cache, *, whole: bool
-) -> Embeddings:
-    """Encode a run's passages; the ``whole`` collection if asked, or if the run has more than half of it."""
-    rows = np.unique(run.passages.values)
-    of_all = whole or 2 * len(rows) > len(collection.passages)
-    return passage_embeddings(encoder, collection, cache, None if of_all else rows)
+    def pair_scores(
+        self, collection: Collection, run: Run, cache: Cache, *, whole: bool = False
+    ) -> NDArray[np.float32]:
+        """Score each entry (N,) of ``run.passages.values`` for its query. ``whole``: see ``open_pairs``."""
+        if not len(run.passages.values):
+            return np.empty(0, np.float32)
+        return self.score_pairs(collection, self.open_pairs(collection, run, cache, whole=whole))
 
 
 def search_in_parts(

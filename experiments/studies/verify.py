@@ -3,7 +3,7 @@
 Each difference from the saved results is one line.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from experiments.config.identity import RETRIEVED, first_stages_hash, job_hash
 from experiments.data.run import read_trec
 from experiments.evaluation.measure_names import min_grade_in, resolve
 from experiments.evaluation.measures import evaluate
-from experiments.job_files.files import CONFIG, METRICS, STATUS, read_mapping
+from experiments.job_files.files import CONFIG, METRICS, STATUS, read_mapping, run_path
 from experiments.job_files.per_query import DEPTHS, PerQuery, per_query_path, read_depths, read_per_query
 from experiments.job_files.status import hash_of, read_status
 from experiments.studies.current_inputs import CurrentInputs
@@ -147,14 +147,33 @@ def _verify_run(
     current: CurrentInputs,
     differences: Differences,
 ) -> None:
-    """Score one run again; compare it with the per-query file, and both with the metrics."""
+    """Score one first stage's runs again, one for each depth of re-ranking; compare them with the per-query files, and
+    both with the metrics.
+    """
     measures = resolve(config["measures"], min_grade_in(config))
-    run_path, table_path = folder / f"run.{first_stage}.trec.gz", per_query_path(folder, first_stage)
-    if not run_path.is_file():
-        raise ExperimentError(f"{run_path.name} is missing")
-    run = read_trec(run_path, current.collection, first_stage, may_be_empty=saved.get("pairs") == 0)
+    table = read_per_query(per_query_path(folder, first_stage))
+    empty = saved.get("pairs") == 0
+    own = _scored(folder, first_stage, None, measures, table, current, differences, empty)
+    _compare_means(first_stage, _means(own, table, saved, measures), differences)
+    for depth, values in read_depths(folder, first_stage, saved, table).items():
+        scored = own
+        if values is not table:  # whose depth is the largest
+            scored = _scored(folder, first_stage, depth, measures, values, current, differences, empty)
+        noted = saved[DEPTHS][str(depth)]
+        means = ((f"{DEPTHS}.{depth}.{measure}", scored[measure], noted.get(measure)) for measure in measures)
+        _compare_means(first_stage, means, differences)
+
+
+def _scored(
+    folder: Path, first_stage: str, depth: int | None, measures: Sequence[str], table: PerQuery,
+    current: CurrentInputs, differences: Differences, may_be_empty: bool,
+) -> Mapping[str, float]:  # fmt: skip
+    """Score one run again, compare it with its per-query table, and return its means."""
+    path, table_path = run_path(folder, first_stage, depth), per_query_path(folder, first_stage, depth)
+    if not path.is_file():
+        raise ExperimentError(f"{path.name} is missing")
+    run = read_trec(path, current.collection, first_stage, may_be_empty=may_be_empty)
     scored = evaluate(run, current.relevance, measures)
-    table = read_per_query(table_path)
     differences.runs += 1
     query_ids = current.collection.queries.ids(scored.queries)
     rows = {query_id: row for row, query_id in enumerate(table.query_ids)}
@@ -169,8 +188,12 @@ def _verify_run(
             differences.values += 1
             if value is None or abs(value - expected) > _rounding(expected):
                 differences.add(f"{table_path.name}, query {query_id}, {measure}", expected, value)
-    depths = depth_means(folder, first_stage, saved, table)
-    for where, expected, mean in (*_means(scored.mean, table, saved, measures), *depths):
+    return scored.mean
+
+
+def _compare_means(first_stage: str, means: Iterable[tuple[str, float, Any]], differences: Differences) -> None:
+    """Add each mean of the metrics that is not as expected. ``means``: key, expected and saved value."""
+    for where, expected, mean in means:
         if not isinstance(mean, int | float) or abs(mean - expected) > max(TOLERANCE, _rounding(expected)):
             differences.add(f"{METRICS}, test.{first_stage}.{where}", expected, mean)
 
@@ -191,8 +214,8 @@ def _means(
 def depth_means(
     folder: Path, first_stage: str, saved: Mapping[str, Any], table: PerQuery
 ) -> Iterator[tuple[str, float, Any]]:
-    """Yield key, recomputed and saved value of each mean at each depth of re-ranking. The scores of the passages in
-    the first stage's order are not kept, so the means come from the values by query. ``table``: of the largest depth.
+    """Yield key, saved value and the mean of the values by query of each measure at each depth of re-ranking.
+    ``table``: of the largest depth.
     """
     for depth, values in read_depths(folder, first_stage, saved, table).items():
         for measure, values_Q in values.reranked.items():

@@ -3,7 +3,7 @@
 - its config: the job's, with ``labels`` and ``hash`` among them;
 - its summary: ``FIRST_STAGE/...`` as ``test`` of the job's ``metrics.json``, nested names joined by slashes,
   ``compute/...`` likewise, and the probed layers as one text, ``probe_json``;
-- the tables ``per_query/FIRST_STAGE``.
+- the tables ``per_query/FIRST_STAGE``, and ``per_query/FIRST_STAGE@DEPTH`` for each smaller depth of re-ranking.
 """
 
 import json
@@ -16,6 +16,11 @@ TRAINED_BY = "trained_by"  # the scientific config of the training, for a job th
 COMPUTE = "compute"
 PROBE = "probe_json"
 PER_QUERY = "per_query"
+
+
+def depth_table(first_stage: str, depth: int) -> str:
+    """Return the name of the table of a smaller depth than the job's."""
+    return f"{PER_QUERY}/{first_stage}@{depth}"
 
 
 def summary_of(metrics: Mapping[str, Any], measures: Sequence[str]) -> dict[str, float | int | str | None]:

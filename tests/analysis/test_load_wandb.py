@@ -13,8 +13,10 @@ from helpers.wandb_records import isolated_wandb
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.analysis.depths import depth_results
 from experiments.analysis.load import JobResult, read_study
 from experiments.analysis.load_wandb import job_of, jobs_of
+from experiments.analysis.settings import group_results
 from experiments.common.errors import ExperimentError
 from experiments.tracking.summary import flat, nested
 from experiments.tracking.wandb_records import RunRecord, offline_runs, server_runs
@@ -27,8 +29,9 @@ def study(data: Path, backbone: Path, tmp_path_factory: pytest.TempPathFactory) 
     """A real study of a job with probed layers and one that diverged, logged offline."""
     folder = tmp_path_factory.mktemp("study")
     overrides = tiny_overrides(
-        folder, data, backbone, "logger=wandb_offline", "study=shapes", "probe=all_layers", "probe.control=true"
-    )
+        folder, data, backbone, "logger=wandb_offline", "study=shapes", "probe=all_layers", "probe.control=true",
+        "first_stage_depth=[4,10]",
+    )  # fmt: skip
     with isolated_wandb(tmp_path_factory.mktemp("home")):
         _, job = run(overrides)
         with pytest.raises(ExperimentError, match="no finite score"):
@@ -71,6 +74,28 @@ class TestRealStudy:
     ) -> None:
         assert getattr(read_back[0], part) == getattr(on_disk[0], part)
         assert getattr(read_back[0], part)
+
+    def test_values_at_each_depth_of_re_ranking_are_as_in_its_folder(
+        self, on_disk: list[JobResult], read_back: list[JobResult]
+    ) -> None:
+        expected, found = on_disk[0].per_depth["bm25"], read_back[0].per_depth["bm25"]
+        assert list(found) == list(expected) == [4, 10]
+        for depth in found:
+            assert found[depth].query_ids == expected[depth].query_ids
+            for measure, values_Q in expected[depth].reranked.items():
+                np.testing.assert_allclose(found[depth].reranked[measure], values_Q, atol=1e-6)
+
+    def test_the_curve_over_depths_is_that_of_the_folder(
+        self, on_disk: list[JobResult], read_back: list[JobResult]
+    ) -> None:
+        def curve(jobs: list[JobResult]) -> list[tuple[int, float, float, float | None]]:
+            (group,) = group_results(job for job in jobs if job.finished)
+            (results,) = depth_results(group)
+            return [(each.depth, each.setting.mean, each.pairs, each.milliseconds) for each in results]
+
+        assert [depth for depth, *_ in curve(read_back)] == [4, 10]
+        for found, expected in zip(curve(read_back), curve(on_disk), strict=True):
+            assert found == pytest.approx(expected, abs=1e-6)
 
     def test_values_per_query_differ_from_the_folders_six_digits_by_rounding_only(
         self, on_disk: list[JobResult], read_back: list[JobResult]

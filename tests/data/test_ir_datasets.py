@@ -1,5 +1,6 @@
 """The ir_datasets reader on local files laid where the catalogue looks for its downloads."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from helpers.jobs import ROOT
 
 # The catalogue fixes its folder when it is imported, so each case runs in a process of its own.
@@ -25,7 +27,7 @@ except ExperimentError as error:
 """
 
 
-def read(home: Path, splits: dict[str, str | None], **settings: str) -> dict:
+def read(home: Path, splits: dict[str, str | None], **settings: str | list[str]) -> dict:
     environment = {
         "IR_DATASETS_HOME": str(home),
         "IR_DATASETS_DL_TRIES": "1",
@@ -55,6 +57,42 @@ def lay(home: Path, test: str = "2\t7\t1\n") -> Path:
     return home
 
 
+DOCUMENTS = """\
+<DOC>
+<DOCNO>D7</DOCNO>
+<TEXT>
+https://elements.org/boron
+Boron
+A metalloid.
+</TEXT>
+</DOC>
+<DOC>
+<DOCNO>D8</DOCNO>
+<TEXT>
+https://elements.org/untitled
+
+No title.
+</TEXT>
+</DOC>
+"""
+
+
+def lay_documents(home: Path) -> Path:
+    """Two documents of MS MARCO, the second without a title, and a query of dev, as the catalogue downloads them."""
+    folder = home / "msmarco-document"
+    (folder / "dev").mkdir(parents=True)
+    for name, text in (
+        ("collection.tsv.gz", DOCUMENTS), ("dev/queries.tsv.gz", "1\twhat is boron\n"), ("dev/qrels.gz", "1 0 D7 1\n"),
+    ):  # fmt: skip
+        (folder / name).write_bytes(gzip.compress(text.encode()))
+    return home
+
+
+def texts_of(home: Path, fields: list[str] | None) -> list[str]:
+    settings = {} if fields is None else {"fields": fields}
+    return [text for _, text in read(home, {"test": "msmarco-document/dev"}, **settings)["passages"]]
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return lay(tmp_path)
@@ -75,6 +113,28 @@ def test_a_judged_passage_without_a_text_may_be_empty(tmp_path: Path):
     found = read(home, {"train": None, "test": "beir/scifact/test"}, missing="empty")
     assert [row[0] for row in found["passages"]] == ["7", "8"]
     assert found["passages"][1][1] == ""
+
+
+def test_a_documents_text_is_made_of_the_named_fields_that_it_has(tmp_path: Path):
+    home = lay_documents(tmp_path)
+    assert texts_of(home, ["url", "title", "body"]) == [
+        "https://elements.org/boron Boron A metalloid.",
+        "https://elements.org/untitled No title.",
+    ]
+    assert texts_of(home, None)[0].strip() == "Boron A metalloid.", "the catalogue's default has no URL"
+
+
+def test_the_config_of_ms_marco_documents_reads_url_title_and_body():
+    settings = yaml.safe_load((ROOT / "conf" / "data" / "msmarco_document.yaml").read_text())
+    assert settings["source"]["fields"] == ["url", "title", "body"]
+
+
+def test_a_field_that_the_documents_do_not_have_is_refused_with_those_that_they_have(tmp_path: Path):
+    error = read(tmp_path, {"test": "msmarco-document/dev"}, fields=["url", "text"])["error"]
+    assert error.startswith(
+        "data.source.fields is ['url', 'text']: it must name some of the fields of msmarco-document/dev"
+    )
+    assert "(doc_id, url, title, body)" in error
 
 
 def test_an_id_that_the_catalogue_does_not_have(home: Path):

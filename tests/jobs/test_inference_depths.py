@@ -1,5 +1,6 @@
 """Several depths of re-ranking in one job: one scoring, the values of single-depth jobs, and files that are read."""
 
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,32 @@ def test_smaller_depths_have_values_by_query(tmp_path: Path):
     assert sorted(path.name for path in tmp_path.glob("per_query*")) == ["per_query.bm25@1.tsv", "per_query.bm25@2.tsv"]
     table = read_per_query(tmp_path / "per_query.bm25@2.tsv")
     assert (table.query_ids, table.reranked["RR@10"].tolist()) == (("q3",), [1 / 3])
+
+
+def test_smaller_depths_have_a_run_named_as_the_job(tmp_path: Path):
+    measured(tmp_path, header=lambda depth: f"# depth {depth}\n" if depth == 2 else "")
+    assert sorted(path.name for path in tmp_path.glob("run*")) == ["run.bm25@1.trec.gz", "run.bm25@2.trec.gz"]
+    lines = gzip.decompress((tmp_path / "run.bm25@2.trec.gz").read_bytes()).decode().splitlines()
+    assert lines[0] == "# depth 2"
+    fields = [line.split() for line in lines[1:]]
+    assert [(query, passage, rank) for query, _, passage, rank, _, _ in fields] == [
+        ("q3", "p4", "1"),
+        ("q3", "p5", "2"),
+        ("q3", "p3", "3"),
+        ("q3", "p2", "4"),
+    ]
+    assert {tag for *_, tag in fields} == {tmp_path.name}
+
+
+def test_values_by_query_are_logged_for_smaller_depths(tmp_path: Path):
+    logged: dict[int, list[float]] = {}
+    measured(tmp_path, log=lambda depth, table: logged.update({depth: table.reranked["RR@10"].tolist()}))
+    assert logged == {1: [1 / 3], 2: [1 / 3]}
+
+
+def test_milliseconds_that_were_timed_are_taken_as_they_are(tmp_path: Path):
+    timed = measured(tmp_path, milliseconds={1: 3.0, 2: 3.5, 4: 4.0})
+    assert [values["ms_per_query"] for values in timed.values()] == [3.0, 3.5, 4.0]
 
 
 def test_milliseconds_are_the_share_of_the_scored_pairs(tmp_path: Path):
@@ -116,6 +143,26 @@ def test_they_are_verified(jobs):
         path.write_text(before)
 
 
+def test_their_runs_are_scored_again(jobs):
+    _, folder = jobs["several"]
+    assert verify_job(folder, InputLoader()).runs == 3
+    path = folder / "run.bm25@5.trec.gz"
+    before = path.read_bytes()
+    table = read_per_query(folder / "per_query.bm25@5.tsv")
+    query = next(name for name, value in zip(table.query_ids, table.reranked["AP"], strict=True) if value > 0)
+    lines = gzip.decompress(before).decode().splitlines(keepends=True)
+    path.write_bytes(gzip.compress("".join(line for line in lines if not line.startswith(f"{query} ")).encode()))
+    try:
+        found = verify_job(folder, InputLoader()).differences
+        assert any(f"per_query.bm25@5.tsv, query {query}, AP: expected 0, found" in line for line in found)
+        assert any("metrics.json, test.bm25.depths.5.AP: expected" in line for line in found)
+        path.unlink()
+        (line,) = verify_job(folder, InputLoader()).differences
+        assert line.endswith("first stage bm25: run.bm25@5.trec.gz is missing")
+    finally:
+        path.write_bytes(before)
+
+
 def test_an_archive_keeps_them(jobs, tmp_path: Path):
     _, folder = jobs["several"]
     kept = study_folder(keep_study(folder.parent, tmp_path).path)
@@ -125,3 +172,28 @@ def test_an_archive_keeps_them(jobs, tmp_path: Path):
     ((two, five, ten),) = depth_results(group)
     assert [result.depth for result in (two, five, ten)] == [2, 5, 10]
     assert ten.setting.mean == group.settings[0].mean
+
+
+COLBERT = ["model=colbert", "model.dimension=16", "model.max_length=48", "model.max_query_tokens=16"]
+
+
+@pytest.fixture(scope="module")
+def colbert(tmp_path_factory: pytest.TempPathFactory, data: Path, backbone: Path) -> tuple[dict[str, Any], list[str]]:
+    overrides = tiny_overrides(
+        tmp_path_factory.mktemp("colbert"), data, backbone, "first_stage_depth=[2,5,10]", "study=colbert", *DEPTHS
+    )
+    metrics, folder = run([*overrides, *COLBERT])
+    return metrics, [*overrides, "model=checkpoint", f"model.path={folder}"]
+
+
+def milliseconds(metrics: dict[str, Any]) -> list[float]:
+    return [values["ms_per_query"] for values in metrics["test"]["bm25"]["depths"].values()]
+
+
+def test_a_bi_encoder_is_timed_at_each_depth_where_it_was_trained_and_where_it_is_evaluated(colbert):
+    metrics, evaluation = colbert
+    lengths = ("model.max_length=", "model.max_query_tokens=")
+    again, _ = run([override for override in evaluation if not override.startswith(lengths)])
+    for timed in (milliseconds(metrics), milliseconds(again)):
+        assert len(timed) == 3
+        assert all(0 < taken < 10_000 for taken in timed)

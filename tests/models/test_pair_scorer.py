@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.tiny import LiteralSource, write_tiny_bert
+from safetensors.torch import load_file, save_file
 
 from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
@@ -15,6 +16,7 @@ from experiments.config import Backbone
 from experiments.data.collection import Collection, open_collection
 from experiments.models.backbone import load_tokenizer
 from experiments.models.cross_encoder.config import CrossEncoderConfig
+from experiments.models.cross_encoder.export import PairCut
 from experiments.models.cross_encoder.network import load_cross_encoder
 from experiments.models.pair_scorer import BiEncoderScorer, CrossEncoderScorer, load_scorer
 
@@ -92,6 +94,53 @@ def test_a_cross_encoder_that_sentence_transformers_saved_is_one_too(
     assert isinstance(again, CrossEncoderScorer)
     first = load_scorer(str(cross_encoder)).score(collection, *PAIRS, store)
     np.testing.assert_allclose(again.score(collection, *PAIRS, store), first, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def loud(tmp_path_factory: pytest.TempPathFactory, cross_encoder: Path) -> Path:
+    """The cross-encoder with a head of larger weights, so that its scores are far apart."""
+    folder = shutil.copytree(cross_encoder, tmp_path_factory.mktemp("loud") / "model")
+    weights = load_file(folder / "model.safetensors")
+    weights["classifier.weight"] *= 1_000
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prompted(tmp_path_factory: pytest.TempPathFactory, loud: Path) -> Path:
+    from sentence_transformers import CrossEncoder
+
+    folder, prompts = tmp_path_factory.mktemp("prompted"), {"line": "a line of ", "other": "cube "}
+    CrossEncoder(str(loud), device="cpu", prompts=prompts, default_prompt_name="line").save_pretrained(str(folder))
+    return folder
+
+
+def test_the_default_prompt_of_a_saved_cross_encoder_is_written_before_each_query(
+    prompted: Path, loud: Path, collection: Collection, store: Cache
+):
+    from sentence_transformers import CrossEncoder
+
+    theirs = CrossEncoder(str(prompted), device="cpu").predict(texts(), activation_fn=torch.nn.Identity())
+    ours = load_scorer(str(prompted)).score(collection, *PAIRS, store)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+    without = load_scorer(str(loud)).score(collection, *PAIRS, store)
+    assert (np.abs(ours - without) > 1e-3).all(), "the prompt matters"
+
+
+def test_the_tokens_of_a_prompt_are_none_of_the_querys(prompted: Path):
+    scorer = load_scorer(str(prompted), cut=PairCut(max_query_tokens=6, max_length=40))
+    assert isinstance(scorer, CrossEncoderScorer)
+    assert scorer.max_query_tokens == 9, "three of the prompt, six of the query"
+
+
+def test_a_default_prompt_that_does_not_exist_is_an_error(prompted: Path, tmp_path: Path):
+    folder = shutil.copytree(prompted, tmp_path / "edited")
+    settings = json.loads((folder / "config_sentence_transformers.json").read_text())
+    (folder / "config_sentence_transformers.json").write_text(json.dumps({**settings, "default_prompt_name": "query"}))
+    with pytest.raises(
+        ExperimentError, match=r"default_prompt_name is 'query', which is none of its prompts \(line, ot"
+    ):
+        load_scorer(str(folder))
 
 
 def test_two_logits_are_scored_by_their_difference(bert: Path, collection: Collection, store: Cache, tmp_path: Path):

@@ -1,6 +1,6 @@
 """Read any data set of the ir_datasets catalogue, such as ``msmarco-passage/dev/small`` or ``beir/scifact/test``."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from experiments.common.errors import ExperimentError
@@ -14,13 +14,21 @@ class IrDataset:
 
     ``splits``: for some of train, dev and test an ir_datasets id with queries and qrels. ``name``: name in results; the
     first part of the ids by default. ``missing``: judged passages without a text are an ``error``, or ``empty`` and
-    count.
+    count. ``fields``: of a document, whose values are its text, joined by spaces; None for the catalogue's default
+    text, which leaves out the URL.
 
     Raises:
-        ExperimentError: an id that the catalogue does not have, or that lacks passages, queries or qrels.
+        ExperimentError: an id that the catalogue does not have, or that lacks passages, queries or qrels; a field that
+            its documents do not have.
     """
 
-    def __init__(self, splits: Mapping[str, str | None], name: str | None = None, missing: str = "error") -> None:
+    def __init__(
+        self,
+        splits: Mapping[str, str | None],
+        name: str | None = None,
+        missing: str = "error",
+        fields: Sequence[str] | None = None,
+    ) -> None:
         import ir_datasets
 
         chosen = named_splits(splits)
@@ -44,6 +52,7 @@ class IrDataset:
                 )
             self._datasets[split] = dataset
         self.ids = chosen
+        self.fields = None if fields is None else self._known_fields(list(fields))
         self.queries_among_passages = all(
             dataset_id.split("/dev")[0].split("/test")[0] in QUERIES_AMONG_PASSAGES for dataset_id in chosen.values()
         )
@@ -53,13 +62,14 @@ class IrDataset:
         """Return the ids and the catalogue's version, which pins each file by its checksum."""
         from importlib.metadata import version
 
-        settings = {"missing": self.missing} if self.missing != "error" else {}
+        settings: dict[str, Any] = {"missing": self.missing} if self.missing != "error" else {}
+        settings |= {"fields": self.fields} if self.fields is not None else {}
         return {"reader": "ir_datasets 1", **settings, "ids": self.ids, "ir_datasets": version("ir-datasets")}
 
     def passages(self) -> Iterator[tuple[str, str]]:
-        """Yield (id, default text) of every document."""
+        """Yield (id, text) of every document."""
         documents = self._guarded(next(iter(self._datasets.values())).docs_iter)
-        passages = ((document.doc_id, document.default_text()) for document in documents)
+        passages = ((document.doc_id, self._text(document)) for document in documents)
         return with_judged(passages, self.qrels(), self.missing)
 
     def queries(self) -> Iterator[tuple[str, str]]:
@@ -76,6 +86,22 @@ class IrDataset:
             split: ((row.query_id, row.doc_id, row.relevance) for row in self._guarded(dataset.qrels_iter))
             for split, dataset in self._datasets.items()
         }
+
+    def _text(self, document: Any) -> str:
+        """Return the text of a document: its non-empty fields, or the catalogue's default."""
+        if self.fields is None:
+            return str(document.default_text())
+        return " ".join(filter(None, (str(getattr(document, field) or "").strip() for field in self.fields)))
+
+    def _known_fields(self, fields: list[str]) -> list[str]:
+        """Return the fields that make a text; raises ExperimentError for one that the documents do not have."""
+        known = next(iter(self._datasets.values())).docs_cls()._fields
+        if not fields or not set(fields) <= set(known):
+            raise ExperimentError(
+                f"data.source.fields is {fields}: it must name some of the fields of {next(iter(self.ids.values()))} "
+                f"({', '.join(known)}), or be null for the catalogue's default text"
+            )
+        return fields
 
     def _guarded(self, rows: Callable[[], Iterable[Any]]) -> Iterator[Any]:
         """Yield the rows; report a file that the catalogue cannot find or fetch."""

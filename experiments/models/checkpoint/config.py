@@ -25,8 +25,8 @@ class CheckpointConfig(Model):
     name: str = "checkpoint"
     path: str | None = None
     """A folder or hub id: a sequence classifier of one or two logits, a CrossEncoder, SentenceTransformer or
-    MultiVectorEncoder of sentence-transformers, or the folder of a finished job or its ``model``; null for the model
-    that ``job`` trains."""
+    MultiVectorEncoder of sentence-transformers, a cross-encoder of lightning-ir, or the folder of a finished job or its
+    ``model``; null for the model that ``job`` trains."""
     job: Any = None
     """Overrides of a job that trains the model first, on the same data."""
     label: str | None = None

@@ -30,13 +30,15 @@ IDENTITY = "torch.nn.modules.linear.Identity"
 class PairCut:
     """Maximum lengths of a pair: ``max_query_tokens`` for the query, the rest of ``max_length`` for the passage.
 
-    ``cut_queries``: the collection's queries that are longer, of ``queries`` in all.
+    ``cut_queries``: the collection's queries that are longer, of ``queries`` in all. ``max_passage_tokens``: a limit of
+    the passage alone, which lightning-ir has; None for none.
     """
 
     max_query_tokens: int
     max_length: int
     cut_queries: int = 0
     queries: int = 0
+    max_passage_tokens: int | None = None
 
     @classmethod
     def of(cls, encoder: PairEncoder) -> "PairCut":
@@ -53,7 +55,8 @@ class PairCut:
         limits = getattr(config, FIELD, None)
         if not isinstance(limits, Mapping) or not {"max_query_tokens", "max_length"} <= limits.keys():
             return None
-        return cls(int(limits["max_query_tokens"]), int(limits["max_length"]))
+        passage = limits.get("max_passage_tokens")
+        return cls(int(limits["max_query_tokens"]), int(limits["max_length"]), max_passage_tokens=passage)
 
     def describe(self) -> str:
         """Describe the query limit and the number of queries that it cuts."""

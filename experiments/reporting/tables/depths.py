@@ -10,7 +10,8 @@ from experiments.reporting.tables.table import Table
 NOTES = (
     "One scoring of the largest depth gives all rows: passages below a depth keep the first stage's order.",
     "pairs: scored for a query, on average.",
-    "ms: a query's share, by its pairs, of the time in which the job scored the largest depth; not timed apart.",
+    "ms of a cross-encoder: a query's share, by its pairs, of the time in which the job scored the largest depth; of a "
+    "bi-encoder: encoding a query and scoring its pairs, timed at each depth, its passages encoded before.",
 )
 
 

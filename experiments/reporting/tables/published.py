@@ -69,7 +69,7 @@ def _name(label: str, measured: object, published: object, table: PaperTable) ->
 def _notes(findings: Findings, table: PaperTable) -> list[str]:
     notes = [f"{mean_name(findings.measure)}. Published: {table.source.rstrip('.')}."]
     if any(published.mark == "second-hand" for published in table.published):
-        notes.append("Second-hand: read in another paper than the authors' own.")
+        notes.append("Second-hand: read in another text than the authors' own.")
     if table.tolerance is not None:
         why = f" ({table.tolerance_source.rstrip('.')})" if table.tolerance_source else ""
         notes.append(f"Within: at most {table.tolerance:g} apart{why}.")

@@ -1,5 +1,6 @@
 """Published values next to measured ones, and claims with what they rest on."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,11 @@ import yaml
 from helpers.findings import TABLE, small_findings
 from helpers.page import Page
 from helpers.study_folder import FIRST_STAGE, write_job
+from rich.console import Console
 
 from experiments.analysis.findings import findings_of
 from experiments.reporting.page.page import page_of
-from experiments.reporting.summary import latex, markdown
+from experiments.reporting.summary import latex, markdown, print_findings
 from experiments.reporting.tables.published import claims_table, pair_table, published_table
 from experiments.reporting.tables.table import Table
 
@@ -30,6 +32,15 @@ def test_a_published_value_has_the_measured_one_the_difference_and_the_status(tm
         ("lce", "7", "0.500 (second-hand)", "0.562", "-", "+0.062", "outside"),
         ("lce", "31", "0.600", "-", "-", "-", "not measured"),
     )
+
+
+def test_a_second_hand_value_is_marked_in_every_form_of_the_report(tmp_path: Path):
+    findings = small_findings(tmp_path / "s")
+    terminal = io.StringIO()
+    print_findings(findings, Console(file=terminal, width=200))
+    for text in (terminal.getvalue(), markdown(findings), latex(findings), Page(page_of(findings, ())).words):
+        assert "0.500 (second-hand)" in text
+        assert "Second-hand: read in another text than the authors' own." in " ".join(text.split())
 
 
 def test_values_of_other_data_are_not_compared(tmp_path: Path):
