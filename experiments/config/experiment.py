@@ -20,6 +20,7 @@ from experiments.config.compute import (
 )
 from experiments.config.data import Backbone, Data, Negatives
 from experiments.config.depths import depths_of
+from experiments.config.init_from import NONE, InitFrom
 from experiments.config.job_overrides import check_job
 from experiments.config.model import Model
 from experiments.config.negatives import sources_of
@@ -62,6 +63,8 @@ class Experiment:
     """The collection, its queries and judgements."""
     backbone: Backbone = MISSING
     """The pretrained weights that training starts from."""
+    init_from: InitFrom = field(default_factory=InitFrom, metadata={"absent_at": NONE})
+    """A finished job whose model it starts from instead: the first of two stages of training."""
     model: AnyModel = MISSING
     """The model that is trained: its class by ``_target_``, and the keys of that class."""
     loss: Any = None

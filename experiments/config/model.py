@@ -93,6 +93,8 @@ class Model(ABC):
     """Whether other models can learn from it."""
     retrieves: ClassVar[bool] = False
     """Whether it searches the whole collection (``as_retriever``)."""
+    goes_on: ClassVar[bool] = False
+    """Whether its training may start from a trained model of its own kind (``init_from``)."""
     trained_by: ClassVar[Mapping[str, str]] = {}
     """Key of a prerequisite job -> key of the model that the job trains, such as job -> cross_encoder."""
     code: ClassVar[Mapping[str, int]] = {}
@@ -123,8 +125,17 @@ class Model(ABC):
     def check_backbone(self, source: "Source") -> None:
         """Refuse a backbone that does not fit, without loading its weights."""
 
+    def check_start(self, source: "Source") -> None:
+        """Refuse a folder that holds no trained model of this kind; a model whose training ``goes_on`` defines it."""
+        raise NotImplementedError(self.name)
+
     def check(self, experiment: "Experiment") -> None:
         """Refuse settings of other groups that this model would ignore."""
+        if experiment.init_from.given and self.trains and not self.goes_on:
+            raise ExperimentError(
+                f"init_from starts a training from a trained model, which model={self.name} does not: leave it out, or "
+                f"choose model=cross_encoder or model=colbert"
+            )
         if experiment.batch.checkpoint and not self.recomputes:
             raise ExperimentError(
                 f"batch.checkpoint=true recomputes the activations of a cross-encoder; model={self.name} keeps them: "

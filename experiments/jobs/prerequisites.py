@@ -11,6 +11,9 @@ from experiments.common.errors import ExperimentError
 from experiments.common.model_files import EXPORTED
 from experiments.config import Experiment, compose
 from experiments.config.identity import job_name, with_their_candidates
+from experiments.config.init_from import JOB as INIT_FROM_JOB
+from experiments.config.init_from import PATH as INIT_FROM_PATH
+from experiments.config.init_from import InitFrom
 from experiments.config.job_overrides import overrides_of
 from experiments.config.measures import check_selection
 from experiments.job_files.status import DONE, status_of
@@ -61,12 +64,15 @@ def jobs_before(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
     jobs |= {f"model.{key}": job for key, job in experiment.model.prerequisites().items()}
     if experiment.model.trains and experiment.learns_from_teacher and experiment.loss["teacher"] is None:
         jobs["loss.job"] = experiment.loss["job"]
+    if experiment.model.trains and experiment.init_from.given and experiment.init_from.path is None:
+        jobs[INIT_FROM_JOB] = experiment.init_from.job
     return jobs
 
 
 def _trains(key: str, experiment: Experiment) -> str:
     group, _, name = key.rpartition(".")
-    return {"loss": "loss.teacher", "model": f"model.{experiment.model.trained_by.get(name)}"}.get(group, group)
+    of_model = f"model.{experiment.model.trained_by.get(name)}"
+    return {"loss": "loss.teacher", "model": of_model, "init_from": INIT_FROM_PATH}.get(group, group)
 
 
 def compose_prerequisite(
@@ -84,17 +90,27 @@ def compose_prerequisite(
         raise ExperimentError(f"{key}: this job would need itself done first")
     with compose.explained(f"{key}: ", "this job"):  # missing keys belong to the job, not to the command
         config = compose.composed_alone([f"scale={parent.scale}", *overrides])
-        inherited = inherited_by(key, job, parent)
-        check_inherited(overrides, config, inherited)
+        inherited = inherited_by(key, job, parent, config)
+        check_inherited(key, overrides, config, inherited)
         own = compose.settings_of(config)
         for part in inherited:  # its own values may be incomplete
             own.pop(part)
         settings = compose.typed(compose.plain(own) | inherited)
         experiment = compose.check(settings)
         check_selection(experiment)
-        if parent.model.trains and not key.startswith("retrievers.") and not experiment.model.teaches:
-            raise ExperimentError(f"it must train a cross-encoder, but this job has model={experiment.model.name}")
+        _check_model(key, experiment, parent)
     return experiment, compose.plain(settings)
+
+
+def _check_model(key: str, experiment: Experiment, parent: Experiment) -> None:
+    """Refuse a job that trains another kind of model than its parent needs."""
+    own, needed = experiment.model, parent.model
+    if key == INIT_FROM_JOB and own.name != needed.name:
+        raise ExperimentError(
+            f"it must train the model that goes on from it, model={needed.name}, but this job has model={own.name}"
+        )
+    if needed.trains and not key.startswith(("retrievers.", INIT_FROM_JOB)) and not own.teaches:
+        raise ExperimentError(f"it must train a cross-encoder, but this job has model={own.name}")
 
 
 def prerequisites_of(experiment: Experiment, chain: tuple[str, ...] = ()) -> tuple[Prerequisite, ...]:
@@ -132,7 +148,10 @@ def with_models(experiment: Experiment, trained: Trained) -> tuple[Experiment, C
     loss = experiment.loss
     if "loss.job" in jobs:
         loss = {**loss, "teacher": str(trained("loss.job", jobs["loss.job"])), "job": None}
-    experiment = replace(experiment, model=model, loss=loss)
+    start = experiment.init_from
+    if INIT_FROM_JOB in jobs:
+        start = InitFrom(path=str(trained(INIT_FROM_JOB, jobs[INIT_FROM_JOB])), label=start.label)
+    experiment = replace(experiment, model=model, loss=loss, init_from=start)
     return experiment, make_components(experiment, trained)
 
 
