@@ -136,7 +136,8 @@ def folder_in(study: Sequence[str], command: str) -> Path | None:
         ExperimentError: something else is given with it, or the command takes none.
     """
     others = [text for text in study if text not in sweep_names()]
-    folders = [text for text in others if Path(text).exists() or ("/" in text and "=" not in text)]
+    # an override may be longer than a path, which the file system refuses to look for
+    folders = [text for text in others if "=" not in text and ("/" in text or Path(text).exists())]
     if not folders:
         return None
     if command not in OF_FOLDERS:

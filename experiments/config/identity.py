@@ -16,6 +16,7 @@ from experiments.config.model import prefix_of, trains
 from experiments.config.negatives import RUN_SCORES, sources_of
 from experiments.config.retriever_references import references
 from experiments.config.teacher_file import is_default
+from experiments.data.splits import TRAIN
 from experiments.evaluation.measure_names import min_grade_in, resolve
 
 VERSION = 4  # raised when the meaning of a config changes, so that old jobs do not count as new ones
@@ -143,7 +144,8 @@ def short_name(config: Mapping[str, Any]) -> str:
     if not trains(config["model"]):
         model, measured_on = config["model"], config.get("test_set") or _data_name(config["data"])
         name = model["label"] or model["path"] or "-".join(overrides_of("model.job", model["job"]))
-        return f"{_file_name(name)}-on-{_file_name(measured_on)}"
+        of_train = "-train" if config["data"].get("measured_on") == TRAIN else ""
+        return f"{_file_name(name)}-on-{_file_name(measured_on)}{of_train}"
     loss, negatives = config["loss"]["name"], config["negatives"]
     loss = f"{before}+{loss}" if (before := stage_before(config)) else loss
     return f"{prefix_of(config['model'])}{loss}-n{negatives['count']}-{negatives['source']}-s{config['seed']}"

@@ -12,9 +12,17 @@ from experiments.config import Experiment, compose
 from experiments.config.identity import deciding, located
 from experiments.config.init_from import JOB as INIT_FROM_JOB
 from experiments.config.job_overrides import overrides_of
+from experiments.config.retriever_references import is_run_file
+from experiments.data.splits import TEST, TRAIN
 
 # Inherited settings that decide results -> their words in a message.
 DECIDING = {"data": "on the data", "trainer": "by the trainer", "backbone": "from the backbone"}
+
+
+def makes_run(key: str, parent: Experiment) -> bool:
+    """Return whether a prerequisite job ranks the training queries, for a retriever that reads its run file."""
+    group, _, name = key.removesuffix(".job").partition(".")
+    return group == "retrievers" and is_run_file(parent.retrievers.get(name) or {})
 
 
 def inherited_by(key: str, job: Mapping[str, Any], parent: Experiment, config: DictConfig) -> dict[str, Any]:
@@ -27,6 +35,10 @@ def inherited_by(key: str, job: Mapping[str, Any], parent: Experiment, config: D
     inherited |= {"trainer": parent.trainer.settings(), "logger": parent.logger}
     # A model is made from another model of the same backbone; the job of a teacher may choose its own.
     of_model = key.startswith("model.") or key == INIT_FROM_JOB
+    if inherited["data"]["measured_on"] == TRAIN:  # of a job that ranks the training queries; its model's is trained
+        inherited["data"]["measured_on"] = TEST
+    if makes_run(key, parent):
+        inherited["data"]["measured_on"] = TRAIN
     if key == INIT_FROM_JOB:
         inherited["data"] = _own_data(overrides_of(key, job), config, inherited["data"])
     if of_model or (key == "loss.job" and not _of_part(overrides_of(key, job), "backbone")):

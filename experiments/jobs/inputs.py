@@ -97,7 +97,9 @@ def _trained_models(experiment: Experiment) -> dict[str, str]:
     if experiment.model.trains:
         places |= {
             SCORER: experiment.negatives.filter.model,
-            TEACHER: experiment.loss["teacher"] if experiment.learns_from_teacher else None,
+            TEACHER: experiment.loss["teacher"]
+            if experiment.learns_from_teacher and not experiment.teaches_source
+            else None,
             INIT_FROM: experiment.init_from.path,
         }
     return {name: place for name, place in places.items() if place is not None}

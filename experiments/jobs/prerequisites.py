@@ -16,9 +16,10 @@ from experiments.config.init_from import PATH as INIT_FROM_PATH
 from experiments.config.init_from import InitFrom
 from experiments.config.job_overrides import overrides_of
 from experiments.config.measures import check_selection
+from experiments.config.retriever_references import place_of
 from experiments.job_files.status import DONE, status_of
 from experiments.jobs.components import Components, Trained, make_components
-from experiments.jobs.inherited import check_inherited, inherited_by
+from experiments.jobs.inherited import check_inherited, inherited_by, makes_run
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,11 @@ class Prerequisite:
         """The folder of the results."""
         return folder_of(self.experiment, self.config)
 
+    @property
+    def made(self) -> Path:
+        """What the job makes: the folder of a model, or a run file."""
+        return made_by(self.experiment, self.folder)
+
     def deepest_first(self) -> Iterator["Prerequisite"]:
         """Yield the prerequisites of this job, and then this job."""
         for prerequisite in self.prerequisites:
@@ -54,12 +60,17 @@ def folder_of(experiment: Experiment, config: Mapping[str, Any]) -> Path:
     return Path(experiment.outputs) / experiment.study / job_name(config)
 
 
+def made_by(experiment: Experiment, folder: Path) -> Path:
+    """Return what a job makes for another one: the folder of its model, or if it trains none its run file."""
+    return folder / (EXPORTED if experiment.model.trains else f"run.{experiment.first_stage[0]}.trec.gz")
+
+
 def jobs_before(experiment: Experiment) -> dict[str, Mapping[str, Any]]:
     """Return the jobs that train the models which an experiment lacks: key -> overrides."""
     jobs = {}
     for name in sorted(with_their_candidates(experiment.roles, experiment.retrievers)):
         retriever = experiment.retrievers[name]
-        if retriever.get("job") and retriever.get("checkpoint") is None:
+        if retriever.get("job") and retriever.get(place_of(retriever)) is None:
             jobs[f"retrievers.{name}.job"] = retriever["job"]
     jobs |= {f"model.{key}": job for key, job in experiment.model.prerequisites().items()}
     if experiment.model.trains and experiment.learns_from_teacher and experiment.loss["teacher"] is None:
@@ -86,10 +97,12 @@ def compose_prerequisite(
         ExperimentError: the job does not compose, needs itself, or trains another kind of model than is needed.
     """
     overrides = overrides_of(key, job)
+    measures = makes_run(key, parent)
     if " ".join(overrides) in chain:
         raise ExperimentError(f"{key}: this job would need itself done first")
     with compose.explained(f"{key}: ", "this job"):  # missing keys belong to the job, not to the command
-        config = compose.composed_alone([f"scale={parent.scale}", *overrides])
+        usual = [f"scale={parent.scale}", *(["model=checkpoint"] if measures else [])]
+        config = compose.composed_alone([*usual, *overrides])
         inherited = inherited_by(key, job, parent, config)
         check_inherited(key, overrides, config, inherited)
         own = compose.settings_of(config)
@@ -98,8 +111,21 @@ def compose_prerequisite(
         settings = compose.typed(compose.plain(own) | inherited)
         experiment = compose.check(settings)
         check_selection(experiment)
-        _check_model(key, experiment, parent)
+        (_check_run if measures else partial(_check_model, key, parent=parent))(experiment)
     return experiment, compose.plain(settings)
+
+
+def _check_run(experiment: Experiment) -> None:
+    """Refuse a job that is to write a run file and trains a model, or re-ranks several first stages."""
+    if experiment.model.trains:
+        raise ExperimentError(
+            f"it must rank the training queries with a trained model, but this job has model={experiment.model.name}: "
+            f"leave model= out, and give the model's job as model.job"
+        )
+    if len(experiment.first_stage) > 1:
+        raise ExperimentError(
+            f"it must write one run, but this job has first_stage={experiment.first_stage}: name one retriever"
+        )
 
 
 def _check_model(key: str, experiment: Experiment, parent: Experiment) -> None:
@@ -152,7 +178,23 @@ def with_models(experiment: Experiment, trained: Trained) -> tuple[Experiment, C
     if INIT_FROM_JOB in jobs:
         start = InitFrom(path=str(trained(INIT_FROM_JOB, jobs[INIT_FROM_JOB])), label=start.label)
     experiment = replace(experiment, model=model, loss=loss, init_from=start)
-    return experiment, make_components(experiment, trained)
+    components = make_components(experiment, trained)
+    if experiment.model.trains and experiment.teaches_source:
+        teacher = _run_file_of(experiment, components)
+        experiment = replace(experiment, loss={**experiment.loss, "teacher": teacher})
+    return experiment, components
+
+
+def _run_file_of(experiment: Experiment, components: Components) -> str:
+    """Return the run file that the negatives come from, which teaches too (``loss.teacher=source``)."""
+    name = experiment.negatives.source
+    files: list[str] = components.retrievers[name].sources  # type: ignore[attr-defined]  # a RunFile
+    if len(files) != 1 or not Path(files[0]).is_file():
+        raise ExperimentError(
+            f"loss.teacher=source learns from one run file, but retrievers.{name}.path is {', '.join(files)}: set it "
+            f"to one file, or loss.teacher to the one that teaches"
+        )
+    return files[0]
 
 
 def train_prerequisites(experiment: Experiment, chain: tuple[str, ...] = ()) -> tuple[Experiment, Components]:
@@ -169,6 +211,7 @@ def train(parent: Experiment, key: str, job: Mapping[str, Any], chain: tuple[str
     """Run a prerequisite job of ``parent`` unless it is done; returns the folder of its model. Processes take turns."""
     from filelock import FileLock
 
+    from experiments.jobs.evaluate_checkpoint import evaluate_checkpoint
     from experiments.jobs.run_job import run_job
 
     experiment, config = compose_prerequisite(key, job, parent, chain)
@@ -176,7 +219,10 @@ def train(parent: Experiment, key: str, job: Mapping[str, Any], chain: tuple[str
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if status_of(folder).state != DONE:
-            log.info("%s: %s is trained first: %s", key, name, folder)
-        experiment, components = train_prerequisites(experiment, (*chain, _known_as(key, job)))
-        run_job(experiment, config, components, name)
-    return folder / EXPORTED
+            log.info("%s: %s is %s first: %s", key, name, "trained" if experiment.model.trains else "run", folder)
+        ready, components = train_prerequisites(experiment, (*chain, _known_as(key, job)))
+        if experiment.model.trains:
+            run_job(ready, config, components, name)
+        else:
+            evaluate_checkpoint(ready, config, components)
+    return made_by(experiment, folder)

@@ -65,7 +65,7 @@ def source_of(backbone: Backbone) -> Source:
 
 
 def start_of(experiment: Experiment) -> Source:
-    """Return the source of the weights and the tokenizer that a training starts from: ``init_from``, or the backbone."""
+    """Return the source of the weights and the tokenizer that a training starts from."""
     if experiment.init_from.path is None:
         return source_of(experiment.backbone)
     return Source(experiment.init_from.path, INIT_FROM, FIX_OF_START)

@@ -61,7 +61,9 @@ def check_backbone(experiment: Experiment) -> None:
     for key, place in model.reads().items():
         trained = Source(place, f"model.{key}", TEACHER_FIX)
         _once(trained, f"read whole: {whole}", partial(check_trained, trained, whole))
-    if experiment.teacher_file is not None:
+    if experiment.teaches_source:  # the retriever checks its file
+        pass
+    elif experiment.teacher_file is not None:
         check_teacher_file(str(loss["teacher"]))
     elif experiment.learns_from_teacher and loss["teacher"] is not None:
         teacher = Source(str(loss["teacher"]), "loss.teacher", TEACHER_FIX)
