@@ -25,11 +25,15 @@ def makes_run(key: str, parent: Experiment) -> bool:
     return group == "retrievers" and is_run_file(parent.retrievers.get(name) or {})
 
 
+def may_change_data(key: str, parent: Experiment) -> bool:
+    """Return whether a job may say other data than its parent's: it is no part of the parent's comparison."""
+    return key == INIT_FROM_JOB or makes_run(key, parent)
+
+
 def inherited_by(key: str, job: Mapping[str, Any], parent: Experiment, config: DictConfig) -> dict[str, Any]:
     """Return the settings that a job inherits from ``parent``. ``key``: names the job in the parent's config.
 
-    ``config``: the job's, as it composes without its parent: what its overrides say of the data goes before, where a
-    training starts from its model.
+    ``config``: the job's, as it composes without its parent; of data that it may change, its overrides go before.
     """
     inherited: dict[str, Any] = {part: asdict(getattr(parent, part)) for part in ("data", "compute")}
     inherited |= {"trainer": parent.trainer.settings(), "logger": parent.logger}
@@ -37,10 +41,10 @@ def inherited_by(key: str, job: Mapping[str, Any], parent: Experiment, config: D
     of_model = key.startswith("model.") or key == INIT_FROM_JOB
     if inherited["data"]["measured_on"] == TRAIN:  # of a job that ranks the training queries; its model's is trained
         inherited["data"]["measured_on"] = TEST
+    if may_change_data(key, parent):
+        inherited["data"] = _own_data(overrides_of(key, job), config, inherited["data"])
     if makes_run(key, parent):
         inherited["data"]["measured_on"] = TRAIN
-    if key == INIT_FROM_JOB:
-        inherited["data"] = _own_data(overrides_of(key, job), config, inherited["data"])
     if of_model or (key == "loss.job" and not _of_part(overrides_of(key, job), "backbone")):
         inherited["backbone"] = asdict(parent.backbone)
     owner = parent.model.name if key.startswith("model.") else key.split(".")[-2]
@@ -65,18 +69,20 @@ def _own_data(overrides: Sequence[str], config: DictConfig, inherited: Mapping[s
     return OmegaConf.to_container(data.data)  # type: ignore[return-value]
 
 
-def check_inherited(key: str, overrides: Sequence[str], config: DictConfig, inherited: Mapping[str, Any]) -> None:
+def check_inherited(
+    overrides: Sequence[str], config: DictConfig, inherited: Mapping[str, Any], own_data: bool = False
+) -> None:
     """Refuse a job that asks for other data, another trainer or another backbone than it inherits.
 
-    ``key``: names the job in its parent's config. ``overrides``: the job's. ``config``: the job's, as it composes
-    without its parent.
+    ``overrides``: the job's. ``config``: the job's, as it composes without its parent. ``own_data``: see
+    ``may_change_data``.
 
     Raises:
         ExperimentError: the message names the overrides to leave out.
     """
     for part, words in DECIDING.items():
-        own = key == INIT_FROM_JOB and part == "data"
-        asked = _of_part(overrides, part) if part in inherited and not own else []
+        inherits = part in inherited and not (own_data and part == "data")
+        asked = _of_part(overrides, part) if inherits else []
         if asked and not _same(part, config[part], inherited[part]):
             raise ExperimentError(
                 f"it says {' '.join(asked)}, but is trained {words} of the job that needs it: leave {part}= and "

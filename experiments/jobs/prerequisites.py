@@ -19,7 +19,7 @@ from experiments.config.measures import check_selection
 from experiments.config.retriever_references import place_of
 from experiments.job_files.status import DONE, status_of
 from experiments.jobs.components import Components, Trained, make_components
-from experiments.jobs.inherited import check_inherited, inherited_by, makes_run
+from experiments.jobs.inherited import check_inherited, inherited_by, makes_run, may_change_data
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ def compose_prerequisite(
         usual = [f"scale={parent.scale}", *(["model=checkpoint"] if measures else [])]
         config = compose.composed_alone([*usual, *overrides])
         inherited = inherited_by(key, job, parent, config)
-        check_inherited(key, overrides, config, inherited)
+        check_inherited(overrides, config, inherited, own_data=may_change_data(key, parent))
         own = compose.settings_of(config)
         for part in inherited:  # its own values may be incomplete
             own.pop(part)

@@ -37,7 +37,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, data: Path, backbone: Path) -
 
 @pytest.fixture(scope="module")
 def overrides(tiny: list[str]) -> list[str]:
-    job = f"++retrievers.teacher_run.job={{first_stage:[bm25],first_stage_depth:10,model:{{label:teacher,job:{{{TEACHER}}}}}}}"
+    teacher = f"model:{{label:teacher,job:{{{TEACHER}}}}}"
+    job = f"++retrievers.teacher_run.job={{first_stage:[bm25],first_stage_depth:10,{teacher}}}"
     return [*tiny, "retriever=[bm25,teacher_run]", "negatives.source=teacher_run", "loss.teacher=source", job]
 
 
