@@ -262,7 +262,7 @@ class Experiment:
             )
         teacher_file_of(self.loss)
         source = self.negatives.source
-        if self.teaches_source and not is_run_file(self.retrievers.get(source) or {}):
+        if self.model.trains and self.teaches_source and not is_run_file(self.retrievers.get(source) or {}):
             raise ExperimentError(
                 f"loss.teacher={RUN_SCORES} learns from the run file that the negatives come from, but "
                 f"negatives.source={source} is none: set negatives.source to a run_file or teacher_run"

@@ -131,7 +131,10 @@ class Model(ABC):
 
     def check(self, experiment: "Experiment") -> None:
         """Refuse settings of other groups that this model would ignore."""
-        if experiment.init_from.given and self.trains and not self.goes_on:
+        if not self.trains:
+            self._check_evaluation(experiment)
+            return
+        if experiment.init_from.given and not self.goes_on:
             raise ExperimentError(
                 f"init_from starts a training from a trained model, which model={self.name} does not: leave it out, or "
                 f"choose model=cross_encoder or model=colbert"
@@ -141,15 +144,10 @@ class Model(ABC):
                 f"batch.checkpoint=true recomputes the activations of a cross-encoder; model={self.name} keeps them: "
                 f"set batch.checkpoint=false"
             )
-        if experiment.compute.layout == "packed" and not self.packs:
-            raise ExperimentError(f"compute.layout=packed: model={self.name} is computed with padding; set it to auto")
+        self._check_evaluation(experiment)
         if experiment.trainer.devices > 1 and not self.several_devices:
             raise ExperimentError(
                 f"model={self.name} trains on one device: set trainer.devices=1 (negatives are shared within a step)"
-            )
-        if experiment.probe.layers is not None and not self.probed:
-            raise ExperimentError(
-                f"probe.layers is {experiment.probe.layers!r}: only a cross-encoder's layers are probed"
             )
         if experiment.negatives.draw == RUN_ORDER and not self.takes_lists:
             raise ExperimentError(
@@ -160,6 +158,15 @@ class Model(ABC):
             raise ExperimentError(
                 f"loss={experiment.loss.get('name')} learns from a teacher, which only model=cross_encoder does: with "
                 f"model={self.name} choose a loss without one, such as loss=lce{self.instead_of_teacher}"
+            )
+
+    def _check_evaluation(self, experiment: "Experiment") -> None:
+        """Refuse settings that a measured model would ignore, trained or not."""
+        if experiment.compute.layout == "packed" and not self.packs:
+            raise ExperimentError(f"compute.layout=packed: model={self.name} is computed with padding; set it to auto")
+        if experiment.probe.layers is not None and not self.probed:
+            raise ExperimentError(
+                f"probe.layers is {experiment.probe.layers!r}: only a cross-encoder's layers are probed"
             )
 
     def labels(self) -> dict[str, Any]:
