@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import EXPORTED
 from experiments.config import Experiment, compose
@@ -16,6 +18,7 @@ from experiments.config.init_from import PATH as INIT_FROM_PATH
 from experiments.config.init_from import InitFrom
 from experiments.config.job_overrides import overrides_of
 from experiments.config.measures import check_selection
+from experiments.config.model import trains
 from experiments.config.retriever_references import place_of
 from experiments.job_files.status import DONE, status_of
 from experiments.jobs.components import Components, Trained, make_components
@@ -103,6 +106,8 @@ def compose_prerequisite(
     with compose.explained(f"{key}: ", "this job"):  # missing keys belong to the job, not to the command
         usual = [f"scale={parent.scale}", *(["model=checkpoint"] if measures else [])]
         config = compose.composed_alone([*usual, *overrides])
+        if measures:
+            _check_run(config)
         inherited = inherited_by(key, job, parent, config)
         check_inherited(overrides, config, inherited, own_data=may_change_data(key, parent))
         own = compose.settings_of(config)
@@ -111,20 +116,21 @@ def compose_prerequisite(
         settings = compose.typed(compose.plain(own) | inherited)
         experiment = compose.check(settings)
         check_selection(experiment)
-        (_check_run if measures else partial(_check_model, key, parent=parent))(experiment)
+        if not measures:
+            _check_model(key, experiment, parent)
     return experiment, compose.plain(settings)
 
 
-def _check_run(experiment: Experiment) -> None:
+def _check_run(config: DictConfig) -> None:
     """Refuse a job that is to write a run file and trains a model, or re-ranks several first stages."""
-    if experiment.model.trains:
+    if trains(config.model):
         raise ExperimentError(
-            f"it must rank the training queries with a trained model, but this job has model={experiment.model.name}: "
+            f"it must rank the training queries with a trained model, but this job has model={config.model.name}: "
             f"leave model= out, and give the model's job as model.job"
         )
-    if len(experiment.first_stage) > 1:
+    if len(config.first_stage) > 1:
         raise ExperimentError(
-            f"it must write one run, but this job has first_stage={experiment.first_stage}: name one retriever"
+            f"it must write one run, but this job has first_stage={list(config.first_stage)}: name one retriever"
         )
 
 
