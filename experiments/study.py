@@ -4,6 +4,7 @@ Jobs are launched by Hydra's multirun, so that its launchers and overrides work 
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -136,7 +137,8 @@ def folder_in(study: Sequence[str], command: str) -> Path | None:
         ExperimentError: something else is given with it, or the command takes none.
     """
     others = [text for text in study if text not in sweep_names()]
-    folders = [text for text in others if Path(text).exists() or ("/" in text and "=" not in text)]
+    # os.path: an override may be longer than any path, for which Path.exists raises an error
+    folders = [text for text in others if os.path.exists(text) or ("/" in text and "=" not in text)]
     if not folders:
         return None
     if command not in OF_FOLDERS:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.analysis.label_matching import matching, number_of, unknown_labels
-from experiments.analysis.settings import SettingResult, first_stage_of
+from experiments.analysis.settings import FIRST_STAGE, SettingResult, first_stage_of
 from experiments.common.errors import ExperimentError
 from experiments.config.paper_table import Claim
 from experiments.evaluation.comparison import Comparison, contrast
@@ -18,6 +18,7 @@ from experiments.evaluation.variance import Term, pooled_variance
 from experiments.job_files.per_query import FloatArray
 
 LAYER = "layer"
+VARIANT = "variant"
 TRENDS = ("rises", "falls")
 
 # a setting and its weight in a contrast
@@ -76,7 +77,8 @@ def _opposed(claim: Claim, settings: Sequence[SettingResult], stand_ins: Mapping
     for side, wanted in ((better, claim.better), (worse, claim.worse)):
         if not side:
             return ClaimContrasts(lacking=f"No finished cell has {_in_words({**claim.where, **wanted})}.")
-    matched = _matched(better, worse, {*claim.better, *_one_sided(better, worse, claim.better)})
+    apart = {*claim.better, *_one_sided(better, worse, claim.better), *_of_variants(better, worse, claim.better)}
+    matched = _matched(better, worse, apart)
     alone = [match for match in matched if not (match.better and match.worse)]
     pairs = [(match.labels, good, bad) for match in matched for good in match.better for bad in match.worse]
     if not pairs:
@@ -210,6 +212,17 @@ def _one_sided(better: Sequence[SettingResult], worse: Sequence[SettingResult], 
         for side in (better, worse)
     ]
     return {name for name in sides[0] ^ sides[1] if any(name.startswith(f"{label}.") for label in compared)}
+
+
+def _of_variants(better: Sequence[SettingResult], worse: Sequence[SettingResult], compared: Iterable[str]) -> set[str]:
+    """Return the labels of which each side has one value, where variants are compared: a variant is a setting of many
+    keys, such as a loss with its budget. Where both were measured has to be the same still.
+    """
+    if VARIANT not in compared:
+        return set()
+    sides = [[setting.labels for setting in side] for side in (better, worse)]
+    names = {name for side in sides for labels in side for name in labels} - {"data", FIRST_STAGE}
+    return {name for name in names if all(len({str(labels.get(name)) for labels in side}) == 1 for side in sides)}
 
 
 def _place(claim: Claim, setting: SettingResult) -> float:

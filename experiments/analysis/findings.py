@@ -204,7 +204,7 @@ def _status(setting: SettingResult, published: Published | None, table: PaperTab
     if published.value is None:
         return "unknown"
     stands_in = any(str(value) in table.stand_ins for value in setting.labels.values())
-    if stands_in or table.data is None or setting.labels.get("data") != table.data:
+    if stands_in or table.data is None or setting.labels.get("data") != published.where.get("data", table.data):
         return "other data"
     if table.tolerance is None:
         return ""

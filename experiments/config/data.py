@@ -57,8 +57,8 @@ class Data:
 
     measured_on: str = TEST
     """Queries that finished models are measured on: ``test``, or to choose a recipe ``dev``: the dev queries beyond
-    those that choose checkpoints (``data.queries.dev``), ``data.queries.test`` of them at most. Test queries are not
-    used then."""
+    those that choose checkpoints (``data.queries.dev``), ``data.queries.test`` of them at most; or ``train``, for a
+    model that is not trained: a teacher's ranking. Test queries are not used then."""
 
     def __post_init__(self) -> None:
         one_of("data.measured_on", self.measured_on, MEASURED_ON)

@@ -20,12 +20,13 @@ from experiments.config.compute import (
 )
 from experiments.config.data import Backbone, Data, Negatives
 from experiments.config.depths import depths_of
+from experiments.config.init_from import NONE, InitFrom
 from experiments.config.job_overrides import check_job
 from experiments.config.model import Model
-from experiments.config.negatives import sources_of
+from experiments.config.negatives import RUN_SCORES, sources_of
 from experiments.config.paper_table import table_of
 from experiments.config.probe import Probe
-from experiments.config.retriever_references import references
+from experiments.config.retriever_references import is_run_file, references
 from experiments.config.run_files import RunFiles
 from experiments.config.teacher_file import TeacherFile, is_default, names_file, teacher_file_of
 from experiments.config.test_sets import TestSet
@@ -38,6 +39,7 @@ from experiments.config.training import (
     check_scheduler,
     linear_schedule,
 )
+from experiments.data.splits import TRAIN
 from experiments.evaluation.measure_names import resolve
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ class Experiment:
     """The collection, its queries and judgements."""
     backbone: Backbone = MISSING
     """The pretrained weights that training starts from."""
+    init_from: InitFrom = field(default_factory=InitFrom, metadata={"absent_at": NONE})
+    """A finished job whose model it starts from instead: the first of two stages of training."""
     model: AnyModel = MISSING
     """The model that is trained: its class by ``_target_``, and the keys of that class."""
     loss: Any = None
@@ -180,6 +184,11 @@ class Experiment:
         for name, part in self.retrievers.items():
             check_job(f"retrievers.{name}.job", part.get("job"))
         self.model.check(self)
+        if self.data.measured_on == TRAIN and self.model.trains:
+            raise ExperimentError(
+                f"data.measured_on={TRAIN} measures on the queries that model={self.model.name} learns from: set it to "
+                f"test, or measure a trained model, with model=checkpoint"
+            )
         self._check_teacher()
         self.measures = resolve(self.measures, self.data.min_grade)
         probe_measures = resolve(self.probe.measures, self.data.min_grade, "probe.measures")
@@ -206,9 +215,15 @@ class Experiment:
     @property
     def teacher_file(self) -> TeacherFile | None:
         """How the teacher's file of scores is read; None where the teacher is a model, or there is none."""
-        if not self.learns_from_teacher or self.loss["teacher"] is None or not names_file(str(self.loss["teacher"])):
+        if not self.learns_from_teacher or self.loss["teacher"] is None:
             return None
-        return teacher_file_of(self.loss)
+        from_file = self.teaches_source or names_file(str(self.loss["teacher"]))
+        return teacher_file_of(self.loss) if from_file else None
+
+    @property
+    def teaches_source(self) -> bool:
+        """Whether the teacher is the run file that the negatives come from (``loss.teacher=source``)."""
+        return self.learns_from_teacher and self.loss["teacher"] == RUN_SCORES
 
     @property
     def roles(self) -> set[str]:
@@ -246,6 +261,12 @@ class Experiment:
                 f"trained first"
             )
         teacher_file_of(self.loss)
+        source = self.negatives.source
+        if self.model.trains and self.teaches_source and not is_run_file(self.retrievers.get(source) or {}):
+            raise ExperimentError(
+                f"loss.teacher={RUN_SCORES} learns from the run file that the negatives come from, but "
+                f"negatives.source={source} is none: set negatives.source to a run_file or teacher_run"
+            )
         if self.teacher_file is None and not is_default(self.loss):
             raise ExperimentError(
                 f"loss.teacher_file is of a file of scores, but loss.teacher is {self.loss['teacher']!r}: set "

@@ -10,11 +10,13 @@ from experiments.common.model_files import name_of, resolved
 from experiments.config.depths import KEY as DEPTH
 from experiments.config.depths import depths_of
 from experiments.config.experiment import Experiment
+from experiments.config.init_from import stage_before
 from experiments.config.job_overrides import overrides_of
 from experiments.config.model import prefix_of, trains
 from experiments.config.negatives import RUN_SCORES, sources_of
 from experiments.config.retriever_references import references
 from experiments.config.teacher_file import is_default
+from experiments.data.splits import TRAIN
 from experiments.evaluation.measure_names import min_grade_in, resolve
 
 VERSION = 4  # raised when the meaning of a config changes, so that old jobs do not count as new ones
@@ -136,12 +138,16 @@ def job_name(config: Mapping[str, Any]) -> str:
 
 
 def short_name(config: Mapping[str, Any]) -> str:
-    """Return the name of a job without its hash, such as ``lce-n7-bm25-s1``, or ``<model>-on-<data set>``."""
+    """Return the name of a job without its hash, such as ``lce-n7-bm25-s1``, ``lce+ranknet-n7-bm25-s1`` of two stages,
+    or ``<model>-on-<data set>``.
+    """
     if not trains(config["model"]):
         model, measured_on = config["model"], config.get("test_set") or _data_name(config["data"])
         name = model["label"] or model["path"] or "-".join(overrides_of("model.job", model["job"]))
-        return f"{_file_name(name)}-on-{_file_name(measured_on)}"
+        of_train = "-train" if config["data"].get("measured_on") == TRAIN else ""
+        return f"{_file_name(name)}-on-{_file_name(measured_on)}{of_train}"
     loss, negatives = config["loss"]["name"], config["negatives"]
+    loss = f"{before}+{loss}" if (before := stage_before(config)) else loss
     return f"{prefix_of(config['model'])}{loss}-n{negatives['count']}-{negatives['source']}-s{config['seed']}"
 
 

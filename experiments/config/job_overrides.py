@@ -37,7 +37,9 @@ def overrides_of(key: str, job: Any) -> list[str]:
 def _overrides(job: Mapping[str, Any], path: str = "") -> Iterator[str]:
     for key, value in job.items():
         name = f"{path}{key}"
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and name.rpartition(".")[2] == "job":
+            yield f"++{name}={_written(value)}"  # of a job that this one needs: its overrides stay together
+        elif isinstance(value, Mapping):
             yield from _overrides(value, f"{name}.")
         else:
             yield f"{name}={_written(value)}"

@@ -102,6 +102,8 @@ class Model(ABC):
     """Whether other models can learn from it."""
     retrieves: ClassVar[bool] = False
     """Whether it searches the whole collection (``as_retriever``)."""
+    goes_on: ClassVar[bool] = False
+    """Whether its training may start from a trained model of its own kind (``init_from``)."""
     trained_by: ClassVar[Mapping[str, str]] = {}
     """Key of a prerequisite job -> key of the model that the job trains, such as job -> cross_encoder."""
     code: ClassVar[Mapping[str, int]] = {}
@@ -132,22 +134,29 @@ class Model(ABC):
     def check_backbone(self, source: "Source") -> None:
         """Refuse a backbone that does not fit, without loading its weights."""
 
+    def check_start(self, source: "Source") -> None:
+        """Refuse a folder that holds no trained model of this kind; a model whose training ``goes_on`` defines it."""
+        raise NotImplementedError(self.name)
+
     def check(self, experiment: "Experiment") -> None:
         """Refuse settings of other groups that this model would ignore."""
+        if not self.trains:
+            self._check_evaluation(experiment)
+            return
+        if experiment.init_from.given and not self.goes_on:
+            raise ExperimentError(
+                f"init_from starts a training from a trained model, which model={self.name} does not: leave it out, or "
+                f"choose model=cross_encoder or model=colbert"
+            )
         if experiment.batch.checkpoint and not self.recomputes:
             raise ExperimentError(
                 f"batch.checkpoint=true recomputes the activations of a cross-encoder; model={self.name} keeps them: "
                 f"set batch.checkpoint=false"
             )
-        if experiment.compute.layout == "packed" and not self.packs:
-            raise ExperimentError(f"compute.layout=packed: model={self.name} is computed with padding; set it to auto")
+        self._check_evaluation(experiment)
         if experiment.trainer.devices > 1 and not self.several_devices:
             raise ExperimentError(
                 f"model={self.name} trains on one device: set trainer.devices=1 (negatives are shared within a step)"
-            )
-        if experiment.probe.layers is not None and not self.probed:
-            raise ExperimentError(
-                f"probe.layers is {experiment.probe.layers!r}: only a cross-encoder's layers are probed"
             )
         if experiment.negatives.draw == RUN_ORDER and not self.takes_lists:
             raise ExperimentError(
@@ -158,6 +167,15 @@ class Model(ABC):
             raise ExperimentError(
                 f"loss={experiment.loss.get('name')} learns from a teacher, which only model=cross_encoder does: with "
                 f"model={self.name} choose a loss without one, such as loss=lce{self.instead_of_teacher}"
+            )
+
+    def _check_evaluation(self, experiment: "Experiment") -> None:
+        """Refuse settings that a measured model would ignore, trained or not."""
+        if experiment.compute.layout == "packed" and not self.packs:
+            raise ExperimentError(f"compute.layout=packed: model={self.name} is computed with padding; set it to auto")
+        if experiment.probe.layers is not None and not self.probed:
+            raise ExperimentError(
+                f"probe.layers is {experiment.probe.layers!r}: only a cross-encoder's layers are probed"
             )
 
     def labels(self) -> dict[str, Any]:

@@ -69,7 +69,8 @@ class PaperTable:
     measure: str | None = None
     """Measure of the compared means; null for the first of the jobs' ``measures``."""
     data: str | None = None
-    """Collection of the published values (a label ``data``); values on another one are shown but not compared."""
+    """Collection of the published values (a label ``data``); values on another one are shown but not compared. A cell
+    with a label ``data`` of its own is of that test set."""
     where: Where = field(default_factory=dict)
     """Labels of all cells."""
     rows: tuple[str, ...] = ("loss",)

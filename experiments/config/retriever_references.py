@@ -21,3 +21,13 @@ def in_place_of_names(settings: Mapping[str, Any], made: Mapping[str, Any]) -> d
 def _several(settings: Mapping[str, Any]) -> list[str]:
     names = settings.get(SEVERAL) or []
     return [names] if isinstance(names, str) else list(names)
+
+
+def is_run_file(part: Mapping[str, Any]) -> bool:
+    """Return whether a retriever of a config reads a run file."""
+    return str(part.get("_target_")).endswith(".RunFile")
+
+
+def place_of(part: Mapping[str, Any]) -> str:
+    """Return the key of what a retriever's ``job`` makes: the ``path`` of a run file, or the ``checkpoint``."""
+    return "path" if is_run_file(part) else "checkpoint"

@@ -18,7 +18,7 @@ from experiments.data.split_errors import made_by, nothing_to_carve, without_any
 log = logging.getLogger(__name__)
 LEAVE_OUT, COUNT_AS_ZERO = WITHOUT_RELEVANT = ("leave_out", "count_as_zero")
 KEEP, DROP = REPEATED_QUERIES = ("keep", "drop")
-TEST, DEV = MEASURED_ON = ("test", "dev")
+TEST, DEV, TRAIN = MEASURED_ON = ("test", "dev", "train")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ def make_splits(
     splits. ``split``, ``folds``, ``fold``: see ``assigned``. ``without_relevant``: whether dev and test queries without
     a relevant passage are left out or count as 0; train leaves them out. ``repeated_queries``: whether training queries
     that repeat a dev or test query are kept or dropped. ``measured_on``: with ``dev`` the split test consists of the
-    dev queries beyond the limit of dev, and the collection's test queries are not used.
+    dev queries beyond the limit of dev, with ``train`` of the training queries, and the collection's test queries are
+    not used.
 
     Raises:
         ExperimentError: a needed split is missing, a split has no relevant passage (allowed for dev and test if such
@@ -83,8 +84,7 @@ def make_splits(
             dev from, or an error of ``assigned``.
     """
     split = split or QuerySplit()
-    if measured_on == DEV:
-        needed = tuple(DEV if name == TEST else name for name in needed)
+    needed = tuple(measured_on if name == TEST else name for name in needed)
     judged = assigned(collection, split, folds, fold)
     _check_needed(collection, judged, needed, carve_dev)
     drafts = {name: _draft(collection, name, part, min_grade, without_relevant) for name, part in judged.items()}
@@ -103,7 +103,8 @@ def make_splits(
     _warn_of_unjudged(collection, drafts, wanted, min_grade, without_relevant)
     if "train" in needed:
         _look_for_repeated(collection, drafts, repeated_queries)
-    return {name: _kept(name, draft, (limits or {}).get(name)) for name, draft in drafts.items()}
+    splits = {name: _kept(name, draft, (limits or {}).get(name)) for name, draft in drafts.items()}
+    return splits if measured_on != TRAIN else {**splits, TEST: replace(splits[TRAIN], name=TEST)}
 
 
 def _measure_on_dev(collection: Collection, drafts: dict[str, _Draft], limit: int | None) -> None:

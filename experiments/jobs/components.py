@@ -12,7 +12,7 @@ from experiments.config import Experiment
 from experiments.config.compose import make, partly_made
 from experiments.config.negatives import RUN_ORDER
 from experiments.config.part_checks import settings_of_part
-from experiments.config.retriever_references import in_place_of_names, references
+from experiments.config.retriever_references import in_place_of_names, is_run_file, place_of, references
 from experiments.data.source import Source
 from experiments.retrieval.retriever import Retriever
 
@@ -51,9 +51,14 @@ def make_components(experiment: Experiment, trained: Trained | None = None) -> C
             for reads, other in references(settings):
                 retriever(other, f"retrievers.{name}.{reads}", (*waiting, name))
             settings |= in_place_of_names(settings, made)
-            job = settings.pop("job", None)
-            if job and trained is not None and settings.get("checkpoint") is None:
-                settings["checkpoint"] = str(trained(f"retrievers.{name}.job", job))
+            job, place = settings.pop("job", None), place_of(settings)
+            if job and trained is not None and settings.get(place) is None:
+                settings[place] = str(trained(f"retrievers.{name}.job", job))
+            elif not job and is_run_file(settings) and settings[place] is None:
+                raise ExperimentError(
+                    f"retrievers.{name}.path is null: set it to a run file, or retrievers.{name}.job to the overrides "
+                    f"of a job that ranks the training queries first"
+                )
             made[name] = make(settings, name=name)
         return made[name]
 

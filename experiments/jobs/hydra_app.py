@@ -192,7 +192,8 @@ def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True, *, networks
             experiment = check(config)
             if trained:
                 check_selection(experiment)
-            pretrained = (experiment.backbone, experiment.model, experiment.loss, experiment.negatives.filter)
+            start = (experiment.backbone, experiment.init_from)
+            pretrained = (*start, experiment.model, experiment.loss, experiment.negatives.filter)
             for make, settings in (
                 (make_components, (experiment.data, experiment.retrievers, experiment.roles)),
                 (partial(_check_prerequisites, networks=networks), (experiment.data, jobs_before(experiment))),

@@ -11,6 +11,7 @@ from experiments.common.code_versions import evaluation_versions, first_stage_ve
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import model_digest
 from experiments.config import Experiment
+from experiments.config.init_from import PATH as INIT_FROM
 from experiments.config.negatives import UNIFORM
 from experiments.config.teacher_file import check_teacher_file
 from experiments.jobs.components import LABELS, Components, takes
@@ -33,7 +34,10 @@ def inputs_of(experiment: Experiment, components: Components, collection: str) -
 
 def names_of(experiment: Experiment, components: Components) -> Iterator[str]:
     """Yield the names of all inputs but the collection."""
-    yield from (BACKBONE, LOSS, CODE) if experiment.model.trains else (CODE_OF_EVALUATION,)
+    if experiment.model.trains:
+        yield from (LOSS, CODE) if experiment.init_from.given else (BACKBONE, LOSS, CODE)
+    else:
+        yield CODE_OF_EVALUATION
     yield from (f"retrievers.{name}" for name, made in components.retrievers.items() if isinstance(made, FromFiles))
     yield from _trained_models(experiment)
 
@@ -93,6 +97,9 @@ def _trained_models(experiment: Experiment) -> dict[str, str]:
     if experiment.model.trains:
         places |= {
             SCORER: experiment.negatives.filter.model,
-            TEACHER: experiment.loss["teacher"] if experiment.learns_from_teacher else None,
+            TEACHER: experiment.loss["teacher"]
+            if experiment.learns_from_teacher and not experiment.teaches_source
+            else None,
+            INIT_FROM: experiment.init_from.path,
         }
     return {name: place for name, place in places.items() if place is not None}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.common.model_files import EXPORTED, changes
+from experiments.common.model_files import changes
 from experiments.config import Experiment
 from experiments.job_files.status import CHANGED, DONE, JobStatus, noted_inputs, status_of
 from experiments.jobs.components import Components, make_components
@@ -66,5 +66,5 @@ class JobStates:
 
 def with_trained(experiment: Experiment, prerequisites: Sequence[Prerequisite]) -> tuple[Experiment, Components]:
     """Return an experiment that reads the models of its finished prerequisites, and its parts."""
-    folders = {prerequisite.key: prerequisite.folder / EXPORTED for prerequisite in prerequisites}
+    folders = {prerequisite.key: prerequisite.made for prerequisite in prerequisites}
     return with_models(experiment, lambda key, job: folders[key])

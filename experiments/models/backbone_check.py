@@ -15,7 +15,7 @@ from experiments.common.errors import ExperimentError
 from experiments.common.model_files import check_folder, is_folder
 from experiments.config import Experiment
 from experiments.config.teacher_file import check_teacher_file
-from experiments.models.backbone import source_of
+from experiments.models.backbone import source_of, start_of
 from experiments.models.pair_scorer import FIX as SCORER_FIX
 from experiments.models.teacher import FIX as TEACHER_FIX
 from experiments.pretrained.encoder import network_source
@@ -29,8 +29,11 @@ from experiments.pretrained.weights import (
     is_pooler,
     match_weights,
     refuse_random,
+    refuse_untrained,
     weight_files,
 )
+
+OF_BACKBONE = ("model_type", "hidden_size", "num_hidden_layers")  # of a config: what a training leaves as it is
 
 _passed: set[str] = set()  # a grid repeats its backbones: each is checked once, and again when its files change
 
@@ -44,22 +47,27 @@ def check_backbone(experiment: Experiment) -> None:
         ExperimentError: a model is missing, is of the wrong kind, lacks weights, has too few positions, or lacks
         embeddings of tokens.
     """
-    model, source = experiment.model, source_of(experiment.backbone)
+    model, source = experiment.model, start_of(experiment)
     loss, whole = experiment.loss, model.learns_from_teacher
     if not model.trains:
         for key, place in model.reads().items():
             if is_folder(place):
                 check_folder(place, f"model.{key}")
         return
-    _once(source, repr(model), lambda: model.check_backbone(source))
+    if experiment.init_from.path is not None:
+        _once(source, repr((model, experiment.backbone)), lambda: _check_start(experiment, source))
+    else:
+        _once(source, repr(model), lambda: model.check_backbone(source))
     for key, place in model.reads().items():
         trained = Source(place, f"model.{key}", TEACHER_FIX)
-        _once(trained, f"read whole: {whole}", partial(_check_trained, trained, whole))
-    if experiment.teacher_file is not None:
+        _once(trained, f"read whole: {whole}", partial(check_trained, trained, whole))
+    if experiment.teaches_source:  # the retriever checks its file
+        pass
+    elif experiment.teacher_file is not None:
         check_teacher_file(str(loss["teacher"]))
     elif experiment.learns_from_teacher and loss["teacher"] is not None:
         teacher = Source(str(loss["teacher"]), "loss.teacher", TEACHER_FIX)
-        _once(teacher, "teacher", lambda: _check_trained(teacher, True))
+        _once(teacher, "teacher", lambda: check_trained(teacher, True))
     if experiment.negatives.filter.model is not None:
         Source(experiment.negatives.filter.model, "negatives.filter.scorer", SCORER_FIX).check_place()
 
@@ -88,16 +96,40 @@ def check_fit(source: Source, auto: Any, settings: dict[str, Any], may_be_random
     return network
 
 
-def _check_trained(source: Source, whole: bool) -> None:
+def check_trained(source: Source, whole: bool) -> None:
     """Check a trained cross-encoder, with its head if it is read ``whole``."""
     network, report = _skeleton(source, AutoModelForSequenceClassification if whole else AutoModel, {})
     if report is None:
         return
     refuse_random(network, report, source, is_head if whole else is_pooler)
-    if whole and report.missing:
+    if whole:
+        refuse_untrained(report, source)
+
+
+def _check_start(experiment: Experiment, source: Source) -> None:
+    """Check a trained model that a training starts from: its kind, and that it has its backbone's size and tokens.
+
+    Raises:
+        ExperimentError: it is of another kind, or of another backbone than the experiment says.
+    """
+    experiment.model.check_start(source)
+    name, backbone = experiment.backbone.name, source_of(experiment.backbone)
+    with source.reading():
+        theirs = AutoConfig.from_pretrained(source.place)
+    with backbone.reading():
+        ours = AutoConfig.from_pretrained(backbone.place, revision=backbone.revision)
+    for key in OF_BACKBONE:
+        actual, needed = getattr(theirs, key, None), getattr(ours, key, None)
+        if actual != needed:
+            raise ExperimentError(
+                f"{source.label}: {source.place} has {key} {actual}, backbone {name!r} has {needed}: choose the "
+                f"backbone that it was trained from"
+            )
+    # a late-interaction encoder may have added its markers
+    if not tokenizer_of(source).get_vocab().items() >= tokenizer_of(backbone).get_vocab().items():
         raise ExperimentError(
-            f"{source.label}: {source.place} is no trained cross-encoder, it lacks weights such as "
-            f"{report.missing[0]}: {source.fix}"
+            f"{source.label}: {source.place} has another vocabulary than backbone {name!r}: choose the backbone that "
+            f"it was trained from"
         )
 
 

@@ -166,6 +166,15 @@ def refuse_random(network: PreTrainedModel, report: Report, source: Source, may_
         )
 
 
+def refuse_untrained(report: Report, source: Source) -> None:
+    """Raise ExperimentError if a sequence classifier that should be trained has no head in its files."""
+    if report.missing:
+        raise ExperimentError(
+            f"{source.label}: {source.place} is no trained cross-encoder, it lacks weights such as "
+            f"{report.missing[0]}: {source.fix}"
+        )
+
+
 def warn_of_new_weights(network: PreTrainedModel, report: Report, source: Source, fewer_layers: bool = False) -> None:
     """Warn of a head in the files that is replaced by a random one, and of unused layers."""
     if report.mismatched:

@@ -42,9 +42,10 @@ class RunFile:
     """Rankings from published run files, as a source of negatives or a first stage.
 
     ``path``: a file, plain or gzipped, or a list of files with different queries; or ``ir_datasets:<id>`` for the
-    scored documents of a catalogue's data set. ``format``: ``trec`` (query Q0 passage rank score name), ranked by
-    score, ties by descending passage id as in trec_eval; ``msmarco`` (query, passage, rank and perhaps score, separated
-    by tabs), ranked by rank; ``scores`` (query, passage, score), ranked as ``trec``; ``auto`` detects the format.
+    scored documents of a catalogue's data set; None for a file that a job is to write. ``format``: ``trec`` (query Q0
+    passage rank score name), ranked by score, ties by descending passage id as in trec_eval; ``msmarco`` (query,
+    passage, rank and perhaps score, separated by tabs), ranked by rank; ``scores`` (query, passage, score), ranked as
+    ``trec``; ``auto`` detects the format.
     ``missing``: whether a query without lines is an ``error`` or has an ``empty`` ranking.
 
     Raises:
@@ -52,13 +53,13 @@ class RunFile:
     """
 
     def __init__(
-        self, path: str | Sequence[str], format: str = "auto", missing: str = "error", name: str = "run_file"
+        self, path: str | Sequence[str] | None, format: str = "auto", missing: str = "error", name: str = "run_file"
     ) -> None:
         one_of(f"retrievers.{name}.format", format, FORMATS)
         one_of(f"retrievers.{name}.missing", missing, MISSING)
         self.name, self.format, self.missing = name, format, missing
-        self.sources = [path] if isinstance(path, str) else [str(source) for source in path]
-        if not self.sources:
+        self.sources = [path] if isinstance(path, str) else [str(source) for source in path or ()]
+        if not self.sources and path is not None:
             raise ExperimentError(f"retrievers.{name}.path is empty: name at least one run file")
         for source in self.sources:
             if source.startswith(CATALOGUE):

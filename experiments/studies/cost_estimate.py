@@ -15,6 +15,7 @@ from typing import Any
 from experiments.common.cache import Cache, fingerprint
 from experiments.config import Experiment
 from experiments.data.source import Source
+from experiments.data.splits import TRAIN
 from experiments.evaluation.measure_names import WHOLE_COLLECTION
 from experiments.job_files.files import CONFIG, METRICS, STATUS
 from experiments.job_files.status import FINISHED
@@ -109,7 +110,7 @@ def queries_of(experiment: Experiment, source: Source) -> Queries:
         collection = open_collection(source, _NothingNew(experiment.cache))
     except _NotThereError:
         limits = experiment.data.queries
-        return Queries(limits.dev, limits.test)
+        return Queries(limits.dev, limits.train if experiment.data.measured_on == TRAIN else limits.test)
     splits = splits_of(experiment, collection, ("train", "test") if experiment.model.trains else ("test",))
     return Queries(*(len(splits[name].queries) if name in splits else None for name in ("dev", "test")))
 

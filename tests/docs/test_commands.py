@@ -38,7 +38,7 @@ NOT_KEYS = re.compile(
 )
 # What an override or a key in the prose may need next to it: the first of these with which it composes is taken.
 ALL_RETRIEVERS = [
-    "retriever=[bm25,colbert,dense,tct_colbert,judged,run_file,negatives_file,collection,fusion]",
+    "retriever=[bm25,colbert,dense,tct_colbert,judged,run_file,negatives_file,collection,fusion,teacher_run]",
     "retrievers.run_file.path=a.run",
     "retrievers.negatives_file.path=a.jsonl",
     "retrievers.fusion.of=[bm25,colbert]",

@@ -16,7 +16,7 @@ BM25, TCT = "bm25", "tct_colbert"
 PAPERS = [one for one in SWEEPS if one.startswith(("nogueira", "gao", "pradeep"))]
 GAO = ("gao2021", "gao2021_groups")
 SECOND_HAND = ("gao2021",)  # whose cells were read in another text than the authors' own
-WITH_VALUES = [*PAPERS, "reference_models"]
+WITH_VALUES = [*PAPERS, "reference_models", "rank_distillm", "morand2026"]
 
 
 def schedule_of(experiment: Experiment) -> tuple[float, float, str]:
@@ -99,6 +99,29 @@ def test_table_3_of_pradeep_2022_as_published():
         (source, count): value
         for source, row in rows.items()
         for count, value in zip((1, 3, 7, 15, 31), row, strict=True)
+    }
+
+
+def test_rank_distillm_as_published():
+    columns = [(retriever, year) for retriever in (BM25, "colbertv2") for year in ("dl19", "dl20")]
+    rows = {
+        "LCE alone": (0.687, 0.698, 0.739, 0.760),
+        "RankNet alone on RD-BM25": (0.644, 0.622, 0.674, 0.654),
+        "RankNet alone on RD-ColBERT": (0.709, 0.704, 0.774, 0.754),
+        "LCE then RankNet on RD-BM25": (0.672, 0.638, 0.714, 0.683),
+        "LCE then RankNet on RD-ColBERT": (0.720, 0.711, 0.768, 0.770),
+        "LCE then ADR-MSE on RD-ColBERT": (0.716, 0.709, 0.770, 0.765),
+    }
+    assert values_of("rank_distillm", "variant", "first_stage", "data") == {
+        (variant, *column): value for variant, row in rows.items() for column, value in zip(columns, row, strict=True)
+    }
+    assert table("rank_distillm", "paper").measure == "nDCG@10"
+
+
+def test_morand_2026_as_published():
+    values = {"bce": 0.531, "distill_ranknet": 0.547, "hinge": 0.548, "info_nce": 0.559, "margin_mse": 0.545}
+    assert values_of("morand2026", "loss", "backbone") == {
+        (loss, "deberta-v3-base"): value for loss, value in values.items()
     }
 
 

@@ -40,6 +40,7 @@ class ColBERTConfig(Model):
     """Factor on the scores in the loss."""
 
     retrieves: ClassVar[bool] = True
+    goes_on: ClassVar[bool] = True
     code: ClassVar[Mapping[str, int]] = {
         **versions_of(*TEXTS),
         "models.colbert.lightning_module": 1,
@@ -61,13 +62,20 @@ class ColBERTConfig(Model):
     def build(self, inputs: "TrainingInputs") -> "TrainingSetup":
         from functools import partial
 
+        from experiments.models.backbone import start_of
         from experiments.models.colbert.lightning_module import ColBERT
         from experiments.models.colbert.network import load_colbert
         from experiments.models.text_encoder import text_batches
 
-        encoder = load_colbert(inputs.experiment.backbone, self, inputs.experiment.seed)
+        encoder = load_colbert(start_of(inputs.experiment), self, inputs.experiment.seed)
         batcher, scoring = text_batches(inputs, encoder, "padded")
         return inputs.setup(partial(ColBERT, encoder, in_batch=self.in_batch, scale=self.scale), batcher, scoring)
+
+    def check_start(self, source: "Source") -> None:
+        from experiments.models.colbert.network import is_late_interaction
+
+        if not is_late_interaction(source.place):
+            raise ExperimentError(f"{source.label}: {source.place} is no late-interaction encoder: {source.fix}")
 
     def check_backbone(self, source: "Source") -> None:
         from transformers import AutoModel

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from experiments.models.colbert.config import ColBERTConfig
 
 
-def load_colbert(backbone: Backbone, model: "ColBERTConfig", seed: int) -> "MultiVectorEncoder":
+def load_colbert(start: Backbone | Source, model: "ColBERTConfig", seed: int) -> "MultiVectorEncoder":
     """Load the backbone in fp32 with a normalised projection of every token to ``model.dimension`` (Khattab and Zaharia
     2020, section 3.2).
 
@@ -33,7 +33,7 @@ def load_colbert(backbone: Backbone, model: "ColBERTConfig", seed: int) -> "Mult
         ExperimentError: the backbone cannot be found, lacks weights, has too few positions for ``model.max_length``, or
         is narrower than an identity of ``dimension``.
     """
-    source = source_of(backbone)
+    source = start if isinstance(start, Source) else source_of(start)
     with source.reading(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if is_late_interaction(source.place):
@@ -41,7 +41,7 @@ def load_colbert(backbone: Backbone, model: "ColBERTConfig", seed: int) -> "Mult
             dimension = encoder.get_embedding_dimension()
             if dimension != model.dimension:
                 raise ExperimentError(
-                    f"backbone {backbone.name!r} is a late-interaction checkpoint of dimension {dimension}: set "
+                    f"{source.label} is a late-interaction checkpoint of dimension {dimension}: set "
                     f"model.dimension={dimension}, not {model.dimension}"
                 )
         else:

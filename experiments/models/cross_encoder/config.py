@@ -38,6 +38,7 @@ class CrossEncoderConfig(Model):
     takes_lists: ClassVar[bool] = True
     takes_teacher: ClassVar[bool] = True
     teaches: ClassVar[bool] = True
+    goes_on: ClassVar[bool] = True
     code: ClassVar[Mapping[str, int]] = {
         **versions_of(*PAIRS, *PACKED),
         "models.cross_encoder.lightning_module": 1,
@@ -63,19 +64,21 @@ class CrossEncoderConfig(Model):
         from functools import partial
 
         from experiments.data.batches.pair_batches import PairBatcher, RunPairs
-        from experiments.models.backbone import load_tokenizer
+        from experiments.models.backbone import start_of
         from experiments.models.cross_encoder.export import PairCut
         from experiments.models.cross_encoder.network import load_cross_encoder, pair_encoder
         from experiments.models.packed_forward import choose_layout
         from experiments.models.teacher_values import teacher_pairs
         from experiments.pretrained.limits import check_vocabulary
+        from experiments.pretrained.tokenizer import tokenizer_of
 
         experiment, cache = inputs.experiment, inputs.cache
-        network = load_cross_encoder(experiment.backbone, self, experiment.seed, experiment.negatives.count)
+        start, trained = start_of(experiment), experiment.init_from.path is not None
+        network = load_cross_encoder(start, self, experiment.seed, experiment.negatives.count, trained=trained)
         layout = choose_layout(network, experiment.compute.layout, inputs.device)
         score_tokens = inputs.tokens_per_batch("score", layout)
-        tokenizer = load_tokenizer(experiment.backbone)
-        check_vocabulary(network, tokenizer, f"backbone {experiment.backbone.name!r}")
+        tokenizer = tokenizer_of(start)
+        check_vocabulary(network, tokenizer, start.label)
         encoder = pair_encoder(inputs.collection, tokenizer, self, cache)
         batcher, teacher_cost = PairBatcher(encoder, inputs.tokens_per_batch("train", layout)), None
         if experiment.learns_from_teacher:
@@ -92,6 +95,11 @@ class CrossEncoderConfig(Model):
             teacher_cost=teacher_cost,
         )
         return inputs.setup(make_module, batcher, partial(RunPairs, encoder=encoder, tokens_per_batch=score_tokens))
+
+    def check_start(self, source: "Source") -> None:
+        from experiments.models.backbone_check import check_trained
+
+        check_trained(source, whole=True)
 
     def check_backbone(self, source: "Source") -> None:
         from transformers import AutoModelForSequenceClassification

@@ -16,7 +16,8 @@ from experiments.data.tokens import tokenizer_fingerprint, tokens_of
 from experiments.models.backbone import source_of
 from experiments.models.heads import check_foldable, head_of
 from experiments.pretrained.limits import check_length
-from experiments.pretrained.weights import is_head, load_weights
+from experiments.pretrained.source import Source
+from experiments.pretrained.weights import is_head, load_weights, refuse_untrained
 
 if TYPE_CHECKING:
     from experiments.models.cross_encoder.config import CrossEncoderConfig
@@ -34,16 +35,17 @@ def pair_encoder(
 
 
 def load_cross_encoder(
-    backbone: Backbone, model: "CrossEncoderConfig", seed: int, negatives: int = 1
+    start: Backbone | Source, model: "CrossEncoderConfig", seed: int, negatives: int = 1, *, trained: bool = False
 ) -> PreTrainedModel:
     """Load the backbone in fp32 with a head of ``model.logits`` outputs; a head that the weights lack, or have with
-    other outputs, is drawn from ``seed``. ``negatives``: in a group, for ``model.head_bias=prior``.
+    other outputs, is drawn from ``seed``. ``negatives``: in a group, for ``model.head_bias=prior``. ``trained``:
+    ``start`` is a cross-encoder that is trained on; its head is kept as it is, where the number of outputs fits.
 
     Raises:
-        ExperimentError: the backbone cannot be found, lacks encoder weights, has too few positions for
-        ``model.max_length``, or has a head that cannot be exported.
+        ExperimentError: the weights cannot be found, lack some of the encoder, or of the head of a trained one; the
+        network has too few positions for ``model.max_length``, or a head that cannot be exported.
     """
-    source = source_of(backbone)
+    source = start if isinstance(start, Source) else source_of(start)
     with source.reading():
         config = AutoConfig.from_pretrained(source.place, revision=source.revision, num_labels=model.logits)
     if model.dropout is not None:
@@ -51,6 +53,12 @@ def load_cross_encoder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network, report = load_weights(AutoModelForSequenceClassification, source, config=config, may_be_random=is_head)
+    if trained:
+        refuse_untrained(report, source)
+        # Weights lie in memory as in their file. Sums over addresses that are not aligned round otherwise than those of
+        # the training before, whose scores this one begins with.
+        for weight in network.parameters():
+            weight.data = weight.data.clone()
     check_length(network, "model.max_length", model.max_length, source.label)
     check_foldable(network, source.label)
     if model.fresh_pooler == "identity" and f"{network.base_model_prefix}.pooler.dense.weight" in report.missing:
@@ -61,8 +69,8 @@ def load_cross_encoder(
         with torch.no_grad():
             dense.weight.copy_(torch.eye(dense.out_features, dense.in_features))
             dense.bias.zero_()
-    if model.head_bias == "prior":
-        _set_head_bias(network, report.missing, -math.log(negatives), source.label)
+    if model.head_bias == "prior" and not (trained and not report.mismatched):
+        _set_head_bias(network, {*report.missing, *report.mismatched}, -math.log(negatives), source.label)
     return network
 
 
