@@ -205,6 +205,6 @@ def damage(folder: Path, key: Mapping[str, Any] | None = None) -> str | None:
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        if path.stat().st_size != expected["bytes"] or file_digest(path) != expected["blake2b"]:
+        if path.stat().st_size != expected["bytes"] or content_digest(path) != expected["blake2b"]:
             return f"{name} was altered"
     return None

@@ -1,4 +1,4 @@
-"""BM25 with English stemming and stop words, through bm25s."""
+"""BM25 with English stemming and stop words, from an index on disk that may be larger than the memory."""
 
 import logging
 from collections.abc import Mapping
@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
-from experiments.common.progress import tracked
 from experiments.data.collection import Collection
 from experiments.data.run import Run, run_in_order
-from experiments.retrieval.topk import best_matches
+from experiments.retrieval.bm25_index import build_index, open_index
+from experiments.retrieval.bm25_search import search
+from experiments.retrieval.words import Words, check_stemmer
 
 log = logging.getLogger(__name__)
-
-CHUNK = 2_000  # queries scored between two steps of the progress bar
 
 
 class BM25:
@@ -32,6 +31,8 @@ class BM25:
         ExperimentError: a parameter out of range, or a stemmer that Snowball does not have.
     """
 
+    queries_a_part = 2_000  # a minute, where there are millions of passages
+
     def __init__(
         self,
         k1: float = 0.9,
@@ -40,14 +41,9 @@ class BM25:
         stopwords: str | None = "en",
         name: str = "bm25",
     ) -> None:
-        import Stemmer
-
         if k1 < 0 or not 0 <= b <= 1:
             raise ExperimentError(f"retrievers.{name}: k1 must be 0 or more and b from 0 to 1, not {k1} and {b}")
-        if stemmer is not None and stemmer not in Stemmer.algorithms():
-            raise ExperimentError(
-                f"retrievers.{name}.stemmer: {stemmer!r} is none of {', '.join(Stemmer.algorithms())}"
-            )
+        check_stemmer(f"retrievers.{name}.stemmer", stemmer)
         self.name, self.k1, self.b, self.stemmer, self.stopwords = name, float(k1), float(b), stemmer, stopwords
 
     def fingerprint(self) -> Mapping[str, Any]:
@@ -70,52 +66,25 @@ class BM25:
         Raises:
             ExperimentError: no passage has an indexable word.
         """
-        key = {**self.fingerprint(), "collection": collection.fingerprint}
-        folder = cache.get("bm25", key, lambda target: self._index(collection, target))
-        index = _bm25s().BM25.load(str(folder), mmap=True)
-        passages: list[NDArray[np.int64]] = []
-        scores: list[NDArray[np.float32]] = []
-        with tracked(f"{self.name}: {len(queries):,} queries", len(queries)) as advance:
-            for start in range(0, len(queries), CHUNK):
-                words = self._tokens(collection.queries.texts(queries[start : start + CHUNK]), return_ids=False)
-                for query_words in words:
-                    terms = index.get_tokens_ids(query_words)
-                    scores_P = index.get_scores_from_ids(terms) if terms else np.empty(0, np.float32)
-                    passages.append(best_matches(scores_P, depth))
-                    scores.append(scores_P[passages[-1]])
-                advance(len(words))
+        key = {**self.fingerprint(), "collection": collection.fingerprint, "index": 1}
+        folder = cache.get("bm25", key, lambda target: self._build(collection, target), resumable=True)
+        index, words = open_index(folder), self._words()
+        terms = index.terms_of([words.of(text) for text in collection.queries.texts(queries)])
+        found = list(search(index, terms, depth))
         return run_in_order(
             self.name,
-            np.repeat(queries, [len(rows) for rows in passages]),
-            np.concatenate([np.empty(0, np.int64), *passages]),
-            np.concatenate([np.empty(0, np.float32), *scores]),
+            np.repeat(queries, [len(rows) for rows, _ in found]),
+            np.concatenate([np.empty(0, np.int64), *(rows for rows, _ in found)]),
+            np.concatenate([np.empty(0, np.float32), *(scores for _, scores in found)]),
         )
 
-    def _index(self, collection: Collection, folder: Path) -> None:
+    def _build(self, collection: Collection, folder: Path) -> None:
         log.info("indexing %s passages for BM25", f"{len(collection.passages):,}")
-        texts = [text for batch in collection.passages.text_batches() for text in batch]
-        tokens = self._tokens(texts)
-        if not any(tokens.ids):
+        if not build_index(collection.passages, self._words, self.k1, self.b, self.name, folder):
             raise ExperimentError(
-                f"retrievers.{self.name}: none of the {len(texts):,} passages of {collection.name!r} has a word that "
-                f"BM25 can index (two letters or digits, no stop word): check the texts of the passages"
+                f"retrievers.{self.name}: none of the {len(collection.passages):,} passages of {collection.name!r} has "
+                f"a word that BM25 can index (two letters or digits, no stop word): check the texts of the passages"
             )
-        index = _bm25s().BM25(k1=self.k1, b=self.b, method="lucene")
-        index.index(tokens, show_progress=False)
-        index.save(str(folder))
 
-    def _tokens(self, texts: list[str], return_ids: bool = True) -> Any:
-        import Stemmer
-
-        stemmer = Stemmer.Stemmer(self.stemmer) if self.stemmer is not None else None
-        return _bm25s().tokenize(
-            texts, stopwords=self.stopwords or [], stemmer=stemmer, return_ids=return_ids, show_progress=False
-        )
-
-
-def _bm25s() -> Any:
-    """Import bm25s and limit its logger to warnings."""
-    import bm25s
-
-    logging.getLogger("bm25s").setLevel(logging.WARNING)
-    return bm25s
+    def _words(self) -> Words:
+        return Words(self.stemmer, self.stopwords)

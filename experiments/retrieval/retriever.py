@@ -1,22 +1,33 @@
 """Define the interface of retrievers and cache their runs on disk."""
 
 import hashlib
+import os
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.common.cache import Cache
+from experiments.common.progress import tracked
 from experiments.data import run as runs
 from experiments.data.collection import Collection
 from experiments.data.run import Run
 from experiments.retrieval import own_passages
+from experiments.retrieval.topk import joined
+
+PARTS = "parts"  # folder of an unfinished run's parts
 
 
 @runtime_checkable
 class Retriever(Protocol):
-    """A first stage and source of negatives. To add one, write such a class and its YAML in ``conf/retriever``."""
+    """A first stage and source of negatives. To add one, write such a class and its YAML in ``conf/retriever``.
+
+    An attribute is optional: ``queries_a_part``, for a retriever whose queries cost much and share nothing. Its runs
+    are kept part by part, so that a killed retrieval goes on where it was.
+    """
 
     name: str
 
@@ -60,8 +71,37 @@ def run_for(retriever: Retriever, collection: Collection, queries: NDArray[np.in
         "depth": deep,
     }
     folder = cache.get(
-        "run", key, lambda target: runs.save(retriever.retrieve(collection, queries, deep, cache), target)
+        "run", key, lambda target: _build(retriever, collection, queries, deep, cache, target), resumable=True
     )
     run = runs.load(folder, retriever.name)
     own_passages.warn_of_own_texts(run, collection)
     return own_passages.left_out(run, collection, depth)
+
+
+def _build(
+    retriever: Retriever,
+    collection: Collection,
+    queries: NDArray[np.int64],
+    depth: int,
+    cache: Cache,
+    folder: Path,
+) -> None:
+    """Save a run into a folder, which may hold the parts of an interrupted retrieval."""
+    size = getattr(retriever, "queries_a_part", None) or max(1, len(queries))
+    if len(queries) <= size:
+        runs.save(retriever.retrieve(collection, queries, depth, cache), folder)
+        return
+    parts = [queries[start : start + size] for start in range(0, len(queries), size)]
+    places = [folder / PARTS / f"{number * size}-{number * size + len(part)}" for number, part in enumerate(parts)]
+    done = sum(len(part) for part, place in zip(parts, places, strict=True) if place.is_dir())
+    with tracked(f"{retriever.name}: {len(queries):,} queries", len(queries), done) as advance:
+        for part, place in zip(parts, places, strict=True):
+            if not place.is_dir():
+                unfinished = place.with_name(f".{place.name}")
+                shutil.rmtree(unfinished, ignore_errors=True)
+                unfinished.mkdir(parents=True)
+                runs.save(retriever.retrieve(collection, part, depth, cache), unfinished)
+                os.replace(unfinished, place)
+                advance(len(part))
+    runs.save(joined(retriever.name, [runs.load(place, retriever.name) for place in places]), folder)
+    shutil.rmtree(folder / PARTS)
