@@ -85,7 +85,8 @@ def load_mono(source: Source, settings: Mapping[str, Any]) -> tuple[PreTrainedMo
     config = _encoder_config(source, settings)
     with source.reading():
         tokenizer = AutoTokenizer.from_pretrained(source.place, tokenizer_type=settings[BACKBONE])
-    kind = MODEL_MAPPING[type(config)]
+    kind: Any = MODEL_MAPPING[type(config)]
+    kind = kind[0] if isinstance(kind, tuple) else kind  # the first is the encoder's own class
     pooler = {"add_pooling_layer": False} if "add_pooling_layer" in signature(kind).parameters else {}
     encoder, _ = load_weights(kind, source, config=config, may_be_random=is_pooler, **pooler)
     weights = _head_weights(source)
