@@ -85,8 +85,9 @@ def load_mono(source: Source, settings: Mapping[str, Any]) -> tuple[PreTrainedMo
     config = _encoder_config(source, settings)
     with source.reading():
         tokenizer = AutoTokenizer.from_pretrained(source.place, tokenizer_type=settings[BACKBONE])
-    kind = MODEL_MAPPING[type(config)]
-    pooler = {"add_pooling_layer": False} if "add_pooling_layer" in signature(kind.__init__).parameters else {}
+    kind: Any = MODEL_MAPPING[type(config)]
+    kind = kind[0] if isinstance(kind, tuple) else kind  # the first is the encoder's own class
+    pooler = {"add_pooling_layer": False} if "add_pooling_layer" in signature(kind).parameters else {}
     encoder, _ = load_weights(kind, source, config=config, may_be_random=is_pooler, **pooler)
     weights = _head_weights(source)
     dense = _linear(weights, "bert_pool.0", source) if any(name.startswith("bert_pool.") for name in weights) else None
@@ -97,7 +98,7 @@ def load_mono(source: Source, settings: Mapping[str, Any]) -> tuple[PreTrainedMo
             f"{settings.get('scoring_strategy', 'rank')!r} makes {config.num_labels}: {source.fix}"
         )
     _set_lengths(encoder, settings, tokenizer)
-    return MonoClassifier(encoder, settings.get("pooling_strategy", "first"), dense, linear).eval(), tokenizer
+    return MonoClassifier(encoder, settings.get("pooling_strategy", "first"), dense, linear), tokenizer
 
 
 def _check_supported(source: Source, settings: Mapping[str, Any]) -> None:

@@ -211,8 +211,8 @@ class BiEncoderScorer(PairScorer):
     def _score_queries(self, collection: Collection, run: Run, vectors: Mapping[int, NDArray[np.float32]]) -> None:
         """Encode the queries and compare each with its passages. ``vectors``: of each passage row."""
         queries = self._vectors(self.model.encode_query, collection.queries.texts(run.queries))
-        for query, passages in zip(queries, run.passages, strict=True):
-            right = [vectors[row] for row in passages.tolist()]
+        for i, query in enumerate(queries):
+            right = [vectors[row] for row in run.passages[i].tolist()]
             left = [query] * len(right)
             if right:
                 pairs = (np.stack(left), np.stack(right)) if query.ndim == 1 else (left, right)
