@@ -21,7 +21,7 @@ quickstart: $(STAMPS)/run ## a real study on real data: which loss, how many neg
 
 test: $(STAMPS)/dev ## linter, type checker, tests
 	$(MAKE) --no-print-directory check
-	$(RUN) pytest -n 2
+	$(RUN) pytest -n 2 --dist loadscope
 
 test-slow: $(STAMPS)/dev ## the tests that take minutes
 	$(RUN) pytest -m slow

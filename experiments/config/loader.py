@@ -7,9 +7,10 @@ differ in values, such as the seed. So the merged files are kept, and each job's
 import os
 import pickle
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from hydra import initialize_config_dir, version
@@ -23,23 +24,22 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobRuntime
-from hydra.plugins.config_source import ConfigSource
+from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from experiments.config.files import CONF
 from experiments.config.sweeps_group import SweepsSource, below
 
-KEPT = 128  # merged configs a process, 30 kB each
 SETTLED_NS = 2_000_000_000  # a file changed less than 2 s ago may change again within the resolution of its time stamp
 NOT_PICKLED = (pickle.PicklingError, AttributeError)  # for a type that is defined inside a function
 Stamp = tuple[int, int, int, int] | None  # of a file or folder; None where there is none
 
 
 @dataclass(frozen=True)
-class _Merged:
-    """A config before its values are set. ``stamps``: of each path that it was looked for at. ``nodes``: all types that
-    were registered. ``pickled``: the config; unpickling takes a sixth of the time of ``copy.deepcopy``.
+class _Kept:
+    """What was made from files. ``stamps``: of each path at which one was looked for. ``nodes``: all types that were
+    registered. ``pickled``: unpickling takes a sixth of the time of ``copy.deepcopy``.
     """
 
     stamps: Mapping[str, Stamp]
@@ -56,7 +56,41 @@ class _Merged:
         )
 
 
-_merged: dict[Any, _Merged] = {}
+class _Store:
+    """The values that were last used, each for as long as its files stay as they were. ``size``: how many."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._kept: dict[Any, _Kept] = {}
+
+    def get(self, key: Any) -> Any:
+        """Return a copy of the value; None if there is none that is current."""
+        kept = self._kept.pop(key, None)
+        if kept is None or not kept.is_current():
+            return None
+        self._kept[key] = kept  # the last to go
+        return pickle.loads(kept.pickled)
+
+    def put(self, key: Any, value: Any, sources: Iterable[ConfigSource], asked: Iterable[str], started: int) -> None:
+        """Keep a value, unless an edit of its files could be missed or it cannot be copied.
+
+        ``asked``: the configs and groups that were looked for in ``sources``. ``started``: time before they were read.
+        """
+        paths = [_places(source, path) for source, path in product(sources, asked)]
+        stamps = {path: _stamp(path) for places in paths for path in places or ()}
+        edited = max((max(stamp[:2]) for stamp in stamps.values() if stamp is not None), default=0)
+        if None in paths or edited > started - SETTLED_NS:
+            return
+        try:
+            self._kept[key] = _Kept(stamps, _registered(), pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+        except NOT_PICKLED:
+            return
+        if len(self._kept) > self._size:
+            del self._kept[next(iter(self._kept))]
+
+
+_merged = _Store(128)  # configs before their values are set, 30 kB each
+_read = _Store(512)  # single files, 3 kB each
 
 
 @contextmanager
@@ -130,37 +164,16 @@ class CachedLoader(ConfigLoaderImpl):
 
     def _merged_files(self, config_name: str | None, choices: list[str], run_mode: RunMode) -> DictConfig:
         """Return a config without its values: a copy of one that was merged from the same files, if there is one."""
-        sources = tuple((source.scheme(), source.provider, source.path) for source in self.get_sources())
         name = JobRuntime.instance().get("name")
-        key = (sources, config_name, tuple(choices), run_mode, version.getbase(), name)
-        merged = _merged.pop(key, None)
-        if merged is None or not merged.is_current():
+        key = (_identity(self.get_sources()), config_name, tuple(choices), run_mode, name)
+        config = _merged.get(key)
+        if config is None:
             started = time.time_ns()
             config = super()._load_configuration_impl(config_name, choices, run_mode, validate_sweep_overrides=False)
-            kept = self._kept(config, started)
-            if kept is None:
-                return config
-            merged = kept
-        _merged[key] = merged  # the last used is the last to go
-        if len(_merged) > KEPT:
-            del _merged[next(iter(_merged))]
-        copied = pickle.loads(merged.pickled)
-        assert isinstance(copied, DictConfig)
-        OmegaConf.clear_cache(copied)  # ${now:} is now
-        return copied
-
-    def _kept(self, config: DictConfig, started: int) -> _Merged | None:
-        """Return a merged config as it is kept; None if an edit could be missed, or the config cannot be copied."""
-        paths = [_places(source, asked) for source in self.get_sources() for asked in self._latest.asked]
-        if None in paths:
-            return None
-        stamps = {path: _stamp(path) for places in paths for path in places or ()}
-        if any(stamp is not None and max(stamp[:2]) > started - SETTLED_NS for stamp in stamps.values()):
-            return None
-        try:
-            return _Merged(stamps, _registered(), pickle.dumps(config, pickle.HIGHEST_PROTOCOL))
-        except NOT_PICKLED:
-            return None
+            _merged.put(key, config, self.get_sources(), self._latest.asked, started)
+        assert isinstance(config, DictConfig)
+        OmegaConf.clear_cache(config)  # ${now:} is now
+        return config
 
 
 class _RecordingRepository(ConfigRepository):
@@ -173,6 +186,17 @@ class _RecordingRepository(ConfigRepository):
     def _find_object_source(self, config_path: str, object_type: ObjectType | None) -> ConfigSource | None:
         self.asked.add(config_path)
         return super()._find_object_source(config_path, object_type)
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        self.asked.add(config_path)
+        key = (_identity(self.sources), config_path)
+        result = _read.get(key)
+        if result is None:
+            started = time.time_ns()
+            result = super().load_config(config_path)
+            _read.put(key, result, self.sources, [config_path], started)
+        assert result is None or isinstance(result, ConfigResult)
+        return result
 
 
 def _note_overrides(overrides: list[Override], hydra: DictConfig) -> None:
@@ -188,6 +212,11 @@ def _note_overrides(overrides: list[Override], hydra: DictConfig) -> None:
     with open_dict(hydra):
         for key in hydra.job.env_copy:
             hydra.job.env_set[key] = os.environ[key]
+
+
+def _identity(sources: Iterable[ConfigSource]) -> Any:
+    """Return the search path, and the version of Hydra whose rules hold."""
+    return (version.getbase(), *((source.scheme(), source.provider, source.path) for source in sources))
 
 
 def _places(source: ConfigSource, asked: str) -> tuple[str, ...] | None:
