@@ -62,7 +62,8 @@ def _own_data(overrides: Sequence[str], config: DictConfig, inherited: Mapping[s
         missing = sorted(OmegaConf.missing_keys(config.data))
         if missing:
             raise ExperimentError(f"data.{missing[0]} must be given: add data.{missing[0]}=... to the command")
-        return compose.plain(config)["data"]
+        own: dict[str, Any] = compose.plain(config)["data"]
+        return own
     data = OmegaConf.create({"data": dict(inherited)})
     for key in changed:
         OmegaConf.update(data, key, OmegaConf.select(config, key))
