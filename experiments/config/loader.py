@@ -122,14 +122,15 @@ class CachedLoader(ConfigLoaderImpl):
 
     def __init__(self, config_search_path: ConfigSearchPath) -> None:
         super().__init__(config_search_path)
-        self.repository: ConfigRepository = _RecordingRepository(config_search_path)
-        self._latest = self.repository
+        self.repository = self._latest = _RecordingRepository(config_search_path)
 
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]
     ) -> tuple[list[Override], CachingConfigRepository]:
         parsed, repository = super()._parse_overrides_and_create_caching_repo(config_name, overrides)
-        self._latest = repository.delegate
+        latest = repository.delegate  # a copy of self.repository
+        assert isinstance(latest, _RecordingRepository)
+        self._latest = latest
         return parsed, repository
 
     def _load_configuration_impl(
@@ -238,8 +239,12 @@ def _stamp(path: str) -> Stamp:
 
 def _registered() -> tuple[ConfigNode, ...]:
     """Return all types that are registered with Hydra."""
-    nodes, groups = [], [ConfigStore.instance().repo]
+    nodes: list[ConfigNode] = []
+    groups: list[dict[str, Any]] = [ConfigStore.instance().repo]
     for group in groups:
         for entry in group.values():
-            (groups if isinstance(entry, dict) else nodes).append(entry)
+            if isinstance(entry, dict):
+                groups.append(entry)
+            else:
+                nodes.append(entry)
     return tuple(nodes)
