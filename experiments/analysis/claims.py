@@ -89,8 +89,7 @@ def judge(
     """Return a verdict on each claim, in order; ``stand_ins`` as in ``label_matching.matches``.
 
     Raises:
-        ExperimentError: a claim covers cells measured on different queries, or a trend over numbers without a
-            logarithm; the message names the claim.
+        ExperimentError: a trend over numbers without a logarithm; the message names the claim.
     """
     contrasts = [find(claim, layers if claim.of == "layers" else settings, stand_ins) for claim in claims]
     tested = iter(

@@ -45,6 +45,10 @@ class ClaimContrasts:
     lacking: str = ""
 
 
+class _DifferentQueriesError(Exception):
+    """Cells of one claim were measured on different queries."""
+
+
 @dataclass
 class _Matched:
     """Settings on both sides of a claim that are equal in all other labels."""
@@ -59,11 +63,13 @@ def find(claim: Claim, settings: Sequence[SettingResult], stand_ins: Mapping[str
     named = {**claim.where, **claim.better, **({claim.over: "a number"} if claim.over else {})}
     if unknown := unknown_labels(settings, named):
         return ClaimContrasts(lacking=f"No finished cell has the label {worded(unknown[0])!r}.")
-    if claim.kind in TRENDS:
-        return _trend(claim, settings, stand_ins)
-    if claim.kind == "improves":
-        return _improved(claim, settings, stand_ins)
-    return _opposed(claim, settings, stand_ins)
+    how = _trend if claim.kind in TRENDS else {"improves": _improved}.get(claim.kind, _opposed)
+    try:
+        return how(claim, settings, stand_ins)
+    except _DifferentQueriesError:
+        return ClaimContrasts(
+            lacking="Its cells were measured on different queries: name the data that it speaks of in its where."
+        )
 
 
 def worded(label: str) -> str:
@@ -88,7 +94,7 @@ def _opposed(claim: Claim, settings: Sequence[SettingResult], stand_ins: Mapping
     margins = [_margin(claim, bad) for _, _, bad in pairs]
     share = 1 / len(pairs)
     average = [(sign * share, side) for _, good, bad in pairs for sign, side in ((1.0, good), (-1.0, bad))]
-    overall, *single = _compared(claim, average, [[(1.0, good), (-1.0, bad)] for _, good, bad in pairs])
+    overall, *single = _compared(average, [[(1.0, good), (-1.0, bad)] for _, good, bad in pairs])
     contrasts = tuple(
         Contrast({name: labels.get(name) for name in varying}, comparison, margin)
         for (labels, _, _), comparison, margin in zip(pairs, single, margins, strict=True)
@@ -103,7 +109,7 @@ def _improved(claim: Claim, settings: Sequence[SettingResult], stand_ins: Mappin
         return ClaimContrasts(lacking=f"No finished cell has {_in_words(wanted)}.")
     pairs: list[list[Weighted]] = [[(1.0, setting), (-1.0, first_stage_of(setting))] for setting in better]
     average = [(weight / len(pairs), setting) for pair in pairs for weight, setting in pair]
-    overall, *single = _compared(claim, average, pairs)
+    overall, *single = _compared(average, pairs)
     varying = _differing([setting.labels for setting in better])
     contrasts = tuple(
         Contrast({name: setting.labels.get(name) for name in varying}, comparison)
@@ -131,7 +137,7 @@ def _trend(claim: Claim, settings: Sequence[SettingResult], stand_ins: Mapping[s
     varying = _differing([labels for labels, _ in rows])
     steps = [(labels, low, high) for labels, row in rows for low, high in pairwise(row)]
     average = [(weight / len(rows), setting) for _, row in rows for weight, setting in _slope(claim, row)]
-    overall, *single = _compared(claim, average, [[(1.0, high), (-1.0, low)] for _, low, high in steps])
+    overall, *single = _compared(average, [[(1.0, high), (-1.0, low)] for _, low, high in steps])
     pairs = tuple(
         Contrast(
             {over: f"{low.labels[over]} to {high.labels[over]}", **{name: labels.get(name) for name in varying}},
@@ -160,14 +166,14 @@ def _no_trend(claim: Claim, numbered: Sequence[SettingResult], matched: Sequence
     return f"No two finished cells{what} are equal but for {worded(over)}: they differ in {differ} too."
 
 
-def _compared(claim: Claim, average: Sequence[Weighted], pairs: Sequence[Sequence[Weighted]]) -> list[Comparison]:
+def _compared(average: Sequence[Weighted], pairs: Sequence[Sequence[Weighted]]) -> list[Comparison]:
     """Return the comparisons of the average and of each pair, none with less variance of seeds than all pairs have."""
-    terms = [_terms(claim, pair) for pair in pairs]
+    terms = [_terms(pair) for pair in pairs]
     pool = pooled_variance(terms)
-    return [contrast(each, 0, pool) for each in (_terms(claim, average), *terms)]
+    return [contrast(each, 0, pool) for each in (_terms(average), *terms)]
 
 
-def _terms(claim: Claim, weighted: Sequence[Weighted]) -> list[Term]:
+def _terms(weighted: Sequence[Weighted]) -> list[Term]:
     """Return weighted settings on the queries of the first; layers or first stages of one model are paired."""
     query_ids = weighted[0][1].query_ids
     weights: dict[int, float] = {}
@@ -175,19 +181,15 @@ def _terms(claim: Claim, weighted: Sequence[Weighted]) -> list[Term]:
     for weight, setting in weighted:
         weights[id(setting)] = weights.get(id(setting), 0.0) + weight
     return [
-        Term(weights[key], _values(claim, setting, query_ids), setting.models or None)
-        for key, setting in settings.items()
+        Term(weights[key], _values(setting, query_ids), setting.models or None) for key, setting in settings.items()
     ]
 
 
-def _values(claim: Claim, setting: SettingResult, query_ids: tuple[str, ...]) -> FloatArray:
+def _values(setting: SettingResult, query_ids: tuple[str, ...]) -> FloatArray:
     if setting.query_ids == query_ids:
         return setting.values_SQ
     if set(setting.query_ids) != set(query_ids):
-        raise ExperimentError(
-            f"the claim {claim.says!r} compares cells that were measured on different queries: name the data that it "
-            "speaks of in its where"
-        )
+        raise _DifferentQueriesError
     column = {query_id: index for index, query_id in enumerate(setting.query_ids)}
     return setting.values_SQ[:, [column[query_id] for query_id in query_ids]]
 

@@ -95,7 +95,8 @@ def _job(config: Any) -> SweepJob:
 
 
 def _sample(labels: Mapping[str, Any], job: SweepJob) -> SettingResult:
-    sample = setting_of(labels, jobs=[job.name], measure=job.experiment.measures[0])
+    measured = setting_of(labels, jobs=[job.name], measure=job.experiment.measures[0])
+    sample = replace(measured, query_ids=tuple(f"{labels['data']} {one}" for one in measured.query_ids))
     if "first_stage" not in labels:
         return sample
     ranked = PerQuery(sample.query_ids, {}, {sample.measure: np.zeros(len(sample.query_ids))})
