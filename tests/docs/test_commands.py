@@ -38,7 +38,7 @@ NOT_KEYS = re.compile(
 )
 # What an override or a key in the prose may need next to it: the first of these with which it composes is taken.
 ALL_RETRIEVERS = [
-    "retriever=[bm25,colbert,dense,tct_colbert,judged,run_file,negatives_file,collection,fusion,teacher_run]",
+    "retriever=[bm25,bm25_tuned,colbert,dense,tct_colbert,judged,run_file,negatives_file,collection,fusion,teacher_run]",
     "retrievers.run_file.path=a.run",
     "retrievers.negatives_file.path=a.jsonl",
     "retrievers.fusion.of=[bm25,colbert]",
@@ -58,6 +58,15 @@ CONTEXTS: list[list[str]] = [
     ["negatives=below_positive"],
     ["negatives=from_run_order"],
     ["data.folds=5"],
+    [
+        "loss=distill_ranknet",
+        "retriever=[bm25,teacher_run]",
+        "negatives=from_run_order",
+        "negatives.source=teacher_run",
+    ],
+    ["model=checkpoint", "model.path=x"],
+    ["init_from.job={loss:lce,data:{queries:{train:100}}}"],
+    ["scale=paper", "+sweeps/rank_distillm_sizes=paper"],
     ["backbone=local"],
 ]
 
