@@ -23,7 +23,7 @@ POOLINGS = {
 }
 RETRIEVED = frozenset({"first_stage", "source"})  # labels whose values name retrievers
 THIS_SEED = "queries, this seed only"  # what an interval is over where there is one
-HEADINGS = {"negatives": "n", "first_stage": "first stage"}
+HEADINGS = {"negatives": "n", "first_stage": "first stage", "trained_on": "trained on"}
 
 
 def proper_name(retriever: str) -> str:
