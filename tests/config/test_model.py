@@ -82,3 +82,8 @@ def test_finding_the_models_loads_no_network_library():
     code = "import sys; from experiments.config import compose; compose.register(); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "pytorch_lightning"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("model", compose.models().values(), ids=lambda model: model.__name__)
+def test_a_model_defines_the_check_of_its_start_exactly_where_its_training_may_go_on(model: type[Model]):
+    assert (model.check_start is not Model.check_start) == model.goes_on
