@@ -1,4 +1,4 @@
-"""Plan, run, look at, repair, verify and keep a whole study: ``python -m experiments.study plan sweeps=quickstart``.
+"""Plan, rehearse, run, look at, repair, verify, keep a whole study: ``python -m experiments.study plan quickstart``.
 
 Jobs are launched by Hydra's multirun, so that its launchers and overrides work as in ``experiments.train -m``.
 """
@@ -25,7 +25,7 @@ from experiments.studies.plan import print_plan
 
 compose.register()
 
-COMMANDS = ("plan", "run", "status", "rerun-failed", "verify", "keep")
+COMMANDS = ("plan", "rehearse", "run", "status", "rerun-failed", "verify", "keep")
 LAUNCHING = ("run", "rerun-failed")
 OF_FOLDERS = ("status", "rerun-failed", "verify", "keep")
 RESULTS = Path("sweeps", "results")  # where archives are kept
@@ -35,6 +35,7 @@ A study is a sweep or a grid of overrides, as experiments.train -m takes them. T
 folder of one that was run; status and verify its archive too.
 
   plan          the jobs, what each costs, where it stands; nothing is run
+  rehearse      walk every distinct job for two steps and ten queries, with the real data and models; keeps no results
   run           run what is not done, then the report
   status        which jobs are done, running, interrupted, failed (and why), missing
   rerun-failed  run only the jobs that failed or were interrupted
@@ -97,6 +98,10 @@ def _run_command(options: argparse.Namespace) -> int:
     if options.command == "plan":
         print_plan(plan_of(grid), console)
         return 0
+    if options.command == "rehearse":
+        from experiments.studies.rehearse import rehearse  # imports what jobs import
+
+        return rehearse(grid, console)
     if options.command == "run":
         code, studies = commands.run(overrides, grid, options.fail_fast, console)
         if not options.no_report and code < 128:

@@ -1,14 +1,13 @@
 """Compare the settings of each part of a config with the parameters of its target."""
 
-import inspect
 from collections.abc import Mapping
 from difflib import get_close_matches
-from pkgutil import resolve_name
 from typing import Any
 
 from experiments.common.errors import ExperimentError
 from experiments.config.experiment import Experiment
 from experiments.config.keys import no_such_key
+from experiments.config.signatures import Parameters, parameters_of
 
 LOSS_KEYS = ("name", "logits", "fn", "teacher", "teacher_file", "job")
 OF_INSTANTIATE = {"_target_", "_partial_", "_recursive_", "_convert_"}  # keys that Hydra reads itself
@@ -57,7 +56,7 @@ def settings_of_part(key: str, part: Any) -> dict[str, Any]:
 
 def no_key_of_loss(name: str, loss: Mapping[Any, Any]) -> str:
     """Return the message for a key next to ``loss.fn`` that is a setting of the function, or does not exist."""
-    if name in {*loss["fn"], *_taken("loss.fn", loss["fn"])}:
+    if name in {*loss["fn"], *_taken("loss.fn", loss["fn"]).names}:
         return f"loss.{name} does not exist: the function's settings are below fn, set loss.fn.{name}"
     return no_such_key(f"loss.{name}", LOSS_KEYS)
 
@@ -70,26 +69,26 @@ def _check_loss(loss: Any) -> None:
     _check_part("loss.fn", loss["fn"])
 
 
-def _taken(key: str, part: Mapping[Any, Any]) -> Mapping[str, inspect.Parameter]:
+def _taken(key: str, part: Mapping[Any, Any]) -> Parameters:
     """Return the parameters of a part's target that can be set."""
     target = str(part["_target_"])
     try:
-        parameters = inspect.signature(resolve_name(target)).parameters
+        parameters = parameters_of(target)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ExperimentError(f"{key}._target_: {target} cannot be imported ({error})") from error
     own = key.startswith(("callbacks.", "logger")) and target.startswith("experiments.")
     given = GIVEN_TO_OWN if own else GIVEN.get(key, set())
-    return {name: parameter for name, parameter in parameters.items() if name not in given}
+    return Parameters(tuple(name for name in parameters.names if name not in given), parameters.open_ended)
 
 
 def _check_part(key: str, part: Any) -> None:
     settings = settings_of_part(key, part)
     taken = _taken(key, settings)
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in taken.values()):
+    if taken.open_ended:
         return  # the target passes on what it does not name
-    for name in sorted(set(settings) - set(taken) - OF_INSTANTIATE):
-        meant = "".join(f" (did you mean {key}.{near}?)" for near in get_close_matches(name, taken, 1, 0.7))
+    for name in sorted(set(settings) - set(taken.names) - OF_INSTANTIATE):
+        meant = "".join(f" (did you mean {key}.{near}?)" for near in get_close_matches(name, taken.names, 1, 0.7))
         raise ExperimentError(
             f"{key}.{name} does not exist{meant}: "
-            f"{settings['_target_']} takes {', '.join(sorted(taken)) or 'no setting'}"
+            f"{settings['_target_']} takes {', '.join(sorted(taken.names)) or 'no setting'}"
         )

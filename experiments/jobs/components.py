@@ -30,9 +30,15 @@ class Components:
     source: Source
     retrievers: Mapping[str, Retriever]
     """Retrievers with a role, and the ones whose runs they read."""
-    loss: Callable[..., "Tensor"]
+    loss_settings: Mapping[str, Any]
     make: Callable[[Mapping[str, Any]], "partial[Any]"]
     """Turns the settings of a Trainer, callback or logger into its class with those arguments filled in."""
+
+    @property
+    def loss(self) -> Callable[..., "Tensor"]:
+        """The loss; importing it imports torch."""
+        loss: Callable[..., Tensor] = make(self.loss_settings)
+        return loss
 
 
 def make_components(experiment: Experiment, trained: Trained | None = None) -> Components:
@@ -67,7 +73,7 @@ def make_components(experiment: Experiment, trained: Trained | None = None) -> C
     return Components(
         source=make(settings_of_part("data.source", experiment.data.source)),
         retrievers=made,
-        loss=make(settings_of_part("loss.fn", experiment.loss["fn"])),
+        loss_settings=settings_of_part("loss.fn", experiment.loss["fn"]),
         make=partly_made,
     )
 

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from experiments.common.cache import write_atomic, write_json
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
-from experiments.config.compose import check, explain, explained, plain
+from experiments.config.compose import check, explain, explained, make, plain
 from experiments.config.files import take_user_folder
 from experiments.config.grid import rows_of
 from experiments.config.help import help_text
@@ -223,6 +223,7 @@ def _check_networks(experiment: Experiment) -> None:
     from experiments.models.backbone_check import check_backbone  # imports torch
 
     check_backbone(experiment)
+    make(experiment.loss["fn"])  # imports it
 
 
 def _locate_package(experiment: Experiment) -> None:

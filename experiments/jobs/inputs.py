@@ -7,12 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from experiments.common.cache import content_digest
-from experiments.common.code_versions import evaluation_versions, first_stage_versions, loss_digest, versions
+from experiments.common.code_versions import (
+    evaluation_versions,
+    first_stage_versions,
+    loss_digest,
+    source_digest_of,
+    versions,
+)
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import model_digest
 from experiments.config import Experiment
 from experiments.config.init_from import PATH as INIT_FROM
 from experiments.config.negatives import UNIFORM
+from experiments.config.signatures import file_of_function
 from experiments.config.teacher_file import check_teacher_file
 from experiments.jobs.components import LABELS, Components, takes
 from experiments.retrieval.retriever import FromFiles, contents_of
@@ -59,7 +66,8 @@ def digest_of(name: str, experiment: Experiment, components: Components) -> str:
 
         return model_digest(locate(experiment.backbone), experiment.backbone.revision, "backbone.path")
     if name == LOSS:
-        return loss_digest(components.loss)
+        read = file_of_function(components.loss_settings["_target_"])
+        return loss_digest(components.loss) if read is None else source_digest_of(read[0])
     if name == CODE_ALONE:
         return first_stage_versions(components.retrievers)
     if name == CODE_OF_EVALUATION:
@@ -68,7 +76,8 @@ def digest_of(name: str, experiment: Experiment, components: Components) -> str:
         rule, retrievers = experiment.negatives.filter, components.retrievers
         settings = (rule.near_duplicate, rule.twin_query, rule.model, rule.min_score, rule.max_score)
         unranked = any(getattr(retriever, "ranks_nothing", False) for retriever in retrievers.values())
-        labelled = takes(components.loss, LABELS)
+        read = file_of_function(components.loss_settings["_target_"])
+        labelled = takes(components.loss, LABELS) if read is None else LABELS in read[1].names
         from_file = experiment.teacher_file is not None
         return versions(
             type(experiment.model),

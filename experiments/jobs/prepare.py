@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,25 +17,29 @@ from experiments.data.splits import TEST, Split, make_splits
 from experiments.jobs.components import Components, check_loss
 from experiments.jobs.filters import make_filters
 from experiments.jobs.inference_depths import check_reached
-from experiments.models.ranker import DevSet
-from experiments.models.training_setup import TrainingInputs
 from experiments.negatives.copies import passage_hashes
 from experiments.negatives.run_lists import RunLists
 from experiments.negatives.sampler import NegativeSampler
 from experiments.retrieval.inject_gold import with_gold
 from experiments.retrieval.retriever import run_for
 
+if TYPE_CHECKING:
+    from experiments.models.training_setup import TrainingInputs
+
 Rows = NDArray[np.int64]
 
 log = logging.getLogger(__name__)
 
 
-def prepare(experiment: Experiment, collection: Collection, components: Components, cache: Cache) -> TrainingInputs:
+def prepare(experiment: Experiment, collection: Collection, components: Components, cache: Cache) -> "TrainingInputs":
     """Make the splits, runs, negative sampler and filters of a job.
 
     Raises:
         ExperimentError: see ``check_loss``, ``make_splits``, ``NegativeSampler`` and the retrievers.
     """
+    from experiments.models.ranker import DevSet  # imports Lightning, which a plan of jobs does not need
+    from experiments.models.training_setup import TrainingInputs
+
     check_loss(experiment, components.loss)
     splits = splits_of(experiment, collection)
     if "dev" not in splits:

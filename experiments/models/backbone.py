@@ -4,13 +4,10 @@ import hashlib
 import importlib.metadata
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerBase
-
 from experiments.common.errors import ExperimentError
 from experiments.config import Backbone, Experiment
 from experiments.config.init_from import PATH as INIT_FROM
 from experiments.pretrained.source import Source
-from experiments.pretrained.tokenizer import tokenizer_of
 
 FIX = (
     "without a model hub, set backbone.path to a local folder in Hugging Face format, or choose a backbone that a "
@@ -69,8 +66,3 @@ def start_of(experiment: Experiment) -> Source:
     if experiment.init_from.path is None:
         return source_of(experiment.backbone)
     return Source(experiment.init_from.path, INIT_FROM, FIX_OF_START)
-
-
-def load_tokenizer(backbone: Backbone) -> PreTrainedTokenizerBase:
-    """Load the tokenizer of a backbone, or raise ExperimentError."""
-    return tokenizer_of(source_of(backbone))

@@ -1,7 +1,7 @@
 """Fill the placeholders of a text with a study's numbers, so that no number in it is typed.
 
 A setting is named by its labels, as in the columns of a table or the claims of a sweep; they must name exactly one.
-``none`` is a missing value, quotes hold spaces together (``"budget=8,192 pairs"``).
+``none`` is a missing value or a label of that name, quotes hold spaces together (``"budget=8,192 pairs"``).
 
     {{ mean loss=lce negatives=7 }}                    its mean over queries and seeds: 0.765
     {{ sd loss=lce negatives=7 }}                      over seeds, of the mean over queries
@@ -142,7 +142,7 @@ def _labels(words: Sequence[str]) -> dict[str, Any]:
     if unreadable := [word for word in words if "=" not in word]:
         raise ExperimentError(f"{unreadable[0]!r} is no label=value")
     pairs = (word.split("=", 1) for word in words)
-    return {label: None if value == "none" else value for label, value in pairs}
+    return {label: (None, "none") if value == "none" else value for label, value in pairs}
 
 
 def _named(labels: Mapping[str, Any], findings: Findings, measure: str | None) -> _Named:

@@ -9,6 +9,7 @@ import logging
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +136,13 @@ def setting_of(experiment: Experiment, device: str, threads: int | None, source:
 
 def device_of(experiment: Experiment) -> tuple[str, int | None]:
     """Return the kind of device that a job would use here, and its threads on a CPU."""
+    wanted, threads = experiment.trainer.accelerator, experiment.compute.threads
+    if threads is not None and (wanted == "cpu" or (wanted == "auto" and version("torch").endswith("+cpu"))):
+        return "cpu", threads  # needs no torch, which takes seconds to import
     import torch
 
-    wanted = experiment.trainer.accelerator
     device = {"gpu": "cuda", "auto": "cuda" if torch.cuda.is_available() else "cpu"}.get(wanted, wanted)
-    return device, (experiment.compute.threads or torch.get_num_threads()) if device == "cpu" else None
+    return device, (threads or torch.get_num_threads()) if device == "cpu" else None
 
 
 def data_key(data: Mapping[str, Any]) -> str:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.common.errors import ExperimentError
-from experiments.data.readers.apidocs import QUESTIONS, Apidocs, collection_paused, question, split_of
+from experiments.data.readers.apidocs import QUESTIONS, Apidocs, question, split_of
 from experiments.data.readers.docstrings import PackageSources, clean, split_body, split_sections
+from experiments.data.readers.package_sections import collection_paused, read_package, read_packages
 
 NUMPYDOC = '''
 __all__ = ["solve"]
@@ -112,6 +113,27 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.write_text(text, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     return tmp_path / "site" / "fakedocs"
+
+
+@pytest.fixture
+def second(fake: Path) -> Path:
+    """Another package beside it, smaller."""
+    path = fake.parent / "another" / "__init__.py"
+    path.parent.mkdir()
+    path.write_text(GOOGLE, encoding="utf-8")
+    return path
+
+
+def test_packages_are_read_side_by_side_as_they_are_one_by_one(second: Path):
+    both = list(read_packages(["another", "fakedocs"]))
+    assert both == [read_package("another"), read_package("fakedocs")]
+    assert both[1]["fakedocs.Model.fit"]["notes"] == ["this changes the model in place, and returns it."]
+
+
+def test_a_source_that_is_no_python_is_named_wherever_it_is_read(second: Path):
+    second.write_text("def broken(:\n", encoding="utf-8")
+    with pytest.raises(ExperimentError, match=r"another/__init__\.py"):
+        list(read_packages(["another", "fakedocs"]))
 
 
 def test_passages_are_sections_under_the_shortest_public_name_without_copies_private_test_or_vendored_code(fake: Path):

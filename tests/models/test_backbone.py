@@ -10,9 +10,10 @@ from transformers import AutoModel
 
 from experiments.common.errors import ExperimentError
 from experiments.config import Backbone
-from experiments.models.backbone import load_tokenizer, locate
+from experiments.models.backbone import locate, source_of
 from experiments.models.cross_encoder.config import CrossEncoderConfig
 from experiments.models.cross_encoder.network import load_cross_encoder
+from experiments.pretrained.tokenizer import tokenizer_of
 
 
 def test_a_package_that_is_not_installed_says_how_to_get_it():
@@ -34,7 +35,7 @@ def test_other_weights_than_the_pinned_ones_are_refused():
 
 def test_a_folder_without_a_model_says_what_else_there_is(tmp_path: Path):
     with pytest.raises(ExperimentError, match=r"backbone 'x' cannot be loaded .*backbone\.path.*backbone=bert_tiny"):
-        load_tokenizer(Backbone(name="x", path=str(tmp_path)))
+        tokenizer_of(source_of(Backbone(name="x", path=str(tmp_path))))
 
 
 def test_weights_that_were_cut_off_are_named(tmp_path: Path):

@@ -20,11 +20,12 @@ from experiments.data.tokens import tokens_of
 from experiments.losses.distill_ranknet import distill_ranknet
 from experiments.losses.kl_divergence import kl_divergence
 from experiments.losses.margin_mse import margin_mse
-from experiments.models.backbone import load_tokenizer
+from experiments.models.backbone import source_of
 from experiments.models.cross_encoder.config import CrossEncoderConfig
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 from experiments.models.cross_encoder.network import load_cross_encoder
 from experiments.models.teacher import load_teacher, teacher_encoder
+from experiments.pretrained.tokenizer import tokenizer_of
 
 MODEL = CrossEncoderConfig(max_length=24, max_query_tokens=8, dropout=0.0)
 QUERIES, PASSAGES = (np.array(rows) for rows in ([0, 0, 0, 1, 1, 1], [0, 4, 5, 1, 6, 7]))  # of GROUPS, in order
@@ -41,7 +42,7 @@ class Setting:
     def __init__(self, tmp_path: Path, cross: str, student: str | None = None, loss: Any = margin_mse) -> None:
         backbone = Backbone(name="tiny", path=student or cross)
         self.collection, store = literal_collection(tmp_path), Cache(tmp_path / "store")
-        self.teacher, tokenizer = load_teacher(cross), load_tokenizer(backbone)
+        self.teacher, tokenizer = load_teacher(cross), tokenizer_of(source_of(backbone))
         tokens = [tokens_of(self.collection, kind, tokenizer, 24, store) for kind in ("queries", "passages")]
         encoder = PairEncoder(PairTemplate.of(tokenizer), *tokens, MODEL.max_query_tokens, MODEL.max_length)
         self.own = teacher_encoder(self.teacher, self.collection, MODEL, store)

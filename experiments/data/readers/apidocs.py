@@ -10,16 +10,14 @@ All sections of a function share its name, and most questions avoid the words of
 finds the function easily but not the section, which is left to the re-ranker. Package versions fix the content.
 """
 
-import gc
 import hashlib
 import importlib.metadata
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 from experiments.common.errors import ExperimentError
-from experiments.data.readers.docstrings import PackageSources, split_body, split_sections
+from experiments.data.readers.package_sections import read_packages
 from experiments.data.source import SPLITS
 
 READER_VERSION = 2  # raise it when the same packages give other passages, queries or qrels
@@ -29,8 +27,8 @@ DEFAULT_PACKAGES = (
     *("omegaconf", "pyarrow", "pytorch_lightning", "rich", "scipy", "sympy", "torch", "torchmetrics"),
     *("transformers", "wandb"),
 )
+DISTRIBUTIONS = {"lightning_fabric": "pytorch-lightning"}  # where the name differs: to search all takes a second
 MIN_SECTIONS = 3  # of a documented object: with fewer, finding the object is nearly the whole task
-MIN_WORDS, MAX_WORDS, MAX_PARTS = 6, 120, 4  # of a passage's body; and how many passages a section may fill
 DEV_SHARE, TEST_SHARE = 0.085, 0.115
 
 WORDINGS = {  # by kind of section, separated by |
@@ -106,11 +104,9 @@ class Apidocs:
         """
         sections: dict[str, list[str]] = {}
         seen: set[str] = set()
-        for package in self.packages:
-            with collection_paused():
-                public = PackageSources(package).public_docstrings()
-            for name, docstrings in sorted(public.items()):
-                unseen = {kind: [body for body in bodies if body not in seen] for kind, bodies in _bodies(docstrings)}
+        for package in read_packages(self.packages):
+            for name, bodies_of in package.items():
+                unseen = {kind: [body for body in bodies if body not in seen] for kind, bodies in bodies_of.items()}
                 if sum(map(bool, unseen.values())) >= MIN_SECTIONS:
                     seen.update(body for bodies in unseen.values() for body in bodies)
                     sections |= {f"{name}#{kind}": bodies for kind, bodies in unseen.items() if bodies}
@@ -162,35 +158,14 @@ def split_of(section: str) -> str:
     return "test" if position < TEST_SHARE else "dev" if position < TEST_SHARE + DEV_SHARE else "train"
 
 
-def _bodies(docstrings: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield (kind, bodies) of each section; the first docstring (a class's own) takes precedence."""
-    merged: dict[str, str] = {}
-    for docstring in docstrings:
-        merged = split_sections(docstring) | merged
-    for kind in sorted(merged):
-        yield kind, split_body(merged[kind], kind, MIN_WORDS, MAX_WORDS, MAX_PARTS)
-
-
 def _hash(purpose: str, text: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{purpose}:{text}".encode()).digest()[:8], "big")
-
-
-@contextmanager
-def collection_paused() -> Iterator[None]:
-    """Pause the collection of reference cycles: syntax trees have none, and the search for them doubles the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _version(package: str) -> str:
     """Return the version of the distribution of an import name."""
     try:
-        return importlib.metadata.version(package)
+        return importlib.metadata.version(DISTRIBUTIONS.get(package, package))
     except importlib.metadata.PackageNotFoundError:
         distributions = importlib.metadata.packages_distributions().get(package)
         if not distributions:

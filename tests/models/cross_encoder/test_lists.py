@@ -13,10 +13,11 @@ from experiments.data.batches.pairs import PairEncoder, PairTemplate
 from experiments.data.ragged import Ragged
 from experiments.losses.info_nce import info_nce
 from experiments.models.activation_memory import activation_bytes, memory_of, memory_warning
-from experiments.models.backbone import load_tokenizer
+from experiments.models.backbone import source_of
 from experiments.models.cross_encoder.config import CrossEncoderConfig
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 from experiments.models.cross_encoder.network import load_cross_encoder
+from experiments.pretrained.tokenizer import tokenizer_of
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 PASSAGES = [" ".join(WORDS[(i * step) % 10] for i in range(1 + step % 23)) for step in range(1, 101)]
@@ -29,7 +30,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
 
 
 def batch_of(backbone: Backbone, tokens_per_batch: int) -> GroupBatch:
-    tokenizer = load_tokenizer(backbone)
+    tokenizer = tokenizer_of(source_of(backbone))
     queries, passages = (
         Ragged.of([tokenizer.encode(text, add_special_tokens=False) for text in texts], np.int64)
         for texts in (["beta gamma"], PASSAGES)
@@ -43,7 +44,7 @@ def batch_of(backbone: Backbone, tokens_per_batch: int) -> GroupBatch:
 def loss_and_gradients(backbone: Backbone, batch: GroupBatch, recompute: bool) -> tuple[Tensor, dict[str, Tensor]]:
     network = load_cross_encoder(backbone, CrossEncoderConfig(max_length=40, dropout=0.0), seed=1)
     module = CrossEncoder(
-        network, load_tokenizer(backbone), info_nce, Optimization(), steps=4, seed=1, recompute=recompute
+        network, tokenizer_of(source_of(backbone)), info_nce, Optimization(), steps=4, seed=1, recompute=recompute
     )
     loss, _ = module.objective(batch)
     loss.backward()
@@ -70,14 +71,14 @@ def test_labels_reach_the_loss_beside_their_scores(backbone: Backbone):
         seen.append(labels_QN)
         return scores_QN.mean()
 
-    module = CrossEncoder(network, load_tokenizer(backbone), loss, Optimization(), steps=4, seed=1)
+    module = CrossEncoder(network, tokenizer_of(source_of(backbone)), loss, Optimization(), steps=4, seed=1)
     module.objective(batch)
     assert seen[0][0].nonzero().flatten().tolist() == POSITIVES
 
 
 def test_without_labels_in_the_batch_the_positive_is_at_index_0(backbone: Backbone):
     network = load_cross_encoder(backbone, CrossEncoderConfig(max_length=40), seed=1)
-    module = CrossEncoder(network, load_tokenizer(backbone), info_nce, Optimization(), steps=4, seed=1)
+    module = CrossEncoder(network, tokenizer_of(source_of(backbone)), info_nce, Optimization(), steps=4, seed=1)
     scores_QN = torch.tensor([[2.0, 1.0, 1.0]]).log()
     torch.testing.assert_close(module.loss_of(object(), scores_QN), torch.tensor(2.0).log())
 
