@@ -76,7 +76,7 @@ def entry(main: Callable[[], Any]) -> None:
             _interrupted(signal.SIGTERM)
         raise
     except Exception as error:
-        if type(error).__name__ == "TerminatedWorkerError":  # joblib's
+        if type(error).__name__ in ("TerminatedWorkerError", "UncompletedJobError"):  # joblib's, submitit's
             print(f"error: a worker was killed, often for want of memory: {GOES_ON}", file=sys.stderr)
         elif not any(job.state == FAILED for job in jobs):
             raise

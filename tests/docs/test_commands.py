@@ -26,7 +26,7 @@ from experiments.study import COMMANDS, RESULTS, override_of
 
 OTHERS = ("wandb", ".venv/bin/wandb", "pip", "source")  # programs of others
 OF_HYDRA = ("train", "retrieve", "audit", "probe")
-LAUNCHES = ("plan", "run")
+LAUNCHES = ("plan", "rehearse", "run")
 SHOWN = [command for page in PAGES for command in commands(page)]
 OURS = [command for command in SHOWN if command.module is not None]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

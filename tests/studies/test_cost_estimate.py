@@ -1,6 +1,7 @@
 """What jobs cost, from configs and from folders written by hand."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -167,4 +168,11 @@ def test_the_device_is_the_one_that_the_trainer_would_take(
     monkeypatch: pytest.MonkeyPatch, accelerator: str, there_is_one: bool, device: tuple[str, int | None]
 ):
     monkeypatch.setattr("torch.cuda.is_available", lambda: there_is_one)
+    monkeypatch.setattr("experiments.studies.cost_estimate.version", lambda package: "2.13.0+cu130")
     assert device_of(experiment(f"trainer.accelerator={accelerator}", "compute.threads=3")) == device
+
+
+def test_a_cpu_build_of_torch_finds_no_gpu_and_need_not_be_imported(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # any import of it raises
+    monkeypatch.setattr("experiments.studies.cost_estimate.version", lambda package: "2.13.0+cpu")
+    assert device_of(experiment("trainer.accelerator=auto", "compute.threads=3")) == ("cpu", 3)

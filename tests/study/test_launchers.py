@@ -1,0 +1,114 @@
+"""Grids by Hydra's launchers: submitit for real on this machine, and SLURM with stubs of its own commands only."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from helpers.jobs import ROOT
+
+from experiments.job_files.status import status_of
+
+# What submitit asks of SLURM: a job is a script that runs in the background here, its state is in a file beside it.
+SBATCH = """\
+#!{python}
+import os, pathlib, re, subprocess, sys
+text = pathlib.Path(sys.argv[-1]).read_text()
+script = pathlib.Path({calls!r})  # as SLURM does, keep a copy: submitit moves its own
+script.write_text(text)
+first, last = re.search(r"--array=(\\d+)-(\\d+)", text).groups()
+for number in range(int(first), int(last) + 1):
+    state = pathlib.Path({states!r}, f"7_{{number}}")
+    state.write_text("RUNNING")
+    env = {{"JOB_ID": "7", "ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": str(number), "NTASKS": "1", "PROCID": "0"}}
+    env |= {{"LOCALID": "0", "NODEID": "0", "JOB_NODELIST": "here", "JOB_NAME": "train"}}
+    env = os.environ | {{f"SLURM_{{name}}": value for name, value in env.items()}}
+    log = script.with_suffix(".log").open("a")
+    command = f"bash {{script}} && echo COMPLETED > {{state}} || echo FAILED > {{state}}"
+    subprocess.Popen(["bash", "-c", command], env=env, start_new_session=True, stdout=log, stderr=log)
+print("Submitted batch job 7")
+"""
+SRUN = """\
+#!{python}
+import subprocess, sys
+command = sys.argv[1:]
+while command[0].startswith("-"):
+    command = command[1 if "=" in command[0] or command[0] == "--unbuffered" else 2 :]
+raise SystemExit(subprocess.run(command).returncode)
+"""
+SACCT = """\
+#!{python}
+import pathlib
+print("JobID|State|NodeList")
+for path in sorted(pathlib.Path({states!r}).iterdir()):
+    print(f"{{path.name}}|{{path.read_text().strip()}}|here")
+"""
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Commands of SLURM's names, first in the path; returns the file with the scripts that were submitted."""
+    commands, states, calls = tmp_path / "bin", tmp_path / "states", tmp_path / "submitted"
+    commands.mkdir()
+    states.mkdir()
+    for name, text in (("sbatch", SBATCH), ("srun", SRUN), ("sacct", SACCT)):
+        path = commands / name
+        path.write_text(text.format(python=sys.executable, states=str(states), calls=str(calls)), encoding="utf-8")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
+    return calls
+
+
+def study_process(*arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "experiments.study", *arguments, "--no-report"]
+    pipe, out = subprocess.PIPE, subprocess.STDOUT
+    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, text=True, stdout=pipe, stderr=out)
+
+
+def test_a_job_of_slurm_has_a_gpu_and_is_queued_again():
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    from hydra import compose
+
+    from experiments.config.loader import hydra_of_conf
+
+    with hydra_of_conf():
+        launcher = compose("config", ["hydra/launcher=slurm"], return_hydra_config=True).hydra.launcher
+    assert str(launcher._target_).endswith("SlurmLauncher")
+    assert (launcher.gpus_per_node, launcher.tasks_per_node) == (1, 1)
+    assert launcher.max_num_timeout > 0
+
+
+@pytest.mark.slow
+def test_submitit_runs_a_grid_and_one_that_was_stopped_half_way_goes_on(overrides: list[str], tmp_path: Path):
+    grid = [*overrides, "budget.size=4000", "validation.times=100", "loss=bce,lce", "study=local"]
+    grid += ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"]
+    folder = tmp_path / "outputs" / "local"
+    process = study_process("run", *grid)
+    while len(list(folder.glob("*/checkpoints/record.json"))) < 2:
+        assert process.poll() is None, "it ended before both were half-way"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    running = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False).stdout
+    assert running == "", "no job is left behind"
+    assert {status_of(path.parent).state for path in folder.glob("*/status.json")} == {"interrupted"}
+    assert study_process("run", *grid).wait(200) == 0
+    found = [status_of(path.parent) for path in folder.glob("*/status.json")]
+    assert [(one.state, one.attempts) for one in found] == [("done", 2), ("done", 2)]
+
+
+@pytest.mark.slow
+def test_slurm_gets_an_array_of_jobs_and_the_study_waits_for_them(overrides: list[str], tmp_path: Path, slurm: Path):
+    grid = [*overrides, "loss=bce,lce", "study=cluster", "hydra/launcher=slurm", "hydra.launcher.partition=gpu"]
+    process = study_process("run", *grid)
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    assert "[1/2] loss=bce: done" in said
+    assert "[2/2] loss=lce: done" in said
+    script = slurm.read_text(encoding="utf-8")
+    for asked in ("--array=0-1%2", "--partition=gpu", "--gpus-per-node=1", "--time=1440", "--signal=USR2@300"):
+        assert f"#SBATCH {asked}" in script
+    assert {status_of(path.parent).state for path in (tmp_path / "outputs" / "cluster").glob("*/status.json")} == {
+        "done"
+    }
