@@ -29,12 +29,14 @@ COMMANDS = ("plan", "rehearse", "run", "status", "rerun-failed", "verify", "keep
 LAUNCHING = ("run", "rerun-failed")
 OF_FOLDERS = ("status", "rerun-failed", "verify", "keep")
 RESULTS = Path("sweeps", "results")  # where archives are kept
+DEVICE = "device="  # of plan: the card to estimate hours on
 UNFOLDED = 1000  # columns of piped output, so that it is not folded
 HELP = """\
 A study is a sweep or a grid of overrides, as experiments.train -m takes them. The last four commands also take the
 folder of one that was run; status and verify its archive too.
 
-  plan          the jobs, what each costs, where it stands; nothing is run
+  plan          the jobs, what each costs, where it stands; nothing is run. With device=a100 also hours on that card,
+                disk and downloads
   rehearse      walk every distinct job for two steps and ten queries, with the real data and models; keeps no results
   run           run what is not done, then the report
   status        which jobs are done, running, interrupted, failed (and why), missing
@@ -91,12 +93,15 @@ def _run_command(options: argparse.Namespace) -> int:
         console.width = UNFOLDED
     if folder is not None:
         return _run_on_folder(options, folder, console)
-    overrides = [override_of(argument) for argument in options.study]
+    device = next((text.partition("=")[2] for text in options.study if text.startswith(DEVICE)), None)
+    if device is not None and options.command != "plan":
+        raise ExperimentError(f"{DEVICE}{device} is for plan: a job's device is trainer=cpu or trainer=gpu")
+    overrides = [override_of(argument) for argument in options.study if not argument.startswith(DEVICE)]
     if not overrides:
         raise ExperimentError(f"{options.command} what? Name a sweep ({', '.join(sweep_names())}) or give overrides")
     grid = compose_grid(overrides)
     if options.command == "plan":
-        print_plan(plan_of(grid), console)
+        print_plan(plan_of(grid, device), console)
         return 0
     if options.command == "rehearse":
         from experiments.studies.rehearse import rehearse  # imports what jobs import

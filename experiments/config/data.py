@@ -71,6 +71,9 @@ class Data:
         at_least("data.carve_dev", self.carve_dev, 0)
 
 
+SHAPE = ("layers", "hidden", "encoder", "embeddings")  # keys of backbone.shape
+
+
 @dataclass
 class Backbone:
     """Pretrained weights: of an installed registry package, or from a hub id or a local folder."""
@@ -89,8 +92,13 @@ class Backbone:
     """Folder of the weights in the package."""
     sha256: str | None = None
     """Checksum of the weights in the package."""
+    shape: dict[str, int] | None = field(default=None, metadata={"identity": False})
+    """Sizes of a hub's model for ``study plan``, which downloads nothing: ``layers``, ``hidden``, and how many weights
+    its ``encoder`` and its ``embeddings`` have; null where the files are at hand."""
 
     def __post_init__(self) -> None:
+        if self.shape is not None:
+            one_of("the keys of backbone.shape", sorted(self.shape), (sorted(SHAPE),))
         if (self.path is None) == (self.package is None):
             raise ExperimentError(
                 "backbone: give either backbone.path=... (a hub id or a folder) or backbone.package=... (an installed "

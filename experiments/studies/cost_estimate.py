@@ -16,7 +16,7 @@ from typing import Any
 from experiments.common.cache import Cache, fingerprint
 from experiments.config import Experiment
 from experiments.data.source import Source
-from experiments.data.splits import TRAIN
+from experiments.data.splits import TEST, TRAIN
 from experiments.evaluation.measure_names import WHOLE_COLLECTION
 from experiments.job_files.files import CONFIG, METRICS, STATUS
 from experiments.job_files.status import FINISHED
@@ -103,7 +103,7 @@ def groups_of(experiment: Experiment) -> int | None:
 
 
 def queries_of(experiment: Experiment, source: Source) -> Queries:
-    """Count the queries of a job if its collection is in the cache, else return the limits of its config."""
+    """Count the queries of a job if its collection is in the cache, else return what its config or its source says."""
     from experiments.data.collection import open_collection
     from experiments.jobs.prepare import splits_of
 
@@ -111,9 +111,18 @@ def queries_of(experiment: Experiment, source: Source) -> Queries:
         collection = open_collection(source, _NothingNew(experiment.cache))
     except _NotThereError:
         limits = experiment.data.queries
-        return Queries(limits.dev, limits.train if experiment.data.measured_on == TRAIN else limits.test)
+        said = counts_of(source)
+        measured = TRAIN if experiment.data.measured_on == TRAIN else TEST
+        tested = limits.train if measured == TRAIN else limits.test
+        return Queries(limits.dev, said.get(measured) if tested is None else min(tested, said.get(measured, tested)))
     splits = splits_of(experiment, collection, ("train", "test") if experiment.model.trains else ("test",))
     return Queries(*(len(splits[name].queries) if name in splits else None for name in ("dev", "test")))
+
+
+def counts_of(source: Source) -> Mapping[str, int]:
+    """Return what a source knows of its numbers of passages and queries before it is read."""
+    counts: Mapping[str, int] = getattr(source, "counts", dict)()
+    return counts
 
 
 class _NotThereError(Exception):

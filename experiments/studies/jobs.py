@@ -17,6 +17,7 @@ from experiments.jobs.launch_control import LAUNCH, LaunchControl
 from experiments.jobs.prerequisites import Prerequisite, folder_of, prerequisites_of, shared_by
 from experiments.jobs.test_sets import test_jobs_of
 from experiments.studies import cost_estimate
+from experiments.studies.needs import card_of, needs_of, share_of_peak
 from experiments.studies.plan import Plan, PlannedJob, places_of
 
 
@@ -72,18 +73,25 @@ def jobs_in(study: Path) -> list[ListedJob]:
     ]
 
 
-def plan_of(grid: Grid) -> Plan:
-    """Plan the jobs of a grid with their costs, after the checks of a launch.
+def plan_of(grid: Grid, device: str | None = None) -> Plan:
+    """Plan the jobs of a grid with their costs, after the checks of a launch. ``device``: a card of ``needs.CARDS`` to
+    estimate hours on.
 
     Raises:
-        ExperimentError: a job cannot work; the message names it.
+        ExperimentError: a job cannot work; the message names it. The card is not known.
     """
+    card = None if device is None else card_of(device)
+    outputs = Path(str(grid.config.outputs))
     entries = _entries(grid, hydra_app.check_jobs({row.where: row.config for row in grid.rows}))
     queries: dict[str, cost_estimate.Queries] = {}
+    catalogue: dict[str, int] = {}
     for entry in entries:
         key = cost_estimate.data_key(entry.config["data"])
         if key not in queries:
-            queries[key] = cost_estimate.queries_of(entry.experiment, compose.source_of(entry.experiment))
+            source = compose.source_of(entry.experiment)
+            queries[key] = cost_estimate.queries_of(entry.experiment, source)
+            if (passages := cost_estimate.counts_of(source).get("passages")) is not None:
+                catalogue[source.name] = passages
     settings = [
         cost_estimate.setting_of(
             entry.experiment, *cost_estimate.device_of(entry.experiment), entry.config["data"]["source"]
@@ -91,7 +99,7 @@ def plan_of(grid: Grid) -> Plan:
         for entry in entries
     ]
     dev = {key: counted.dev for key, counted in queries.items() if counted.dev}
-    rates = cost_estimate.rates_in(Path(str(grid.config.outputs)), settings, dev)
+    rates = cost_estimate.rates_in(outputs, settings, dev)
     jobs, standing = [], JobStates()
     for entry, setting in zip(entries, settings, strict=True):
         cost = cost_estimate.cost_of(entry.experiment, queries[cost_estimate.data_key(entry.config["data"])])
@@ -99,10 +107,12 @@ def plan_of(grid: Grid) -> Plan:
         seconds, flops = (rate.seconds(cost), rate.flops * rate.pairs(cost)) if rate is not None else (None, None)
         status = standing.of(entry.folder, entry.experiment, entry.prerequisites)
         measures = entry.run_by is not None
-        jobs.append(PlannedJob(entry.number, entry.folder, entry.what, status, cost, seconds, flops, measures))
+        needs = None if card is None else needs_of(entry.experiment, cost)
+        jobs.append(PlannedJob(entry.number, entry.folder, entry.what, status, cost, seconds, flops, measures, needs))
     launcher = grid.config.hydra.launcher
     places = places_of(str(launcher._target_), launcher.get("n_jobs"))
-    return Plan(tuple(jobs), places, sum(rate.jobs for rate in rates.values()))
+    reached = None if device is None or card is None else (device, share_of_peak(outputs, card))
+    return Plan(tuple(jobs), places, sum(rate.jobs for rate in rates.values()), reached, catalogue)
 
 
 @dataclass(frozen=True)

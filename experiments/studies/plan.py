@@ -1,8 +1,8 @@
 """Show the jobs of a study before or while it runs: status, cost and estimated time."""
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from rich.text import Text
 from experiments.common.text import duration, plural
 from experiments.job_files.status import CHANGED, DONE, FAILED, RUNNING, JobStatus, totals
 from experiments.studies.cost_estimate import Cost
+from experiments.studies.needs import Needs, lines_of
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class PlannedJob:
     seconds: float | None
     flops: float | None = None
     measures: bool = False
+    needs: Needs | None = None
 
     @property
     def place(self) -> str:
@@ -43,12 +45,16 @@ class PlannedJob:
 @dataclass(frozen=True)
 class Plan:
     """A study's jobs, prerequisites first. ``side_by_side``: jobs at a time; None if the launcher decides.
-    ``measured``: number of finished jobs behind the estimates.
+    ``measured``: number of finished jobs behind the estimates. ``device``: the card to estimate hours on, and the share
+    of its peak that jobs reach with the number of jobs behind that. ``catalogue``: data sets that are not in the cache
+    and have to be fetched -> passages.
     """
 
     jobs: tuple[PlannedJob, ...]
     side_by_side: int | None
     measured: int
+    device: tuple[str, tuple[float, int]] | None = None
+    catalogue: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def left(self) -> tuple[PlannedJob, ...]:
@@ -109,6 +115,9 @@ def print_plan(plan: Plan, console: Console) -> None:
             console.print(Text(f"{job.folder.name} runs again: {job.status.why} changed"))
     for line in totals_of(plan):
         console.print(Text(line))
+    if plan.device is not None and plan.left:
+        for line in lines_of([job.needs for job in plan.left if job.needs is not None], *plan.device, plan.catalogue):
+            console.print(Text(line), soft_wrap=True)
 
 
 def totals_of(plan: Plan) -> list[str]:

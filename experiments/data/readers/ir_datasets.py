@@ -66,6 +66,13 @@ class IrDataset:
         settings |= {"fields": self.fields} if self.fields is not None else {}
         return {"reader": "ir_datasets 1", **settings, "ids": self.ids, "ir_datasets": version("ir-datasets")}
 
+    def counts(self) -> dict[str, int]:
+        """Return the numbers of ``passages`` and of each split's queries that the catalogue says; reads no data."""
+        said = {split: dataset.metadata() for split, dataset in self._datasets.items()}
+        counts = {split: (each.get("queries") or {}).get("count") for split, each in said.items()}
+        counts["passages"] = next(((each.get("docs") or {}).get("count") for each in said.values()), None)
+        return {name: int(count) for name, count in counts.items() if count is not None}
+
     def passages(self) -> Iterator[tuple[str, str]]:
         """Yield (id, text) of every document."""
         documents = self._guarded(next(iter(self._datasets.values())).docs_iter)

@@ -1,0 +1,190 @@
+"""Estimate what the jobs of a plan need on another machine: hours on a named card, disk, downloads.
+
+Hours follow from the floating-point operations of a job's training and scoring, at the full length of its texts, and
+from the share of a card's peak that jobs reach: measured where jobs on that card have finished, else assumed. What runs
+on the processor before (reading, BM25) is not in it.
+"""
+
+import json
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.common.errors import ExperimentError
+from experiments.common.text import duration, plural
+from experiments.config import Backbone, Experiment
+from experiments.job_files.files import METRICS
+from experiments.studies.cost_estimate import Cost
+
+ASSUMED_SHARE = 0.35  # of the peak, of padded batches of unequal texts; finished jobs correct it
+BYTES_OF_MODEL = 4  # fp32 weights, as they are exported
+BYTES_OF_CHECKPOINT = 12  # weights and AdamW's two moments
+
+
+@dataclass(frozen=True)
+class Card:
+    """A GPU. ``peak``: dense bf16 (V100, T4: fp16) operations a second by NVIDIA's data sheet. ``mark``: in its name,
+    as the driver gives it.
+    """
+
+    peak: float
+    memory_gb: int
+    mark: str
+
+
+CARDS = {
+    "a10": Card(125e12, 24, "A10"),
+    "a100": Card(312e12, 80, "A100"),
+    "h100": Card(989e12, 80, "H100"),
+    "h200": Card(989e12, 141, "H200"),
+    "l4": Card(121e12, 24, "L4"),
+    "l40s": Card(362e12, 48, "L40S"),
+    "rtx4090": Card(165e12, 24, "RTX 4090"),
+    "t4": Card(65e12, 16, "T4"),
+    "v100": Card(125e12, 32, "V100"),
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of an encoder. ``encoder``: weights that every token is multiplied with; ``embeddings``: looked up."""
+
+    layers: int
+    hidden: int
+    encoder: int
+    embeddings: int
+
+    @property
+    def weights(self) -> int:
+        """All weights."""
+        return self.encoder + self.embeddings
+
+    def forward(self, length: int) -> float:
+        """Return the operations of one text of ``length`` tokens, as ``models.compute_cost.CostModel`` counts them."""
+        return 2.0 * self.encoder * length + 4.0 * self.layers * self.hidden * length * length
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What one job needs. ``training``, ``scoring``: operations; None where something they follow from is not known.
+    ``disk``: bytes of its models and checkpoints. ``download``: the hub id of its backbone and its bytes, if it is
+    not at hand.
+    """
+
+    training: float | None
+    scoring: float | None
+    disk: int | None
+    download: tuple[str, int | None] | None
+
+
+def card_of(name: str) -> Card:
+    """Return a card by its name. Raises ExperimentError for another one."""
+    if name not in CARDS:
+        raise ExperimentError(f"device={name}: study plan knows the peak of {', '.join(CARDS)}")
+    return CARDS[name]
+
+
+def shape_of(backbone: Backbone) -> Shape | None:
+    """Return the sizes of a backbone from its config, or from its files at hand; None if neither has them."""
+    if backbone.shape is not None:
+        return Shape(**backbone.shape)
+    folder = _folder_of(backbone)
+    return None if folder is None else _measured(folder)
+
+
+def _folder_of(backbone: Backbone) -> Path | None:
+    from experiments.models.backbone import locate
+
+    place = Path(locate(backbone))
+    return place if (place / "config.json").is_file() and (place / "model.safetensors").is_file() else None
+
+
+def _measured(folder: Path) -> Shape:
+    from safetensors import safe_open
+
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    encoder = embeddings = 0
+    with safe_open(folder / "model.safetensors", framework="numpy") as file:
+        for name in file.keys():  # noqa: SIM118  # no mapping
+            count = 1
+            for size in file.get_slice(name).get_shape():
+                count *= size
+            if "embeddings." in name and name.endswith("embeddings.weight"):
+                embeddings += count
+            else:
+                encoder += count
+    return Shape(int(config["num_hidden_layers"]), int(config["hidden_size"]), encoder, embeddings)
+
+
+def needs_of(experiment: Experiment, cost: Cost) -> Needs:
+    """Return what a job needs, from its config and its cost, at the full length of its texts."""
+    shape, model = shape_of(experiment.backbone), experiment.model
+    backbone = experiment.backbone
+    at_hub = backbone.package is None and _folder_of(backbone) is None
+    bytes_of_weights = None if shape is None else BYTES_OF_MODEL * shape.weights
+    download = (str(backbone.path), bytes_of_weights) if at_hub and model.trains else None
+    if shape is None or not model.trains:
+        return Needs(None if model.trains else 0.0, None, None if model.trains else 0, download)
+    one = shape.forward(model.max_length)
+    recomputed = experiment.batch.checkpoint
+    pairs = cost.tokens / model.max_length if cost.pairs is None and cost.tokens is not None else cost.pairs
+    training = None if pairs is None else pairs * one * (4.0 if recomputed else 3.0)
+    scoring = None if cost.scored is None else cost.scored * one
+    return Needs(training, scoring, (BYTES_OF_MODEL + BYTES_OF_CHECKPOINT) * shape.weights, download)
+
+
+def share_of_peak(outputs: Path, card: Card) -> tuple[float, int]:
+    """Return the share of a card's peak that finished jobs below ``outputs`` reached in training, and their number;
+    ``ASSUMED_SHARE`` and 0 without any.
+    """
+    shares = []
+    for path in sorted(outputs.glob(f"*/*/{METRICS}")):
+        try:
+            compute = json.loads(path.read_text(encoding="utf-8"))["compute"]
+            if re.search(rf"\b{card.mark}\b", compute["machine"]):
+                shares.append(compute["flops"] / compute["train_seconds"] / card.peak)
+        except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+            continue  # of another version, or partly deleted
+    return (statistics.median(shares), len(shares)) if shares else (ASSUMED_SHARE, 0)
+
+
+def lines_of(needs: Sequence[Needs], device: str, share: tuple[float, int], catalogue: Mapping[str, int]) -> list[str]:
+    """Return lines on hours, disk and downloads of the jobs that are left. ``catalogue``: name of a data set that may
+    have to be fetched -> its number of passages.
+    """
+    card, (reached, jobs) = card_of(device), share
+    basis = f"as {plural(jobs, 'finished job')} on it reached" if jobs else "assumed, until a job on it has finished"
+    rate = card.peak * reached
+    lines = [
+        f"on one {device} ({card.peak / 1e12:,.0f} TFLOPS at its peak, {reached:.0%} of it {basis}), texts at full "
+        f"length: {_hours([one.training for one in needs], rate)} of training, "
+        f"{_hours([one.scoring for one in needs], rate)} of scoring, one job after the other"
+    ]
+    known = [one.disk for one in needs if one.disk is not None]
+    lines.append(f"disk: {_gb(sum(known))} of models and checkpoints{_unknown(len(needs) - len(known))}")
+    downloads = dict(one.download for one in needs if one.download is not None)
+    if downloads:
+        parts = [f"{name} ({_gb(size) if size else 'size not known'})" for name, size in downloads.items()]
+        lines.append(f"downloads: {', '.join(parts)}")
+    if catalogue:
+        sets = ", ".join(f"{name} ({count:,} passages)" for name, count in catalogue.items())
+        lines.append(f"data that ir_datasets fetches if it is not there: {sets}")
+    return lines
+
+
+def _hours(operations: Iterable[float | None], rate: float) -> str:
+    values = list(operations)
+    known = [value for value in values if value is not None]
+    if values and not known:
+        return "an unknown time"
+    return f"{duration(sum(known) / rate)}{_unknown(len(values) - len(known))}"
+
+
+def _unknown(jobs: int) -> str:
+    return f" (and {plural(jobs, 'job')} of which it is not known)" if jobs else ""
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB"
