@@ -11,7 +11,7 @@ TORCH ?= $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
 RUN := $(BIN)/python -m
 SOURCES := experiments tests docs
 
-.PHONY: help quickstart test test-slow check format docs findings benchmark statistics install sweeps lock clean
+.PHONY: help quickstart test test-slow check format docs findings benchmark statistics scale install sweeps lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -49,6 +49,10 @@ benchmark: $(STAMPS)/dev ## re-ranking, retrieval, probing and encoding speed be
 
 statistics: $(STAMPS)/dev ## how often simulated studies are judged wrongly and rightly, into docs/statistics_simulated.md
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/simulate_statistics.py
+
+SIZE ?= 200000
+scale: $(STAMPS)/dev ## what a collection of SIZE passages costs before a training, into docs/scale.md
+	$(BIN)/python tests/benchmarks/measure_scale.py $(SIZE)
 
 install: $(STAMPS)/run ## what experiments need, without the development tools
 

@@ -1,0 +1,188 @@
+"""Measure what each stage before a training costs at a size: time, processor time, peak memory, disk. ``make scale``.
+
+    python tests/benchmarks/measure_scale.py 200000 [--queries 2000] [--folder FOLDER]
+
+The collection is ``data=synthetic``, with the lengths and word frequencies of MS MARCO. Each stage is a process of its
+own over one cache, so that its peak memory is its own; pages of files that it maps count in it. ``read``: the
+collection into the store. ``tokenise``: its passages, for BERT, 128 tokens. ``index``: BM25's. ``retrieve``: BM25's top
+200 of --queries queries. ``job``: a whole training of ten steps of 1 + 7 passages of the tiny BERT that re-ranks the
+top 100 of 100 test queries, over the cache that the stages left. ``next job``: the same with another seed.
+
+The result is written to docs/scale/<size>.json, and docs/scale.md anew from all sizes there. Run it on a quiet machine.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS, PAGE = ROOT / "docs" / "scale", ROOT / "docs" / "scale.md"
+DEPTH, TESTED, MAX_TOKENS = 200, 100, 128
+STAGES = ("read", "tokenise", "index", "retrieve", "job", "next job")
+UNITS = {"read": "passages", "tokenise": "passages", "index": "passages", "retrieve": "queries"}
+
+
+def source(size: int, queries: int) -> Any:
+    from experiments.data.readers.synthetic import Synthetic
+
+    return Synthetic(passages=size, train=queries, dev=TESTED, test=TESTED)
+
+
+def opened(size: int, queries: int, cache: Any) -> Any:
+    from experiments.data.collection import open_collection
+
+    return open_collection(source(size, queries), cache)
+
+
+def read(size: int, queries: int, cache: Any) -> None:
+    opened(size, queries, cache)
+
+
+def tokenise(size: int, queries: int, cache: Any) -> None:
+    from helpers.jobs import composed
+
+    from experiments.config import compose
+    from experiments.data.tokens import tokens_of
+    from experiments.models.backbone import source_of
+    from experiments.pretrained.tokenizer import tokenizer_of
+
+    backbone = compose.check(composed("backbone=bert_tiny"), parts=False).backbone
+    tokens_of(opened(size, queries, cache), "passages", tokenizer_of(source_of(backbone)), MAX_TOKENS, cache)
+
+
+def index(size: int, queries: int, cache: Any) -> None:
+    from experiments.retrieval.bm25 import BM25
+
+    collection = opened(size, queries, cache)
+    BM25().retrieve(collection, collection.qrels("test").queries[:1], 1, cache)
+
+
+def retrieve(size: int, queries: int, cache: Any) -> None:
+    from experiments.retrieval.bm25 import BM25
+    from experiments.retrieval.retriever import run_for
+
+    collection = opened(size, queries, cache)
+    run_for(BM25(), collection, collection.qrels("train").queries, DEPTH, cache)
+
+
+def job_overrides(size: int, queries: int, folder: Path, seed: int) -> list[str]:
+    """The overrides of a job of ten steps."""
+    counts = f"data.source.train={queries}", f"data.source.dev={TESTED}", f"data.source.test={TESTED}"
+    return [
+        "data=synthetic", f"data.source.passages={size}", *counts, "backbone=bert_tiny", "loss=lce",
+        f"model.max_length={MAX_TOKENS}", "negatives.count=7", f"negatives.depth={DEPTH}", "batch.size=4",
+        "budget.size=40", "validation.times=0", "validation.select=last", f"first_stage_depth={TESTED}",
+        "measures=[RR@10]", "study=scale", f"seed={seed}", f"outputs={folder / 'outputs'}", f"cache={folder / 'cache'}",
+    ]  # fmt: skip
+
+
+def measured(command: list[str]) -> dict[str, float]:
+    """Run a command; return its wall and processor seconds and peak memory in GB. Raises SystemExit if it fails."""
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))}
+    began = time.monotonic()
+    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
+    _, code, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(code)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed")
+    to_bytes = 1 if sys.platform == "darwin" else 1024
+    return {
+        "seconds": time.monotonic() - began,
+        "processor_seconds": used.ru_utime + used.ru_stime,
+        "peak_gb": used.ru_maxrss * to_bytes / 1e9,
+    }
+
+
+def size_of(folder: Path) -> float:
+    """Return the GB that a folder takes on disk."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e9
+
+
+def measure(size: int, queries: int, folder: Path) -> dict[str, Any]:
+    """Run all stages, each as a process of its own."""
+    rows: dict[str, dict[str, float]] = {}
+    for seed, stage in enumerate(STAGES):
+        if stage in STAGE:
+            own = [sys.executable, __file__, str(size), "--queries", str(queries), "--folder", str(folder)]
+            command = [*own, "--stage", stage]
+        else:
+            command = [sys.executable, "-m", "experiments.train", *job_overrides(size, queries, folder, seed)]
+        before = size_of(folder)
+        rows[stage] = measured(command)
+        rows[stage]["disk_gb"] = size_of(folder) - before
+        print(stage, {name: round(value, 2) for name, value in rows[stage].items()}, flush=True)
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return {"passages": size, "queries": queries, "machine": machine, "stages": rows}
+
+
+def page_of(results: list[Mapping[str, Any]]) -> str:
+    """Return docs/scale.md from the results of all sizes."""
+    parts = [PREAMBLE.strip()]
+    for result in results:
+        counted = {"passages": result["passages"], "queries": result["queries"]}
+        lines = ["| stage | wall | processor | a second | peak memory | disk |", "|---|---:|---:|---:|---:|---:|"]
+        for stage, row in result["stages"].items():
+            rate = f"{counted[UNITS[stage]] / row['seconds']:,.0f} {UNITS[stage]}" if stage in UNITS else ""
+            times = [f"{row[name]:,.0f} s" for name in ("seconds", "processor_seconds")]
+            sizes = [f"{row[name]:.2f} GB" for name in ("peak_gb", "disk_gb")]
+            lines.append(f"| {' | '.join([stage, *times, rate, *sizes])} |")
+        head = f"## {result['passages']:,} passages"
+        command = f"`make scale SIZE={result['passages']}`, {result['queries']:,} queries; {result['machine']}."
+        parts.append("\n".join([head, "", command, "", *lines]))
+    return "\n\n".join(parts) + "\n"
+
+
+STAGE: dict[str, Callable[[int, int, Any], None]] = {
+    "read": read, "tokenise": tokenise, "index": index, "retrieve": retrieve,
+}  # fmt: skip
+PREAMBLE = """
+# Scale
+
+<!-- written by tests/benchmarks/measure_scale.py: run make scale SIZE=... -->
+
+What the way to a training costs on one machine, on `data=synthetic`, a collection with the lengths and word
+frequencies of MS MARCO's passages. Each stage is a process of its own over one cache. Peak memory has the pages of the
+files that a stage maps, which the system takes back when it needs them.
+
+- **read**: the collection into the store. **tokenise**: its passages, for BERT, 128 tokens. **index**: BM25's.
+  **retrieve**: BM25's top 200.
+- **job**: a whole training of ten steps (4 queries, 1 + 7 passages, BERT 2 x 128) that re-ranks the top 100 of 100 test
+  queries, after those stages. **next job**: the same with another seed, which finds all of it in the cache.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("size", type=int)
+    parser.add_argument("--queries", type=int, default=2000)
+    parser.add_argument("--folder", type=Path, default=Path(".scale"))
+    parser.add_argument("--stage", choices=STAGE)
+    options = parser.parse_args()
+    if options.stage:
+        from experiments.common.cache import Cache
+
+        STAGE[options.stage](options.size, options.queries, Cache(options.folder / "cache"))
+        return
+    folder = options.folder.resolve() / str(options.size)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        result = measure(options.size, options.queries, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{options.size}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")]
+    PAGE.write_text(page_of(sorted(found, key=lambda each: int(each["passages"]))), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
