@@ -51,10 +51,11 @@ def with_judged(passages: Iterator[tuple[str, str]], judged: Judged, missing: st
 class Source(Protocol):
     """A data set on disk or in a package.
 
-    Iterators are read once, in order, and may yield MS MARCO's 8.8 million passages: nothing is held in memory. Three
+    Iterators are read once, in order, and may yield MS MARCO's 8.8 million passages: nothing is held in memory. Some
     attributes are optional: ``missing``, if the reader has that key, for messages; ``queries_among_passages``, true
-    for a data set whose queries are passages too, under the same ids; and ``counts()``, the numbers of ``passages`` and
-    of the queries of train, dev and test that are known before anything is read.
+    for a data set whose queries are passages too, under the same ids; ``counts()``, the numbers of ``passages`` and of
+    the queries of train, dev and test that are known before anything is read; and ``fetched``, true where the files
+    come from a network.
     """
 
     name: str

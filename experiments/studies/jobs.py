@@ -90,8 +90,8 @@ def plan_of(grid: Grid, device: str | None = None) -> Plan:
         if key not in queries:
             source = compose.source_of(entry.experiment)
             queries[key] = cost_estimate.queries_of(entry.experiment, source)
-            if (passages := cost_estimate.counts_of(source).get("passages")) is not None:
-                catalogue[source.name] = passages
+            if getattr(source, "fetched", False):
+                catalogue[source.name] = cost_estimate.counts_of(source).get("passages", 0)
     settings = [
         cost_estimate.setting_of(
             entry.experiment, *cost_estimate.device_of(entry.experiment), entry.config["data"]["source"]

@@ -15,13 +15,15 @@ OTHER = {"q1": 1.0, "q2": 0.75, "q3": 1.0, "q4": 0.5}  # mean 0.8125
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Findings]:
-    """``losses``: BCE (mean 0.4375) and LCE (0.5625), seven negatives; ``counts``: n = 1 with two seeds, and 7."""
+    """``losses``: BCE (mean 0.4375) and LCE (0.5625), seven negatives; ``counts``: n = 1 with two seeds, 3 and 7."""
     folder = tmp_path_factory.mktemp("studies")
     write_study(folder / "losses")
     for name, values, labels in (
         ("a", OTHER, {"negatives": 1, "seed": 1}),
         ("b", FIRST_STAGE, {"negatives": 1, "seed": 2}),
         ("c", FIRST_STAGE, {"negatives": 7, "budget": "8,192 pairs"}),
+        ("d", OTHER, {"negatives": 3, "infused": "none"}),
+        ("e", FIRST_STAGE, {"negatives": 3, "infused": "embeddings"}),
     ):
         write_job(folder / "counts", name, values, labels={"budget": "4,096 pairs", **labels})
     return {name: findings_of(folder / name) for name in ("losses", "counts")}
@@ -36,6 +38,8 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Findings]:
         ("mean study=counts 'budget=8,192 pairs'", "0.438"),
         ("sd study=counts negatives=1", "0.265"),  # (0.8125 - 0.4375) / sqrt(2)
         ("sd loss=lce", "-"),
+        ("mean study=counts negatives=3 infused=none", "0.812"),  # the label's own name
+        ("mean study=counts negatives=7 infused=none", "0.438"),  # a job that has no such label
         ("seeds study=counts negatives=1", "1, 2"),
         ("pairs loss=lce", "8,000"),
         ("seconds loss=lce", "80"),

@@ -141,3 +141,11 @@ def test_the_plan_of_a_papers_table_says_hours_gigabytes_and_downloads(
 def test_a_device_is_for_plan(capsys: pytest.CaptureFixture[str]):
     assert study.main(["run", "quickstart", "device=a100"]) == 2
     assert "device=a100 is for plan" in capsys.readouterr().err
+
+
+def test_only_data_from_a_network_is_named_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    places = [f"outputs={tmp_path / 'outputs'}", f"cache={tmp_path / 'cache'}"]
+    assert study.main(["plan", "data=synthetic", "seed=1,2", "device=t4", *places]) == 0
+    said = capsys.readouterr().out
+    assert "on one t4" in said
+    assert "fetches" not in said

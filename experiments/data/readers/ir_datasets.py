@@ -22,6 +22,8 @@ class IrDataset:
             its documents do not have.
     """
 
+    fetched = True
+
     def __init__(
         self,
         splits: Mapping[str, str | None],
