@@ -22,7 +22,8 @@ from experiments.config import compose
 from experiments.config.experiment import Experiment
 from experiments.config.files import sweep_names
 from experiments.config.keys import declared
-from experiments.study import COMMANDS, RESULTS, override_of
+from experiments.studies.needs import CARDS
+from experiments.study import COMMANDS, DEVICE, RESULTS, override_of
 
 OTHERS = ("wandb", ".venv/bin/wandb", "pip", "source")  # programs of others
 OF_HYDRA = ("train", "retrieve", "audit", "probe")
@@ -45,6 +46,7 @@ ALL_RETRIEVERS = [
 ]
 CONTEXTS: list[list[str]] = [
     [],
+    ["data=synthetic"],
     ["data=beir", "data.path=x", "probe=all_layers", *ALL_RETRIEVERS],
     ["data=beir", "data.path=x", "data.split.train=0.6", "data.split.test=0.3"],
     ["data=ir_datasets", "data.source.splits.train=x", "data.source.splits.test=y"],
@@ -138,7 +140,9 @@ def test_a_study_that_a_command_names_is_there(command: Command):
     word, *study = [word for word in without_flags(command.arguments) if not word.startswith("--")]
     assert word in COMMANDS
     if word in LAUNCHES:
-        overrides = tuple(override_of(argument) for argument in study)
+        devices = [word.removeprefix(DEVICE) for word in study if word.startswith(DEVICE)]
+        assert set(devices) <= set(CARDS)
+        overrides = tuple(override_of(argument) for argument in study if not argument.startswith(DEVICE))
         names = [one.partition("=")[2] for one in overrides if one.startswith("+sweeps=")]
         assert all(name in sweep_names() for name in names)
         check(overrides)
