@@ -16,7 +16,8 @@ NOTES = (
     "embedding layer.",
     "Each job's metrics.json has the intervals, the figures show them.",
 )
-LABELS = ("loss", "n", "pooling")
+FIRST, LAST = ("loss", "n"), "pooling"
+NO_AXES = ("seed", "data", "loss", "negatives", "fold", "folds")  # labels that are no columns of their own
 MODELS = ("model", "control")  # keys of a probe: the trained model and its untrained backbone
 
 Place = tuple[str, str, str]  # data, candidates, measure
@@ -31,31 +32,41 @@ def probed_cells(probe: Mapping[str, Any] | None) -> Iterator[tuple[str, str, Ma
 
 
 def layer_tables(jobs: Sequence[JobResult]) -> list[Table]:
-    """Return one table per data set and candidates: a row per training, a column per layer."""
+    """Return one table per data set and candidates: a row per training, a column per layer. Other labels than the loss
+    and the number of negatives are columns where the jobs differ in them.
+    """
+    axes = _axes([job.labels for job in jobs if job.probe])
     places: dict[Place, dict[Row, dict[int, list[float]]]] = {}
     for job in jobs:
         for model, measure, cell in probed_cells(job.probe):
             rows = places.setdefault((str(job.labels["data"]), cell["candidates"], measure), {})
-            training = (str(job.labels["loss"]), value_or_dash(job.labels.get("negatives")))
+            own = (value_or_dash(job.labels.get(axis)) for axis in axes)
+            training = (str(job.labels["loss"]), value_or_dash(job.labels.get("negatives")), *own)
             if model == "control":  # the same for all jobs of a backbone
-                training = (f"{job.labels.get('backbone', '')} untrained", "")
+                training = (f"{job.labels.get('backbone', '')} untrained", "", *("" for _ in axes))
             layers = rows.setdefault((*training, POOLINGS.get(cell["pooling"], cell["pooling"])), {})
             layers.setdefault(cell["layer"], []).append(float(cell["mean"][measure]))
-    return [_table(place, rows) for place, rows in places.items()]
+    return [_table(place, (*FIRST, *axes, LAST), rows) for place, rows in places.items()]
 
 
-def _table(place: Place, rows: dict[Row, dict[int, list[float]]]) -> Table:
+def _axes(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the labels in which jobs differ."""
+    labels = dict.fromkeys(label for job in jobs for label in job if label not in NO_AXES)
+    return [label for label in labels if len({repr(job.get(label)) for job in jobs}) > 1]
+
+
+def _table(place: Place, labels: tuple[str, ...], rows: dict[Row, dict[int, list[float]]]) -> Table:
     data, candidates, measure = place
     layers = sorted({layer for values in rows.values() for layer in values})
     means = {row: {layer: float(np.mean(seeds)) for layer, seeds in values.items()} for row, values in rows.items()}
     # the untrained backbone first, then by loss and number of negatives
-    order = sorted(rows, key=lambda row: (bool(row[1]), row[0], float(row[1]) if row[1].isdigit() else 0.0, row[2]))
+    order = sorted(rows, key=lambda row: (bool(row[1]), row[0], float(row[1]) if row[1].isdigit() else 0.0, row[2:]))
     return Table(
         title=f"{mean_name(measure)} by layer, {candidates_name(candidates)}, {data}",
-        columns=(*LABELS, *(f"layer {layer}" for layer in layers)),
+        columns=(*labels, *(f"layer {layer}" for layer in layers)),
         rows=tuple((*row, *(decimals(means[row].get(layer)) for layer in layers)) for row in order),
-        words=frozenset(LABELS),
-        labels=len(LABELS),
+        words=frozenset(labels),
+        labels=len(labels),
         notes=NOTES,
     )
 

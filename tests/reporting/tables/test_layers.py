@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from helpers.study_folder import write_job
 
@@ -12,9 +13,10 @@ from experiments.reporting.tables.layers import layer_tables
 VALUES = {"q1": 0.5, "q2": 1.0, "q3": 0.25, "q4": 0.0}
 
 
-def probed(study: Path, name: str, loss: str, seed: int, by_layer: list[float]) -> None:
+def probed(study: Path, name: str, loss: str, seed: int, by_layer: list[float], **labels: Any) -> None:
     """A job whose layers have the given RR@10 over the whole collection; the backbone has .3 and .4."""
-    folder = write_job(study, name, VALUES, labels={"loss": loss, "seed": seed}, config={"loss": {"name": loss}})
+    labels = {"loss": loss, "seed": seed} | labels
+    folder = write_job(study, name, VALUES, labels=labels, config={"loss": {"name": loss}})
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["probe"] = {"model": cells_of(by_layer), "control": cells_of([0.3, 0.4])}
     (folder / "metrics.json").write_text(json.dumps(metrics))
@@ -43,6 +45,18 @@ def test_a_row_a_training_a_column_a_layer_the_backbone_first(tmp_path: Path):
         ("bert-tiny untrained", "", "mean", "0.300", "0.400"),
         ("bce", "7", "mean", "0.100", "0.150"),
         ("lce", "7", "mean", "0.200", "0.400"),
+    )
+
+
+def test_jobs_that_differ_in_anything_else_have_rows_of_their_own(tmp_path: Path):
+    study = tmp_path / "layers"
+    probed(study, "tiny", "lce", 1, [0.1, 0.2])
+    probed(study, "minilm", "lce", 1, [0.3, 0.6, 0.5], backbone="minilm-l6")
+    (matrix,) = layer_tables(read_study(study))
+    assert matrix.columns == ("loss", "n", "backbone", "pooling", "layer 0", "layer 1", "layer 2")
+    assert matrix.rows[-2:] == (
+        ("lce", "7", "bert-tiny", "mean", "0.100", "0.200", "-"),
+        ("lce", "7", "minilm-l6", "mean", "0.300", "0.600", "0.500"),
     )
 
 
