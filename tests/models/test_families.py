@@ -17,13 +17,14 @@ from experiments.data.batches.pairs import PairEncoder, PairTemplate, micro_batc
 from experiments.data.collection import Collection, open_collection
 from experiments.data.ragged import Ragged
 from experiments.losses.lce import lce
-from experiments.models.backbone import load_tokenizer
+from experiments.models.backbone import source_of
 from experiments.models.cross_encoder.config import CrossEncoderConfig
 from experiments.models.cross_encoder.export import PairCut
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 from experiments.models.cross_encoder.network import load_cross_encoder
 from experiments.models.packed_forward import choose_layout, score_of
 from experiments.models.pair_scorer import load_scorer
+from experiments.pretrained.tokenizer import tokenizer_of
 from experiments.pretrained.weights import is_head
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "is", "what", "a"]
@@ -67,7 +68,7 @@ class Setting:
 
     def __init__(self, backbone: Backbone, logits: int, limit: int = LIMIT, max_length: int = 32) -> None:
         model = CrossEncoderConfig(max_length=max_length, max_query_tokens=limit, logits=logits, dropout=0.0)
-        network, tokenizer = load_cross_encoder(backbone, model, seed=1), load_tokenizer(backbone)
+        network, tokenizer = load_cross_encoder(backbone, model, seed=1), tokenizer_of(source_of(backbone))
         with torch.no_grad():  # a new head is so small that scores would hardly differ
             for name, parameter in network.named_parameters():
                 if is_head(network, name):

@@ -14,11 +14,12 @@ from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Backbone
 from experiments.data.collection import Collection, open_collection
-from experiments.models.backbone import load_tokenizer
+from experiments.models.backbone import source_of
 from experiments.models.cross_encoder.config import CrossEncoderConfig
 from experiments.models.cross_encoder.export import PairCut
 from experiments.models.cross_encoder.network import load_cross_encoder
 from experiments.models.pair_scorer import BiEncoderScorer, CrossEncoderScorer, load_scorer
+from experiments.pretrained.tokenizer import tokenizer_of
 
 PASSAGES = ["red circle", "blue square on a line", "a point", "red red red line of a cube and a cone", "square"]
 QUERIES = ["what is red", "square", "cube on a line"]
@@ -65,7 +66,7 @@ def write_classifier(folder: Path, bert: Path, logits: int) -> Path:
         network.classifier = torch.nn.Linear(32, logits)
         network.config.num_labels = logits
     network.save_pretrained(folder)
-    load_tokenizer(backbone).save_pretrained(folder)
+    tokenizer_of(source_of(backbone)).save_pretrained(folder)
     return folder
 
 

@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification
 from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Backbone
-from experiments.models.backbone import load_tokenizer
+from experiments.models.backbone import source_of
 from experiments.models.colbert.config import ColBERTConfig
 from experiments.models.colbert.network import load_colbert
 from experiments.models.cross_encoder.config import CrossEncoderConfig
@@ -25,6 +25,7 @@ from experiments.models.dual_encoder.config import DualEncoderConfig
 from experiments.models.dual_encoder.network import load_dual_encoder
 from experiments.models.pair_scorer import load_scorer
 from experiments.models.teacher import load_encoder, load_teacher
+from experiments.pretrained.tokenizer import tokenizer_of
 from experiments.pretrained.weights import common_prefix
 from experiments.probing.model import load_model
 from experiments.retrieval.dense import Dense
@@ -58,7 +59,7 @@ def retrieved(retriever: Dense | TctColBERT, tmp_path: Path) -> None:
 
 def cross_encoder(folder: Path) -> None:
     load_cross_encoder(backbone(folder), CrossEncoderConfig(max_length=16), 1)
-    load_tokenizer(backbone(folder))
+    tokenizer_of(source_of(backbone(folder)))
 
 
 LOADERS: dict[str, Callable[[Path, Path], object]] = {

@@ -14,11 +14,12 @@ from experiments.data.batches.pair_batches import GroupBatch
 from experiments.data.batches.pairs import PairEncoder, PairTemplate, TokenBatch, micro_batches
 from experiments.data.ragged import Ragged
 from experiments.losses.lce import lce
-from experiments.models.backbone import load_tokenizer
+from experiments.models.backbone import source_of
 from experiments.models.compute_cost import CostModel
 from experiments.models.cross_encoder.config import CrossEncoderConfig
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 from experiments.models.cross_encoder.network import load_cross_encoder
+from experiments.pretrained.tokenizer import tokenizer_of
 
 WORDS = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa"]
 QUERIES = ["what is alpha", "beta gamma"]
@@ -36,7 +37,7 @@ def module_of(
     network = load_cross_encoder(backbone, CrossEncoderConfig(max_length=40, logits=logits, dropout=0.0), seed=1)
     return CrossEncoder(
         network,
-        load_tokenizer(backbone),
+        tokenizer_of(source_of(backbone)),
         lce,
         Optimization(),
         steps=4,
@@ -48,7 +49,7 @@ def module_of(
 
 
 def encoder_of(backbone: Backbone) -> PairEncoder:
-    tokenizer = load_tokenizer(backbone)
+    tokenizer = tokenizer_of(source_of(backbone))
     queries, passages = (
         Ragged.of([tokenizer.encode(t, add_special_tokens=False) for t in texts], np.int64)
         for texts in (QUERIES, PASSAGES)
