@@ -1,5 +1,7 @@
 """Numbers, durations and lines as people read them in tables, figures and messages."""
 
+from collections.abc import Iterable
+
 UNITS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 SHORT_FROM = 1e6  # numbers of things below this are written out
 
@@ -73,3 +75,10 @@ def first_line(text: object) -> str:
     if not lines and isinstance(text, BaseException):
         return type(text).__name__
     return lines.partition("\n")[0].rstrip()
+
+
+def number_of_seeds(counts: Iterable[int]) -> str:
+    """Return ``3 seeds``, or ``2 to 3 seeds`` where settings have unequal numbers of them."""
+    found = sorted(counts)
+    fewest, most = found[0], found[-1]
+    return f"{fewest} to {most} seeds" if fewest < most else plural(most, "seed")

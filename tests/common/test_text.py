@@ -2,7 +2,17 @@
 
 import pytest
 
-from experiments.common.text import count, difference, duration, first_line, p_value, plural, signed, value_or_dash
+from experiments.common.text import (
+    count,
+    difference,
+    duration,
+    first_line,
+    number_of_seeds,
+    p_value,
+    plural,
+    signed,
+    value_or_dash,
+)
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.25, "+0.250"), (-0.0001, "-0.000"), (0.0, " 0.000")])
@@ -46,3 +56,10 @@ def test_the_first_line_of_a_message_or_the_name_of_an_error_without_one(said: o
 
 def test_no_value_is_a_dash():
     assert (value_or_dash(None), value_or_dash(0)) == ("-", "0")
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"), [([3, 3], "3 seeds"), ([3, 2, 3], "2 to 3 seeds"), ([1], "1 seed"), ([1, 2], "1 to 2 seeds")]
+)
+def test_unequal_numbers_of_seeds_are_a_range(counts: list[int], said: str):
+    assert number_of_seeds(counts) == said

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.analysis.findings import Findings, Result
 from experiments.analysis.settings import ResultGroup, SettingResult
+from experiments.common.text import number_of_seeds
 from experiments.evaluation.measure_names import mean_name
 from experiments.reporting.names import THIS_SEED, group_heading, measured_queries, proper_name, reference_name
 from experiments.reporting.plots.figure import ReportFigure, report_figure
@@ -155,9 +156,8 @@ def _levels(findings: Findings, block: ResultGroup) -> tuple[Level, ...]:
 
 def explained(findings: Findings, block: ResultGroup, lines: Sequence[Line]) -> str:
     """Explain points, bars and levels in sentences."""
-    fewest, most = block.seed_counts[0], block.seed_counts[-1]
-    seeds = f"{fewest} to {most} seeds" if fewest < most else f"{most} seeds"
-    points = f"Points: mean of {seeds}" if most > 1 else "One seed"
+    most = block.seed_counts[-1]
+    points = f"Points: mean of {number_of_seeds(block.seed_counts)}" if most > 1 else "One seed"
     budget = block.constants.get("budget")
     over = "queries and seeds" if most > 1 else THIS_SEED
     own = any(result.comparison is None for result in results_of(findings, block))

@@ -13,7 +13,7 @@ from experiments.analysis.findings import Findings
 from experiments.analysis.layers import layer_results
 from experiments.analysis.load import JobResult
 from experiments.analysis.settings import PLACED, SettingResult
-from experiments.common.text import plural
+from experiments.common.text import number_of_seeds, plural
 from experiments.evaluation.comparison import compare
 from experiments.evaluation.measure_names import WHOLE_COLLECTION, mean_name
 from experiments.job_files.per_query import FloatArray
@@ -69,7 +69,8 @@ def _of_study(place: Place, samples: Sequence[SettingResult], losses: Sequence[s
     lines = _trained(samples, level_Q) + _controls(members, candidates, measure)
     seeds = max(len(sample.seeds) for sample in samples)
     notes = [_pooled(sample.labels["pooling"] for sample in samples)]
-    notes.append(f"Points: mean of {seeds} seeds." if seeds > 1 else "One seed.")
+    of_seeds = number_of_seeds(len(sample.seeds) for sample in samples)
+    notes.append(f"Points: mean of {of_seeds}." if seeds > 1 else "One seed.")
     levels = {}
     if level_Q is not None:
         levels = {first_stage: float(level_Q.mean())}

@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.analysis.findings import Findings
 from experiments.analysis.measure_choice import dev_measure
-from experiments.common.text import amount
+from experiments.common.text import amount, number_of_seeds
 from experiments.evaluation.measure_names import mean_name
 from experiments.job_files.history import FILE, read_history
 from experiments.job_files.per_query import FloatArray
@@ -141,5 +141,5 @@ def thinned(x: FloatArray, y: FloatArray, windows: int = WINDOWS) -> tuple[Float
 
 def seeds_of(trainings: Sequence[Training]) -> str:
     """Explain thick and thin lines."""
-    most = max(len(training.histories) for training in trainings)
-    return f"Thick: mean of {most} seeds; thin: each seed." if most > 1 else "One seed."
+    counts = [len(training.histories) for training in trainings]
+    return f"Thick: mean of {number_of_seeds(counts)}; thin: each seed." if max(counts) > 1 else "One seed."
