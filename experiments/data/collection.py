@@ -56,9 +56,9 @@ class TextTable:
     def texts(self, rows: NDArray[Any] | Sequence[int]) -> list[str]:
         return list(self._texts.take(pa.array(rows, pa.int64())).to_pylist())
 
-    def text_batches(self) -> Iterator[list[str]]:
-        """Yield all texts in row order, a record batch at a time."""
-        for chunk in self._texts.chunks:
+    def text_batches(self, first: int = 0) -> Iterator[list[str]]:
+        """Yield the texts from a row on in row order, a record batch at a time."""
+        for chunk in self._texts.slice(first).chunks:
             yield chunk.to_pylist()
 
     def rows(self, ids: Sequence[str], where: str, remedy: str = "") -> NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,24 +64,3 @@ def batches_by_length(lengths: Rows, tokens: int) -> Iterator[NDArray[np.int64]]
         count = max(1, tokens // max(1, int(lengths[order[start]])))
         yield order[start : start + count]
         start += count
-
-
-def write_ragged(folder: Path, name: str, parts: Iterable[Ragged], dtype: Any) -> None:
-    """Write rows part by part as ``<name>.npy`` and ``offsets.npy``; they need not fit into memory."""
-    raw, lengths = folder / f"{name}.raw", [np.empty(0, np.int64)]
-    with raw.open("wb") as file:
-        for part in parts:
-            file.write(part.values.tobytes())
-            lengths.append(part.lengths)
-    offsets = offsets_of(np.concatenate(lengths))
-    np.save(folder / "offsets.npy", offsets)
-    values = np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=(int(offsets[-1]),))
-    if len(values):
-        values[:] = np.memmap(raw, dtype=dtype, mode="r")
-        values.flush()
-    raw.unlink()
-
-
-def read_ragged(folder: Path, name: str) -> Ragged:
-    """Memory-map rows written by ``write_ragged``."""
-    return Ragged(np.load(folder / f"{name}.npy", mmap_mode="r"), np.load(folder / "offsets.npy", mmap_mode="r"))

@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerBase
 from experiments.common.cache import Cache
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged, read_ragged, write_ragged
+from experiments.data.ragged import Ragged
+from experiments.data.ragged_files import Part, read_ragged, write_ragged
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -46,7 +47,12 @@ def tokens_of(
         "max_tokens": max_tokens,
         **({"prompt": prompt} if prompt else {}),
     }
-    folder = cache.get("tokens", key, lambda target: _tokenise(collection, kind, tokenizer, max_tokens, prompt, target))
+    folder = cache.get(
+        "tokens",
+        key,
+        lambda target: _tokenise(collection, kind, tokenizer, max_tokens, prompt, target),
+        resumable=True,
+    )
     return read_ragged(folder, "tokens")
 
 
@@ -56,14 +62,15 @@ def _tokenise(
     table = collection.passages if kind == "passages" else collection.queries
     dtype = np.dtype(np.uint16 if len(tokenizer) <= 2**16 else np.int32)
 
-    def parts() -> Iterator[Ragged]:
-        for texts in table.text_batches():
-            prompted = [prompt + text for text in texts] if prompt else texts
-            yield Ragged.of(_encode(tokenizer, prompted, max_tokens), dtype)
-            advance(len(texts))
+    def parts_from(first: int) -> Iterator[Part]:
+        with tracked(f"tokenising {len(table):,} {kind}", len(table), first) as advance:
+            for texts in table.text_batches(first):
+                prompted = [prompt + text for text in texts] if prompt else texts
+                rows = Ragged.of(_encode(tokenizer, prompted, max_tokens), dtype)
+                yield rows.lengths, {"tokens": rows.values}
+                advance(len(texts))
 
-    with tracked(f"tokenising {len(table):,} {kind}", len(table)) as advance:
-        write_ragged(folder, "tokens", parts(), dtype)
+    write_ragged(folder, {"tokens": dtype}, parts_from)
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_tokens: int) -> list[list[int]]:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from experiments.common.cache import Cache
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged, offsets_of, read_ragged, write_ragged
+from experiments.data.ragged import Ragged, offsets_of
+from experiments.data.ragged_files import Part, read_ragged, write_ragged
 
 WORD = re.compile(r"\w+")
 # Words a shingle. Documents are compared by longer ones (Broder: 10), but passages may have twenty words: three still
@@ -62,20 +63,21 @@ def hashed_shingles(texts: Iterable[Sequence[str]], words: int) -> Ragged:
 def passage_shingles(collection: Collection, cache: Cache) -> Ragged:
     """Return the hashed shingles of every passage row, memory-mapped from the cache: about eight bytes a word."""
     key = {"format": 1, "collection": collection.fingerprint, "words": SHINGLE}
-    folder = cache.get("shingles", key, lambda target: _write_shingles(collection, target))
+    folder = cache.get("shingles", key, lambda target: _write_shingles(collection, target), resumable=True)
     return read_ragged(folder, "shingles")
 
 
 def _write_shingles(collection: Collection, folder: Path) -> None:
     passages = collection.passages
 
-    def parts() -> Iterator[Ragged]:
-        for texts in passages.text_batches():
-            yield shingles_of(texts)
-            advance(len(texts))
+    def parts_from(first: int) -> Iterator[Part]:
+        with tracked(f"shingling {len(passages):,} passages", len(passages), first) as advance:
+            for texts in passages.text_batches(first):
+                shingles = shingles_of(texts)
+                yield shingles.lengths, {"shingles": shingles.values}
+                advance(len(texts))
 
-    with tracked(f"shingling {len(passages):,} passages", len(passages)) as advance:
-        write_ragged(folder, "shingles", parts(), np.uint64)
+    write_ragged(folder, {"shingles": np.uint64}, parts_from)
 
 
 def similarity(shingles: Ragged, positives: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -5,7 +5,7 @@ The library's own ``preprocess`` makes them once: markers, special tokens, trunc
 Shapes: B texts of a batch, L tokens of the longest of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,8 @@ from torch import Tensor
 from experiments.common.cache import Cache
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
-from experiments.data.ragged import Ragged, offsets_of
+from experiments.data.ragged import Ragged
+from experiments.data.ragged_files import Part, write_ragged
 from experiments.data.tokens import tokenizer_fingerprint
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def features_of(collection: Collection, kind: str, encoder: "Encoder", cache: Ca
         "longest": transformer.max_seq_length,
         "expansion": expansion,
     }
-    folder = cache.get("features", key, lambda target: _preprocess(collection, kind, encoder, target))
+    folder = cache.get("features", key, lambda target: _preprocess(collection, kind, encoder, target), resumable=True)
     offsets, ids, added = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("offsets", "ids", "added"))
     return TextFeatures(
         Ragged(ids, offsets),
@@ -93,17 +94,18 @@ def features_of(collection: Collection, kind: str, encoder: "Encoder", cache: Ca
 
 def _preprocess(collection: Collection, kind: str, encoder: "Encoder", folder: Path) -> None:
     table = collection.passages if kind == "passages" else collection.queries
-    parts: list[tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]] = []
-    with tracked(f"tokenising {len(table):,} {kind} for the encoder", len(table)) as advance:
-        for texts in table.text_batches():
-            for start in range(0, len(texts), CHUNK):
-                chunk = texts[start : start + CHUNK]
-                features = encoder.preprocess(chunk, prompt=encoder.prompts.get(TASKS[kind]), task=TASKS[kind])
-                parts.append(_rows(features))
-                advance(len(chunk))
-    ids, added, lengths = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    for name, array in (("ids", ids), ("added", added), ("offsets", offsets_of(lengths))):
-        np.save(folder / f"{name}.npy", array)
+
+    def parts_from(first: int) -> Iterator[Part]:
+        with tracked(f"tokenising {len(table):,} {kind} for the encoder", len(table), first) as advance:
+            for texts in table.text_batches(first):
+                for start in range(0, len(texts), CHUNK):
+                    chunk = texts[start : start + CHUNK]
+                    features = encoder.preprocess(chunk, prompt=encoder.prompts.get(TASKS[kind]), task=TASKS[kind])
+                    ids, added, lengths = _rows(features)
+                    yield lengths, {"ids": ids, "added": added}
+                    advance(len(chunk))
+
+    write_ragged(folder, {"ids": np.int32, "added": np.uint8}, parts_from)
 
 
 def _rows(features: Mapping[str, Tensor]) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
