@@ -33,10 +33,10 @@ QRELS_SCHEMA = pa.schema([("query", pa.int64()), ("passage", pa.int64()), ("grad
 
 
 class TextTable:
-    """Ids and texts by row, memory-mapped. ``kind``: passage or query, for messages."""
+    """Ids and texts by row, memory-mapped from ``path``. ``kind``: passage or query, for messages."""
 
     def __init__(self, path: Path, kind: str) -> None:
-        self.kind = kind
+        self.path, self.kind = path, kind
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         self._ids: pa.ChunkedArray = table.column("id")
         self._texts: pa.ChunkedArray = table.column("text")

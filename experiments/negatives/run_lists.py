@@ -9,7 +9,7 @@ from experiments.config.negatives import NegativeRule
 from experiments.data.collection import Collection
 from experiments.data.ragged import Rows
 from experiments.data.run import Run
-from experiments.negatives.sampler import positive_of, without_text
+from experiments.negatives.positives import positive_of, without_text
 from experiments.negatives.sampling_report import SamplingReport
 
 

@@ -27,11 +27,13 @@ from experiments.data.whole_collection import WholeCollection
 from experiments.negatives.draws import CandidateOrder, CandidateScores
 from experiments.negatives.filters import CandidateFilter
 from experiments.negatives.mixing import Pool, most_turns, take_in_order, take_turns, take_with_replacement, turns_from
+from experiments.negatives.positives import positive_of, without_text
 from experiments.negatives.sampling_report import FilterCounts, SamplingReport, filter_lines, too_short
 
 log = logging.getLogger(__name__)
 
-TEXTS_AT_ONCE = 20_000
+POOLS_KEPT = 50_000  # some 2.5 kB each; those of other queries are made again when they are drawn from
+FEW = 16  # rows that are compared one by one faster than sorted
 
 
 class NegativeSampler:
@@ -76,7 +78,7 @@ class NegativeSampler:
         self._order = CandidateOrder(rule, tuple(self.runs.values()), most, scores)
         self._filters = tuple(filters)
         self._relevant, self._excluded = relevant, excluded or {}
-        self._pools: dict[int, Pool] = {}
+        self._pools: dict[int, Pool] = {}  # of POOLS_KEPT queries at most
         self.positives: dict[int, Rows] = {}  # of each query that is trained on
         rows = sorted(relevant)
         self._empty = without_text(relevant, collection)
@@ -88,13 +90,13 @@ class NegativeSampler:
             log.info(line)
         if short and rule.short == "error":
             raise ExperimentError(too_short(short, rule, self.source, len(rows), self.report))
-        if not self._pools:
+        if not self.positives:
             raise ExperimentError(
                 f"no training query is left: source {self.source!r} retrieved no usable negative for any of "
                 f"{len(rows):,}, {self.report.without_text:,} of which have no positive with a text"
             )
         # (Q,) query rows that are trained on, ascending
-        self.queries: Rows = np.array(list(self._pools), np.int64)
+        self.queries: Rows = np.array(list(self.positives), np.int64)
 
     @property
     def count(self) -> int:
@@ -103,7 +105,7 @@ class NegativeSampler:
 
     def _admit(self, query: int, positives: Rows, short: list[tuple[str, int]]) -> None:
         rule, query_id = self.rule, self._ids[query]
-        tops = [run.ranking(query)[: rule.depth] for run in self.runs.values()]
+        tops = self._tops(query)
         usable = positives[~np.isin(positives, self._empty)] if len(self._empty) else positives
         if not len(usable):
             return self._except("without_text", query_id)
@@ -113,12 +115,7 @@ class NegativeSampler:
             usable = usable[np.isin(usable, np.concatenate(tops))]
             if not len(usable):
                 return self._except("not_retrieved", query_id)
-        barred = self._barred(query)
-        windows = [top[rule.skip :] for top in tops]
-        stocks = self._filtered(query, positives, [window[~np.isin(window, barred)] for window in windows])
-        if rule.pool is not None:
-            key = key_of("pool", self.seed, query_id)
-            stocks = [shuffled(key, stock)[: rule.pool] for stock in stocks]
+        stocks = self._stocks(query, tops, noted=True)
         pool = Pool.of(stocks)
         size = self._size(query, pool)
         if size < rule.count and not rule.replacement:
@@ -135,8 +132,33 @@ class NegativeSampler:
             for s, (stock, need) in enumerate(zip(stocks, self._needs, strict=True))
         ):
             self._except("ran_dry", query_id)
-        self._pools[query], self.positives[query] = pool, usable
+        self.positives[query] = usable
+        if len(self._pools) < POOLS_KEPT:
+            self._pools[query] = pool
         return None
+
+    def _pool(self, query: int) -> Pool:
+        pool = self._pools.get(query)
+        if pool is None:
+            pool = Pool.of(self._stocks(query, self._tops(query), noted=False))
+            del self._pools[next(iter(self._pools))]
+            self._pools[query] = pool
+        return pool
+
+    def _tops(self, query: int) -> list[Rows]:
+        """Return the ranking of a query by each source, down to the rule's depth."""
+        return [run.ranking(query)[: self.rule.depth] for run in self.runs.values()]
+
+    def _stocks(self, query: int, tops: Sequence[Rows], noted: bool) -> list[Rows]:
+        """Return the candidates of a query from each source. ``noted``: whether the report counts what filters drop."""
+        barred = self._barred(query)
+        windows = [top[self.rule.skip :] for top in tops]
+        positives = self._relevant[query]
+        stocks = self._filtered(query, positives, [window[~_among(window, barred)] for window in windows], noted)
+        if self.rule.pool is not None:
+            key = key_of("pool", self.seed, self._ids[query])
+            stocks = [shuffled(key, stock)[: self.rule.pool] for stock in stocks]
+        return stocks
 
     def _barred(self, query: int) -> Rows:
         """Return the rows that are never drawn for a query."""
@@ -148,7 +170,7 @@ class NegativeSampler:
         whole = next(iter(self._whole.values()), None)
         return len(pool.candidates) if whole is None else whole.room(self._barred(query))
 
-    def _filtered(self, query: int, positives: Rows, stocks: list[Rows]) -> list[Rows]:
+    def _filtered(self, query: int, positives: Rows, stocks: list[Rows], noted: bool) -> list[Rows]:
         compared = True
         left: list[Rows] = []
         for run, stock in zip(self.runs.values(), stocks, strict=True):
@@ -158,13 +180,12 @@ class NegativeSampler:
                 if keep is None:
                     compared = False
                     continue
-                counts = self.report.filtered.setdefault(run.name, {}).setdefault(candidate_filter.name, FilterCounts())
-                counts.candidates += int((~keep).sum())
-                counts.of += len(stock)
-                counts.queries += int(not keep.all())
                 kept &= keep
+                if noted:
+                    counts = self.report.filtered.setdefault(run.name, {})
+                    counts.setdefault(candidate_filter.name, FilterCounts()).add(keep)
             left.append(stock[kept])
-        if not compared:
+        if noted and not compared:
             self._except("not_compared", self._ids[query])
         return left
 
@@ -178,7 +199,7 @@ class NegativeSampler:
 
     def drawn(self, query: int, epoch: int) -> tuple[Rows, Rows]:
         """Return the negatives (N,) and the position (N,) in ``sources`` that each was drawn from."""
-        rule, pool, query_id = self.rule, self._pools[query], self._ids[query]
+        rule, pool, query_id = self.rule, self._pool(query), self._ids[query]
         era = epoch if rule.redraw == "epoch" else 0
         key = key_of("draw", self.seed, era, query_id)
         turns = turns_from(key_of("start", self.seed, era, query_id) % len(self._turns), self._turns)
@@ -255,25 +276,15 @@ class NegativeSampler:
 
     def pool(self, query: int) -> Rows:
         """Return the distinct candidates of a query from all sources that have a ranking."""
-        return self._pools[query].candidates
+        return self._pool(query).candidates
+
+
+def _among(rows: Rows, few: Rows) -> NDArray[np.bool_]:
+    """Return which rows (M,) are among others."""
+    if len(few) > FEW:
+        return np.isin(rows, few)
+    return (rows[:, None] == few).any(axis=1)
 
 
 def _in_order(passages: Rows, values: NDArray[Any]) -> Rows:
     return passages[np.argsort(values, kind="stable")]
-
-
-def without_text(relevant: Mapping[int, Rows], collection: Collection) -> Rows:
-    """Return the rows of the positives without text, which cannot be trained on."""
-    rows = np.unique(np.concatenate([np.empty(0, np.int64), *relevant.values()]))
-    empty: list[int] = []
-    for start in range(0, len(rows), TEXTS_AT_ONCE):
-        part = rows[start : start + TEXTS_AT_ONCE]
-        texts = collection.passages.texts(part)
-        empty += [row for row, text in zip(part.tolist(), texts, strict=True) if not text.strip()]
-    return np.array(empty, np.int64)
-
-
-def positive_of(positives: Rows, seed: int, query_id: str, epoch: int) -> int:
-    """Return a query's positive at an epoch; several positives take turns in a random order."""
-    order = shuffled(key_of("positive", seed, query_id), positives)
-    return int(order[epoch % len(order)])

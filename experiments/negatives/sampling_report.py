@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from experiments.config.negatives import NegativeRule
 
 
@@ -12,6 +15,12 @@ class FilterCounts:
     candidates: int = 0  # dropped
     of: int = 0  # candidates checked: ranks skip + 1 to depth, without those judged exclude_grade or better
     queries: int = 0  # that lost at least one
+
+    def add(self, keep_C: NDArray[np.bool_]) -> None:
+        """Count the candidates (C,) of a query, of which the filter keeps some."""
+        self.candidates += int((~keep_C).sum())
+        self.of += len(keep_C)
+        self.queries += int(not keep_C.all())
 
 
 @dataclass

@@ -80,7 +80,7 @@ class BM25:
 
     def _build(self, collection: Collection, folder: Path) -> None:
         log.info("indexing %s passages for BM25", f"{len(collection.passages):,}")
-        if not build_index(collection.passages, self._words, self.k1, self.b, self.name, folder):
+        if not build_index(collection.passages, self._words(), self.k1, self.b, self.name, folder):
             raise ExperimentError(
                 f"retrievers.{self.name}: none of the {len(collection.passages):,} passages of {collection.name!r} has "
                 f"a word that BM25 can index (two letters or digits, no stop word): check the texts of the passages"

@@ -9,9 +9,8 @@ passages of a part.
 """
 
 import math
-import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -24,10 +23,9 @@ from numpy.typing import NDArray
 
 from experiments.common.progress import tracked
 from experiments.data.collection import TextTable
+from experiments.retrieval.bm25_count import WORDS, counted
 from experiments.retrieval.words import Words
 
-PASSAGES_A_PART = 100_000  # the counts of about half a minute
-WORDS = pa.schema([("word", pa.large_string())])
 PARTS = "parts"
 
 
@@ -63,13 +61,13 @@ def open_index(folder: Path) -> Bm25Index:
     return Bm25Index(words, np.asarray(offsets), rows_N, scores_N, count)
 
 
-def build_index(texts: TextTable, words: Callable[[], Words], k1: float, b: float, name: str, folder: Path) -> bool:
+def build_index(texts: TextTable, words: Words, k1: float, b: float, name: str, folder: Path) -> bool:
     """Build the index of passages into a folder, which may hold the parts of an interrupted build.
 
-    ``words``: makes what splits texts. ``name``: of the retriever, for the progress. Returns whether any passage has
+    ``words``: splits texts. ``name``: of the retriever, for the progress. Returns whether any passage has
     a term.
     """
-    parts = list(_counted(texts, words, name, folder / PARTS))
+    parts = counted(texts, words, name, folder / PARTS)
     terms, terms_of = _vocabulary(parts)
     if not len(terms):
         shutil.rmtree(folder / PARTS)
@@ -80,36 +78,6 @@ def build_index(texts: TextTable, words: Callable[[], Words], k1: float, b: floa
     np.save(folder / "passages.npy", len(texts))
     shutil.rmtree(folder / PARTS)
     return True
-
-
-def _counted(texts: TextTable, words: Callable[[], Words], name: str, folder: Path) -> Iterator[Path]:
-    """Count the terms of each part that has not been counted yet; yield the folder of every part."""
-    with tracked(f"{name}: counting the terms of {len(texts):,} passages", len(texts)) as advance:
-        for start in range(0, len(texts), PASSAGES_A_PART):
-            rows = np.arange(start, min(start + PASSAGES_A_PART, len(texts)))
-            part = folder / f"{start}"
-            if not part.is_dir():
-                unfinished = folder / f".{start}"
-                shutil.rmtree(unfinished, ignore_errors=True)
-                unfinished.mkdir(parents=True)
-                _count(*words().numbered(texts.texts(rows)), start, unfinished)
-                os.replace(unfinished, part)
-            advance(len(rows))
-            yield part
-
-
-def _count(ids: Sequence[Sequence[int]], words: Sequence[str], start: int, folder: Path) -> None:
-    """Save how often each term is in each passage of a part, by term and passage. ``start``: the first passage."""
-    lengths_P = np.array([len(own) for own in ids], np.int64)
-    flat = np.fromiter(chain.from_iterable(ids), np.int64, int(lengths_P.sum()))
-    pairs, counts_E = np.unique(flat * len(ids) + np.repeat(np.arange(len(ids)), lengths_P), return_counts=True)
-    terms_E, within_E = np.divmod(pairs, len(ids))
-    np.save(folder / "frequencies.npy", np.bincount(terms_E, minlength=len(words)))
-    np.save(folder / "rows.npy", (within_E + start).astype(np.int32))
-    np.save(folder / "counts.npy", counts_E.astype(np.int32))
-    np.save(folder / "lengths.npy", lengths_P)
-    with pa.OSFile(str(folder / "words.arrow"), "wb") as sink, pa.ipc.new_file(sink, WORDS) as writer:
-        writer.write_table(pa.table([pa.array(words, pa.large_string())], schema=WORDS))
 
 
 def _vocabulary(parts: Iterable[Path]) -> tuple[Any, list[NDArray[np.int64]]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 BLOCK = 1 << 16  # passages; their sums take a quarter of a megabyte
 
 
-@njit(nogil=True)
+@njit(nogil=True, cache=True)
 def _kept(scores_C: Any, rows_C: Any, count: int, k: int) -> float:
     """Move the k best of ``count`` candidates, which are in the order of rows, to the front; return the least score."""
     least = np.partition(scores_C[:count], count - k)[count - k]
@@ -31,7 +31,7 @@ def _kept(scores_C: Any, rows_C: Any, count: int, k: int) -> float:
     return float(least)
 
 
-@njit(nogil=True)
+@njit(nogil=True, cache=True)
 def best(
     scores_N: NDArray[np.float32],
     passages_N: NDArray[np.int32],

@@ -19,6 +19,7 @@ class Words:
     """
 
     def __init__(self, stemmer: str | None, stopwords: str | None) -> None:
+        self.stemmer, self.stopwords = stemmer, stopwords
         self._stems = _Stems(stemmer, stopwords)
 
     def of(self, text: str) -> list[str]:

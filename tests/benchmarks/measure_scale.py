@@ -2,11 +2,12 @@
 
     python tests/benchmarks/measure_scale.py 200000 [--queries 2000] [--folder FOLDER]
 
-The collection is ``data=synthetic``, with the lengths and word frequencies of MS MARCO. Each stage is a process of its
-own over one cache, so that its peak memory is its own; pages of files that it maps count in it. ``read``: the
-collection into the store. ``tokenise``: its passages, for BERT, 128 tokens. ``index``: BM25's. ``retrieve``: BM25's top
-200 of --queries queries. ``job``: a whole training of ten steps of 1 + 7 passages of the tiny BERT that re-ranks the
-top 100 of 100 test queries, over the cache that the stages left. ``next job``: the same with another seed.
+The collection is ``data=synthetic``, with the lengths and word frequencies of MS MARCO and as many training queries a
+passage. Each stage is a process of its own over one cache, so that its peak memory is its own; pages of files that it
+maps count in it. ``read``: the collection into the store. ``tokenise``: its passages, for BERT, 128 tokens. ``index``:
+BM25's. ``retrieve``: BM25's top 200 of --queries queries. ``sample``: the negatives of all training queries, from 200
+random passages each. ``job``: a whole training of ten steps of 1 + 7 passages of the tiny BERT on --queries queries that
+re-ranks the top 100 of 100 test queries, over the cache that the stages left. ``next job``: the same with another seed.
 
 The result is written to docs/scale/<size>.json, and docs/scale.md anew from all sizes there. Run it on a quiet machine.
 """
@@ -26,24 +27,28 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS, PAGE = ROOT / "docs" / "scale", ROOT / "docs" / "scale.md"
 DEPTH, TESTED, MAX_TOKENS = 200, 100, 128
-STAGES = ("read", "tokenise", "index", "retrieve", "job", "next job")
-UNITS = {"read": "passages", "tokenise": "passages", "index": "passages", "retrieve": "queries"}
+PASSAGES_A_QUERY = 17.5  # of MS MARCO: 8.8 million passages, 502,939 judged training queries
+CLOCK = "first_step"
+STAGES = ("read", "tokenise", "index", "retrieve", "sample", "job", "next job")
+UNITS = {
+    "read": "passages", "tokenise": "passages", "index": "passages", "retrieve": "queries", "sample": "judged_queries",
+}  # fmt: skip
 
 
-def source(size: int, queries: int) -> Any:
+def judged(size: int) -> int:
+    """Return the number of training queries of a collection."""
+    return int(size / PASSAGES_A_QUERY)
+
+
+def opened(size: int, cache: Any) -> Any:
+    from experiments.data.collection import open_collection
     from experiments.data.readers.synthetic import Synthetic
 
-    return Synthetic(passages=size, train=queries, dev=TESTED, test=TESTED)
-
-
-def opened(size: int, queries: int, cache: Any) -> Any:
-    from experiments.data.collection import open_collection
-
-    return open_collection(source(size, queries), cache)
+    return open_collection(Synthetic(passages=size, train=judged(size), dev=TESTED, test=TESTED), cache)
 
 
 def read(size: int, queries: int, cache: Any) -> None:
-    opened(size, queries, cache)
+    opened(size, cache)
 
 
 def tokenise(size: int, queries: int, cache: Any) -> None:
@@ -55,13 +60,13 @@ def tokenise(size: int, queries: int, cache: Any) -> None:
     from experiments.pretrained.tokenizer import tokenizer_of
 
     backbone = compose.check(composed("backbone=bert_tiny"), parts=False).backbone
-    tokens_of(opened(size, queries, cache), "passages", tokenizer_of(source_of(backbone)), MAX_TOKENS, cache)
+    tokens_of(opened(size, cache), "passages", tokenizer_of(source_of(backbone)), MAX_TOKENS, cache)
 
 
 def index(size: int, queries: int, cache: Any) -> None:
     from experiments.retrieval.bm25 import BM25
 
-    collection = opened(size, queries, cache)
+    collection = opened(size, cache)
     BM25().retrieve(collection, collection.qrels("test").queries[:1], 1, cache)
 
 
@@ -69,15 +74,38 @@ def retrieve(size: int, queries: int, cache: Any) -> None:
     from experiments.retrieval.bm25 import BM25
     from experiments.retrieval.retriever import run_for
 
-    collection = opened(size, queries, cache)
-    run_for(BM25(), collection, collection.qrels("train").queries, DEPTH, cache)
+    collection = opened(size, cache)
+    run_for(BM25(), collection, collection.qrels("train").queries[:queries], DEPTH, cache)
+
+
+def sample(size: int, queries: int, cache: Any) -> None:
+    import numpy as np
+    from helpers.jobs import composed
+
+    from experiments.config import compose
+    from experiments.data.ragged import Ragged
+    from experiments.data.run import Run
+    from experiments.data.splits import make_splits
+    from experiments.negatives.sampler import NegativeSampler
+
+    collection = opened(size, cache)
+    train = make_splits(collection)["train"]
+    offsets = np.arange(len(train.queries) + 1) * DEPTH
+    rows = np.random.default_rng(1).integers(0, size, int(offsets[-1]))
+    run = Run("random", train.queries, Ragged(rows, offsets), Ragged(np.zeros(len(rows), np.float32), offsets))
+    rule = compose.check(composed("negatives.count=7", f"negatives.depth={DEPTH}"), parts=False).negatives
+    sampler = NegativeSampler(rule, [run], train.relevant, collection, 1)
+    for query in sampler.queries.tolist():
+        sampler.group(query, 0)
 
 
 def job_overrides(size: int, queries: int, folder: Path, seed: int) -> list[str]:
     """The overrides of a job of ten steps."""
-    counts = f"data.source.train={queries}", f"data.source.dev={TESTED}", f"data.source.test={TESTED}"
+    counts = f"data.source.train={judged(size)}", f"data.source.dev={TESTED}", f"data.source.test={TESTED}"
     return [
         "data=synthetic", f"data.source.passages={size}", *counts, "backbone=bert_tiny", "loss=lce",
+        f"data.queries.train={queries}", "+callbacks.clock._target_=helpers.first_step.FirstStep",
+        f"+callbacks.clock.path={folder / CLOCK}",
         f"model.max_length={MAX_TOKENS}", "negatives.count=7", f"negatives.depth={DEPTH}", "batch.size=4",
         "budget.size=40", "validation.times=0", "validation.select=last", f"first_stage_depth={TESTED}",
         "measures=[RR@10]", "study=scale", f"seed={seed}", f"outputs={folder / 'outputs'}", f"cache={folder / 'cache'}",
@@ -115,33 +143,43 @@ def measure(size: int, queries: int, folder: Path) -> dict[str, Any]:
             command = [*own, "--stage", stage]
         else:
             command = [sys.executable, "-m", "experiments.train", *job_overrides(size, queries, folder, seed)]
-        before = size_of(folder)
+        before, began = size_of(folder), time.time()
         rows[stage] = measured(command)
         rows[stage]["disk_gb"] = size_of(folder) - before
+        if stage not in STAGE:
+            rows[stage]["first_step_seconds"] = (folder / CLOCK).stat().st_mtime - began
         print(stage, {name: round(value, 2) for name, value in rows[stage].items()}, flush=True)
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    return {"passages": size, "queries": queries, "machine": machine, "stages": rows}
+    counts = {"passages": size, "queries": queries, "judged_queries": judged(size)}
+    return {**counts, "machine": machine, "stages": rows}
+
+
+def rate_of(stage: str, row: Mapping[str, float], result: Mapping[str, Any]) -> str:
+    """Return what a stage does in a second, or when a job's first step was."""
+    if stage not in UNITS:
+        return f"first step after {row['first_step_seconds']:,.0f} s"
+    return f"{result[UNITS[stage]] / row['seconds']:,.0f} {UNITS[stage].split('_')[-1]}"
 
 
 def page_of(results: list[Mapping[str, Any]]) -> str:
     """Return docs/scale.md from the results of all sizes."""
     parts = [PREAMBLE.strip()]
     for result in results:
-        counted = {"passages": result["passages"], "queries": result["queries"]}
         lines = ["| stage | wall | processor | a second | peak memory | disk |", "|---|---:|---:|---:|---:|---:|"]
         for stage, row in result["stages"].items():
-            rate = f"{counted[UNITS[stage]] / row['seconds']:,.0f} {UNITS[stage]}" if stage in UNITS else ""
             times = [f"{row[name]:,.0f} s" for name in ("seconds", "processor_seconds")]
             sizes = [f"{row[name]:.2f} GB" for name in ("peak_gb", "disk_gb")]
-            lines.append(f"| {' | '.join([stage, *times, rate, *sizes])} |")
+            lines.append(f"| {' | '.join([stage, *times, rate_of(stage, row, result), *sizes])} |")
         head = f"## {result['passages']:,} passages"
-        command = f"`make scale SIZE={result['passages']}`, {result['queries']:,} queries; {result['machine']}."
+        judged_queries = f"{result['judged_queries']:,} training queries"
+        searched = f"{result['queries']:,} of them searched and trained on"
+        command = f"`make scale SIZE={result['passages']}`: {judged_queries}, {searched}; {result['machine']}."
         parts.append("\n".join([head, "", command, "", *lines]))
     return "\n\n".join(parts) + "\n"
 
 
 STAGE: dict[str, Callable[[int, int, Any], None]] = {
-    "read": read, "tokenise": tokenise, "index": index, "retrieve": retrieve,
+    "read": read, "tokenise": tokenise, "index": index, "retrieve": retrieve, "sample": sample,
 }  # fmt: skip
 PREAMBLE = """
 # Scale
@@ -153,7 +191,8 @@ frequencies of MS MARCO's passages. Each stage is a process of its own over one 
 files that a stage maps, which the system takes back when it needs them.
 
 - **read**: the collection into the store. **tokenise**: its passages, for BERT, 128 tokens. **index**: BM25's.
-  **retrieve**: BM25's top 200.
+  **retrieve**: BM25's top 200 of some training queries. **sample**: the negatives of all training queries, seven of
+  200 random passages each.
 - **job**: a whole training of ten steps (4 queries, 1 + 7 passages, BERT 2 x 128) that re-ranks the top 100 of 100 test
   queries, after those stages. **next job**: the same with another seed, which finds all of it in the cache.
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.common.code_versions import OF_RETRIEVERS, PACKAGE, RETRIEVERS, VERSIONS, module_digest
+from experiments.common.code_versions import OF_RETRIEVERS, PACKAGE, PARTS_OF, RETRIEVERS, VERSIONS, module_digest
 from experiments.config.compose import models
 
 RECORDED = Path(__file__).with_suffix("").with_name("code_versions.json")
@@ -23,6 +23,7 @@ WHAT_TO_RAISE = (
     *((name, f"raise {name!r} in the code of {model.__name__}") for name, model in OF_MODELS.items()),
     *((name, "raise the number after its name in fingerprint()") for name in RETRIEVERS),
     *((name, "raise the number of each retriever that then finds others") for name in OF_RETRIEVERS),
+    *((name, f"raise {whole!r} in VERSIONS") for name, whole in PARTS_OF.items()),
     *((name, "nothing is to be raised: jobs with this loss run again by themselves") for name in LOSSES),
 )
 

@@ -16,7 +16,7 @@ ROWS = [[5], [], [7, 8, 9], [1, 2], [], [3]]
 TYPES = {"ids": np.int32, "flags": np.uint8}
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -32,7 +32,7 @@ def writer(folder: Path, rows: list[list[int]], dies_at: int | None = None) -> l
     def parts_from(first: int) -> Iterator[Part]:
         for number in range(first, len(rows)):
             if number == dies_at:
-                raise Killed
+                raise KilledError
             asked.append(number)
             yield part([rows[number]])
 
@@ -63,7 +63,7 @@ def test_no_rows_are_an_empty_array(tmp_path: Path):
 
 
 def test_a_killed_writer_goes_on_with_the_row_that_it_did_not_write(tmp_path: Path):
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         writer(tmp_path, ROWS, dies_at=3)
     assert writer(tmp_path, ROWS) == [3, 4, 5]
     assert written(tmp_path) == ROWS
@@ -71,7 +71,7 @@ def test_a_killed_writer_goes_on_with_the_row_that_it_did_not_write(tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["ids.npy", "flags.npy", "lengths.bin"])
 def test_a_file_that_lost_its_end_costs_the_rows_that_were_there(tmp_path: Path, name: str):
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         writer(tmp_path, ROWS, dies_at=4)
     with (tmp_path / name).open("r+b") as file:
         file.truncate((tmp_path / name).stat().st_size - 1)  # of row 3
@@ -85,7 +85,7 @@ def test_bytes_are_the_same_however_often_the_writer_dies(tmp_path_factory, rows
     writer(whole, rows)
     for dies_at in sorted(data.draw(st.lists(st.integers(0, max(0, len(rows) - 1)), max_size=3))):
         if rows:
-            with pytest.raises(Killed):
+            with pytest.raises(KilledError):
                 writer(interrupted, rows, dies_at=dies_at)
     writer(interrupted, rows)
     assert [(interrupted / f.name).read_bytes() for f in sorted(whole.iterdir())] == [

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from experiments.common.errors import ExperimentError
 from experiments.data.readers.synthetic import Synthetic, word_of
+from experiments.retrieval.words import Words
 
 # Of the 30,005 MS MARCO passages of TREC Deep Learning 2019 and 2020, lower-cased \w+
 REAL_LENGTHS = {5: 31, 25: 44, 50: 53, 75: 76, 95: 110}  # percentile -> words
 REAL_SHARES = {1: 0.058, 10: 0.233, 100: 0.420, 1_000: 0.677, 10_000: 0.932}  # most frequent words -> share of all
+REAL_FOUND = 0.1396  # share of the passages that have a word of a query, summed over its words, stemmed
 REAL_DISTINCT = 41.2  # words of a passage
 
 
@@ -35,6 +37,13 @@ def test_frequencies_are_those_of_ms_marco(texts: list[list[str]]):
     for most_frequent, share in REAL_SHARES.items():
         assert counts[:most_frequent].sum() / counts.sum() == pytest.approx(share, rel=0.1)
     assert np.mean([len(set(text)) for text in texts]) == pytest.approx(REAL_DISTINCT, rel=0.1)
+
+
+def test_queries_have_words_as_frequent_as_those_of_trec_deep_learning():
+    source, words = Synthetic(passages=30_000, train=1000), Words("english", "en")
+    passages_with = Counter(word for _, text in source.passages() for word in set(words.of(text)))
+    found = [sum(passages_with[word] for word in words.of(text)) for _, text in source.queries()]
+    assert np.mean(found) / 30_000 == pytest.approx(REAL_FOUND, rel=0.1)
 
 
 def test_a_query_is_of_the_rarer_words_of_its_passage_and_each_split_has_its_number():

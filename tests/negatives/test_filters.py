@@ -14,6 +14,7 @@ from experiments.config.negatives import NegativeFilter, NegativeRule
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged
 from experiments.data.run import Run
+from experiments.negatives import sampler
 from experiments.negatives.filters import CandidateFilter, Margin, NearDuplicates, PairScores
 from experiments.negatives.near_duplicates import shingles_of
 from experiments.negatives.sampler import NegativeSampler
@@ -132,6 +133,19 @@ def test_what_a_filter_dropped_is_counted_by_source(collection: Collection):
     assert filter_lines(exceptions, 2) == [
         "negatives.filter.absolute_margin dropped 2 of 22 candidates from first, in 1 of 2 training queries"
     ]
+
+
+def test_pools_that_were_put_away_are_made_again_and_nothing_is_counted_twice(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+):
+    kept = sampler_of(collection, 4, [only_first_query([3, 5])])
+    monkeypatch.setattr(sampler, "POOLS_KEPT", 1)
+    made_again = sampler_of(collection, 4, [only_first_query([3, 5])])
+    for _ in range(2):
+        for query in kept.queries.tolist():
+            assert made_again.pool(query).tolist() == kept.pool(query).tolist()
+            assert made_again.draw(query, 0).tolist() == kept.draw(query, 0).tolist()
+    assert made_again.report == kept.report
 
 
 def test_queries_that_cannot_be_compared_keep_their_candidates_and_are_counted(collection: Collection):

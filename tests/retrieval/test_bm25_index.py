@@ -1,5 +1,6 @@
 """The index of BM25: the scores of bm25s, the same however it is built and searched, and nothing lost by a kill."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import bm25s
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from experiments.common.cache import Cache
 from experiments.data.collection import Collection, open_collection
-from experiments.retrieval import bm25_index
+from experiments.retrieval import bm25_count
 from experiments.retrieval.bm25 import BM25
 from experiments.retrieval.bm25_index import Bm25Index, build_index, open_index
 from experiments.retrieval.bm25_scan import BLOCK
@@ -43,7 +44,7 @@ def words() -> Words:
 
 def built(collection: Collection, folder: Path) -> Bm25Index:
     folder.mkdir()
-    assert build_index(collection.passages, words, 0.9, 0.4, "bm25", folder)
+    assert build_index(collection.passages, words(), 0.9, 0.4, "bm25", folder)
     return open_index(folder)
 
 
@@ -75,7 +76,7 @@ def test_it_is_the_same_however_many_passages_a_part_has(
     collection: Collection, tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
 ):
     whole = entries(built(collection, tmp_path / "whole"))
-    monkeypatch.setattr(bm25_index, "PASSAGES_A_PART", size)
+    monkeypatch.setattr(bm25_count, "PASSAGES_A_PART", size)
     assert entries(built(collection, tmp_path / "parts")) == whole
     assert not (tmp_path / "parts" / "parts").exists()
 
@@ -84,24 +85,27 @@ def test_a_killed_build_goes_on_with_the_parts_that_it_has(
     collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     whole = entries(built(collection, tmp_path / "whole"))
-    monkeypatch.setattr(bm25_index, "PASSAGES_A_PART", 2)
-    counted: list[list[str]] = []
+    monkeypatch.setattr(bm25_count, "PASSAGES_A_PART", 1)
+    folder, answers_of, asked = tmp_path / "index", bm25_count.answers_of, []
 
-    class Killed(Words):
-        def numbered(self, texts):
-            counted.append(list(texts))
-            if len(counted) == 2:
-                raise KeyboardInterrupt
-            return super().numbered(texts)
+    def killed_after_two(module: str, arguments: list[str], tasks: list[str]) -> Iterator[str]:
+        asked.append(tasks)
+        answers = answers_of(module, arguments, tasks)
+        yield next(answers)
+        yield next(answers)
+        if len(asked) == 1:
+            answers.close()
+            raise KeyboardInterrupt
+        yield from answers
 
-    folder = tmp_path / "index"
+    monkeypatch.setattr(bm25_count, "answers_of", killed_after_two)
     folder.mkdir()
-    for _ in range(2):
-        try:
-            build_index(collection.passages, lambda: Killed("english", "en"), 0.9, 0.4, "bm25", folder)
-        except KeyboardInterrupt:
-            assert len(counted) == 2
-    assert [texts[0] for texts in counted] == ["cats chase mice", "?", "?", "stars shine on cats"]
+    with pytest.raises(KeyboardInterrupt):
+        build_index(collection.passages, words(), 0.9, 0.4, "bm25", folder)
+    counted = {path.name for path in (folder / "parts").iterdir() if not path.name.startswith(".")}
+    assert 2 <= len(counted) < 5
+    build_index(collection.passages, words(), 0.9, 0.4, "bm25", folder)
+    assert asked == [["0 1", "1 2", "2 3", "3 4", "4 5"], [f"{n} {n + 1}" for n in range(5) if str(n) not in counted]]
     assert entries(open_index(folder)) == whole
 
 
