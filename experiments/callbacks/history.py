@@ -20,7 +20,7 @@ class HistoryCallback(Callback):
     and one at each validation.
 
     ``path``: the file. ``monitor``: Lightning's name of the dev measure. Rows and current sums are part of the
-    checkpoint, so a resumed training neither doubles nor loses them. Only the first process records its groups.
+    checkpoint, so a resumed training neither doubles nor loses them. The rows are of all ranks; the first one writes.
     """
 
     def __init__(self, path: Path, monitor: str) -> None:
@@ -72,7 +72,7 @@ class HistoryCallback(Callback):
             self._write(trainer)
 
     def _add_row(self, trainer: Trainer, module: Ranker) -> None:
-        spent, sums = module.spent, torch.stack(list(self._sums.values())).tolist()
+        spent, sums = module.total_spent(), torch.stack(list(self._sums.values())).tolist()
         totals = {name: getattr(spent, name) for name in ("groups", "pairs", "tokens", "seconds")}
         means = {name: total / self._steps for name, total in zip(self._sums, sums, strict=True)}
         self.rows.append({"step": trainer.global_step, **totals, "lr": self._rate, **means})

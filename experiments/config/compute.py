@@ -94,7 +94,7 @@ class Trainer(OpenPart):
     accelerator: str = "auto"
     """Kind of device: ``auto`` (the GPU if there is one, else the CPU), ``cpu``, ``gpu`` or another of Lightning's."""
     devices: int = 1
-    """Number of devices of one training; several need ``trainer=ddp`` and torchrun with as many processes."""
+    """Number of devices of one training; of several, each has a process of its own and a part of every step."""
     strategy: Any = "auto"
     """How several devices share a training: ``auto``, ``ddp``, or one of Lightning's by ``_target_``."""
     precision: str = "auto"

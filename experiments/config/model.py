@@ -88,8 +88,6 @@ class Model(ABC):
     """Whether it takes ``batch.checkpoint``: it computes activations again in the backward pass."""
     packs: ClassVar[bool] = False
     """Whether it can compute without padding."""
-    several_devices: ClassVar[bool] = False
-    """Whether several devices can share a step."""
     probed: ClassVar[bool] = False
     """Whether its layers can be probed."""
     takes_lists: ClassVar[bool] = False
@@ -154,10 +152,6 @@ class Model(ABC):
                 f"set batch.checkpoint=false"
             )
         self._check_evaluation(experiment)
-        if experiment.trainer.devices > 1 and not self.several_devices:
-            raise ExperimentError(
-                f"model={self.name} trains on one device: set trainer.devices=1 (negatives are shared within a step)"
-            )
         if experiment.negatives.draw == RUN_ORDER and not self.takes_lists:
             raise ExperimentError(
                 f"negatives.draw={RUN_ORDER} has positives anywhere in a list, which only model=cross_encoder trains "

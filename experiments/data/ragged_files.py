@@ -39,8 +39,8 @@ def write_ragged(folder: Path, types: Mapping[str, Any], parts_from: Callable[[i
             _synced(counted)
     offsets = offsets_of(np.fromfile(lengths_path, "<i8"))
     for name, dtype in types.items():
-        with (folder / f"{name}.npy").open("r+b") as file:
-            _write_header(file, np.dtype(dtype), int(offsets[-1]))
+        with (folder / f"{name}.npy").open("r+b") as written:
+            _write_header(written, np.dtype(dtype), int(offsets[-1]))
     np.save(folder / "offsets.npy", offsets)
     lengths_path.unlink()
 

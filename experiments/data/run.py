@@ -2,8 +2,7 @@
 
 import gzip
 import hashlib
-import io
-from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,15 +91,16 @@ def write_trec(run: Run, collection: Collection, path: Path, header: str = "") -
     ``run_header.header_text``.
     """
     query_ids, tag = collection.queries.ids(run.queries), escaped(run.name)
-    text = io.StringIO()
-    text.write(header)
-    for i, query_id in enumerate(query_ids):
-        query, ids = escaped(query_id), collection.passages.ids(run.passages[i])
-        for rank, (passage_id, score) in enumerate(zip(ids, strictly_descending(run.scores[i]), strict=True), 1):
-            text.write(f"{query} Q0 {escaped(passage_id)} {rank} {score:.9g} {tag}\n")
-    data = text.getvalue().encode()
-    # mtime=0: equal runs give equal bytes
-    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+    with path.open("wb") as raw:
+        # no name and no time: equal runs give equal bytes
+        packed = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if path.suffix == ".gz" else nullcontext(raw)
+        with packed as file:
+            file.write(header.encode())
+            for i, query_id in enumerate(query_ids):
+                query, ids = escaped(query_id), collection.passages.ids(run.passages[i])
+                ranked = enumerate(zip(ids, strictly_descending(run.scores[i]), strict=True), 1)
+                lines = (f"{query} Q0 {escaped(id)} {rank} {score:.9g} {tag}\n" for rank, (id, score) in ranked)
+                file.write("".join(lines).encode())
 
 
 def read_trec(path: Path, collection: Collection, name: str, may_be_empty: bool = False) -> Run:
@@ -117,14 +117,6 @@ def read_trec(path: Path, collection: Collection, name: str, may_be_empty: bool 
     queries = collection.queries.rows(ranked.query_ids.to_pylist(), str(path))
     passages = collection.passages.rows(ranked.passage_ids.to_pylist(), str(path))
     return run_in_order(name, np.repeat(queries, np.diff(ranked.offsets)), passages[ranked.passages], ranked.scores)
-
-
-def as_scores(run: Run) -> Mapping[int, Mapping[int, float]]:
-    """Map query row -> passage row -> minus the rank, a score that any evaluator orders as this run."""
-    return {
-        int(query): {int(passage): float(-rank) for rank, passage in enumerate(run.passages[i])}
-        for i, query in enumerate(run.queries)
-    }
 
 
 def digest_of(run: Run) -> str:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from experiments.common.errors import ExperimentError
 from experiments.data.ragged import Ragged
-from experiments.data.run import Run, as_scores
+from experiments.data.run import Run
 from experiments.evaluation.measure_names import parse
+
+QUERIES_AT_ONCE = 500  # whose rankings are dictionaries, of some 100 bytes a passage
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,21 @@ def evaluate(run: Run, relevance: Mapping[int, Mapping[int, int]], names: Sequen
     if not relevance:
         raise ExperimentError(f"there is no judged query to compute {', '.join(names)} on: check the qrels")
     queries = np.array(sorted(relevance), np.int64)
-    position = {str(query): i for i, query in enumerate(queries)}
-    qrels = {str(query): {str(p): int(grade) for p, grade in judged.items()} for query, judged in relevance.items()}
-    ranked = {str(q): {str(p): s for p, s in scores.items()} for q, scores in as_scores(run).items() if q in relevance}
     values = {name: np.zeros(len(queries)) for name in names}
     by_measure = dict(zip(measures, names, strict=True))
-    for scored in ir_measures.iter_calc(measures, qrels, ranked):
-        values[by_measure[scored.measure]][position[scored.query_id]] = scored.value
+    for start in range(0, len(queries), QUERIES_AT_ONCE):
+        part = queries[start : start + QUERIES_AT_ONCE].tolist()
+        position = {str(query): start + i for i, query in enumerate(part)}
+        qrels = {str(query): {str(p): int(grade) for p, grade in relevance[query].items()} for query in part}
+        ranked = {str(query): _by_rank(run.ranking(query)) for query in part if run.position(query) >= 0}
+        for scored in ir_measures.iter_calc(measures, qrels, ranked):
+            values[by_measure[scored.measure]][position[scored.query_id]] = scored.value
     return Evaluation(queries, values)
+
+
+def _by_rank(passages: NDArray[np.int64]) -> dict[str, float]:
+    """Map each passage to minus its rank, a score that any evaluator orders as the run."""
+    return {str(passage): float(-rank) for rank, passage in enumerate(passages.tolist())}
 
 
 def rerank(first_stage: Run, scores: NDArray[np.float32], name: str) -> tuple[Run, int]:

@@ -101,7 +101,9 @@ class Testing:
 
     def first_stages(self) -> dict[str, Any]:
         """Return the measures of every first stage, re-ranked and not; empty in all but the first process."""
-        measures_by_first_stage = {}
+        measures_by_first_stage: dict[str, Any] = {}
+        if self.retriever is not None and not self.trainer.is_global_zero:
+            return measures_by_first_stage  # it scores outside the trainer, and the first process does it all
         for name, candidates in self.inputs.candidates.items():
             began = time.perf_counter()
             scores = self._scores(name, candidates)
@@ -171,7 +173,7 @@ class Testing:
         run, compared with the first of the first stages. ``pipeline``: the same re-ranked by the cross-encoder that a
         dual encoder was made from.
         """
-        if self.retriever is None:
+        if self.retriever is None or not self.trainer.is_global_zero:
             return {}
         means: dict[str, Any] = {}
         searched: dict[str, Any] = {}

@@ -35,6 +35,7 @@ from experiments.jobs.launch_control import LaunchControl
 from experiments.jobs.multirun_display import ShownMultirun
 from experiments.jobs.multirun_job import refuse, saying
 from experiments.jobs.prerequisites import jobs_before, prerequisites_of
+from experiments.jobs.ranks import end_outside, follows
 from experiments.jobs.test_sets import check_test_sets
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,11 @@ def entry(main: Callable[[], Any]) -> None:
         if {"-h", "--help"} & set(sys.argv[1:]):
             print(help_text(sys.modules[main.__module__].__doc__ or ""), end="")
             return
+        if follows():  # torchrun started it beside the first process, which does all else
+            from experiments.jobs.follower import follow  # imports torch
+
+            follow()
+            return
     except ExperimentError as error:
         _exit(str(error))
     try:
@@ -63,6 +69,7 @@ def entry(main: Callable[[], Any]) -> None:
             main()
         finally:
             jobs = _multirun.end()
+            end_outside()
     except (ExperimentError, HydraException, OmegaConfBaseException) as error:
         if any(job.state == FAILED for job in jobs):  # each was named above
             raise SystemExit(2) from None

@@ -203,6 +203,12 @@ def _run_file_of(experiment: Experiment, components: Components) -> str:
     return files[0]
 
 
+def where_trained(parent: Experiment, key: str, job: Mapping[str, Any]) -> Path:
+    """Return what a prerequisite job of ``parent`` has made, without running it."""
+    experiment, config = compose_prerequisite(key, job, parent)
+    return made_by(experiment, folder_of(experiment, config))
+
+
 def train_prerequisites(experiment: Experiment, chain: tuple[str, ...] = ()) -> tuple[Experiment, Components]:
     """Train the prerequisites; returns the experiment with their models, and its parts. ``chain``: the waiting jobs."""
     return with_models(experiment, partial(train, experiment, chain=chain))

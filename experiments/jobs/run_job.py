@@ -25,11 +25,12 @@ from experiments.jobs.inputs import inputs_of
 from experiments.jobs.machine import machine_of
 from experiments.jobs.prepare import data_label, prepare, relevance_of
 from experiments.jobs.probe_layers import check_probe, probe_stage
+from experiments.jobs.ranks import leading, threads_of
 from experiments.jobs.trainer import make_logger, make_trainer, quiet_lightning, select, tracking_of
 from experiments.jobs.training_stages import stage_labels
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 from experiments.models.ranker import Ranker
-from experiments.models.training_setup import TrainingInputs, TrainingSetup
+from experiments.models.training_setup import TrainingInputs, TrainingSetup, uses_gpu
 from experiments.negatives.draw_log import write_audit
 from experiments.probing.model import ProbedModel, model_in_memory
 from experiments.tracking.summary import HASH, LABELS, summary_of
@@ -65,23 +66,26 @@ def run_job(
             identity = _wandb_identity(experiment, config, collection)
             logger = make_logger(experiment.logger, components.make, identity, study, job.folder)
             with tracking_of(logger) as tracking, quiet_lightning():
-                if experiment.compute.threads is not None:
-                    torch.set_num_threads(experiment.compute.threads)
+                _set_threads(experiment)
                 pl.seed_everything(experiment.seed, workers=True, verbose=False)
                 inputs = prepare(experiment, collection, components, cache)
-                setup = experiment.model.build(inputs)
-                if experiment.probe.layers is not None:
-                    check_probe(experiment, _probed(setup.module, job))
-                trainer, checkpoints = make_trainer(experiment, components.make, logger, job, setup, label)
-                trainer.fit(setup.module, datamodule=setup.data, ckpt_path=checkpoints.resumed_from, weights_only=True)
-                metrics: dict[str, Any] = {
-                    "labels": labels_of(experiment, config, collection),
-                    "dev": select(experiment, setup.module, checkpoints),
-                }
-                if first:
-                    setup.module.export(job.model)
-                testing = Testing(experiment, inputs, setup, trainer, job, tracking, cache)
-                reranked, searched = testing.first_stages(), testing.whole_collection()
+                with leading(experiment.trainer.devices, config):
+                    setup = experiment.model.build(inputs)
+                    if experiment.probe.layers is not None:
+                        check_probe(experiment, _probed(setup.module, job))
+                    trainer, checkpoints = make_trainer(experiment, components.make, logger, job, setup, label)
+                    resumed_from = checkpoints.resumed_from
+                    trainer.fit(setup.module, datamodule=setup.data, ckpt_path=resumed_from, weights_only=True)
+                    metrics: dict[str, Any] = {
+                        "labels": labels_of(experiment, config, collection),
+                        "dev": select(experiment, setup.module, checkpoints),
+                    }
+                    if first:
+                        setup.module.export(job.model)
+                    trainer.strategy.barrier()
+                    testing = Testing(experiment, inputs, setup, trainer, job, tracking, cache)
+                    reranked = testing.first_stages()
+                searched = testing.whole_collection()
                 metrics |= {**searched, "test": reranked | searched.get("test", {})}
                 if first:
                     metrics |= _probe_results(experiment, inputs, setup.module, job, tracking, cache)
@@ -90,6 +94,13 @@ def run_job(
         if first:
             job.finish(metrics)
     return metrics
+
+
+def _set_threads(experiment: Experiment) -> None:
+    on_cpu = not uses_gpu(experiment.trainer.accelerator)
+    threads = experiment.compute.threads or threads_of(experiment.trainer.devices, on_cpu)
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
 from experiments.callbacks.checkpoints import AtomicIO, KeepCheckpoints
@@ -20,6 +22,7 @@ from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.job_files.history import FILE
 from experiments.job_files.job_folder import JobFolder
+from experiments.jobs.ranks import started_outside
 from experiments.models.ranker import Ranker
 from experiments.models.training_setup import TrainingSetup, precision_of
 from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
@@ -27,6 +30,10 @@ from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
 log = logging.getLogger(__name__)
 
 Make = Callable[[Mapping[str, Any]], "partial[Any]"]  # see ``experiments.jobs.components.Components``
+QUIET = (
+    "pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda",
+    "lightning_fabric.utilities.distributed",
+)  # fmt: skip
 UNSUITABLE_HINTS = (
     ".*does not have many workers.*", ".*exists and is not empty.*", ".*LeafSpec.*", ".*sync_dist=True.*",
     ".*predict returned None.*", ".*val_check_interval.*", ".*treespec.*",
@@ -54,6 +61,10 @@ def make_trainer(
     if interval is None:
         arguments["limit_val_batches"] = 0
     arguments["precision"] = precision_of(experiment.trainer)
+    if arguments["strategy"] in ("auto", "ddp"):
+        # encoders have parameters that no step uses, such as BERT's pooler
+        several = experiment.trainer.devices > 1
+        arguments["strategy"] = DDPStrategy(find_unused_parameters=True) if several else "auto"
     trainer: pl.Trainer = construct(
         "trainer",
         make({"enable_model_summary": False, **arguments}),
@@ -67,10 +78,15 @@ def make_trainer(
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_checkpointing=False,
-        plugins=[AtomicIO()],
+        plugins=[AtomicIO(), *environment_of(experiment.trainer.devices)],
         default_root_dir=job.folder,
     )
     return trainer, checkpoints
+
+
+def environment_of(devices: int) -> list[LightningEnvironment]:
+    """Return what tells Lightning of its ranks: those of our own making are no tasks of the cluster around them."""
+    return [LightningEnvironment()] if devices > 1 and not started_outside() else []
 
 
 def make_callbacks(
@@ -180,7 +196,7 @@ def select(experiment: Experiment, module: Ranker, checkpoints: KeepCheckpoints)
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Drop hints that do not apply: batches are made from cached tokens, and checkpoints are overwritten on purpose."""
-    for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
+    for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         for hint in UNSUITABLE_HINTS:

@@ -1,8 +1,11 @@
 """Count the cost of a training: groups, pairs, tokens, seconds, and estimated floating-point operations."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 
 from torch import nn
+
+SHARED = ("groups", "pairs", "tokens", "computed_tokens", "flops")  # each rank has its own part of these totals
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class Step:
 
 @dataclass
 class Spent:
-    """Running totals over all ranks, kept in the checkpoint so that a resumed job counts on.
+    """Running totals of one rank. The checkpoint has those of all ranks, so that a resumed job counts on.
 
     ``tokens``, ``computed_tokens``: see ``Step``.
     """
@@ -34,17 +37,24 @@ class Spent:
     seconds: float = 0.0
     flops: float = 0.0
 
-    def count(self, step: Step, ranks: int) -> None:
-        """Add one step. Every rank has the same number of groups; its tokens and operations are assumed equal to this
-        rank's.
-        """
+    def count(self, step: Step) -> None:
+        """Add one step."""
         queries, passages = step.shape_QN
         self.steps += 1
-        self.groups += queries * ranks
-        self.pairs += queries * passages * ranks
-        self.tokens += step.tokens * ranks
-        self.computed_tokens += step.computed_tokens * ranks
-        self.flops += step.flops * ranks
+        self.groups += queries
+        self.pairs += queries * passages
+        self.tokens += step.tokens
+        self.computed_tokens += step.computed_tokens
+        self.flops += step.flops
+
+    def over_ranks(self, summed: Callable[[Sequence[float]], Sequence[float]]) -> "Spent":
+        """Return the totals of all ranks; steps and seconds are the same for each. ``summed``: of values over ranks."""
+        totals = dict(zip(SHARED, summed([getattr(self, name) for name in SHARED]), strict=True))
+        return replace(self, **{name: type(getattr(self, name))(total) for name, total in totals.items()})
+
+    def of_another_rank(self) -> "Spent":
+        """Return what a rank other than the first counts on from, where the first has the totals of all."""
+        return replace(self, **dict.fromkeys(SHARED, 0))
 
     def as_dict(self) -> dict[str, float]:
         """Return the totals, and the share of computed tokens that were padding."""

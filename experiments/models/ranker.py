@@ -23,6 +23,7 @@ from experiments.evaluation.measures import evaluate, rerank
 from experiments.losses.diagnostics import diagnostics
 from experiments.models.compute_cost import Spent, Step
 from experiments.models.optimizer import make_optimizer, make_schedule
+from experiments.models.ranks import summed
 
 # (Q, N) scores, the teacher's (Q, N) scores if there is a teacher, and labels_QN if it takes them -> loss
 Loss = Callable[..., Tensor]
@@ -64,7 +65,10 @@ class Ranker(pl.LightningModule, ABC):
 
     @abstractmethod
     def scored_groups(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Return the scores that the loss reads, the positive at index 0, and the (Q, N) scores of the groups."""
+        """Return the scores that the loss reads, the positive at index 0, and the (Q, N) scores of the groups.
+
+        Both are of the whole step, from every rank.
+        """
 
     def objective(self, batch: Any) -> tuple[Tensor, Tensor]:
         """Return the quantity to minimise (by default the loss of the scores), and the (Q, N) scores of the groups."""
@@ -88,7 +92,7 @@ class Ranker(pl.LightningModule, ABC):
 
     @abstractmethod
     def cost_of(self, batch: Any) -> Step:
-        """Return the cost of a step."""
+        """Return what a step costs this rank."""
 
     @abstractmethod
     def begin_scoring(self, pairs: int) -> None:
@@ -119,20 +123,25 @@ class Ranker(pl.LightningModule, ABC):
         """Count the cost of the step, compute diagnostics, and log both where the logger takes a row."""
         logged: dict[str, Tensor | float] = {}
         now = time.monotonic()
-        tokens_before = self.spent.tokens
-        self.spent.count(self.cost_of(batch), self.trainer.world_size)
+        cost = self.cost_of(batch)
+        self.spent.count(cost)
         if self._started:  # from the end of the last step to the end of this forward pass: a whole step's time
             self.spent.seconds += now - self._started
-            logged["tokens_per_second"] = (self.spent.tokens - tokens_before) / max(now - self._started, 1e-9)
+            logged["tokens_per_second"] = cost.tokens * self.trainer.world_size / max(now - self._started, 1e-9)
         self._started = now
         rate = self.lr_schedulers().get_last_lr()[0]  # type: ignore[union-attr]
         labels_QN = getattr(batch, "labels_QN", None)
         self.observed = {"lr": float(rate), "loss": loss, **diagnostics(scores_QN, labels_QN)}
-        logged |= self.observed | {"groups": float(self.spent.groups), "pairs": float(self.spent.pairs)}
         # Lightning takes tenths of a millisecond per value, even at steps that the logger skips
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if (self.trainer.global_step + 1) % every == 0:
+            total = self.total_spent()
+            logged |= self.observed | {"groups": float(total.groups), "pairs": float(total.pairs)}
             self.log_dict({f"train/{name}": value for name, value in logged.items()})
+
+    def total_spent(self) -> Spent:
+        """Return the costs of all ranks, which must all call this."""
+        return self.spent.over_ranks(lambda values: summed(values, self.device))
 
     def configure_gradient_clipping(
         self,
@@ -152,11 +161,15 @@ class Ranker(pl.LightningModule, ABC):
     def on_train_start(self) -> None:
         self._started = time.monotonic()
 
+    def on_train_end(self) -> None:
+        self.spent = self.total_spent()
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["spent"] = self.spent.as_dict()
+        checkpoint["spent"] = self.total_spent().as_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.spent = Spent(**{name: total for name, total in checkpoint["spent"].items() if name != "padding_waste"})
+        spent = Spent(**{name: total for name, total in checkpoint["spent"].items() if name != "padding_waste"})
+        self.spent = spent.of_another_rank() if self.global_rank else spent
 
     # --- validation
 

@@ -12,9 +12,10 @@ from torch.utils.data import Dataset
 from transformers import PreTrainedModel
 
 from experiments.config import Model
-from experiments.data.batches.text_batches import RunTexts, TextBatcher
+from experiments.data.batches.text_batches import RunTexts, TextBatcher, places_of_rank
 from experiments.data.batches.text_features import features_of
 from experiments.models.ranker import Ranker
+from experiments.models.ranks import ranks, summed_tensor
 from experiments.pretrained.limits import check_length
 from experiments.pretrained.padding import settle_padding
 from experiments.pretrained.source import quiet
@@ -39,9 +40,12 @@ class TextRanker(Ranker):
     def gathered_scores(self) -> Tensor:
         assert self.dev is not None
         run = self.dev.run
-        scores = [self.query_scores(int(query), run.passages[i].tolist()) for i, query in enumerate(run.queries)]
+        scores_P, offsets = torch.zeros(len(run.passages.values)), run.passages.offsets
+        for place in places_of_rank(run, self.global_rank, ranks()):
+            scores = self.query_scores(int(run.queries[place]), run.passages[place].tolist())
+            scores_P[offsets[place] : offsets[place + 1]] = scores
         self.encoded = {}
-        return torch.cat(scores)
+        return summed_tensor(scores_P, self.device)
 
     def export(self, folder: Path) -> None:
         with quiet():

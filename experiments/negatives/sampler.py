@@ -283,7 +283,7 @@ def _among(rows: Rows, few: Rows) -> NDArray[np.bool_]:
     """Return which rows (M,) are among others."""
     if len(few) > FEW:
         return np.isin(rows, few)
-    return (rows[:, None] == few).any(axis=1)
+    return np.asarray((rows[:, None] == few).any(axis=1))
 
 
 def _in_order(passages: Rows, values: NDArray[Any]) -> Rows:

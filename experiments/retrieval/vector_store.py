@@ -2,7 +2,8 @@
 
 Files: ``rows.npy``, the row of the text at each position, longest text first; ``<name>.bin``, the vectors of one kind;
 ``counts.bin``, the vectors of each text, unless it is one; ``shards.json``, the texts and vectors at the end of each
-complete shard, the dimensions and the type. A shard is recorded once it is in every file; the rest is cut off.
+complete shard, the dimensions and the type. A shard is recorded once it is in every file; the rest is cut off. While
+passages are encoded, ``lengths.bin`` has the tokens of each.
 
 Shapes: P texts, T vectors of all of them, B texts of a batch, D dimensions.
 """
@@ -28,7 +29,7 @@ log = logging.getLogger(__name__)
 
 SHARD_TOKENS = 1 << 16  # of text: seconds on a GPU, under a minute on a CPU
 TEXTS_AT_ONCE = 20_000  # whose tokens are counted together
-SHARDS, COUNTS = "shards.json", "counts.bin"
+SHARDS, COUNTS, LENGTHS = "shards.json", "counts.bin", "lengths.bin"
 Vectors = NDArray[np.floating[Any]]
 Encode = Callable[[Rows], tuple[Mapping[str, Vectors], Rows]]  # of (B,) rows: name -> (T, D), and (B,) vectors of each
 
@@ -213,9 +214,7 @@ def embeddings_key(encoder: PassageEncoder, collection: Collection, rows: Rows |
 
 def _encode_passages(encoder: PassageEncoder, collection: Collection, folder: Path, rows: Rows | None) -> None:
     rows_P = np.arange(len(collection.passages)) if rows is None else rows
-    parts = [rows_P[start : start + TEXTS_AT_ONCE] for start in range(0, len(rows_P), TEXTS_AT_ONCE)]
-    counted = [encoder.token_counts(collection.passages.texts(part)) for part in parts]
-    lengths_P = np.maximum(np.concatenate(counted), 1)  # an empty text counts as one token
+    lengths_P = np.maximum(_token_counts(encoder, collection, rows_P, folder), 1)  # an empty text counts as one token
 
     def encode(rows_B: Rows) -> tuple[Mapping[str, Vectors], Rows]:
         vectors_TD, counts_B = encoder.encode_passages(collection.passages.texts(rows_B))
@@ -225,3 +224,21 @@ def _encode_passages(encoder: PassageEncoder, collection: Collection, folder: Pa
 
     batches = list(batches_by_length(lengths_P, encoder.tokens_per_batch))
     VectorStore(folder, ["vectors"]).write(rows_P, lengths_P, batches, encode, encoder.name)
+    (folder / LENGTHS).unlink()
+
+
+def _token_counts(encoder: PassageEncoder, collection: Collection, rows_P: Rows, folder: Path) -> Rows:
+    """Return the tokens of each passage; those that an interrupted encoding counted are in its folder."""
+    path = folder / LENGTHS
+    path.touch()
+    done = min(path.stat().st_size // 4, len(rows_P))
+    os.truncate(path, 4 * done)
+    title = f"{encoder.name}: counting the tokens of {len(rows_P):,} texts"
+    with tracked(title, len(rows_P), done) as advance, path.open("ab") as file:
+        for start in range(done, len(rows_P), TEXTS_AT_ONCE):
+            part = rows_P[start : start + TEXTS_AT_ONCE]
+            file.write(encoder.token_counts(collection.passages.texts(part)).astype("<i4").tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+            advance(len(part))
+    return np.fromfile(path, "<i4").astype(np.int64)

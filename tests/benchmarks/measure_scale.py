@@ -6,8 +6,9 @@ The collection is ``data=synthetic``, with the lengths and word frequencies of M
 passage. Each stage is a process of its own over one cache, so that its peak memory is its own; pages of files that it
 maps count in it. ``read``: the collection into the store. ``tokenise``: its passages, for BERT, 128 tokens. ``index``:
 BM25's. ``retrieve``: BM25's top 200 of --queries queries. ``sample``: the negatives of all training queries, from 200
-random passages each. ``job``: a whole training of ten steps of 1 + 7 passages of the tiny BERT on --queries queries that
-re-ranks the top 100 of 100 test queries, over the cache that the stages left. ``next job``: the same with another seed.
+random passages each. ``job``: a whole training of ten steps of 1 + 7 passages of the tiny BERT on --queries queries
+that re-ranks the top 100 of 100 test queries, over the cache that the stages left. ``next job``: the same with another
+seed.
 
 The result is written to docs/scale/<size>.json, and docs/scale.md anew from all sizes there. Run it on a quiet machine.
 """

@@ -157,7 +157,6 @@ def test_paper_scale_is_pradeeps_setting():
         ),
         ("model=colbert;compute.layout=packed", "model=colbert is computed with padding"),
         ("model.rank_by=positive_logit", r"needs model\.logits=2"),
-        ("model=colbert;trainer.devices=2", "model=colbert trains on one device: set trainer.devices=1"),
         ("model._target_=experiments.models.colbret.config.C", "model._target_: experiments.models.colbret.* imported"),
         (
             "model._target_=experiments.config.data.Data",

@@ -153,7 +153,7 @@ def test_nothing_of_the_teacher_is_trained_or_kept(tmp_path: Path, cross: str):
 def test_a_batch_moves_as_a_whole(tmp_path: Path, cross: str):
     batch = Setting(tmp_path, cross, distil="kl", align_layer=1).distilled().batch(7, groups()).to("meta")
     assert isinstance(batch, DistilBatch)
-    assert (batch.step, batch.shape_QN) == (7, (2, 3))
+    assert (batch.step, batch.texts.shape_QN) == (7, (2, 3))
     assert batch.pairs is not None
     assert batch.alone is not None
     moved = [batch.texts.queries["input_ids"], batch.pairs.micro_batches[0].input_ids_T, batch.alone.own_T[0]]

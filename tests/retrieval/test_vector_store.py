@@ -57,6 +57,30 @@ def file_bytes(entry: Embeddings) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in entry.path.parent.iterdir()}
 
 
+def test_an_interrupted_count_of_tokens_goes_on_with_the_texts_that_are_left(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole = file_bytes(passage_embeddings(WordEncoder(), collection, Cache(tmp_path / "whole")))
+    monkeypatch.setattr(vector_store, "TEXTS_AT_ONCE", 2)
+    counted: list[list[str]] = []
+
+    class Killed(WordEncoder):
+        def token_counts(self, texts: Sequence[str]) -> np.ndarray:
+            counted.append(list(texts))
+            if len(counted) == 2:
+                raise KeyboardInterrupt
+            return super().token_counts(texts)
+
+    for again in (False, True):
+        try:
+            made = passage_embeddings(Killed(), collection, Cache(tmp_path / "parts"))
+            assert again
+        except KeyboardInterrupt:
+            assert not again
+    assert counted == [["b", "dd dd"], ["a", "eee eee eee"], ["a", "eee eee eee"], ["cc cc"]]
+    assert file_bytes(made) == whole
+
+
 def test_the_longest_text_stands_first_and_each_place_has_its_vectors(collection: Collection, tmp_path: Path):
     found = passage_embeddings(WordEncoder(), collection, Cache(tmp_path))
     assert found.rows_P.tolist() == [3, 1, 4, 0, 2]

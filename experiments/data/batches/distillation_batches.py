@@ -31,8 +31,8 @@ class SelfPairBatch(DeviceBatch):
 
 @dataclass(frozen=True)
 class DistilBatch(DeviceBatch):
-    """One step's groups. ``pairs``: the teacher's; ``alone``: self-pairs of the queries, then of ``texts.passages`` in
-    order.
+    """One step's groups. Of one rank: ``pairs``: the teacher's; ``alone``: self-pairs of the queries, then of
+    ``texts.passages`` in order.
     """
 
     texts: TextGroupBatch
@@ -42,10 +42,6 @@ class DistilBatch(DeviceBatch):
     @property
     def step(self) -> int:
         return self.texts.step
-
-    @property
-    def shape_QN(self) -> tuple[int, int]:  # noqa: N802 - the suffix is the shape's
-        return self.texts.shape_QN
 
 
 class SelfPairBatcher:
@@ -104,14 +100,11 @@ class DistilBatcher:
     pairs: PairBatcher | None = None
     alone: SelfPairBatcher | None = None
 
-    def batch(self, step: int, groups: Groups) -> DistilBatch:
-        texts = self.texts.batch(step, groups)
-        alone = None
-        if self.alone is not None:
-            rows_P = np.empty(texts.relevant_QP.shape[1], np.int64)
-            rows_P[texts.place_QN.numpy()] = groups.passages_QN
-            alone = self.alone.batch(groups.queries_Q, rows_P)
-        return DistilBatch(texts, self.pairs.batch(step, groups) if self.pairs is not None else None, alone)
+    def batch(self, step: int, groups: Groups, rank: int = 0, ranks: int = 1) -> DistilBatch:
+        texts = self.texts.batch(step, groups, rank, ranks)
+        alone = self.alone.batch(groups.queries_Q[rank::ranks], texts.rows) if self.alone is not None else None
+        pairs = self.pairs.batch(step, groups, rank, ranks) if self.pairs is not None else None
+        return DistilBatch(texts, pairs, alone)
 
     def tokens(self, groups: Groups) -> int:
         """Count the tokens that the dual encoder reads, without the teacher's."""

@@ -55,6 +55,11 @@ class Groups:
     passages_QN: NDArray[np.int64]
     labels_QN: NDArray[np.float32] | None = None
 
+    def of_rank(self, rank: int, ranks: int) -> "Groups":
+        """Return the groups that one of several processes scores."""
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Groups(**{name: value[rank::ranks] for name, value in own.items() if value is not None})
+
 
 def concatenate(several: Sequence[Groups]) -> Groups:
     """Join the groups of several steps, in their order."""
@@ -85,8 +90,8 @@ class GroupSampler(Protocol):
 class Batcher(Protocol):
     """Turn groups into a network's input."""
 
-    def batch(self, step: int, groups: Groups) -> Any:
-        """Return the batch of one device at a step, with ``shape_QN`` and ``to(device)``."""
+    def batch(self, step: int, groups: Groups, rank: int = 0, ranks: int = 1) -> Any:
+        """Return the batch of a rank at a step, with ``to(device)``. ``groups``: of the whole step."""
 
     def tokens(self, groups: Groups) -> int:
         """Count the tokens that the network reads, without padding."""
@@ -115,9 +120,9 @@ class TrainingGroups:
             self._orders[epoch] = shuffled(key_of("order", self.sampler.seed, epoch), self.sampler.queries)
         return self._orders[epoch]
 
-    def groups(self, step: int, rank: int = 0, ranks: int = 1) -> Groups:
-        """Return the groups of a rank at a step (0, 1, ...)."""
-        visits = step * self.queries_per_step + np.arange(rank, self.queries_per_step, ranks)
+    def groups(self, step: int) -> Groups:
+        """Return the groups of a step (0, 1, ...)."""
+        visits = step * self.queries_per_step + np.arange(self.queries_per_step)
         epochs, places = np.divmod(visits, len(self.sampler.queries))
         orders = [self._order(int(epoch)) for epoch in epochs]
         queries = np.array([order[place] for order, place in zip(orders, places, strict=True)], np.int64)
@@ -135,7 +140,7 @@ class TrainingGroups:
 
     def batch(self, step: int, rank: int = 0, ranks: int = 1) -> Any:
         """Return the batch of a rank at a step."""
-        return self.batcher.batch(step, self.groups(step, rank, ranks))
+        return self.batcher.batch(step, self.groups(step), rank, ranks)
 
 
 class StepStream(IterableDataset[Any]):

@@ -20,11 +20,12 @@ from experiments.data.run import Run
 
 @dataclass(frozen=True)
 class GroupBatch(DeviceBatch):
-    """Pairs of a step's groups. ``place_P``: index of each pair in the flattened (Q, N) groups, in micro-batch order.
-    ``labels_QN``: see ``Groups``.
+    """Pairs of the groups that a rank scores. ``place_P``: index of each pair in the flattened (Q, N) groups, in
+    micro-batch order. ``shape_QN``: of these groups. ``teacher_lengths``: tokens of each pair as a model that teaches
+    reads it.
 
-    ``teacher_QN``: fp32 values of a teacher; None without one. ``mask_QN``: bool, where it has a value; None where it
-    has one of every pair. ``teacher_lengths``: tokens of each pair as a model that teaches reads it.
+    Of the whole step: ``labels_QN``, see ``Groups``; ``teacher_QN``, fp32 values of a teacher, None without one;
+    ``mask_QN``, bool, where it has a value, None where it has one of every pair.
     """
 
     step: int
@@ -50,7 +51,7 @@ class TeacherPairs:
     encoder: PairEncoder | None = None
 
     def of(self, groups: Groups) -> dict[str, Any]:
-        """Return the fields of a batch about the teacher.
+        """Return the teacher's values of a step's groups as fields of a batch.
 
         Where there is no mask, a pair without a value has NaN. Only steps beyond the training's last have such pairs:
         they are loaded ahead and never taken.
@@ -59,8 +60,11 @@ class TeacherPairs:
         if not self.masks:
             values_QN[~known_QN] = np.nan
         mask_QN = torch.from_numpy(known_QN) if self.masks else None
-        lengths = tuple(self.encoder.lengths(*_pairs(groups)).tolist()) if self.encoder is not None else ()
-        return {"teacher_QN": torch.from_numpy(values_QN), "mask_QN": mask_QN, "teacher_lengths": lengths}
+        return {"teacher_QN": torch.from_numpy(values_QN), "mask_QN": mask_QN}
+
+    def lengths(self, groups: Groups) -> tuple[int, ...]:
+        """Return the tokens of each pair of groups as a model that teaches reads it."""
+        return tuple(self.encoder.lengths(*_pairs(groups)).tolist()) if self.encoder is not None else ()
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,15 @@ class PairBatcher:
     tokens_per_batch: int
     teacher: TeacherPairs | None = None
 
-    def batch(self, step: int, groups: Groups) -> GroupBatch:
-        queries, passages = _pairs(groups)
+    def batch(self, step: int, groups: Groups, rank: int = 0, ranks: int = 1) -> GroupBatch:
+        own = groups.of_rank(rank, ranks)
+        queries, passages = _pairs(own)
         parts = micro_batches(self.encoder.lengths(queries, passages), self.tokens_per_batch)
         joined = tuple(self.encoder.join(queries[part], passages[part]) for part in parts)
-        shape = groups.passages_QN.shape
-        taught = self.teacher.of(groups) if self.teacher is not None else {}
+        shape = own.passages_QN.shape
+        taught = {}
+        if self.teacher is not None:
+            taught = {**self.teacher.of(groups), "teacher_lengths": self.teacher.lengths(own)}
         labels_QN = torch.from_numpy(groups.labels_QN) if groups.labels_QN is not None else None
         place_P = torch.from_numpy(np.concatenate(parts))
         return GroupBatch(step, joined, place_P, (shape[0], shape[1]), labels_QN, **taught)

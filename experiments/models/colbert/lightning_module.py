@@ -18,6 +18,7 @@ from experiments.data.batches.text_batches import EncodingBatch, Features, TextG
 from experiments.models.compute_cost import CostModel, Step
 from experiments.models.in_batch_negatives import with_in_batch
 from experiments.models.ranker import DevSet, Loss
+from experiments.models.ranks import gathered
 from experiments.models.text_encoder import TextRanker
 
 if TYPE_CHECKING:
@@ -59,19 +60,20 @@ class ColBERT(TextRanker):
     def scored_groups(self, batch: TextGroupBatch) -> tuple[Tensor, Tensor]:
         from sentence_transformers.util.similarity import maxsim
 
-        queries, query_mask = self(batch.queries, "query")
+        queries, query_mask = map(gathered, _padded(*self(batch.queries, "query"), batch.longest_query))
         columns = []
         for features in batch.passages:
             passages, passage_mask = self(features, "document")
             columns.append(maxsim(queries, passages, a_mask=query_mask, b_mask=passage_mask))
-        scores_QP = torch.cat(columns, dim=1) * self.scale
+        of_share_QP = torch.cat(columns, dim=1) * self.scale  # all queries, the passages of this rank
+        scores_QP = gathered(of_share_QP.T, batch.relevant_QP.shape[1]).T
         scores_QN = scores_QP.gather(1, batch.place_QN)
         return (with_in_batch(scores_QP, batch) if self.in_batch else scores_QN), scores_QN
 
     def cost_of(self, batch: TextGroupBatch) -> Step:
         computed = sum(features["input_ids"].numel() for features in (batch.queries, *batch.passages))
         flops = sum(map(self.cost.training, batch.lengths))
-        return Step(batch.shape_QN, sum(map(sum, batch.lengths)), computed, flops)
+        return Step(batch.own_shape_QN, sum(map(sum, batch.lengths)), computed, flops)
 
     def score_batch(self, batch: EncodingBatch) -> None:
         embeddings, mask = self(batch.features, "query" if batch.kind == "queries" else "document")
@@ -83,3 +85,12 @@ class ColBERT(TextRanker):
         similarity = self.encoded["queries", query] @ torch.cat(tokens).T
         starts = np.cumsum([0, *map(len, tokens[:-1])])
         return torch.from_numpy(np.maximum.reduceat(similarity.numpy(), starts, axis=1).sum(axis=0))
+
+
+def _padded(vectors_BLD: Tensor, mask_BL: Tensor, length: int) -> tuple[Tensor, Tensor]:
+    """Return vectors and mask with as many places as the longest query of the step has tokens."""
+    missing = length - vectors_BLD.shape[1]
+    if missing <= 0:
+        return vectors_BLD, mask_BL
+    pad = torch.nn.functional.pad
+    return pad(vectors_BLD, (0, 0, 0, missing)), pad(mask_BL, (0, missing))

@@ -33,7 +33,6 @@ class CrossEncoderConfig(Model):
     two_logits: ClassVar[bool] = True
     recomputes: ClassVar[bool] = True
     packs: ClassVar[bool] = True
-    several_devices: ClassVar[bool] = True
     probed: ClassVar[bool] = True
     takes_lists: ClassVar[bool] = True
     takes_teacher: ClassVar[bool] = True

@@ -18,6 +18,7 @@ from experiments.models.compute_cost import CostModel, Step
 from experiments.models.cross_encoder.export import PairCut, export_pairs
 from experiments.models.packed_forward import logits_of, score_of
 from experiments.models.ranker import DevSet, Loss, Ranker
+from experiments.models.ranks import gathered, summed_tensor
 from experiments.pretrained.padding import settle_padding
 
 
@@ -62,7 +63,7 @@ class CrossEncoder(Ranker):
         return logits_of(self.network, tokens, self.layout)
 
     def group_scores(self, batch: GroupBatch) -> Tensor:
-        """Return the (Q, N) log-odds of groups, on which the losses are defined whatever ``rank_by`` is.
+        """Return the (Q, N) log-odds of this rank's groups, on which the losses are defined whatever ``rank_by`` is.
 
         Pairs are scored in length-sorted micro-batches in one graph, so the gradient is that of the whole batch.
         """
@@ -70,14 +71,14 @@ class CrossEncoder(Ranker):
         return torch.empty_like(scores_P).index_copy(0, batch.place_P, scores_P).view(batch.shape_QN)
 
     def scored_groups(self, batch: GroupBatch) -> tuple[Tensor, Tensor]:
-        scores_QN = self.group_scores(batch)
+        scores_QN = gathered(self.group_scores(batch))
         return scores_QN, scores_QN
 
     def objective(self, batch: GroupBatch) -> tuple[Tensor, Tensor]:
         """Return the loss, with the teacher's values if the batch has them, and the (Q, N) scores of the groups."""
         if batch.teacher_QN is None:
             return super().objective(batch)
-        scores_QN = self.group_scores(batch)
+        scores_QN = gathered(self.group_scores(batch))
         masked = {} if batch.mask_QN is None else {"mask_QN": batch.mask_QN}
         return self.loss_of(batch, scores_QN, batch.teacher_QN, **masked), scores_QN
 
@@ -112,11 +113,7 @@ class CrossEncoder(Ranker):
 
     def gathered_scores(self) -> Tensor:
         """Return the (P,) fp32 scores of all pairs; each rank scored its own and has zeros elsewhere."""
-        if not torch.distributed.is_initialized():
-            return self.scores_P
-        scores_P = self.scores_P.to(self.device, copy=True)  # reduced in place
-        torch.distributed.all_reduce(scores_P)
-        return scores_P.cpu()
+        return summed_tensor(self.scores_P, self.device)
 
     def export(self, folder: Path) -> None:
         export_pairs(self.network, self.tokenizer, folder, self.rank_by, self.cut)

@@ -25,6 +25,7 @@ from experiments.models.compute_cost import CostModel, Step
 from experiments.models.in_batch_negatives import with_in_batch
 from experiments.models.packed_forward import packed_hidden_states
 from experiments.models.ranker import DevSet, Loss
+from experiments.models.ranks import gathered
 from experiments.models.teacher import Teacher
 from experiments.models.text_encoder import TextRanker
 
@@ -98,7 +99,7 @@ class DualEncoder(TextRanker):
         if teacher is None or not isinstance(batch, DistilBatch):
             return total, scores_QN
         if batch.pairs is not None:
-            teacher_QN, share = teacher.scores(batch.pairs), settings.distil_weight
+            teacher_QN, share = gathered(teacher.scores(batch.pairs)), settings.distil_weight
             if settings.distil == "margin_mse":
                 distilled = margin_mse(scores_QN, teacher_QN)
             else:
@@ -107,25 +108,34 @@ class DualEncoder(TextRanker):
             self.log("train/distil_loss", distilled.detach())
             total = (1 - share) * total + share * distilled
         if batch.alone is not None and settings.align_layer is not None:
-            vectors_PD = torch.cat([queries_QD, passages_PD]).float()
-            targets_PD = teacher.vectors(batch.alone, settings.align_layer)
-            distance = (1 - F.cosine_similarity(vectors_PD, targets_PD, dim=1)).mean()
+            vectors_BD = torch.cat([queries_QD, passages_PD]).float()
+            targets_BD = teacher.vectors(batch.alone, settings.align_layer)
+            distance = self._mean_distance(1 - F.cosine_similarity(vectors_BD, targets_BD, dim=1), texts)
             self.log("train/align_loss", distance.detach())
             total = total + settings.align_weight * distance
         return total, scores_QN
+
+    def _mean_distance(self, distances_B: Tensor, texts: TextGroupBatch) -> Tensor:
+        """Return the mean over all queries and distinct passages of the step. ``distances_B``: of this rank's texts."""
+        queries, passages = texts.relevant_QP.shape
+        of_queries, of_passages = distances_B.tensor_split([len(texts.lengths[-1])])
+        every = torch.cat([gathered(of_queries), gathered(of_passages, passages)])
+        assert len(every) == queries + passages
+        return every.mean()
 
     def scored_groups(self, batch: TextGroupBatch | DistilBatch) -> tuple[Tensor, Tensor]:
         texts = batch.texts if isinstance(batch, DistilBatch) else batch
         return self._scored(*self._vectors(texts), texts)
 
     def _vectors(self, texts: TextGroupBatch) -> tuple[Tensor, Tensor]:
-        """Return the vectors of the queries (Q, D) and of the passages (P, D)."""
+        """Return the vectors of this rank's queries (Q, D) and passages (P, D)."""
         return self(texts.queries), torch.cat([self(features) for features in texts.passages])
 
     def _scored(self, queries_QD: Tensor, passages_PD: Tensor, texts: TextGroupBatch) -> tuple[Tensor, Tensor]:
         # Always fp32: bf16 cosines near 1, divided by 0.05, would move in steps of 0.08.
         with torch.autocast(queries_QD.device.type, enabled=False):
-            scores_QP = queries_QD.float() @ passages_PD.float().T * self.settings.scale
+            own_QP = gathered(queries_QD.float()) @ passages_PD.float().T * self.settings.scale
+            scores_QP = gathered(own_QP.T, texts.relevant_QP.shape[1]).T
         scores_QN = scores_QP.gather(1, texts.place_QN)
         return (with_in_batch(scores_QP, texts) if self.settings.in_batch else scores_QN), scores_QN
 
@@ -137,7 +147,7 @@ class DualEncoder(TextRanker):
         if isinstance(batch, DistilBatch) and self.teacher is not None:
             inputs = [part.micro_batches for part in (batch.pairs, batch.alone) if part is not None]
             flops += sum(self.teacher.cost.forward(micro.lengths) for batches in inputs for micro in batches)
-        return Step(texts.shape_QN, tokens, tokens if self.layout == "packed" else computed, flops)
+        return Step(texts.own_shape_QN, tokens, tokens if self.layout == "packed" else computed, flops)
 
     def score_batch(self, batch: EncodingBatch) -> None:
         keys = [(batch.kind, row) for row in batch.rows.tolist()]

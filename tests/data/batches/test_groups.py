@@ -49,7 +49,7 @@ def test_the_positive_stands_first_in_every_group(groups: TrainingGroups):
 
 def test_two_ranks_share_the_groups_of_one(groups: TrainingGroups):
     whole = groups.groups(2)
-    parts = [groups.groups(2, rank, 2) for rank in (0, 1)]
+    parts = [groups.groups(2).of_rank(rank, 2) for rank in (0, 1)]
     assert whole.queries_Q[0::2].tolist() == parts[0].queries_Q.tolist()
     assert whole.passages_QN[1::2].tolist() == parts[1].passages_QN.tolist()
 
