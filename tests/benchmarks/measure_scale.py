@@ -106,10 +106,10 @@ def job_overrides(size: int, queries: int, folder: Path, seed: int) -> list[str]
     return [
         "data=synthetic", f"data.source.passages={size}", *counts, "backbone=bert_tiny", "loss=lce",
         f"data.queries.train={queries}", "+callbacks.clock._target_=helpers.first_step.FirstStep",
-        f"+callbacks.clock.path={folder / CLOCK}",
-        f"model.max_length={MAX_TOKENS}", "negatives.count=7", f"negatives.depth={DEPTH}", "batch.size=4",
-        "budget.size=40", "validation.times=0", "validation.select=last", f"first_stage_depth={TESTED}",
-        "measures=[RR@10]", "study=scale", f"seed={seed}", f"outputs={folder / 'outputs'}", f"cache={folder / 'cache'}",
+        f"+callbacks.clock.path={folder / CLOCK}", f"model.max_length={MAX_TOKENS}", "negatives.count=7",
+        "negatives.short=replacement", f"negatives.depth={DEPTH}", "batch.size=4", "budget.size=40",
+        "validation.times=0", "validation.select=last", f"first_stage_depth={TESTED}", "measures=[RR@10]", "study=scale",
+        f"seed={seed}", f"outputs={folder / 'outputs'}", f"cache={folder / 'cache'}",
     ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.data import ragged_files
@@ -79,6 +79,7 @@ def test_a_file_that_lost_its_end_costs_the_rows_that_were_there(tmp_path: Path,
     assert written(tmp_path) == ROWS
 
 
+@settings(deadline=None)  # it writes files
 @given(st.lists(st.lists(st.integers(0, 255), max_size=4), max_size=8), st.data())
 def test_bytes_are_the_same_however_often_the_writer_dies(tmp_path_factory, rows, data):
     whole, interrupted = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("interrupted")
