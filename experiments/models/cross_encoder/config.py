@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from experiments.common.checks import one_of
 from experiments.common.code_versions import PACKED, PAIRS, versions_of
 from experiments.common.errors import ExperimentError
+from experiments.config.long_documents import LongDocuments
 from experiments.config.model import Model
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class CrossEncoderConfig(Model):
+class CrossEncoderConfig(LongDocuments, Model):
     """A cross-encoder: one network reads query and passage together and scores the pair."""
 
     name: str = "cross_encoder"
@@ -47,6 +48,7 @@ class CrossEncoderConfig(Model):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_document()
         one_of("model.fresh_pooler", self.fresh_pooler, ("identity", "random"))
         one_of("model.head_bias", self.head_bias, ("zero", "prior"))
         one_of("model.rank_by", self.rank_by, ("log_odds", "positive_logit"))
@@ -91,10 +93,11 @@ class CrossEncoderConfig(Model):
             layout=layout,
             rank_by=self.rank_by,
             recompute=experiment.batch.checkpoint,
-            cut=PairCut.of(encoder),
+            cut=PairCut.of(encoder, self.windows),
             teacher_cost=teacher_cost,
         )
-        return inputs.setup(make_module, batcher, partial(RunPairs, encoder=encoder, tokens_per_batch=score_tokens))
+        scoring = partial(RunPairs, encoder=encoder, tokens_per_batch=score_tokens, windows=self.windows)
+        return inputs.setup(make_module, batcher, scoring)
 
     def check_start(self, source: "Source") -> None:
         from experiments.models.backbone_check import check_trained
