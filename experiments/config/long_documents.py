@@ -1,7 +1,7 @@
 """Declare how a cross-encoder reads a document that is longer than its input: its first tokens, or windows of it."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from experiments.data.windows import Windows
 
 FIRST_P, MAX_P = "first_p", "max_p"
+WINDOWS = ("window", "stride", "max_windows")  # keys that max_p alone has
 MOST_WINDOWS = 30  # as the code of Dai and Callan 2019 takes
 
 
@@ -36,13 +37,22 @@ class LongDocuments:
             return None
         return Windows(self.window, self.stride, MOST_WINDOWS if self.max_windows is None else self.max_windows)
 
+    def document_label(self) -> dict[str, Any]:
+        """Return the label of how documents are scored, with the settings of windows that are given; empty for the
+        default, which jobs of before these keys lack.
+        """
+        default = {each.name: each for each in fields(self)}["document"].default
+        given = {name: getattr(self, name) for name in WINDOWS if getattr(self, name) is not None}
+        said = " ".join([str(self.document), *(f"{name}={value}" for name, value in given.items())])
+        return {} if self.document == default else {"document": said}
+
     def check_document(self, *, may_be_null: bool = False) -> None:
         """Raise ExperimentError for a value out of range, or a setting of windows without ``max_p``."""
         one_of("model.document", self.document, (*((None,) if may_be_null else ()), FIRST_P, MAX_P))
         at_least("model.window", self.window, 1)
         at_least("model.stride", self.stride, 1)
         at_least("model.max_windows", self.max_windows, 1)
-        for name in ("window", "stride", "max_windows"):
+        for name in WINDOWS:
             if self.document != MAX_P and getattr(self, name) is not None:
                 raise ExperimentError(
                     f"model.{name}={getattr(self, name)} is of windows, which model.document={self.document} does not "

@@ -162,8 +162,8 @@ def labels_of(experiment: Experiment, data: str, training: Mapping[str, Any] | N
     own = {"loss": TRAINED_ELSEWHERE, "seed": experiment.seed, **experiment.model.labels()}
     of_training = {**training["labels"], "trained_on": training["labels"]["data"]} if training is not None else own
     labels = {**of_training, "data": data}
-    if isinstance(experiment.model, CheckpointConfig) and experiment.model.label is not None:
-        labels |= experiment.model.labels()
+    if isinstance(experiment.model, CheckpointConfig):
+        labels |= experiment.model.labels() if experiment.model.label is not None else experiment.model.document_label()
     if experiment.variant is not None:
         labels["variant"] = experiment.variant
     return labels | ({"gold": "injected"} if experiment.first_stage_inject_gold else {})

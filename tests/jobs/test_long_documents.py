@@ -79,6 +79,11 @@ def test_one_model_is_measured_in_both_ways(place: Path, data: Path, backbone: P
     assert results_of(as_first_p) == results_of(first_p)
     as_max_p = measured(place, data, backbone, f"model.path={first_p}", *MAX_P)
     assert results_of(as_max_p) == results_of(max_p)
+    labels = [
+        json.loads((job / "metrics.json").read_text())["labels"] for job in (first_p, as_first_p, max_p, as_max_p)
+    ]
+    windows = "max_p stride=2 max_windows=3"
+    assert [label.get("document") for label in labels] == [None, "first_p", windows, windows]
 
 
 def test_the_export_says_what_sentence_transformers_cannot_do(first_p: Path, max_p: Path):

@@ -20,7 +20,7 @@ KEY = "model.path"
 
 
 @dataclass
-class CheckpointConfig(LongDocuments, Model):
+class CheckpointConfig(Model, LongDocuments):
     """A trained re-ranker, measured as it is: nothing is trained, drawn or chosen on dev."""
 
     name: str = "checkpoint"
@@ -59,7 +59,7 @@ class CheckpointConfig(LongDocuments, Model):
         self.path = model_in(self.path) if self.path is not None else None
 
     def labels(self) -> dict[str, Any]:
-        return {"checkpoint": self.label or name_of(self.path or KEY)}
+        return {"checkpoint": self.label or name_of(self.path or KEY), **self.document_label()}
 
     def prerequisites(self) -> dict[str, Any]:
         return {"job": self.job} if self.path is None else {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from experiments.common.checks import one_of
 from experiments.common.code_versions import PACKED, PAIRS, versions_of
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class CrossEncoderConfig(LongDocuments, Model):
+class CrossEncoderConfig(Model, LongDocuments):
     """A cross-encoder: one network reads query and passage together and scores the pair."""
 
     name: str = "cross_encoder"
@@ -54,6 +54,9 @@ class CrossEncoderConfig(LongDocuments, Model):
         one_of("model.rank_by", self.rank_by, ("log_odds", "positive_logit"))
         if self.rank_by == "positive_logit" and self.logits == 1:
             raise ExperimentError("model.rank_by=positive_logit needs model.logits=2: one logit is the log-odds")
+
+    def labels(self) -> dict[str, Any]:
+        return {**super().labels(), **self.document_label()}
 
     def module_class(self) -> Callable[..., "CrossEncoder"]:
         """Return the LightningModule class; a variant of the model returns its own."""
