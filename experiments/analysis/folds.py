@@ -20,7 +20,7 @@ from experiments.job_files.files import CONFIG
 from experiments.job_files.per_query import DEPTHS, PerQuery, concatenate
 from experiments.job_files.status import FINISHED
 
-COUNTS = ("queries", "without_relevant", "pairs", "ties")  # of a first stage in a job's metrics: added up
+COUNTS = ("queries", "without_relevant", "pairs", "windows", "ties")  # of a first stage in a job's metrics: added up
 KEPT = ("threads",)  # numbers of a job's ``compute`` that are not added up
 WASTE = "padding_waste"  # share of the computed tokens
 

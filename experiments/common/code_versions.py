@@ -114,7 +114,10 @@ OF_RETRIEVERS = (
     "retrieval.vector_store", "retrieval.words",
 )  # fmt: skip
 # Parts of a module that has a version: an edit raises that one.
-PARTS_OF = {"data.ragged_files": "data.tokens", "negatives.positives": "negatives.sampler"}
+PARTS_OF = {
+    "data.batches.scored_pairs": "data.batches.pairs", "data.ragged_files": "data.tokens",
+    "data.windows": "data.batches.pairs", "negatives.positives": "negatives.sampler",
+}  # fmt: skip
 PACKAGE = Path(__file__).parents[1]
 LAYOUT = ("ctx", "kind", "type_comment", "type_ignores")  # fields of syntax trees that say nothing of what is computed
 

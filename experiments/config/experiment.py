@@ -66,7 +66,7 @@ class Experiment:
     """The pretrained weights that training starts from."""
     init_from: InitFrom = field(default_factory=InitFrom, metadata={"absent_at": NONE})
     """A finished job whose model it starts from instead: the first of two stages of training."""
-    model: AnyModel = MISSING
+    model: AnyModel = field(default=MISSING, metadata={"by_target": True})
     """The model that is trained: its class by ``_target_``, and the keys of that class."""
     loss: Any = None
     """The loss over a group: ``name`` and ``logits`` (1, or 2 classes), the function ``fn`` by ``_target_`` with its

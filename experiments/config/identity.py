@@ -12,7 +12,7 @@ from experiments.config.depths import depths_of
 from experiments.config.experiment import Experiment
 from experiments.config.init_from import stage_before
 from experiments.config.job_overrides import overrides_of
-from experiments.config.model import prefix_of, trains
+from experiments.config.model import class_of, prefix_of, trains
 from experiments.config.negatives import RUN_SCORES, sources_of
 from experiments.config.retriever_references import references
 from experiments.config.teacher_file import is_default
@@ -32,13 +32,16 @@ def deciding(settings: Mapping[str, Any], schema: type, mark: str = "identity") 
     """Return the settings that decide results.
 
     Field metadata excludes the others: ``{"identity": False}`` the field, ``{"incidental": (...)}`` keys of its value,
-    ``{"absent_at": value}`` the field at that value, for a key that is younger than the jobs without it.
+    ``{"absent_at": value}`` the field at that value, for a key that is younger than the jobs without it. The fields of
+    the class that a model's ``_target_`` names are marked in the same way (``{"by_target": True}``).
     """
     marks: dict[str, Mapping[str, Any]] = {field.name: field.metadata for field in fields(schema)}
     types = get_type_hints(schema)
     kept: dict[str, Any] = {}
     for key, value in settings.items():
         metadata, kind = marks.get(key, {}), types.get(key)
+        if metadata.get("by_target") and isinstance(value, Mapping):
+            kind = class_of(value.get("_target_"))
         if not metadata.get(mark, True) or ("absent_at" in metadata and value == metadata["absent_at"]):
             continue
         if isinstance(value, Mapping) and "incidental" in metadata:

@@ -81,6 +81,11 @@ class ResultFiles:
         self.tracking.log_table(depth_table(name, depth), ["query", *columns], rows)
 
 
+def windows_in(windows_N: NDArray[np.int64] | None) -> dict[str, int]:
+    """Return the number of windows in which the lines of a run were scored; empty if each was scored once."""
+    return {} if windows_N is None else {"windows": int(windows_N.sum())}
+
+
 class Testing:
     """Measures a job's exported model and writes the results into the job's folder."""
 
@@ -106,23 +111,24 @@ class Testing:
             return measures_by_first_stage  # it scores outside the trainer, and the first process does it all
         for name, candidates in self.inputs.candidates.items():
             began = time.perf_counter()
-            scores = self._scores(name, candidates)
+            scores, windows_N = self._scores(name, candidates)
             seconds = time.perf_counter() - began
             if self.trainer.is_global_zero:
                 reranked, ties = rerank(candidates, scores, self.job.folder.name)
                 measures_by_first_stage[name] = {
-                    **self._report(name, self.inputs.test[name], reranked), "ties": ties,
-                    **self._at_depths(name, candidates, scores, seconds, reranked),
+                    **self._report(name, self.inputs.test[name], reranked), "ties": ties, **windows_in(windows_N),
+                    **self._at_depths(name, candidates, scores, seconds, reranked, windows_N),
                 }  # fmt: skip
         return measures_by_first_stage
 
     def _at_depths(
-        self, name: str, candidates: Run, scores: NDArray[np.float32], seconds: float, made: Run
-    ) -> dict[str, Any]:
+        self, name: str, candidates: Run, scores: NDArray[np.float32], seconds: float, made: Run,
+        windows_N: NDArray[np.int64] | None,
+    ) -> dict[str, Any]:  # fmt: skip
         """Return the measures at each depth under the key ``depths``; empty for a single depth.
 
         A retriever encodes the collection while it scores, so it is timed apart. ``made``: the run of the largest
-        depth.
+        depth. ``windows_N``: windows of each candidate; None if each is scored once.
         """
         if len(self.experiment.depths) == 1:
             return {}
@@ -134,23 +140,25 @@ class Testing:
         depths = measure_depths(
             name, candidates, scores, self.experiment.depths, relevance=relevance_of(self.collection, test),
             measures=self.measures, collection=self.collection, folder=self.job.folder, always_N=gold,
-            seconds=seconds if self.retriever is None else None, milliseconds=timed,
+            seconds=seconds if self.retriever is None else None, milliseconds=timed, windows_N=windows_N,
             header=partial(self._header, name, made), log=partial(self._results().log_depth, name),
         )  # fmt: skip
         return {DEPTHS: depths}
 
-    def _scores(self, name: str, run: Run) -> NDArray[np.float32]:
-        """Return a float32 score for each passage of a run, in its order."""
+    def _scores(self, name: str, run: Run) -> tuple[NDArray[np.float32], NDArray[np.int64] | None]:
+        """Return a float32 score for each passage of a run, in its order, and the number of windows of each; None where
+        each is scored once.
+        """
         if not len(run.passages.values):  # Lightning calls no hook for a loader without batches
-            return np.empty(0, np.float32)
+            return np.empty(0, np.float32), None
         if self.retriever is not None:
-            return self.retriever.pair_scores(self.collection, run, self.cache, whole=True)
+            return self.retriever.pair_scores(self.collection, run, self.cache, whole=True), None
         announce_scoring(self.trainer, f"re-ranking {name}")
         place = (self.trainer.global_rank, self.trainer.world_size)
         loader = self.setup.data.run_loader(run, place)
         self.trainer.predict(self.setup.module, dataloaders=loader, return_predictions=False)
         scores: NDArray[np.float32] = self.setup.module.gathered_scores().numpy()
-        return scores
+        return scores, self.setup.module.windows_P
 
     def _report(self, name: str, first_stage: Run, made: Run) -> dict[str, Any]:
         """Measure the model's run and the first stage, and write both into the job's folder."""

@@ -13,7 +13,7 @@ import torch
 from experiments.common.cache import Cache, fingerprint
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import EXPORTED, is_folder
-from experiments.config import Experiment
+from experiments.config import Experiment, Model
 from experiments.config.identity import job_hash, job_name, located, scientific, short_name
 from experiments.data.collection import Collection, open_collection
 from experiments.data.splits import TEST
@@ -22,7 +22,7 @@ from experiments.job_files.files import CONFIG, METRICS, read_mapping
 from experiments.job_files.job_folder import JobFolder
 from experiments.job_files.per_query import DEPTHS
 from experiments.jobs.components import Components
-from experiments.jobs.evaluate import ResultFiles
+from experiments.jobs.evaluate import ResultFiles, windows_in
 from experiments.jobs.inference_depths import answers_among, check_reached, measure_depths
 from experiments.jobs.inputs import inputs_of
 from experiments.jobs.machine import machine_of
@@ -79,7 +79,7 @@ def _measured(
     place = experiment.model.reads()["path"]
     training = training_of(place)
     labels = labels_of(experiment, experiment.test_set or data_label(experiment, collection), training)
-    scorer = load_scorer(place, "model.path", PairCut(experiment.model.max_query_tokens, experiment.model.max_length))
+    scorer = _scorer_of(experiment.model, place)
     trained_by = {TRAINED_BY: scientific(training["config"])} if training is not None else {}
     identity = _wandb_identity(experiment, {**config, **trained_by}, labels)
     logger = make_logger(experiment.logger, components.make, identity, job.folder.parent, job.folder)
@@ -95,6 +95,13 @@ def _measured(
         metrics = {"labels": labels, "test": test, "compute": compute, **trained_by}
         tracking.log_summary(summary_of(metrics, experiment.measures))
     return metrics
+
+
+def _scorer_of(model: Model, place: str) -> PairScorer:
+    """Load the model that is measured."""
+    assert isinstance(model, CheckpointConfig)
+    cut = PairCut(model.max_query_tokens, model.max_length, windows=model.windows)
+    return load_scorer(place, "model.path", cut, own_windows=model.document is None)
 
 
 def _reranked(
@@ -117,6 +124,8 @@ def _reranked(
         torch.cuda.get_device_name(scorer.device) if scorer.device.type == "cuda" else None,
     )  # fmt: skip
     measured = {**results.write(retriever.name, first_stage, made, header_of(experiment, origin)), "ties": ties}
+    windows_N = scorer.windows_of(collection, queries, candidates.passages.values, cache)
+    measured |= windows_in(windows_N)
     if len(experiment.depths) == 1:
         return measured
     timed = scorer.milliseconds_at(collection, candidates, experiment.depths)
@@ -124,7 +133,7 @@ def _reranked(
         retriever.name, candidates, scores_P, experiment.depths, relevance=relevance_of(collection, split),
         measures=experiment.measures, collection=collection, folder=results.job.folder,
         always_N=answers_among(candidates, split.relevant) if gold else None,
-        seconds=seconds if timed is None else None, milliseconds=timed,
+        seconds=seconds if timed is None else None, milliseconds=timed, windows_N=windows_N,
         header=lambda depth: header_of(experiment, replace(origin, depth=depth)),
         log=partial(results.log_depth, retriever.name),
     )  # fmt: skip
@@ -153,8 +162,8 @@ def labels_of(experiment: Experiment, data: str, training: Mapping[str, Any] | N
     own = {"loss": TRAINED_ELSEWHERE, "seed": experiment.seed, **experiment.model.labels()}
     of_training = {**training["labels"], "trained_on": training["labels"]["data"]} if training is not None else own
     labels = {**of_training, "data": data}
-    if isinstance(experiment.model, CheckpointConfig) and experiment.model.label is not None:
-        labels |= experiment.model.labels()
+    if isinstance(experiment.model, CheckpointConfig):
+        labels |= experiment.model.labels() if experiment.model.label is not None else experiment.model.document_label()
     if experiment.variant is not None:
         labels["variant"] = experiment.variant
     return labels | ({"gold": "injected"} if experiment.first_stage_inject_gold else {})

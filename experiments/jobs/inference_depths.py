@@ -44,6 +44,7 @@ def measure_depths(
     always_N: NDArray[np.bool_] | None = None,
     seconds: float | None = None,
     milliseconds: Mapping[int, float] | None = None,
+    windows_N: NDArray[np.int64] | None = None,
     header: Callable[[int], str] = lambda depth: "",
     log: Log | None = None,
 ) -> dict[str, dict[str, float]]:
@@ -54,8 +55,9 @@ def measure_depths(
 
     ``name``: the first stage. ``scores``: one for each line (N,). ``relevance``: query row -> passage row -> grade.
     ``always_N``: lines that are re-ranked at each depth (an oracle's answers). ``seconds``: that scoring all lines
-    took; the milliseconds of a query are its share by pairs. ``milliseconds``: of a query by depth, where they were
-    timed. Neither leaves them out. ``header``: depth -> header of its run file. ``log``: takes the values by query.
+    took; the milliseconds of a query are its share by pairs, or by windows. ``milliseconds``: of a query by depth,
+    where they were timed. Neither leaves them out. ``windows_N``: windows in which each line was scored, where it was;
+    they are counted as ``windows``. ``header``: depth -> header of its run file. ``log``: takes the values by query.
     """
     results = {}
     for depth in depths:
@@ -64,8 +66,11 @@ def measure_depths(
         measured = evaluate(made, relevance, measures)
         pairs = int(reranked_N.sum())
         results[str(depth)] = {**measured.mean, "pairs": pairs}
+        share = pairs / max(1, len(scores))
+        if windows_N is not None:
+            results[str(depth)]["windows"] = windows = int(windows_N[reranked_N].sum())
+            share = windows / max(1, int(windows_N.sum()))
         if seconds is not None:
-            share = pairs / max(1, len(scores))
             results[str(depth)]["ms_per_query"] = 1000 * seconds * share / len(measured.queries)
         if milliseconds is not None:
             results[str(depth)]["ms_per_query"] = milliseconds[depth]

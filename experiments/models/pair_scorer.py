@@ -10,6 +10,7 @@ import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from experiments.common.model_files import folder_digest
 from experiments.common.progress import tracked
 from experiments.common.text import first_line
 from experiments.data.batches.pairs import PairEncoder, PairTemplate, micro_batches
+from experiments.data.batches.scored_pairs import ScoredPairs, check_windows
 from experiments.data.collection import Collection
 from experiments.data.ragged import Rows
 from experiments.data.run import Run
@@ -43,18 +45,25 @@ PAIRS_PER_CHUNK = 8_192
 FIX = "give the folder of a trained cross-encoder or bi-encoder, such as the folder model of a finished job"
 
 
-def load_scorer(path: str, key: str = "negatives.filter.scorer", cut: PairCut | None = None) -> "PairScorer":
+def load_scorer(
+    path: str, key: str = "negatives.filter.scorer", cut: PairCut | None = None, *, own_windows: bool = True
+) -> "PairScorer":
     """Load the model of a folder or hub id: with a ``modules.json`` a sentence-transformers bi-encoder, else a
     cross-encoder in Hugging Face format, such as a job's ``model`` folder. ``key``: its config key, for messages.
-    ``cut``: maximum lengths of a cross-encoder whose config has none.
+    ``cut``: maximum lengths of a cross-encoder whose config has none. ``own_windows``: whether a cross-encoder's config
+    says how passages that do not fit are scored; False takes the windows of ``cut``.
 
     Raises:
-        ExperimentError: there is no such model, or it is neither of these.
+        ExperimentError: there is no such model, or it is neither of these; or a bi-encoder is to score windows.
     """
     source = Source(str(_folder_of(path, key)), key, FIX)
     kind = _kind_of(source)
     if kind == "CrossEncoder":
-        return CrossEncoderScorer(source, cut or PairCut(MAX_QUERY_TOKENS, MAX_LENGTH))
+        return CrossEncoderScorer(source, cut or PairCut(MAX_QUERY_TOKENS, MAX_LENGTH), own_windows=own_windows)
+    if cut is not None and cut.windows is not None:
+        raise ExperimentError(
+            f"model.document=max_p scores windows by a cross-encoder, but {source.label} is a {kind}: set it to null"
+        )
     return BiEncoderScorer(source, kind)
 
 
@@ -97,6 +106,12 @@ class PairScorer(ABC):
         """Return depth -> milliseconds of a query; None for a scorer whose time is spent on pairs alone."""
         return None
 
+    def windows_of(
+        self, collection: Collection, queries: Rows, passages: Rows, cache: Cache
+    ) -> NDArray[np.int64] | None:
+        """Return the (P,) number of windows in which each pair is read; None for a scorer that reads each once."""
+        return None
+
     @abstractmethod
     def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
         """Compute the (P,) scores without the cache."""
@@ -106,6 +121,7 @@ class CrossEncoderScorer(PairScorer):
     """A sequence classifier of one logit, or of two whose log-odds are the score.
 
     The folder of a job gives the maximum lengths; otherwise ``cut`` does, or the model's positions if they are fewer.
+    ``own_windows``: see ``load_scorer``.
     The default prompt of a ``CrossEncoder`` of sentence-transformers is written before each query, and its tokens do
     not count as the query's. The score is the logit, without the activation of ``predict``, which keeps the order.
 
@@ -113,41 +129,59 @@ class CrossEncoderScorer(PairScorer):
         ExperimentError: the folder has no such model, no trained head, or more logits.
     """
 
-    def __init__(self, source: Source, cut: PairCut) -> None:
+    def __init__(self, source: Source, cut: PairCut, *, own_windows: bool = True) -> None:
         self.network, self.tokenizer = load_classifier(source)
         own = PairCut.read(self.network.config)
         if own is None:
             reach = longest_input(self.network) or cut.max_length
             longest = int(min(cut.max_length, self.tokenizer.model_max_length, reach))
             own = PairCut(min(cut.max_query_tokens, longest // 2), longest)
-        cut = own
+        windows, cut = own.windows if own_windows else cut.windows, own
         self.prompt = default_prompt(source)
         prompt_tokens = len(self.tokenizer.encode(self.prompt, add_special_tokens=False)) if self.prompt else 0
         self.max_length, self.max_query_tokens = cut.max_length, cut.max_query_tokens + prompt_tokens
         settings = {"kind": "cross_encoder 2", "max_length": self.max_length, "max_query": self.max_query_tokens}
         settings |= {"prompt": self.prompt} if self.prompt else {}
+        settings |= {"windows": asdict(windows)} if windows is not None else {}
         self.max_passage_tokens = min(cut.max_length, cut.max_passage_tokens or cut.max_length)
+        if windows is not None and windows.tokens is None and cut.max_passage_tokens is not None:
+            windows = replace(windows, tokens=self.max_passage_tokens)
+        self.windows = windows
         super().__init__(Path(source.place), settings)
         self.network.to(self.device)  # type: ignore[arg-type]
         self.layout = choose_layout(self.network, "auto", self.device.type)
 
     @torch.no_grad()
     def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
+        pairs = self._read(collection, queries, passages, cache)
+        limit = tokens_per_batch("score", self.device.type, self.layout)
+        scores_W = np.empty(len(pairs), np.float32)
+        what = "pairs" if self.windows is None else f"windows of {len(queries):,} pairs"
+        with tracked(f"scoring {len(pairs):,} {what}", len(pairs)) as advance:
+            for part_B in micro_batches(pairs.lengths_W, limit):
+                tokens = pairs.join(part_B).to(self.device)
+                scores_W[part_B] = score_of(logits_of(self.network, tokens, self.layout)).cpu().numpy()
+                advance(len(part_B))
+        return pairs.best(scores_W)
+
+    def windows_of(
+        self, collection: Collection, queries: Rows, passages: Rows, cache: Cache
+    ) -> NDArray[np.int64] | None:
+        return self._read(collection, queries, passages, cache).counts_P if self.windows is not None else None
+
+    def _read(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> ScoredPairs:
+        """Return the texts that are read to score pairs."""
+        reach = self.max_passage_tokens if self.windows is None else self.windows.reach(self.max_length)
         encoder = PairEncoder(
             PairTemplate.of(self.tokenizer),
             tokens_of(collection, "queries", self.tokenizer, self.max_query_tokens, cache, prompt=self.prompt),
-            tokens_of(collection, "passages", self.tokenizer, self.max_passage_tokens, cache),
+            tokens_of(collection, "passages", self.tokenizer, reach, cache),
             self.max_query_tokens,
             self.max_length,
         )
-        limit = tokens_per_batch("score", self.device.type, self.layout)
-        scores_P = np.empty(len(queries), np.float32)
-        with tracked(f"scoring {len(queries):,} pairs", len(queries)) as advance:
-            for part_B in micro_batches(encoder.lengths(queries, passages), limit):
-                tokens = encoder.join(queries[part_B], passages[part_B]).to(self.device)
-                scores_P[part_B] = score_of(logits_of(self.network, tokens, self.layout)).cpu().numpy()
-                advance(len(part_B))
-        return scores_P
+        if self.windows is not None:
+            check_windows(self.windows, encoder)
+        return ScoredPairs(encoder, queries, passages, self.windows)
 
 
 class BiEncoderScorer(PairScorer):

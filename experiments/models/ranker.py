@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
@@ -105,6 +107,11 @@ class Ranker(pl.LightningModule, ABC):
     @abstractmethod
     def gathered_scores(self) -> Tensor:
         """Return the (P,) fp32 scores of all pairs of the run, from every rank."""
+
+    @property
+    def windows_P(self) -> NDArray[np.int64] | None:  # noqa: N802 - the suffix is the shape's
+        """The number of windows in which each pair of the run was read; None where each was read once."""
+        return None
 
     @abstractmethod
     def export(self, folder: Path) -> None:

@@ -8,13 +8,14 @@ import json
 import logging
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from experiments.common.cache import Cache, fingerprint
 from experiments.config import Experiment
+from experiments.config.long_documents import MAX_P
 from experiments.data.source import Source
 from experiments.data.splits import TEST, TRAIN
 from experiments.evaluation.measure_names import WHOLE_COLLECTION
@@ -48,7 +49,8 @@ class Cost:
 class Setting:
     """Key under which measured throughput is reused for new jobs.
 
-    ``data``: fingerprint of the data source for jobs that embed the whole collection, else empty.
+    ``data``: fingerprint of the data source for jobs that embed the whole collection, else empty. ``document``: how
+    long passages are scored, with the settings of windows; empty where each is scored once.
     """
 
     backbone: str
@@ -57,6 +59,7 @@ class Setting:
     device: str
     threads: int | None
     data: str
+    document: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,17 @@ def setting_of(experiment: Experiment, device: str, threads: int | None, source:
     """Return the setting of a new job on a ``device`` (cpu, cuda ...). ``source``: the settings of its data source."""
     model, probed = experiment.model, experiment.probe.layers is not None
     embedded = data_key(source) if probed or model.retrieves else ""
-    return Setting(experiment.backbone.name, model.name, model.max_length, device, threads, embedded)
+    document = document_of(asdict(model))
+    return Setting(experiment.backbone.name, model.name, model.max_length, device, threads, embedded, document)
+
+
+def document_of(model: Mapping[str, Any]) -> str:
+    """Return how a model's config scores long passages, with the settings of windows; empty where each is scored once,
+    so that a pair costs the same.
+    """
+    if model.get("document") != MAX_P:
+        return ""
+    return " ".join(str(model.get(key)) for key in ("document", "window", "stride", "max_windows"))
 
 
 def device_of(experiment: Experiment) -> tuple[str, int | None]:
@@ -198,7 +211,7 @@ def _finished(folder: Path, wanted: set[Setting], dev: Mapping[str, int]) -> tup
     data, validation = config["data"], config["validation"]
     model, probed = config["model"], (config.get("probe") or {}).get("layers") is not None
     embedded = data_key(data["source"]) if probed or WHOLE_COLLECTION in metrics["test"] else ""
-    setting = Setting(backbone, model["name"], model["max_length"], device, threads, embedded)
+    setting = Setting(backbone, model["name"], model["max_length"], device, threads, embedded, document_of(model))
     queries = dev.get(data_key(data)) or data["queries"]["dev"] or data["carve_dev"]
     scored = sum(int(values["pairs"]) for values in metrics["test"].values())
     scored += int(queries * validation["depth"] * validation["times"])

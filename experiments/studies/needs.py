@@ -14,7 +14,8 @@ from pathlib import Path
 
 from experiments.common.errors import ExperimentError
 from experiments.common.text import duration, plural
-from experiments.config import Backbone, Experiment
+from experiments.config import Backbone, Experiment, Model
+from experiments.config.long_documents import LongDocuments
 from experiments.job_files.files import METRICS
 from experiments.studies.cost_estimate import Cost
 
@@ -119,7 +120,9 @@ def _measured(folder: Path) -> Shape:
 
 
 def needs_of(experiment: Experiment, cost: Cost) -> Needs:
-    """Return what a job needs, from its config and its cost, at the full length of its texts."""
+    """Return what a job needs, from its config and its cost, at the full length of its texts and with the most windows
+    of each passage.
+    """
     shape, model = shape_of(experiment.backbone), experiment.model
     backbone = experiment.backbone
     at_hub = backbone.package is None and _folder_of(backbone) is None
@@ -131,8 +134,14 @@ def needs_of(experiment: Experiment, cost: Cost) -> Needs:
     recomputed = experiment.batch.checkpoint
     pairs = cost.tokens / model.max_length if cost.pairs is None and cost.tokens is not None else cost.pairs
     training = None if pairs is None else pairs * one * (4.0 if recomputed else 3.0)
-    scoring = None if cost.scored is None else cost.scored * one
+    scoring = None if cost.scored is None else cost.scored * _windows(model) * one
     return Needs(training, scoring, (BYTES_OF_MODEL + BYTES_OF_CHECKPOINT) * shape.weights, download)
+
+
+def _windows(model: Model) -> int:
+    """Return the windows in which a model scores a passage at most."""
+    windows = model.windows if isinstance(model, LongDocuments) else None
+    return 1 if windows is None else windows.most
 
 
 def share_of_peak(outputs: Path, card: Card) -> tuple[float, int]:

@@ -108,8 +108,8 @@ def job_overrides(size: int, queries: int, folder: Path, seed: int) -> list[str]
         f"data.queries.train={queries}", "+callbacks.clock._target_=helpers.first_step.FirstStep",
         f"+callbacks.clock.path={folder / CLOCK}", f"model.max_length={MAX_TOKENS}", "negatives.count=7",
         "negatives.short=replacement", f"negatives.depth={DEPTH}", "batch.size=4", "budget.size=40",
-        "validation.times=0", "validation.select=last", f"first_stage_depth={TESTED}", "measures=[RR@10]", "study=scale",
-        f"seed={seed}", f"outputs={folder / 'outputs'}", f"cache={folder / 'cache'}",
+        "validation.times=0", "validation.select=last", f"first_stage_depth={TESTED}", "measures=[RR@10]",
+        "study=scale", f"seed={seed}", f"outputs={folder / 'outputs'}", f"cache={folder / 'cache'}",
     ]  # fmt: skip
 
 

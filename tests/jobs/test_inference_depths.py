@@ -69,6 +69,13 @@ def test_values_by_query_are_logged_for_smaller_depths(tmp_path: Path):
     assert logged == {1: [1 / 3], 2: [1 / 3]}
 
 
+def test_the_share_of_a_depth_in_the_time_is_its_windows(tmp_path: Path):
+    windows_N = np.array([4, 1, 2, 3])
+    at = measured(tmp_path, seconds=1.0, windows_N=windows_N)
+    assert [values["windows"] for values in at.values()] == [4, 5, 10]
+    assert [values["ms_per_query"] for values in at.values()] == pytest.approx([400.0, 500.0, 1000.0])
+
+
 def test_milliseconds_that_were_timed_are_taken_as_they_are(tmp_path: Path):
     timed = measured(tmp_path, milliseconds={1: 3.0, 2: 3.5, 4: 4.0})
     assert [values["ms_per_query"] for values in timed.values()] == [3.0, 3.5, 4.0]

@@ -62,13 +62,17 @@ class Keep(pl.Callback):
             torch.save(state, self.result)
 
 
+WINDOWS = ("model.document=max_p", "model.max_query_tokens=10", "model.max_length=18")  # two or three a passage
+
+
 @pytest.mark.slow
-def test_two_processes_are_one(tmp_path: Path):
+@pytest.mark.parametrize("scoring", [(), WINDOWS], ids=["first_p", "max_p"])
+def test_two_processes_are_one(tmp_path: Path, scoring: tuple[str, ...]):
     data = write_beir_folder(tmp_path / "shapes")
     texts = [json.loads(line)["text"] for name in ("corpus", "queries") for line in (data / f"{name}.jsonl").open()]
     backbone = write_tiny_bert(tmp_path / "bert", texts)
     # not LCE, in which the head's bias cancels: its gradient is rounding alone, and Adam makes steps of it
-    overrides = tiny_overrides(tmp_path, data, backbone, "model.dropout=0.0", "loss=bce")
+    overrides = tiny_overrides(tmp_path, data, backbone, "model.dropout=0.0", "loss=bce", *scoring)
     found = {}
     for processes in (1, 2):
         train_and_score(overrides, processes, tmp_path / f"{processes}.pt")

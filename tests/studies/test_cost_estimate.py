@@ -76,6 +76,14 @@ def test_queries_are_counted_in_a_collection_that_is_there_and_nothing_is_built(
     assert queries_of(one, source) == Queries(dev=2, test=2)
 
 
+def test_the_speed_of_a_job_that_scores_windows_says_nothing_of_another():
+    one, best, narrow = (
+        setting_of(experiment(*changes), "cpu", 1, {})
+        for changes in ([], ["model.document=max_p"], ["model.document=max_p", "model.window=50"])
+    )
+    assert (one.document, best.document, narrow.document) == ("", "max_p None None None", "max_p 50 None None")
+
+
 def test_time_is_linear_in_what_is_trained_on_and_what_is_scored():
     rates = Rates(training=50, rest=200, flops=1e6, tokens=20, jobs=3)
     assert rates.seconds(Cost(100, 1000, 4000)) == 20 + 20

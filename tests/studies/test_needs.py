@@ -46,6 +46,14 @@ def test_recomputed_activations_cost_a_fourth_pass():
     assert costs[1] == pytest.approx(4 / 3 * (costs[0] or 0))
 
 
+def test_windows_are_scored_as_often_as_they_may_be():
+    job = experiment("backbone=electra_base", "model.document=max_p", "model.max_windows=8")
+    one = needs_of(experiment("backbone=electra_base"), Cost(10, 80, 500))
+    best = needs_of(job, Cost(10, 80, 500))
+    assert best.scoring == 8 * (one.scoring or 0)
+    assert best.training == one.training
+
+
 @pytest.mark.parametrize("name", HUB)
 def test_the_shape_of_a_hubs_model_is_in_conf(name: str):
     shape = shape_of(experiment(f"backbone={name}").backbone)

@@ -212,6 +212,7 @@ def test_gao_2021_is_trained_on_documents_with_four_queries_a_step_for_two_epoch
             "test": "msmarco-document/dev",
         }
         assert one.data.source["fields"] == ["url", "title", "body"]
+        assert (one.model.document, one.model.max_query_tokens) == ("first_p", 50)
         assert one.backbone.path == "bert-base-uncased"
         assert (one.batch.unit, one.batch.size) == ("queries", 4)
         assert (one.budget.unit, one.budget.size) == ("groups", 2 * 367_013)

@@ -14,8 +14,10 @@ from torch.utils.data import Dataset
 
 from experiments.data.batches.groups import DeviceBatch, Groups
 from experiments.data.batches.pairs import PairEncoder, TokenBatch, micro_batches
+from experiments.data.batches.scored_pairs import ScoredPairs
 from experiments.data.pair_values import PairValues
 from experiments.data.run import Run
+from experiments.data.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def _pairs(groups: Groups) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 @dataclass(frozen=True)
 class ScoringBatch:
-    """Pairs to score. ``places_B``: index of each score among all pairs of the run."""
+    """Pairs to score, or windows of pairs. ``places_B``: index of each score among all of the run."""
 
     places_B: Tensor
     tokens: TokenBatch
@@ -113,19 +115,28 @@ class ScoringBatch:
 
 
 class RunPairs(Dataset[ScoringBatch]):
-    """All pairs of a run in batches under a token budget, sorted by length; each rank has every ``ranks``-th batch."""
+    """All pairs of a run in batches under a token budget, sorted by length; each rank has every ``ranks``-th batch.
 
-    def __init__(self, run: Run, encoder: PairEncoder, tokens_per_batch: int, rank: int = 0, ranks: int = 1) -> None:
-        self.queries = np.repeat(run.queries, run.passages.lengths)
-        self.passages: NDArray[Any] = np.asarray(run.passages.values)
-        self.encoder = encoder
-        lengths = encoder.lengths(self.queries, self.passages)
-        self.total, self.tokens = len(lengths), int(lengths.sum())
-        self.batches = micro_batches(lengths, tokens_per_batch, at_least=ranks)[rank::ranks]
+    ``windows``: how long passages are cut (MaxP), so that the batches are of windows; None reads their first tokens.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        encoder: PairEncoder,
+        tokens_per_batch: int,
+        rank: int = 0,
+        ranks: int = 1,
+        windows: Windows | None = None,
+    ) -> None:
+        queries = np.repeat(run.queries, run.passages.lengths)
+        self.pairs = ScoredPairs(encoder, queries, np.asarray(run.passages.values), windows)
+        self.total, self.tokens = len(self.pairs), int(self.pairs.lengths_W.sum())
+        self.batches = micro_batches(self.pairs.lengths_W, tokens_per_batch, at_least=ranks)[rank::ranks]
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, index: int) -> ScoringBatch:
         part = self.batches[index]
-        return ScoringBatch(torch.from_numpy(part), self.encoder.join(self.queries[part], self.passages[part]))
+        return ScoringBatch(torch.from_numpy(part), self.pairs.join(part))

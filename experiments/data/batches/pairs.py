@@ -121,17 +121,28 @@ class PairEncoder:
         whole_B = query_B + self.passages.lengths_of(passage_rows) + self.template.extra
         return np.minimum(whole_B, self.max_length)
 
-    def join(self, query_rows: NDArray[np.int64], passage_rows: NDArray[np.int64]) -> TokenBatch:
-        """Concatenate the pairs of the given rows."""
+    def room(self, query_rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(B,) the number of tokens of a passage that fit next to each query."""
+        query_B = np.minimum(self.queries.lengths_of(query_rows), self.max_query_tokens)
+        return np.asarray(self.max_length - self.template.extra - query_B)
+
+    def join(
+        self, query_rows: NDArray[np.int64], passage_rows: NDArray[np.int64], spans_B2: NDArray[np.int64] | None = None
+    ) -> TokenBatch:
+        """Concatenate the pairs of the given rows. ``spans_B2``: first and last token (exclusive) of each passage that
+        are read; None for its first tokens, as many as fit.
+        """
         template = self.template
         parts = (template.prefix, template.middle, template.suffix)
         prefix, middle, suffix = (np.array(part, np.int64) for part in parts)
         pieces: list[NDArray[np.int64]] = []
         lengths: list[int] = []
         spans: list[int] = []  # lengths for each pair: prefix, query and middle; passage; 1 per suffix token
-        for query_row, passage_row in zip(query_rows.tolist(), passage_rows.tolist(), strict=True):
+        for at, (query_row, passage_row) in enumerate(zip(query_rows.tolist(), passage_rows.tolist(), strict=True)):
             query = self.queries[query_row][: self.max_query_tokens]
-            passage = self.passages[passage_row][: self.max_length - template.extra - len(query)]
+            room = self.max_length - template.extra - len(query)
+            first, last = (0, room) if spans_B2 is None else spans_B2[at]
+            passage = self.passages[passage_row][first:last]
             pieces += [prefix, query, middle, passage, suffix]
             spans += [len(prefix) + len(query) + len(middle), len(passage)]
             lengths.append(spans[-2] + spans[-1] + len(suffix))

@@ -1,13 +1,14 @@
 """The keys of a trained model in the group ``model``, which is measured and not trained."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from experiments.common.code_versions import versions_of
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import model_in, name_of
 from experiments.config.job_overrides import check_job
+from experiments.config.long_documents import LongDocuments
 from experiments.config.model import Model
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ KEY = "model.path"
 
 
 @dataclass
-class CheckpointConfig(Model):
+class CheckpointConfig(Model, LongDocuments):
     """A trained re-ranker, measured as it is: nothing is trained, drawn or chosen on dev."""
 
     name: str = "checkpoint"
@@ -35,6 +36,9 @@ class CheckpointConfig(Model):
     """Tokens of a pair, special tokens included, where the model's own config names no limit."""
     max_query_tokens: int = 64
     """Tokens of a query, where the model's own config names no limit."""
+    document: str | None = field(default=None, metadata={"absent_at": None})
+    """How a cross-encoder scores a passage that does not fit: ``first_p`` or ``max_p``; null for what its own config
+    says, as exports of this project do, else ``first_p``."""
 
     trains: ClassVar[bool] = False
     trained_by: ClassVar[Mapping[str, str]] = {"job": "path"}
@@ -45,6 +49,7 @@ class CheckpointConfig(Model):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_document(may_be_null=True)
         check_job("model.job", self.job)
         if self.path is None and self.job is None:
             raise ExperimentError(
@@ -54,7 +59,7 @@ class CheckpointConfig(Model):
         self.path = model_in(self.path) if self.path is not None else None
 
     def labels(self) -> dict[str, Any]:
-        return {"checkpoint": self.label or name_of(self.path or KEY)}
+        return {"checkpoint": self.label or name_of(self.path or KEY), **self.document_label()}
 
     def prerequisites(self) -> dict[str, Any]:
         return {"job": self.job} if self.path is None else {}

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from experiments.common.checks import one_of
 from experiments.common.code_versions import PACKED, PAIRS, versions_of
 from experiments.common.errors import ExperimentError
+from experiments.config.long_documents import LongDocuments
 from experiments.config.model import Model
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class CrossEncoderConfig(Model):
+class CrossEncoderConfig(Model, LongDocuments):
     """A cross-encoder: one network reads query and passage together and scores the pair."""
 
     name: str = "cross_encoder"
@@ -46,11 +47,15 @@ class CrossEncoderConfig(Model):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_document()
         one_of("model.fresh_pooler", self.fresh_pooler, ("identity", "random"))
         one_of("model.head_bias", self.head_bias, ("zero", "prior"))
         one_of("model.rank_by", self.rank_by, ("log_odds", "positive_logit"))
         if self.rank_by == "positive_logit" and self.logits == 1:
             raise ExperimentError("model.rank_by=positive_logit needs model.logits=2: one logit is the log-odds")
+
+    def labels(self) -> dict[str, Any]:
+        return {**super().labels(), **self.document_label()}
 
     def module_class(self) -> Callable[..., "CrossEncoder"]:
         """Return the LightningModule class; a variant of the model returns its own."""
@@ -90,10 +95,11 @@ class CrossEncoderConfig(Model):
             layout=layout,
             rank_by=self.rank_by,
             recompute=experiment.batch.checkpoint,
-            cut=PairCut.of(encoder),
+            cut=PairCut.of(encoder, self.windows),
             teacher_cost=teacher_cost,
         )
-        return inputs.setup(make_module, batcher, partial(RunPairs, encoder=encoder, tokens_per_batch=score_tokens))
+        scoring = partial(RunPairs, encoder=encoder, tokens_per_batch=score_tokens, windows=self.windows)
+        return inputs.setup(make_module, batcher, scoring)
 
     def check_start(self, source: "Source") -> None:
         from experiments.models.backbone_check import check_trained

@@ -6,7 +6,7 @@ tokens: the limit is in ``config.json``, where ``load_scorer`` reads it, and in 
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from experiments.common.cache import write_json
 from experiments.data.batches.pairs import PairEncoder, PairTemplate
+from experiments.data.windows import Windows
 from experiments.models.heads import one_logit
 from experiments.pretrained.padding import has_segments
 from experiments.pretrained.source import quiet
@@ -22,6 +23,7 @@ from experiments.pretrained.tokenizer import keep
 log = logging.getLogger(__name__)
 
 FIELD = "rerank_ablations"  # key in config.json
+WINDOWS = "windows"  # below it, of a model that scores windows
 MODULE = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.base.modules.transformer.Transformer"}
 IDENTITY = "torch.nn.modules.linear.Identity"
 
@@ -31,7 +33,8 @@ class PairCut:
     """Maximum lengths of a pair: ``max_query_tokens`` for the query, the rest of ``max_length`` for the passage.
 
     ``cut_queries``: the collection's queries that are longer, of ``queries`` in all. ``max_passage_tokens``: a limit of
-    the passage alone, which lightning-ir has; None for none.
+    the passage alone, which lightning-ir has; None for none. ``windows``: of passages that do not fit (MaxP); None
+    reads their first tokens (FirstP).
     """
 
     max_query_tokens: int
@@ -39,12 +42,13 @@ class PairCut:
     cut_queries: int = 0
     queries: int = 0
     max_passage_tokens: int | None = None
+    windows: Windows | None = None
 
     @classmethod
-    def of(cls, encoder: PairEncoder) -> "PairCut":
+    def of(cls, encoder: PairEncoder, windows: Windows | None = None) -> "PairCut":
         """Return the maximum lengths of an encoder, and warn of queries that are cut."""
         lengths, limit = encoder.queries.lengths, encoder.max_query_tokens
-        cut = cls(limit, encoder.max_length, int((lengths > limit).sum()), len(lengths))
+        cut = cls(limit, encoder.max_length, int((lengths > limit).sum()), len(lengths), windows=windows)
         if cut.cut_queries:
             log.warning("%s", cut.describe())
         return cut
@@ -55,8 +59,13 @@ class PairCut:
         limits = getattr(config, FIELD, None)
         if not isinstance(limits, Mapping) or not {"max_query_tokens", "max_length"} <= limits.keys():
             return None
-        passage = limits.get("max_passage_tokens")
-        return cls(int(limits["max_query_tokens"]), int(limits["max_length"]), max_passage_tokens=passage)
+        passage, windows = limits.get("max_passage_tokens"), limits.get(WINDOWS)
+        return cls(
+            int(limits["max_query_tokens"]),
+            int(limits["max_length"]),
+            max_passage_tokens=passage,
+            windows=Windows(**windows) if isinstance(windows, Mapping) else None,
+        )
 
     def describe(self) -> str:
         """Describe the query limit and the number of queries that it cuts."""
@@ -65,6 +74,11 @@ class PairCut:
             f"the collection's {self.queries:,} are longer; sentence-transformers' CrossEncoder has no such limit and "
             f"scores them whole"
         )
+
+    def fields(self) -> dict[str, Any]:
+        """Return the maximum lengths as they are written into an exported model's config."""
+        limits = {"max_query_tokens": self.max_query_tokens, "max_length": self.max_length}
+        return limits if self.windows is None else {**limits, WINDOWS: asdict(self.windows)}
 
 
 def export_pairs(
@@ -80,7 +94,7 @@ def export_pairs(
         # sentence-transformers puts a sigmoid on a single logit unless the config names another activation
         config.sentence_transformers = {"activation_fn": IDENTITY, "version": "5.0.0"}
         if cut is not None:
-            setattr(config, FIELD, {"max_query_tokens": cut.max_query_tokens, "max_length": cut.max_length})
+            setattr(config, FIELD, cut.fields())
         network.save_pretrained(folder)
     names = ["input_ids", "token_type_ids", "attention_mask"]
     keep(
@@ -113,6 +127,7 @@ def _write_truncation(folder: Path) -> None:
 
 
 def _readme(cut: PairCut, passage_alone: bool) -> str:
+    scorer = "`load_scorer` of `experiments.models.pair_scorer` (`negatives.filter.scorer`, `audit.scorer`)"
     refused = " It refuses a query that leaves no room for a passage (Truncation error)." if passage_alone else ""
     return f"""# A cross-encoder
 
@@ -123,6 +138,15 @@ scores = CrossEncoder("path/of/this/folder").predict([("query", "passage")])
 ```
 
 Pairs have at most {cut.max_length} tokens; the passage is cut. In training, {cut.describe()}. Scores of queries within
-the limit equal the training's to 1e-5.{refused} For longer queries use `load_scorer` of
-`experiments.models.pair_scorer` (`negatives.filter.scorer`, `audit.scorer`): it reads `{FIELD}` in config.json.
+the limit equal the training's to 1e-5.{refused} For longer queries use {scorer}: it reads `{FIELD}` in config.json.
+{_of_windows(cut.windows) if cut.windows is not None else ""}"""
+
+
+def _of_windows(windows: Windows) -> str:
+    width = f"{windows.tokens} tokens" if windows.tokens is not None else "as many tokens as fit next to the query"
+    stride = f"{windows.stride} tokens" if windows.stride is not None else "half a window"
+    return f"""
+This model's results are of MaxP (`model.document=max_p`): a passage that does not fit was scored in windows of {width},
+one every {stride}, the first {windows.most} at most, and its best window counts. `CrossEncoder` cannot do that: it
+scores the first tokens alone (FirstP), as this model was trained. `load_scorer` scores the windows.
 """

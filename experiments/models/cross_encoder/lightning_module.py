@@ -1,19 +1,23 @@
 """Train the cross-encoder: one network reads query and passage together and scores the pair.
 
-Shapes: B pairs of a batch, C logits of a pair (1 or 2), P pairs of a step or a run, Q queries, N passages per group
-(the positive at index 0).
+Shapes: B pairs of a batch, C logits of a pair (1 or 2), P pairs of a step or a run, W windows of a run's pairs (P of
+them where each pair is read once), Q queries, N passages per group (the positive at index 0).
 """
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.config import Optimization
-from experiments.data.batches.pair_batches import GroupBatch, ScoringBatch
+from experiments.data.batches.pair_batches import GroupBatch, RunPairs, ScoringBatch
 from experiments.data.batches.pairs import TokenBatch
+from experiments.data.batches.scored_pairs import ScoredPairs
 from experiments.models.compute_cost import CostModel, Step
 from experiments.models.cross_encoder.export import PairCut, export_pairs
 from experiments.models.packed_forward import logits_of, score_of
@@ -56,7 +60,8 @@ class CrossEncoder(Ranker):
         self.cut, self.teacher_cost = cut, teacher_cost
         self.cost = CostModel.of(network)
         settle_padding(network, tokenizer, f"the backbone {network.name_or_path!r}")
-        self.scores_P = torch.empty(0)  # scores of the run being scored
+        self.scores_W = torch.empty(0)  # of the run being scored
+        self.scored: ScoredPairs | None = None  # its pairs, where they are read in windows
 
     def forward(self, tokens: TokenBatch) -> Tensor:
         """Return the (B, C) logits of pairs."""
@@ -98,22 +103,37 @@ class CrossEncoder(Ranker):
         return Step(batch.shape_QN, tokens, tokens if self.layout == "packed" else padded, flops)
 
     def on_predict_epoch_start(self) -> None:
-        loader = self.trainer.predict_dataloaders
-        assert loader is not None
-        self.begin_scoring(loader.dataset.total)
+        self._begin_run(self.trainer.predict_dataloaders)
 
     def predict_step(self, batch: ScoringBatch, batch_idx: int) -> None:
         self.score_batch(batch)
 
+    def on_validation_epoch_start(self) -> None:
+        self._begin_run(self.trainer.val_dataloaders)
+
+    def _begin_run(self, loader: Any) -> None:
+        """Prepare for the scores of a loader's run, whose pairs may be read in windows."""
+        run: RunPairs = loader.dataset
+        self.begin_scoring(run.total)
+        self.scored = run.pairs
+
     def begin_scoring(self, pairs: int) -> None:
-        self.scores_P = torch.zeros(pairs, dtype=torch.float32)
+        self.scores_W = torch.zeros(pairs, dtype=torch.float32)
+        self.scored = None
 
     def score_batch(self, batch: ScoringBatch) -> None:
-        self.scores_P[batch.places_B] = score_of(self(batch.tokens), self.rank_by).cpu()
+        self.scores_W[batch.places_B] = score_of(self(batch.tokens), self.rank_by).cpu()
 
     def gathered_scores(self) -> Tensor:
-        """Return the (P,) fp32 scores of all pairs; each rank scored its own and has zeros elsewhere."""
-        return summed_tensor(self.scores_P, self.device)
+        """Return the (P,) fp32 scores of all pairs, of windows the best; each rank scored its own texts and has zeros
+        elsewhere.
+        """
+        scores_W = summed_tensor(self.scores_W, self.device)
+        return scores_W if self.scored is None else torch.from_numpy(self.scored.best(scores_W.numpy()))
+
+    @property
+    def windows_P(self) -> NDArray[np.int64] | None:  # noqa: N802 - the suffix is the shape's
+        return self.scored.counts_P if self.scored is not None else None
 
     def export(self, folder: Path) -> None:
         export_pairs(self.network, self.tokenizer, folder, self.rank_by, self.cut)

@@ -11,6 +11,7 @@ from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Backbone
 from experiments.data.batches.pairs import PairEncoder, PairTemplate
+from experiments.data.batches.scored_pairs import check_windows
 from experiments.data.collection import Collection
 from experiments.data.tokens import tokenizer_fingerprint, tokens_of
 from experiments.models.backbone import source_of
@@ -26,12 +27,20 @@ if TYPE_CHECKING:
 def pair_encoder(
     collection: Collection, tokenizer: PreTrainedTokenizerBase, model: "CrossEncoderConfig", cache: Cache
 ) -> PairEncoder:
-    """Return the encoder that joins a collection's queries and passages to pairs, cut as ``model`` says."""
-    identity = tokenizer_fingerprint(tokenizer)
+    """Return the encoder that joins a collection's queries and passages to pairs, cut as ``model`` says.
+
+    Raises:
+        ExperimentError: the windows of passages do not fit.
+    """
+    identity, windows = tokenizer_fingerprint(tokenizer), model.windows
+    read = model.max_length if windows is None else max(model.max_length, windows.reach(model.max_length))
     # one token more than the limit, so that longer queries can be counted
     queries = tokens_of(collection, "queries", tokenizer, model.max_query_tokens + 1, cache, identity)
-    passages = tokens_of(collection, "passages", tokenizer, model.max_length, cache, identity)
-    return PairEncoder(PairTemplate.of(tokenizer), queries, passages, model.max_query_tokens, model.max_length)
+    passages = tokens_of(collection, "passages", tokenizer, read, cache, identity)
+    encoder = PairEncoder(PairTemplate.of(tokenizer), queries, passages, model.max_query_tokens, model.max_length)
+    if windows is not None:
+        check_windows(windows, encoder)
+    return encoder
 
 
 def load_cross_encoder(
