@@ -11,7 +11,7 @@ TORCH ?= $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
 RUN := $(BIN)/python -m
 SOURCES := experiments tests docs
 
-.PHONY: help quickstart test test-slow check format docs findings benchmark statistics scale install sweeps lock clean
+.PHONY: help quickstart test test-slow check format docs findings benchmark statistics scale kills install sweeps lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -53,6 +53,10 @@ statistics: $(STAMPS)/dev ## how often simulated studies are judged wrongly and 
 SIZE ?= 200000
 scale: $(STAMPS)/dev ## what a collection of SIZE passages costs before a training, into docs/scale.md
 	$(BIN)/python tests/benchmarks/measure_scale.py $(SIZE)
+
+kills: SIZE := 1000000
+kills: $(STAMPS)/dev ## what kill -9 costs in the middle of long stages, into docs/scale.md
+	$(BIN)/python tests/benchmarks/measure_kills.py $(SIZE)
 
 install: $(STAMPS)/run ## what experiments need, without the development tools
 

@@ -27,6 +27,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS, PAGE = ROOT / "docs" / "scale", ROOT / "docs" / "scale.md"
+KILLS = RESULTS / "kills.json"
 DEPTH, TESTED, MAX_TOKENS = 200, 100, 128
 PASSAGES_A_QUERY = 17.5  # of MS MARCO: 8.8 million passages, 502,939 judged training queries
 CLOCK = "first_step"
@@ -100,6 +101,18 @@ def sample(size: int, queries: int, cache: Any) -> None:
         sampler.group(query, 0)
 
 
+def encode(size: int, queries: int, cache: Any) -> None:
+    from helpers.jobs import composed
+
+    from experiments.config import compose
+    from experiments.models.backbone import locate
+    from experiments.retrieval.dense import Dense
+    from experiments.retrieval.vector_store import passage_embeddings
+
+    backbone = compose.check(composed("backbone=minilm"), parts=False).backbone
+    passage_embeddings(Dense(checkpoint=str(locate(backbone)), name="minilm"), opened(size, cache), cache)
+
+
 def job_overrides(size: int, queries: int, folder: Path, seed: int) -> list[str]:
     """The overrides of a job of ten steps."""
     counts = f"data.source.train={judged(size)}", f"data.source.dev={TESTED}", f"data.source.test={TESTED}"
@@ -150,9 +163,13 @@ def measure(size: int, queries: int, folder: Path) -> dict[str, Any]:
         if stage not in STAGE:
             rows[stage]["first_step_seconds"] = (folder / CLOCK).stat().st_mtime - began
         print(stage, {name: round(value, 2) for name, value in rows[stage].items()}, flush=True)
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     counts = {"passages": size, "queries": queries, "judged_queries": judged(size)}
-    return {**counts, "machine": machine, "stages": rows}
+    return {**counts, "machine": machine(), "stages": rows}
+
+
+def machine() -> str:
+    """Return the system and its cores."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
 
 
 def rate_of(stage: str, row: Mapping[str, float], result: Mapping[str, Any]) -> str:
@@ -174,13 +191,36 @@ def page_of(results: list[Mapping[str, Any]]) -> str:
         head = f"## {result['passages']:,} passages"
         judged_queries = f"{result['judged_queries']:,} training queries"
         searched = f"{result['queries']:,} of them searched and trained on"
-        command = f"`make scale SIZE={result['passages']}`: {judged_queries}, {searched}; {result['machine']}."
+        beside = f"; {result['beside']}" if "beside" in result else ""
+        command = f"`make scale SIZE={result['passages']}`: {judged_queries}, {searched}; {result['machine']}{beside}."
         parts.append("\n".join([head, "", command, "", *lines]))
     return "\n\n".join(parts) + "\n"
 
 
+def kills_of(result: Mapping[str, Any]) -> str:
+    """Return the section of docs/scale.md about kill -9 (``measure_kills.py``)."""
+    lines = ["| killed | lost | at most | next work on disk after the restart |", "|---|---:|---:|---:|"]
+    for stage, row in result["stages"].items():
+        seconds = (row[name] for name in ("lost_seconds", "between_records_seconds", "next_record_seconds"))
+        lines.append(f"| {' | '.join([stage, *(f'{value:,.0f} s' for value in seconds)])} |")
+    counts = f"{result['passages']:,} passages, {result['queries']:,} queries; {result['machine']}"
+    text = (
+        f"`make kills SIZE={result['passages']}`: {counts}. At most: the longest time between two records of a stage."
+    )
+    return "\n".join(["", "## kill -9", "", text, "", *lines]) + "\n"
+
+
+def write_page() -> None:
+    """Write docs/scale.md from all results on disk."""
+    sizes = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("[0-9]*.json")]
+    text = page_of(sorted(sizes, key=lambda each: int(each["passages"])))
+    if KILLS.exists():
+        text += kills_of(json.loads(KILLS.read_text(encoding="utf-8")))
+    PAGE.write_text(text, encoding="utf-8")
+
+
 STAGE: dict[str, Callable[[int, int, Any], None]] = {
-    "read": read, "tokenise": tokenise, "index": index, "retrieve": retrieve, "sample": sample,
+    "read": read, "tokenise": tokenise, "index": index, "retrieve": retrieve, "sample": sample, "encode": encode,
 }  # fmt: skip
 PREAMBLE = """
 # Scale
@@ -204,6 +244,7 @@ def main() -> None:
     parser.add_argument("size", type=int)
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--folder", type=Path, default=Path(".scale"))
+    parser.add_argument("--beside", help="what else the machine did, for the page")
     parser.add_argument("--stage", choices=STAGE)
     options = parser.parse_args()
     if options.stage:
@@ -216,12 +257,12 @@ def main() -> None:
     folder.mkdir(parents=True)
     try:
         result = measure(options.size, options.queries, folder)
+        result |= {"beside": options.beside} if options.beside else {}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{options.size}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")]
-    PAGE.write_text(page_of(sorted(found, key=lambda each: int(each["passages"]))), encoding="utf-8")
+    write_page()
 
 
 if __name__ == "__main__":
