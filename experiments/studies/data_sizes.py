@@ -11,18 +11,25 @@ from experiments.data.collection import Collection, open_collection
 from experiments.data.splits import DEV, TEST, TRAIN
 from experiments.jobs.prepare import splits_of
 from experiments.studies.cost_estimate import NotThereError, ReadOnlyCache, counts_of, queries_of
+from experiments.studies.stage_rates import BYTES_A_PASSAGE, LONGER
 
 
 @dataclass(frozen=True)
 class DataSize:
     """A data set. ``collection``: None if it is not in the cache. ``rows``: query rows of a split where it is, else
-    their number, or None if no one knows it.
+    their number, or None if no one knows it. ``bytes_a_passage``: of text, on average.
     """
 
     name: str
     collection: Collection | None
     passages: int | None
     rows: Mapping[str, NDArray[np.int64] | int | None]
+    bytes_a_passage: float = BYTES_A_PASSAGE
+
+    @property
+    def length(self) -> float:
+        """How many times longer its texts are than those of the collection that rates were measured on."""
+        return self.bytes_a_passage / BYTES_A_PASSAGE
 
     def queries(self, split: str) -> int | None:
         """Return the number of a split's queries."""
@@ -43,11 +50,11 @@ def size_of(experiment: Experiment) -> DataSize:
             DEV: _least(said.get(DEV, experiment.data.carve_dev), limits.dev),
             TEST: queries_of(experiment, source).test,
         }
-        return DataSize(source.name, None, said.get("passages"), rows)
+        return DataSize(source.name, None, said.get("passages"), rows, LONGER.get(source.name, BYTES_A_PASSAGE))
     splits = splits_of(experiment, collection, needed)
-    return DataSize(
-        source.name, collection, len(collection.passages), {name: split.queries for name, split in splits.items()}
-    )
+    queries = {name: split.queries for name, split in splits.items()}
+    passages = len(collection.passages)
+    return DataSize(source.name, collection, passages, queries, collection.passages.path.stat().st_size / passages)
 
 
 def _least(*counts: int | None) -> int | None:

@@ -69,8 +69,8 @@ def preparation_lines(stages: Sequence[Stage], device: str, rate: float) -> list
     lines = [
         f"{BESIDES}: {duration(sum(processor))} of two cores{encoding}{unknown}; up to {gb(memory)} of main memory at "
         f"a time, {gb(sum(disk))} of cache. Jobs share it, and what the cache has already is not counted",
-        f"two cores are taken to be as fast as those of {MACHINE}, on which make scale measured the rates, and a "
-        f"passage to have {TOKENS_A_PASSAGE} tokens where it is encoded alone",
+        f"two cores are taken to be as fast as those of {MACHINE}, on which make scale measured the rates; texts that "
+        f"are not read yet and of which no length is known, to be as long as MS MARCO's ({TOKENS_A_PASSAGE} tokens)",
     ]
     fetched = dict(stage.download for stage in stages if stage.download is not None)
     if fetched:

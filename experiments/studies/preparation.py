@@ -55,7 +55,7 @@ def stages_of(jobs: Iterable[tuple[Experiment, Mapping[str, Any], Sequence[Prere
         key = data_key(data)
         size = sizes.get((key, experiment.model.trains)) or size_of(experiment)
         sizes[key, experiment.model.trains] = size
-        for identity, stage in _Preparation(experiment, size, prerequisites).stages():
+        for identity, stage in Preparation(experiment, size, prerequisites).stages():
             stages.setdefault((key, *identity), stage)
         if (own := own_vectors(experiment, size)) is not None:
             embedding.setdefault(size.name, []).append(own)
@@ -71,7 +71,7 @@ def own_vectors(experiment: Experiment, size: DataSize) -> Stage | None:
     shape, passages = shape_of(experiment.backbone), size.passages
     if shape is None or passages is None:
         return Stage("", 0.0, None, rates.ENCODE_BASE, None)
-    tokens = min(rates.TOKENS_A_PASSAGE * (2 if probed and probe.pairing == "self" else 1), model.max_length)
+    tokens = _tokens_read(size, model.max_length, copies=2 if probed and probe.pairing == "self" else 1)
     if probed:
         layers = (
             shape.layers + 1 if probe.layers == "all" else len(probe.layers) if isinstance(probe.layers, list) else 1
@@ -99,7 +99,7 @@ def _of_all(name: str, stages: Sequence[Stage]) -> Stage:
 Identified = tuple[tuple[Any, ...], Stage]
 
 
-class _Preparation:
+class Preparation:
     """The stages of one job, each with what tells it from others on the same data."""
 
     def __init__(self, experiment: Experiment, size: DataSize, prerequisites: Sequence[Prerequisite]) -> None:
@@ -140,8 +140,9 @@ class _Preparation:
         passages = self.size.passages
         if passages is None:
             return Stage(what, None, 0.0, None, None)
-        memory, disk = rate.base + rate.memory * passages, rate.disk * passages
-        return Stage(what, passages / rate.passages, 0.0, memory, disk)
+        longer = self.size.length
+        memory = rate.base + rate.memory * passages * (longer if rate.grows else 1.0)
+        return Stage(what, passages * longer / rate.passages, 0.0, memory, rate.disk * passages * longer)
 
     def _built(self, entries: str, /, **wanted: Any) -> bool:
         """Whether the cache has an entry of this collection with these values in its key."""
@@ -170,14 +171,14 @@ class _Preparation:
         if not self._built("bm25", **own):
             yield ("index", identity), self._by_passages(f"index of {name}", rates.INDEX)
         passages, queries = self.size.passages, self.size.queries(split)
-        work = None if passages is None or queries is None else passages * queries
+        work = None if passages is None or queries is None else passages * self.size.length * queries
         yield (
             ("run", identity, split, depth),
             Stage(
                 self._run_name(name, split, depth),
                 None if work is None else work / rates.SEARCHED,
                 0.0,
-                None if passages is None else rates.SEARCH_BASE + rates.SEARCH_MEMORY * passages,
+                None if passages is None else rates.SEARCH_BASE + rates.INDEX.disk * passages * self.size.length,
                 None if queries is None else rates.BYTES_OF_HIT * queries * depth,
             ),
         )
@@ -205,8 +206,7 @@ class _Preparation:
         if candidates and passages is not None and queries is not None:
             passages = min(passages, queries * candidates)
         late = str(settings["_target_"]).endswith(".ColBERT")
-        limit = settings.get("document_length" if late else "max_length") or rates.TOKENS_A_PASSAGE
-        tokens = min(rates.TOKENS_A_PASSAGE, int(limit))
+        tokens = _tokens_read(self.size, settings.get("document_length" if late else "max_length"))
         vectors = tokens if late else 1
         dimension = DIMENSION if late else None if shape is None else shape.hidden
         if not self._made_by(content, "embeddings", "encoder", {"rows": None}):
@@ -237,6 +237,12 @@ class _Preparation:
             and str(key[part].get("checkpoint")).startswith(content)
             for key in self.cache.keys(kind)
         )
+
+
+def _tokens_read(size: DataSize, limit: int | None, copies: int = 1) -> int:
+    """Return the tokens of a passage that an encoder reads, on average."""
+    tokens = round(rates.TOKENS_A_PASSAGE * size.length) * copies
+    return tokens if limit is None else min(tokens, limit)
 
 
 def _content_of(place: str) -> str | None:

@@ -9,9 +9,10 @@ from helpers.tiny import write_beir_folder
 from experiments.config import Experiment, compose
 from experiments.jobs.prerequisites import prerequisites_of
 from experiments.studies import stage_rates as rates
+from experiments.studies.data_sizes import DataSize
 from experiments.studies.needs import shape_of
 from experiments.studies.needs_report import preparation_lines
-from experiments.studies.preparation import BERT_BASE, Stage, stages_of
+from experiments.studies.preparation import BERT_BASE, Preparation, Stage, stages_of
 
 MILLION = [
     "data=synthetic", "data.source.passages=1000000", "data.source.train=20000", "data.source.dev=50",
@@ -44,6 +45,23 @@ def test_the_processors_stages_follow_from_their_rates(tmp_path: Path):
     assert found["read synthetic"].disk == rates.READ.disk * 1_000_000
     assert found["index of bm25"].memory == rates.INDEX.base + rates.INDEX.memory * 1_000_000
     assert found["bm25's top 200 of 20,000 train queries"].disk == 12 * 20_000 * 200
+
+
+def test_longer_texts_take_longer():
+    """A job on texts of twice the bytes, with half a million passages."""
+    config = composed(*MILLION)
+    experiment: Experiment = compose.check(config, parts=False)
+    size = DataSize("twice", None, 500_000, {"train": 20_000, "dev": 50, "test": 100}, 2.0 * rates.BYTES_A_PASSAGE)
+    found = {stage.what: stage for _, stage in Preparation(experiment, size, ()).stages()}
+    assert found["index of bm25"].seconds == pytest.approx(87.0)
+    assert found["read twice"].disk == rates.READ.disk * 1_000_000
+    assert found["read twice"].memory == rates.READ.base + rates.READ.memory * 500_000, "ids are no longer"
+
+
+def test_documents_are_known_to_be_longer(tmp_path: Path):
+    """3,213,835 documents of 6,900 bytes where 289 were measured."""
+    found = stages("data=msmarco_document", "backbone=bert_tiny", f"cache={tmp_path}")
+    assert found["read msmarco-document"].seconds == pytest.approx(3_213_835 * 6_900 / 289 / 27_000)
 
 
 def test_jobs_share_a_stage(tmp_path: Path):
