@@ -13,6 +13,8 @@ from experiments.jobs.prepare import splits_of
 from experiments.studies.cost_estimate import NotThereError, ReadOnlyCache, counts_of, queries_of
 from experiments.studies.stage_rates import BYTES_A_PASSAGE, LONGER
 
+HEAPS = 0.7  # exponent by which the different words of a text grow with its length
+
 
 @dataclass(frozen=True)
 class DataSize:
@@ -30,6 +32,11 @@ class DataSize:
     def length(self) -> float:
         """How many times longer its texts are than those of the collection that rates were measured on."""
         return self.bytes_a_passage / BYTES_A_PASSAGE
+
+    @property
+    def entries(self) -> float:
+        """How many times more different words its texts have, by Heaps' law: what BM25 keeps and adds up."""
+        return float(self.length**HEAPS)
 
     def queries(self, split: str) -> int | None:
         """Return the number of a split's queries."""

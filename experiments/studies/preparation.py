@@ -109,7 +109,7 @@ class Preparation:
     def stages(self) -> Iterator[Identified]:
         """Yield the stages that the cache lacks."""
         if self.size.collection is None:
-            yield ("read",), self._by_passages(f"read {self.size.name}", rates.READ)
+            yield ("read",), self._by_passages(f"read {self.size.name}", rates.READ, 1.0, self.size.length)
         if (tokens := self._tokens()) is not None:
             yield tokens
         for name, split, depth in self._runs():
@@ -136,13 +136,13 @@ class Preparation:
             for key, other in references(settings):
                 wanted.append((other, split, int(settings["depth" if key == "of" else "candidates"])))
 
-    def _by_passages(self, what: str, rate: rates.StageRate) -> Stage:
+    def _by_passages(self, what: str, rate: rates.StageRate, memory: float, disk: float) -> Stage:
+        """Return a stage of all passages. ``memory``, ``disk``: how many times more than the rate's a passage takes."""
         passages = self.size.passages
         if passages is None:
             return Stage(what, None, 0.0, None, None)
-        longer = self.size.length
-        memory = rate.base + rate.memory * passages * (longer if rate.grows else 1.0)
-        return Stage(what, passages * longer / rate.passages, 0.0, memory, rate.disk * passages * longer)
+        seconds = passages * self.size.length / rate.passages
+        return Stage(what, seconds, 0.0, rate.base + rate.memory * passages * memory, rate.disk * passages * disk)
 
     def _built(self, entries: str, /, **wanted: Any) -> bool:
         """Whether the cache has an entry of this collection with these values in its key."""
@@ -159,7 +159,9 @@ class Preparation:
             return None
         what = f"tokens of {self.size.name} for {backbone.name}, {model.max_length} at most"
         what += " (single texts)" if model.retrieves else ""
-        return ("tokens", backbone.name, model.retrieves, model.max_length), self._by_passages(what, rates.TOKENISE)
+        kept = _tokens_read(self.size, model.max_length) / rates.TOKENS_A_PASSAGE
+        identity = "tokens", backbone.name, model.retrieves, model.max_length
+        return identity, self._by_passages(what, rates.TOKENISE, kept, kept)
 
     def _bm25(self, name: str, settings: Mapping[str, Any], split: str, depth: int) -> Iterator[Identified]:
         retriever = compose.make(settings, name=name)
@@ -169,16 +171,19 @@ class Preparation:
         if key is not None and self._built("run", **key, retriever=own):
             return
         if not self._built("bm25", **own):
-            yield ("index", identity), self._by_passages(f"index of {name}", rates.INDEX)
+            yield (
+                ("index", identity),
+                self._by_passages(f"index of {name}", rates.INDEX, self.size.entries, self.size.entries),
+            )
         passages, queries = self.size.passages, self.size.queries(split)
-        work = None if passages is None or queries is None else passages * self.size.length * queries
+        work = None if passages is None or queries is None else passages * self.size.entries * queries
         yield (
             ("run", identity, split, depth),
             Stage(
                 self._run_name(name, split, depth),
                 None if work is None else work / rates.SEARCHED,
                 0.0,
-                None if passages is None else rates.SEARCH_BASE + rates.INDEX.disk * passages * self.size.length,
+                None if passages is None else rates.SEARCH_BASE + rates.INDEX.disk * passages * self.size.entries,
                 None if queries is None else rates.BYTES_OF_HIT * queries * depth,
             ),
         )

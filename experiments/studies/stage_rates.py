@@ -17,18 +17,16 @@ LONGER = {"msmarco-document": 6_900}  # 22 GB of 3.2 million documents
 @dataclass(frozen=True)
 class StageRate:
     """``passages``: a second. ``base``: bytes of memory at any size. ``memory``, ``disk``: bytes a passage; of memory
-    with the pages of mapped files, which the system takes back when it needs them. ``grows``: whether memory grows with
-    the length of the texts too.
+    with the pages of mapped files, which the system takes back when it needs them.
     """
 
     passages: float
     base: float
     memory: float
     disk: float
-    grows: bool = True
 
 
-READ = StageRate(27_000, base=0.3e9, memory=105, disk=295, grows=False)  # the ids
+READ = StageRate(27_000, base=0.3e9, memory=105, disk=295)
 TOKENISE = StageRate(6_500, base=0.5e9, memory=300, disk=193)
 INDEX = StageRate(1_000_000 / 87, base=0.5e9, memory=450, disk=345)
 SEARCH_BASE = 0.3e9  # bytes of memory of BM25's search, besides the index, which is mapped

@@ -56,6 +56,9 @@ def test_longer_texts_take_longer():
     assert found["index of bm25"].seconds == pytest.approx(87.0)
     assert found["read twice"].disk == rates.READ.disk * 1_000_000
     assert found["read twice"].memory == rates.READ.base + rates.READ.memory * 500_000, "ids are no longer"
+    assert found["index of bm25"].disk == pytest.approx(rates.INDEX.disk * 500_000 * 2**0.7), "words repeat"
+    tokens = found["tokens of twice for bert-tiny, 128 at most"]
+    assert tokens.disk == pytest.approx(rates.TOKENISE.disk * 500_000 * 128 / 80), "160 tokens are cut to 128"
 
 
 def test_documents_are_known_to_be_longer(tmp_path: Path):
