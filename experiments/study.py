@@ -35,8 +35,8 @@ HELP = """\
 A study is a sweep or a grid of overrides, as experiments.train -m takes them. The last four commands also take the
 folder of one that was run; status and verify its archive too.
 
-  plan          the jobs, what each costs, where it stands; nothing is run. With device=a100 also hours on that card,
-                disk and downloads
+  plan          the jobs, what each costs, where it stands; nothing is run. With device=a100 also hours and memory
+                of that card, what is done before (reading, BM25, vectors), disk and downloads
   rehearse      walk every distinct job for two steps and ten queries, with the real data and models; keeps no results
   run           run what is not done, then the report
   status        which jobs are done, running, interrupted, failed (and why), missing

@@ -153,6 +153,14 @@ class Cache:
         counts[kind] = counts.get(kind, 0) + 1
         return folder
 
+    def keys(self, kind: str) -> list[dict[str, Any]]:
+        """Return the keys of all entries of a kind, without a look at their files."""
+        return [
+            json.loads(path.read_text(encoding="utf-8"))["key"]
+            for path in sorted(self.root.glob(f"{kind}/*/{MANIFEST}"))
+            if not path.parent.name.startswith(".")  # a build that has not ended
+        ]
+
     def _build(self, folder: Path, key: Mapping[str, Any], build: Callable[[Path], None], resumable: bool) -> None:
         if resumable:
             temporary = folder.parent / f".{folder.name}.unfinished"

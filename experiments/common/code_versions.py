@@ -108,7 +108,8 @@ RETRIEVERS = tuple(
 )  # fmt: skip
 # What several retrievers share: an edit raises the number of each that computes something else by it.
 OF_RETRIEVERS = (
-    "data.negatives_formats", "data.run", "data.run_formats", "data.run_lines", "retrieval.bm25_count",
+    "data.colbert_examples", "data.negatives_formats", "data.run", "data.run_formats", "data.run_lines",
+    "data.text_triples", "retrieval.bm25_count",
     "retrieval.bm25_index", "retrieval.bm25_scan", "retrieval.bm25_search", "retrieval.late_interaction",
     "retrieval.maxsim", "retrieval.pair_vectors", "retrieval.topk", "retrieval.vector_search",
     "retrieval.vector_store", "retrieval.words",

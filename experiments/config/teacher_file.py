@@ -10,7 +10,7 @@ from experiments.common.errors import ExperimentError
 from experiments.config.keys import no_such_key
 
 KEY = "loss.teacher_file"
-FORMATS = ("auto", "trec", "msmarco", "scores", "jsonl", "parquet", "hofstaetter", "hard_negatives")
+FORMATS = ("auto", "trec", "msmarco", "scores", "jsonl", "parquet", "hofstaetter", "hard_negatives", "colbert")
 VALUES, MISSING, REPEATED = ("score", "rank"), ("error", "mask"), ("error", "mean")
 SUFFIXES = (".tsv", ".txt", ".run", ".trec", ".jsonl", ".json", ".parquet", ".gz")
 

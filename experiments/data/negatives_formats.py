@@ -1,11 +1,11 @@
-"""Read published lists of negatives: sentence-transformers' and Tevatron's JSONL, and MS MARCO's triples of ids.
+"""Read published lists of negatives: sentence-transformers', Tevatron's and ColBERT's JSONL, MS MARCO's triples of ids.
 
 Files are read as a stream, of which only the lines of the requested queries are kept, so that 400 million triples need
 no more memory than their queries' negatives. A query's negatives have the order of the file.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -17,15 +17,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from experiments.common.errors import ExperimentError
+from experiments.data.colbert_examples import example_of, examples
 from experiments.data.ids import fields
 from experiments.data.readers import lines
 
-SENTENCE_TRANSFORMERS, TEVATRON, TRIPLES = "sentence_transformers", "tevatron", "triples"
-FORMATS = ("auto", SENTENCE_TRANSFORMERS, TEVATRON, TRIPLES)
+SENTENCE_TRANSFORMERS, TEVATRON, COLBERT, TRIPLES = "sentence_transformers", "tevatron", "colbert", "triples"
+TEXT_TRIPLES = "text_triples"  # of texts instead of ids: experiments.data.text_triples reads them
+FORMATS = ("auto", SENTENCE_TRANSFORMERS, TEVATRON, COLBERT, TRIPLES, TEXT_TRIPLES)
 EXPECTED = (
     "a JSON object with qid, pos and neg (sentence-transformers), one with query_id and negative_passages (Tevatron), "
-    "or three ids (query, positive, negative)"
+    "a list (ColBERT), or three ids (query, positive, negative)"
 )
+WORDS_OF_TEXT = 5  # a field with as many is no id
 BATCH = 2_000_000  # lines between two looks for repeated ones
 NEGATIVES_OF_TEVATRON = ("negative_passages", "negative_document_ids")
 ID_OF_PASSAGE = ("docid", "pid", "_id", "id")
@@ -51,7 +54,7 @@ def read_negatives(
     systems: Sequence[str] | None = None,
     key: str = "format",
 ) -> ListedNegatives:
-    """Read the first ``depth`` negatives of each requested query.
+    """Read the first ``depth`` negatives of each requested query, from any format but triples of texts.
 
     ``asked``: query id -> its position. ``format``: one of ``FORMATS``; ``auto`` tells it from the first line.
     ``systems``: whose negatives are read of sentence-transformers' files, which take turns by rank; None for all.
@@ -63,9 +66,14 @@ def read_negatives(
     layout = format_of(path, key) if format == "auto" else format
     if systems is not None and layout != SENTENCE_TRANSFORMERS:
         raise ExperimentError(f"{path}: systems are those of sentence-transformers' files, and this one has none")
-    kept = _Kept(depth)
+    kept = Kept(depth)
     if layout == TRIPLES:
         _read_triples(path, asked, kept)
+        return kept.listed()
+    if layout == COLBERT:
+        for _, query, passages in examples(path):
+            if query in asked:
+                kept.add(asked[query], [passage for passage, _ in passages[1:]])
         return kept.listed()
     known: set[str] = set()
     for number, value in lines.json_lines(path):
@@ -77,6 +85,18 @@ def read_negatives(
     unknown = sorted(set(systems or ()) - known)
     if unknown:
         raise ExperimentError(f"{path}: no line has negatives of {unknown[0]!r}; it has {', '.join(sorted(known))}")
+    return kept.listed()
+
+
+def of_triples(rows: Iterable[Any], asked: Mapping[str, int], depth: int) -> ListedNegatives:
+    """Keep the first ``depth`` negatives of each requested query of ir_datasets' triples (``query_id``, ``doc_id_b``).
+
+    ``asked``: query id -> its position.
+    """
+    kept = Kept(depth)
+    for row in rows:
+        if row.query_id in asked:
+            kept.add(asked[row.query_id], [row.doc_id_b])
     return kept.listed()
 
 
@@ -100,6 +120,11 @@ def format_of(path: Path, key: str) -> str:
         if any(name in value for name in NEGATIVES_OF_TEVATRON):
             return TEVATRON
         raise ExperimentError(f"{path}, line {number}: {EXPECTED} is expected, not one with {', '.join(value)}")
+    if line.lstrip().startswith("["):
+        return COLBERT
+    by_tabs = line.split("\t")
+    if len(by_tabs) == 3 and all(len(text.split()) >= WORDS_OF_TEXT for text in by_tabs[1:]):
+        return TEXT_TRIPLES
     if len(_ids_of(line)) == 3:
         return TRIPLES
     raise ExperimentError(f"{path}, line {number}: {EXPECTED} is expected, not {line[:80]!r}: check {key}")
@@ -115,6 +140,9 @@ def line_of(path: Path, format: str, query_ids: Sequence[str], passage_id: str) 
         if layout == TRIPLES:
             query, _, *passages = _ids_of(line)
             lists = {"": passages}
+        elif layout == COLBERT:
+            query, scored = example_of(f"{path}, line {number}", line)
+            lists = {"": [passage for passage, _ in scored[1:]]}
         else:
             query, lists = _of_line(path, number, json.loads(line), layout, set())
         if query in query_ids and passage_id in chain(*lists.values()):
@@ -159,7 +187,7 @@ def _ids_of(line: str) -> list[str]:
     return [field.strip() for field in line.split("\t")] if "\t" in line else fields(line)
 
 
-def _read_triples(path: Path, asked: Mapping[str, int], kept: "_Kept") -> None:
+def _read_triples(path: Path, asked: Mapping[str, int], kept: "Kept") -> None:
     import pyarrow.csv
 
     ids = pa.array(list(asked), pa.string())
@@ -188,7 +216,7 @@ def _read_triples(path: Path, asked: Mapping[str, int], kept: "_Kept") -> None:
         raise ExperimentError(f"{path}: cannot be read as triples of ids ({error})") from error
 
 
-class _Kept:
+class Kept:
     """Collect negatives, of each query the first ``depth`` different ones."""
 
     def __init__(self, depth: int) -> None:

@@ -1,4 +1,5 @@
-"""Read runs into ranked ids: TREC's and MS MARCO's formats, plain scores, and ir_datasets' scored documents.
+"""Read runs into ranked ids: TREC's and MS MARCO's formats, plain scores, MS MARCO's official candidates, and
+ir_datasets' scored documents.
 
 Equal scores are ordered as by trec_eval: by passage id, descending as bytes. The published nDCG of a run with ties uses
 that order, whatever the ranks in its file. pyarrow reads files in columns; a file that it rejects is read again line by
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from experiments.common.errors import ExperimentError
 from experiments.data.ragged import group_by_key
 from experiments.data.run_header import header_end, run_lines
-from experiments.data.run_lines import fields_of, layout_of
+from experiments.data.run_lines import TOP1000, fields_of, layout_of
 
 ODD = r"^#?$|^\s|\s$"  # no id: the beginning of a comment, or blanks to strip
 BATCH = 1_000_000  # rows of Python objects held at once
@@ -66,7 +67,8 @@ def read(path: Path, format: str = "auto", key: str = "format") -> RankedIds:
     """Read a run file in ranked order.
 
     ``format``: ``trec``, ranked by score; ``msmarco``, ranked by rank; ``scores`` (query, passage, score), ranked by
-    score; or ``auto``, detected from the first line. MS MARCO's scores are kept if they fall with the rank; otherwise
+    score; ``top1000`` (query, passage, and the texts of both), not ranked at all: every score is 0; or ``auto``,
+    detected from the first line. MS MARCO's scores are kept if they fall with the rank; otherwise
     minus the rank is the score. ``key``: name of the format's setting in messages.
 
     A header (``run_header``) is left out; other lines that begin with # and are no line of a run are comments. Fields
@@ -77,10 +79,7 @@ def read(path: Path, format: str = "auto", key: str = "format") -> RankedIds:
         ExperimentError: a malformed line or header, a passage twice for a query, an empty or unreadable file; with
             ``auto``, whole numbers that may be ranks or scores.
     """
-    header = header_end(path)
-    first = next(run_lines(path, header), None)
-    if first is None:
-        raise ExperimentError(f"{path}: the run is empty")
+    header, first = _head(path)
     layout = layout_of(path, *first, key) if format == "auto" else format
     columns = _by_column(path, layout, first[1], header) or _by_line(path, layout, key, header)
     if format == "auto" and layout == "msmarco" and not _are_ranks(*columns):
@@ -89,6 +88,20 @@ def read(path: Path, format: str = "auto", key: str = "format") -> RankedIds:
             f"{key}=scores if they are scores (more is better), or {key}=msmarco if they are ranks"
         )
     return _ranked(*columns)
+
+
+def has_order(path: Path, format: str, key: str) -> bool:
+    """Return whether a run file ranks its passages: MS MARCO's top 1000 do not. Arguments: see ``read``."""
+    return (layout_of(path, *_head(path)[1], key) if format == "auto" else format) != TOP1000
+
+
+def _head(path: Path) -> tuple[int, tuple[int, str]]:
+    """Return the last line number of a run's header, and its first line with its number."""
+    header = header_end(path)
+    first = next(run_lines(path, header), None)
+    if first is None:
+        raise ExperimentError(f"{path}: the run is empty")
+    return header, first
 
 
 def read_scoreddocs(rows: Iterable[Any], where: str) -> RankedIds:
@@ -141,11 +154,13 @@ def _by_column(path: Path, layout: str, first: str, header: int) -> Columns | No
     """
     import pyarrow.csv
 
-    delimiter = "\t" if "\t" in first or layout == "msmarco" else " "
+    delimiter = "\t" if "\t" in first or layout in ("msmarco", TOP1000) else " "
     if layout == "trec":
         names = ["query", "q0", "passage", "rank", "score", "name"]
     elif layout == "scores":
         names = ["query", "passage", "score"]
+    elif layout == TOP1000:
+        names = ["query", "passage", "text of the query", "text of the passage"]
     else:
         names = ["query", "passage", "rank", "score"][: 4 if first.count("\t") == 3 else 3]
     types = {"query": pa.string(), "passage": pa.string(), "rank": pa.uint32(), "score": pa.float64()}
@@ -166,6 +181,8 @@ def _by_column(path: Path, layout: str, first: str, header: int) -> Columns | No
     odd = any(pc.any(pc.match_substring_regex(ids.dictionary, ODD)).as_py() for ids in (queries, passages))
     if odd or (score is not None and not np.isfinite(score).all()) or _repeat(queries, passages) is not None:
         return None
+    if layout == TOP1000:
+        score = np.zeros(len(queries), np.float32)
     merit = score if score is not None and layout != "msmarco" else -table.column("rank").to_numpy().astype(np.float32)
     return queries, passages, merit, score
 

@@ -9,7 +9,9 @@ from experiments.data.ids import fields
 TREC = "query Q0 passage rank score name"
 MSMARCO = "query, passage, rank[, score], separated by tabs"
 SCORES = "query, passage, score"
-FORMATS = ("auto", "trec", "msmarco", "scores")
+TOP1000 = "top1000"  # MS MARCO's official candidates: no ranks, no scores
+CANDIDATES = "query, passage, text of the query, text of the passage, separated by tabs"
+FORMATS = ("auto", "trec", "msmarco", "scores", TOP1000)
 TOO_LARGE = 3.4028235677973366e38  # rounds to infinity in float32
 
 
@@ -21,6 +23,8 @@ def layout_of(path: Path, number: int, line: str, key: str) -> str:
     """
     by_tabs = [field.strip() for field in line.split("\t")]
     parts = by_tabs if len(by_tabs) > 2 else fields(line)
+    if len(by_tabs) == 4 and all(by_tabs[:2]) and " " in by_tabs[3]:
+        return TOP1000
     if len(parts) in (3, 4) and len(by_tabs) > 2 and parts[2].isdecimal():
         return "msmarco"
     if len(parts) == 3 and not parts[2].isdecimal() and _is_number(parts[2]):
@@ -29,7 +33,7 @@ def layout_of(path: Path, number: int, line: str, key: str) -> str:
         return "trec"
     raise ExperimentError(
         f"{path}, line {number}: '{TREC}' is expected, or {MSMARCO}, or {SCORES}, not {line!r}; set {key} to trec, "
-        f"msmarco or scores"
+        f"msmarco or scores, or to {TOP1000} if the last two fields are texts"
     )
 
 
@@ -45,6 +49,10 @@ def fields_of(where: str, line: str, layout: str, key: str) -> tuple[str, str, i
             raise ExperimentError(f"{where}: '{TREC}' is expected, not {line!r}")
         return parts[0], parts[2], 0, _score(where, parts[4])
     parts = [field.strip() for field in line.split("\t")]
+    if layout == TOP1000:
+        if len(parts) != 4 or not all(parts[:2]):
+            raise ExperimentError(f"{where}: {CANDIDATES}, are expected, not {line!r}")
+        return parts[0], parts[1], 0, 0.0
     if layout == "scores":
         parts = parts if len(parts) == 3 else fields(line)
         if len(parts) != 3 or not all(parts):

@@ -4,7 +4,7 @@
 with or without a line of names. ``jsonl``, ``parquet``: the same by name. ``hofstaetter``: score of the positive, score
 of the negative, query, positive, negative, separated by tabs (Hofstätter et al. 2020, arXiv 2010.02666).
 ``hard_negatives``: sentence-transformers' msmarco-hard-negatives with scores: ``{"qid", "pos": [{"pid", "ce-score"}],
-"neg": {system: [{"pid", "ce-score"}]}}``.
+"neg": {system: [{"pid", "ce-score"}]}}``. ``colbert``: ColBERTv2's ``[query, [passage, score], [passage, score] ...]``.
 
 pyarrow reads text in columns; a file that it rejects is read again line by line, which reports errors with their line.
 """
@@ -22,16 +22,18 @@ from numpy.typing import NDArray
 
 from experiments.common.errors import ExperimentError
 from experiments.data import run_formats
+from experiments.data.colbert_examples import scored_examples
 from experiments.data.ids import fields
 from experiments.data.readers import lines
 from experiments.data.run_formats import BATCH, ODD
-from experiments.data.run_lines import is_comment, layout_of
+from experiments.data.run_lines import CANDIDATES, TOP1000, is_comment, layout_of
 from experiments.data.teacher_rows import NAMES, Row, checked_score, hard_negative_rows, json_rows, names_in
 
 RANKED = ("trec", "msmarco", "scores")
 PARQUET = b"PAR1"
 PAIR = ("query", "passage", "score")
 TRIPLES = ("score of the positive", "score of the negative", "query", "positive", "negative")
+BY_ROW = {"jsonl": json_rows, "hard_negatives": hard_negative_rows, "colbert": scored_examples}
 UNUSED = "unused"
 TRIPLE = "score of the positive, score of the negative, query, positive, negative, separated by tabs"
 
@@ -68,8 +70,8 @@ def read(path: Path, format: str, value: str, key: str) -> ScoredIds:
         return _of_run(path, layout, value, key)
     if layout == "parquet":
         scored = _of_parquet(path)
-    elif layout in ("jsonl", "hard_negatives"):
-        scored = _of_rows((json_rows if layout == "jsonl" else hard_negative_rows)(path))
+    elif layout in BY_ROW:
+        scored = _of_rows(BY_ROW[layout](path))
     else:
         scored = _of_text(path, layout)
     if not len(scored.values_L):
@@ -87,13 +89,18 @@ def detect(path: Path, key: str) -> str:
         if file.read(len(PARQUET)) == PARQUET:
             return "parquet"
     number, line = _first(path)
+    if line.lstrip().startswith("["):
+        return "colbert"
     if line.lstrip().startswith("{"):
         _, row = next(lines.json_lines(path))
         return "hard_negatives" if "pos" in row or "neg" in row else "jsonl"
     parts = line.split("\t")
     if len(parts) == len(TRIPLES) and all(map(_is_number, parts[:2])):
         return "hofstaetter"
-    return "scores" if names_in(_fields(line)) is not None else layout_of(path, number, line, f"{key}.format")
+    layout = "scores" if names_in(_fields(line)) is not None else layout_of(path, number, line, f"{key}.format")
+    if layout == TOP1000:
+        raise ExperimentError(f"{path}, line {number}: candidates without scores ({CANDIDATES}) teach nothing")
+    return layout
 
 
 def _of_run(path: Path, layout: str, value: str, key: str) -> ScoredIds:

@@ -34,7 +34,7 @@ def json_rows(path: Path) -> Iterator[Row]:
         if names is None:
             raise ExperimentError(f"{where}: keys {NAMES} are expected, not {', '.join(row) or 'none'}")
         query, passage, score = (row[name] for name in names)
-        yield _id(where, names[0], query), _id(where, names[1], passage), checked_score(where, score)
+        yield checked_id(where, names[0], query), checked_id(where, names[1], passage), checked_score(where, score)
 
 
 def hard_negative_rows(path: Path) -> Iterator[Row]:
@@ -45,7 +45,7 @@ def hard_negative_rows(path: Path) -> Iterator[Row]:
     """
     for number, row in lines.json_lines(path):
         where = f"{path}, line {number}"
-        query = _id(where, "qid", row.get("qid"))
+        query = checked_id(where, "qid", row.get("qid"))
         systems = row.get("neg", {})
         if not isinstance(systems, Mapping):
             raise ExperimentError(f"{where}: neg must map each system to its passages, not be {type(systems).__name__}")
@@ -58,7 +58,7 @@ def hard_negative_rows(path: Path) -> Iterator[Row]:
                         f"{where}: a passage of {name} is {passage!r}, without pid and ce-score: the scores of the "
                         f"edition that lists bare ids are in a pickle of their own; write them as query, passage, score"
                     )
-                yield query, _id(where, "pid", passage["pid"]), checked_score(where, passage["ce-score"])
+                yield query, checked_id(where, "pid", passage["pid"]), checked_score(where, passage["ce-score"])
 
 
 def checked_score(where: str, score: Any) -> float:
@@ -76,7 +76,8 @@ def checked_score(where: str, score: Any) -> float:
     return value
 
 
-def _id(where: str, name: str, value: Any) -> str:
+def checked_id(where: str, name: str, value: Any) -> str:
+    """Return an id as a text; raises ExperimentError unless it is a text or a whole number."""
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise ExperimentError(f"{where}: {name} is {value!r}, no id: a text or a whole number is expected")
     return str(value)

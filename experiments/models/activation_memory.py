@@ -6,20 +6,16 @@ import os
 import torch
 from torch import nn
 
-log = logging.getLogger(__name__)
+from experiments.models.memory_estimate import bytes_of_activations
 
-# Of one token in one layer, per hidden unit, in 16 bits: Korthikanti et al. 2022, section 4.1 (arXiv 2205.05198)
-BYTES = 34
+log = logging.getLogger(__name__)
 
 
 def activation_bytes(network: nn.Module, tokens: int, precision: str) -> float:
-    """Estimate the bytes of the activations of ``tokens`` tokens, kept for the backward pass.
-
-    Attention matrices are left out, since fused attention keeps none. ``precision``: Lightning's, such as bf16-mixed.
-    """
+    """Estimate the bytes of the activations of ``tokens`` tokens in a network (``bytes_of_activations``)."""
     config = network.config
     layers, hidden = (int(getattr(config, name, 0)) for name in ("num_hidden_layers", "hidden_size"))
-    return BYTES * tokens * layers * hidden * (1.0 if "16" in precision else 2.0)
+    return bytes_of_activations(layers, hidden, tokens, precision)
 
 
 def memory_of(device: str) -> int | None:

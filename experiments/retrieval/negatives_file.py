@@ -1,4 +1,4 @@
-"""Read published negatives as a source: sentence-transformers', Tevatron's, or MS MARCO's triples of ids."""
+"""Read published negatives as a source: sentence-transformers', Tevatron's, ColBERT's, or MS MARCO's triples."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.common.cache import Cache, content_digest
+from experiments.common.cache import Cache
 from experiments.common.checks import one_of
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection
 from experiments.data.ids import escaped
-from experiments.data.negatives_formats import FORMATS, ListedNegatives, line_of, read_negatives
+from experiments.data.negatives_formats import (
+    FORMATS,
+    TEXT_TRIPLES,
+    ListedNegatives,
+    format_of,
+    line_of,
+    of_triples,
+    read_negatives,
+)
 from experiments.data.run import Run, run_in_order
 from experiments.data.source import MISSING
+from experiments.data.text_triples import read_text_triples
+from experiments.retrieval import catalogue
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +33,11 @@ log = logging.getLogger(__name__)
 class NegativesFile:
     """Negatives of a file, in its order. It lists no positives, so it is no first stage.
 
-    ``path``: a file, plain or gzipped, or a list of files. ``format``: ``sentence_transformers`` (``{"qid": 1, "pos":
-    [2], "neg": {"bm25": [3, 4]}}``), ``tevatron`` (``{"query_id": "1", "negative_passages": [{"docid": "3"}]}``, or
-    ``negative_document_ids``), ``triples`` (query, positive, negative), or ``auto``, told from the content.
+    ``path``: a file, plain or gzipped, ``ir_datasets:<id>`` for the triples of a catalogue's data set, or a list of
+    both. ``format``: ``sentence_transformers`` (``{"qid": 1, "pos": [2], "neg": {"bm25": [3, 4]}}``), ``tevatron``
+    (``{"query_id": "1", "negative_passages": [{"docid": "3"}]}``, or ``negative_document_ids``), ``colbert`` (``[1, 2,
+    3]`` or ``[1, [2, 9.5], [3, 1.5]]``: query, positive, negatives, perhaps with scores), ``triples`` (ids of query,
+    positive, negative), ``text_triples`` (their texts), or ``auto``, told from the content.
     ``systems``: whose negatives are read of a sentence-transformers file; null for all, which take turns by rank.
     ``missing``: whether a query without negatives is an ``error`` or ``empty``.
 
@@ -47,26 +59,31 @@ class NegativesFile:
         one_of(f"retrievers.{name}.missing", missing, MISSING)
         self.name, self.format, self.missing = name, format, missing
         self.systems = None if systems is None else [str(system) for system in systems]
-        self.paths = [Path(path)] if isinstance(path, str) else [Path(part) for part in path]
-        if not self.paths or self.systems == []:
-            key, what = ("path", "file of negatives") if not self.paths else ("systems", "system")
+        self.sources = [path] if isinstance(path, str) else [str(part) for part in path]
+        if not self.sources or self.systems == []:
+            key, what = ("path", "file of negatives") if not self.sources else ("systems", "system")
             raise ExperimentError(f"retrievers.{name}.{key} is empty: name at least one {what}")
-        for file in self.paths:
-            if not file.is_file():
-                raise ExperimentError(f"retrievers.{name}.path: there is no file {file}")
+        for source in self.sources:
+            if catalogue.is_named(source):
+                catalogue.dataset_of(source, catalogue.TRIPLES, f"retrievers.{name}.path")
+            elif not Path(source).is_file():
+                raise ExperimentError(f"retrievers.{name}.path: there is no file {source}")
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return the digests of the files, and the settings."""
         return {
             "retriever": "negatives_file 1",
-            "files": [content_digest(path) for path in self.paths],
+            "files": self._contents(),
             "format": self.format,
             "systems": self.systems,
             "missing": self.missing,
         }
 
     def content(self) -> str:
-        return "+".join(content_digest(path) for path in self.paths)
+        return "+".join(self._contents())
+
+    def _contents(self) -> list[str]:
+        return ["@".join(catalogue.content_of(source).values()) for source in self.sources]
 
     def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
         """Return the first ``depth`` negatives of each query, scored minus their rank.
@@ -76,13 +93,11 @@ class NegativesFile:
             if ``missing`` is ``error``, one query missing.
         """
         ids = collection.queries.ids(queries)
-        asked = {written: place for place, query in enumerate(ids) for written in (query, escaped(query))}
         parts = []
-        for path in self.paths:
-            log.info("reading the negatives of %s", path)
-            key = f"retrievers.{self.name}.format"
-            listed = read_negatives(path, asked, depth, self.format, self.systems, key)
-            parts.append((listed.queries_L, self._rows(path, listed, ids, collection)))
+        for source in self.sources:
+            log.info("reading the negatives of %s", source)
+            listed = self._listed(source, ids, depth, collection)
+            parts.append((listed.queries_L, self._rows(source, listed, ids, collection)))
         places, passages = (np.concatenate(column) for column in zip(*parts, strict=True))
         self._check_coverage(ids, places)
         order = _firsts(places, passages)
@@ -92,7 +107,23 @@ class NegativesFile:
         kept = ranks <= depth
         return run_in_order(self.name, queries[places[kept]], passages[kept], -ranks[kept].astype(np.float32))
 
-    def _rows(self, path: Path, listed: ListedNegatives, ids: Sequence[str], collection: Collection) -> Any:
+    def _listed(self, source: str, ids: Sequence[str], depth: int, collection: Collection) -> ListedNegatives:
+        """Read the negatives of the queries with these ids from one source."""
+        asked = {written: place for place, query in enumerate(ids) for written in (query, escaped(query))}
+        key = f"retrievers.{self.name}.format"
+        if catalogue.is_named(source):
+            return of_triples(
+                catalogue.rows_of(source, catalogue.TRIPLES, f"retrievers.{self.name}.path"), asked, depth
+            )
+        path = Path(source)
+        if (format_of(path, key) if self.format == "auto" else self.format) != TEXT_TRIPLES:
+            return read_negatives(path, asked, depth, self.format, self.systems, key)
+        by_text: dict[str, list[int]] = {}
+        for place, text in enumerate(collection.queries.texts(collection.queries.rows(ids, source))):
+            by_text.setdefault(text.strip(), []).append(place)
+        return read_text_triples(path, by_text, depth, collection.passages)
+
+    def _rows(self, source: str, listed: ListedNegatives, ids: Sequence[str], collection: Collection) -> Any:
         """Return the passage rows (L,) of listed negatives; refuse unknown ids by file and line."""
         encoded = listed.passages_L.dictionary_encode()
         distinct = encoded.dictionary.to_pylist()
@@ -101,9 +132,12 @@ class NegativesFile:
             unknown = {distinct[i] for i in np.flatnonzero(rows < 0).tolist()}
             at = int(np.flatnonzero(rows[encoded.indices.to_numpy()] < 0)[0])
             passage, query = distinct[encoded.indices[at].as_py()], ids[int(listed.queries_L[at])]
-            line = line_of(path, self.format, (query, escaped(query)), passage)
+            where = source
+            if not catalogue.is_named(source):
+                line = line_of(Path(source), self.format, (query, escaped(query)), passage)
+                where = f"{source}, line {line}"
             raise ExperimentError(
-                f"{path}, line {line}: passage {passage!r} of the query {query!r} is not in the collection, as are "
+                f"{where}: passage {passage!r} of the query {query!r} is not in the collection, as are "
                 f"{len(unknown):,} ids of {len(distinct):,}: check that the files belong together"
             )
         return rows[encoded.indices.to_numpy()]
@@ -112,7 +146,7 @@ class NegativesFile:
         absent = np.setdiff1d(np.arange(len(ids)), places)
         if not len(absent):
             return
-        where, example = ", ".join(map(str, self.paths)), ids[int(absent[0])]
+        where, example = ", ".join(self.sources), ids[int(absent[0])]
         if len(absent) == len(ids):
             raise ExperimentError(
                 f"{where}: none of the {len(ids):,} queries asked for has negatives, such as {example!r}: check that "

@@ -62,20 +62,24 @@ def run_for(retriever: Retriever, collection: Collection, queries: NDArray[np.in
     """
     if getattr(retriever, "ranks_nothing", False):
         return retriever.retrieve(collection, queries, depth, cache)
+    key = {**run_key(collection, queries, depth), "retriever": dict(retriever.fingerprint())}
     deep = own_passages.depth_for(collection, depth)
-    key = {
-        "format": 1,
-        "collection": collection.fingerprint,
-        "retriever": dict(retriever.fingerprint()),
-        "queries": hashlib.blake2b(queries.astype("<i8").tobytes(), digest_size=16).hexdigest(),
-        "depth": deep,
-    }
     folder = cache.get(
         "run", key, lambda target: _build(retriever, collection, queries, deep, cache, target), resumable=True
     )
     run = runs.load(folder, retriever.name)
     own_passages.warn_of_own_texts(run, collection)
     return own_passages.left_out(run, collection, depth)
+
+
+def run_key(collection: Collection, queries: NDArray[np.int64], depth: int) -> dict[str, Any]:
+    """Return the cache key of a run, without its ``retriever``."""
+    return {
+        "format": 1,
+        "collection": collection.fingerprint,
+        "queries": hashlib.blake2b(queries.astype("<i8").tobytes(), digest_size=16).hexdigest(),
+        "depth": own_passages.depth_for(collection, depth),
+    }
 
 
 def _build(

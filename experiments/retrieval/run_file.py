@@ -1,9 +1,8 @@
 """Read published runs as a retriever, such as Anserini's or SPLADE's run files, or ir_datasets' scored documents."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from experiments.common.cache import Cache, content_digest, fingerprint
+from experiments.common.cache import Cache, fingerprint
 from experiments.common.checks import one_of
 from experiments.common.errors import ExperimentError
 from experiments.data import run_formats
@@ -22,10 +21,9 @@ from experiments.data.run import Run, run_in_order
 from experiments.data.run_formats import RankedIds
 from experiments.data.run_lines import FORMATS
 from experiments.data.source import MISSING
+from experiments.retrieval import catalogue
 
 log = logging.getLogger(__name__)
-
-CATALOGUE = "ir_datasets:"
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,8 @@ class RunFile:
     scored documents of a catalogue's data set; None for a file that a job is to write. ``format``: ``trec`` (query Q0
     passage rank score name), ranked by score, ties by descending passage id as in trec_eval; ``msmarco`` (query,
     passage, rank and perhaps score, separated by tabs), ranked by rank; ``scores`` (query, passage, score), ranked as
-    ``trec``; ``auto`` detects the format.
+    ``trec``; ``top1000`` (query, passage, and their texts), MS MARCO's official candidates, which are not ranked and
+    used whole or not at all; ``auto`` detects the format.
     ``missing``: whether a query without lines is an ``error`` or has an ``empty`` ranking.
 
     Raises:
@@ -62,8 +61,8 @@ class RunFile:
         if not self.sources and path is not None:
             raise ExperimentError(f"retrievers.{name}.path is empty: name at least one run file")
         for source in self.sources:
-            if source.startswith(CATALOGUE):
-                _scoreddocs(source, f"retrievers.{name}.path")
+            if catalogue.is_named(source):
+                catalogue.dataset_of(source, catalogue.SCORED, f"retrievers.{name}.path")
             else:
                 _check_file(Path(source), f"retrievers.{name}.path")
 
@@ -71,13 +70,13 @@ class RunFile:
         """Return the digests of the files, the catalogue's ids and version, and the settings."""
         return {
             "retriever": "run_file 2",
-            "sources": [_content(source) for source in self.sources],
+            "sources": [catalogue.content_of(source) for source in self.sources],
             "format": self.format,
             "missing": self.missing,
         }
 
     def content(self) -> str:
-        return fingerprint([_content(source) for source in self.sources])
+        return fingerprint([catalogue.content_of(source) for source in self.sources])
 
     def retrieve(self, collection: Collection, queries: NDArray[np.int64], depth: int, cache: Cache) -> Run:
         """Return the first ``depth`` passages of each query, with the files' scores as float32.
@@ -113,12 +112,15 @@ class RunFile:
 
         def build(folder: Path) -> None:
             log.info("reading the run %s", source)
-            if source.startswith(CATALOGUE):
-                run_formats.read_scoreddocs(_rows(source, f"retrievers.{self.name}.path"), source).save(folder)
+            if catalogue.is_named(source):
+                rows = catalogue.rows_of(source, catalogue.SCORED, f"retrievers.{self.name}.path")
+                run_formats.read_scoreddocs(rows, source).save(folder)
             else:
                 run_formats.read(Path(source), self.format, f"retrievers.{self.name}.format").save(folder)
 
-        return RankedIds.load(cache.get("run_file", {**_content(source), "format": self.format, "version": 2}, build))
+        return RankedIds.load(
+            cache.get("run_file", {**catalogue.content_of(source), "format": self.format, "version": 2}, build)
+        )
 
     def _check_disjoint(self, ranked: Sequence[RankedIds]) -> None:
         counts = pc.value_counts(pa.concat_arrays([source_run.query_ids for source_run in ranked]))
@@ -151,8 +153,11 @@ class RunFile:
         log.warning("%s: their rankings are empty", lacking)
 
     def _check_ranked(self, source: str, source_run: RankedIds, part: _Lines, depth: int) -> None:
-        """Refuse to cut a catalogue's candidates without scores, such as MS MARCO's top 1000."""
-        if not source.startswith(CATALOGUE) or source_run.scores.any():
+        """Refuse to cut candidates without scores, such as MS MARCO's top 1000."""
+        if catalogue.is_named(source):
+            if source_run.scores.any():
+                return
+        elif run_formats.has_order(Path(source), self.format, f"retrievers.{self.name}.format"):
             return
         longest = int(part.within.max(initial=-1)) + 1
         if longest > depth:
@@ -189,33 +194,3 @@ def _check_file(path: Path, key: str) -> None:
         raise ExperimentError(f"{key}: there is no file {path}")
     if path.stat().st_size == 0:
         raise ExperimentError(f"{key}: the file {path} is empty")
-
-
-def _content(source: str) -> dict[str, str]:
-    if source.startswith(CATALOGUE):
-        return {"ir_datasets": source.removeprefix(CATALOGUE), "catalogue": version("ir-datasets")}
-    return {"file": content_digest(Path(source))}
-
-
-def _scoreddocs(source: str, key: str) -> Any:
-    """Load the data set of an ``ir_datasets:<id>`` and check that it has scored documents."""
-    import ir_datasets
-
-    dataset_id = source.removeprefix(CATALOGUE)
-    try:
-        dataset = ir_datasets.load(dataset_id)
-    except KeyError as error:
-        raise ExperimentError(f"{key}: ir_datasets has no data set {dataset_id!r}") from error
-    if not dataset.has_scoreddocs():
-        raise ExperimentError(f"{key}: {dataset_id!r} has no scoreddocs in ir_datasets; a sub-set of it may have")
-    return dataset
-
-
-def _rows(source: str, key: str) -> Iterator[Any]:
-    try:
-        yield from _scoreddocs(source, key).scoreddocs_iter()
-    except (RuntimeError, OSError, ValueError) as error:
-        raise ExperimentError(
-            f"ir_datasets could not provide the scoreddocs of {source.removeprefix(CATALOGUE)}: {error}. Without a "
-            f"network, put its source files under the folder that IR_DATASETS_HOME names"
-        ) from error

@@ -111,8 +111,8 @@ def queries_of(experiment: Experiment, source: Source) -> Queries:
     from experiments.jobs.prepare import splits_of
 
     try:
-        collection = open_collection(source, _NothingNew(experiment.cache))
-    except _NotThereError:
+        collection = open_collection(source, ReadOnlyCache(experiment.cache))
+    except NotThereError:
         limits = experiment.data.queries
         said = counts_of(source)
         measured = TRAIN if experiment.data.measured_on == TRAIN else TEST
@@ -128,15 +128,15 @@ def counts_of(source: Source) -> Mapping[str, int]:
     return counts
 
 
-class _NotThereError(Exception):
+class NotThereError(Exception):
     """The cache lacks an entry."""
 
 
-class _NothingNew(Cache):
-    """A read-only cache."""
+class ReadOnlyCache(Cache):
+    """A cache that builds nothing: an entry that is not there is a ``NotThereError``."""
 
     def _build(self, folder: Path, *others: Any) -> None:
-        raise _NotThereError(folder)
+        raise NotThereError(folder)
 
 
 def setting_of(experiment: Experiment, device: str, threads: int | None, source: Mapping[str, Any]) -> Setting:

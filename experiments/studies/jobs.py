@@ -10,7 +10,7 @@ from experiments.common.errors import ExperimentError
 from experiments.config import Experiment, compose
 from experiments.config.grid import Grid, compose_grid
 from experiments.job_files.files import CONFIG, read_mapping
-from experiments.job_files.status import JobStatus, job_folders, status_of
+from experiments.job_files.status import DONE, JobStatus, job_folders, status_of
 from experiments.jobs import hydra_app
 from experiments.jobs.job_states import JobStates
 from experiments.jobs.launch_control import LAUNCH, LaunchControl
@@ -19,6 +19,7 @@ from experiments.jobs.test_sets import test_jobs_of
 from experiments.studies import cost_estimate
 from experiments.studies.needs import card_of, needs_of, share_of_peak
 from experiments.studies.plan import Plan, PlannedJob, places_of
+from experiments.studies.preparation import stages_of
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,20 @@ def plan_of(grid: Grid, device: str | None = None) -> Plan:
         measures = entry.run_by is not None
         needs = None if card is None else needs_of(entry.experiment, cost)
         jobs.append(PlannedJob(entry.number, entry.folder, entry.what, status, cost, seconds, flops, measures, needs))
+    left = (
+        ()
+        if card is None
+        else (
+            (entry.experiment, entry.config["data"], entry.prerequisites)
+            for entry, job in zip(entries, jobs, strict=True)
+            if job.status.state != DONE
+        )
+    )
     launcher = grid.config.hydra.launcher
     places = places_of(str(launcher._target_), launcher.get("n_jobs"))
     reached = None if device is None or card is None else (device, share_of_peak(outputs, card))
-    return Plan(tuple(jobs), places, sum(rate.jobs for rate in rates.values()), reached, catalogue)
+    measured = sum(rate.jobs for rate in rates.values())
+    return Plan(tuple(jobs), places, measured, reached, catalogue, tuple(stages_of(left)))
 
 
 @dataclass(frozen=True)

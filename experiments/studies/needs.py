@@ -1,8 +1,8 @@
-"""Estimate what the jobs of a plan need on another machine: hours on a named card, disk, downloads.
+"""Estimate what the jobs of a plan need on another machine: hours and memory of a named card, disk, downloads.
 
 Hours follow from the floating-point operations of a job's training and scoring, at the full length of its texts, and
-from the share of a card's peak that jobs reach: measured where jobs on that card have finished, else assumed. What runs
-on the processor before (reading, BM25) is not in it.
+from the share of a card's peak that jobs reach: measured where jobs on that card have finished, else assumed. What is
+done before (reading, BM25, encoding the passages) is in ``preparation``.
 """
 
 import json
@@ -17,6 +17,8 @@ from experiments.common.text import duration, plural
 from experiments.config import Backbone, Experiment, Model
 from experiments.config.long_documents import LongDocuments
 from experiments.job_files.files import METRICS
+from experiments.models.memory_estimate import bytes_of_activations, bytes_of_states
+from experiments.pretrained.token_budget import tokens_per_batch
 from experiments.studies.cost_estimate import Cost
 
 ASSUMED_SHARE = 0.35  # of the peak, of padded batches of unequal texts; finished jobs correct it
@@ -68,16 +70,32 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class StepMemory:
+    """Bytes of a training step on one card. ``states``: weights, gradients and AdamW's moments. ``activations``: what
+    the forward pass keeps for the backward pass.
+    """
+
+    states: float
+    activations: float
+
+    @property
+    def total(self) -> float:
+        """Their sum."""
+        return self.states + self.activations
+
+
+@dataclass(frozen=True)
 class Needs:
     """What one job needs. ``training``, ``scoring``: operations; None where something they follow from is not known.
     ``disk``: bytes of its models and checkpoints. ``download``: the hub id of its backbone and its bytes, if it is
-    not at hand.
+    not at hand. ``memory``: of its training on the card; None where nothing is trained or no size is known.
     """
 
     training: float | None
     scoring: float | None
     disk: int | None
     download: tuple[str, int | None] | None
+    memory: StepMemory | None = None
 
 
 def card_of(name: str) -> Card:
@@ -91,15 +109,22 @@ def shape_of(backbone: Backbone) -> Shape | None:
     """Return the sizes of a backbone from its config, or from its files at hand; None if neither has them."""
     if backbone.shape is not None:
         return Shape(**backbone.shape)
-    folder = _folder_of(backbone)
-    return None if folder is None else _measured(folder)
+    return shape_in(_folder_of(backbone))
 
 
-def _folder_of(backbone: Backbone) -> Path | None:
+def shape_in(folder: Path) -> Shape | None:
+    """Return the sizes of the encoder in a folder; None if there is none."""
+    return _measured(folder) if _has_model(folder) else None
+
+
+def _has_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and (folder / "model.safetensors").is_file()
+
+
+def _folder_of(backbone: Backbone) -> Path:
     from experiments.models.backbone import locate
 
-    place = Path(locate(backbone))
-    return place if (place / "config.json").is_file() and (place / "model.safetensors").is_file() else None
+    return Path(locate(backbone))
 
 
 def _measured(folder: Path) -> Shape:
@@ -125,7 +150,7 @@ def needs_of(experiment: Experiment, cost: Cost) -> Needs:
     """
     shape, model = shape_of(experiment.backbone), experiment.model
     backbone = experiment.backbone
-    at_hub = backbone.package is None and _folder_of(backbone) is None
+    at_hub = backbone.package is None and not _has_model(_folder_of(backbone))
     bytes_of_weights = None if shape is None else BYTES_OF_MODEL * shape.weights
     download = (str(backbone.path), bytes_of_weights) if at_hub and model.trains else None
     if shape is None or not model.trains:
@@ -135,7 +160,29 @@ def needs_of(experiment: Experiment, cost: Cost) -> Needs:
     pairs = cost.tokens / model.max_length if cost.pairs is None and cost.tokens is not None else cost.pairs
     training = None if pairs is None else pairs * one * (4.0 if recomputed else 3.0)
     scoring = None if cost.scored is None else cost.scored * _windows(model) * one
-    return Needs(training, scoring, (BYTES_OF_MODEL + BYTES_OF_CHECKPOINT) * shape.weights, download)
+    disk = (BYTES_OF_MODEL + BYTES_OF_CHECKPOINT) * shape.weights
+    return Needs(training, scoring, disk, download, step_memory(experiment, shape))
+
+
+def step_memory(experiment: Experiment, shape: Shape) -> StepMemory:
+    """Estimate the memory of a training step on a GPU, with all texts at full length."""
+    wanted = experiment.trainer.precision
+    precision = "bf16-mixed" if wanted == "auto" else wanted  # as models.training_setup has it on a GPU
+    states = bytes_of_states(shape.encoder, shape.embeddings, precision)
+    return StepMemory(states, bytes_of_activations(shape.layers, shape.hidden, kept_tokens(experiment), precision))
+
+
+def kept_tokens(experiment: Experiment) -> int:
+    """Return the tokens whose activations a device keeps at a time: a whole step's, since its forward passes are one
+    graph, or with ``batch.checkpoint`` those of one forward pass.
+    """
+    model, passages = experiment.model, experiment.negatives.count + 1
+    group = passages * model.max_length + (model.max_query_tokens if model.retrieves else 0)
+    step = -(-experiment.batch.queries(experiment.negatives.count) // experiment.trainer.devices) * group
+    if not experiment.batch.checkpoint:
+        return step
+    one_pass = experiment.compute.tokens_per_batch.train or tokens_per_batch("train", "gpu")
+    return min(step, max(one_pass, model.max_length))
 
 
 def _windows(model: Model) -> int:
@@ -172,10 +219,10 @@ def lines_of(needs: Sequence[Needs], device: str, share: tuple[float, int], cata
         f"{_hours([one.scoring for one in needs], rate)} of scoring, one job after the other"
     ]
     known = [one.disk for one in needs if one.disk is not None]
-    lines.append(f"disk: {_gb(sum(known))} of models and checkpoints{_unknown(len(needs) - len(known))}")
+    lines.append(f"disk: {gb(sum(known))} of models and checkpoints{_unknown(len(needs) - len(known))}")
     downloads = dict(one.download for one in needs if one.download is not None)
     if downloads:
-        parts = [f"{name} ({_gb(size) if size else 'size not known'})" for name, size in downloads.items()]
+        parts = [f"{name} ({gb(size) if size else 'size not known'})" for name, size in downloads.items()]
         lines.append(f"downloads: {', '.join(parts)}")
     if catalogue:
         sets = ", ".join(f"{name} ({count:,} passages)" for name, count in catalogue.items())
@@ -195,5 +242,6 @@ def _unknown(jobs: int) -> str:
     return f" (and {plural(jobs, 'job')} of which it is not known)" if jobs else ""
 
 
-def _gb(size: int) -> str:
+def gb(size: float) -> str:
+    """Return bytes as text in GB."""
     return f"{size / 1e9:,.1f} GB"

@@ -14,7 +14,9 @@ from rich.text import Text
 from experiments.common.text import duration, plural
 from experiments.job_files.status import CHANGED, DONE, FAILED, RUNNING, JobStatus, totals
 from experiments.studies.cost_estimate import Cost
-from experiments.studies.needs import Needs, lines_of
+from experiments.studies.needs import Needs, card_of, lines_of
+from experiments.studies.needs_report import memory_lines, print_preparation
+from experiments.studies.preparation import Stage
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Plan:
     """A study's jobs, prerequisites first. ``side_by_side``: jobs at a time; None if the launcher decides.
     ``measured``: number of finished jobs behind the estimates. ``device``: the card to estimate hours on, and the share
     of its peak that jobs reach with the number of jobs behind that. ``catalogue``: data sets that are not in the cache
-    and have to be fetched -> passages.
+    and have to be fetched -> passages. ``preparation``: what is left to do before the trainings.
     """
 
     jobs: tuple[PlannedJob, ...]
@@ -55,6 +57,7 @@ class Plan:
     measured: int
     device: tuple[str, tuple[float, int]] | None = None
     catalogue: Mapping[str, int] = field(default_factory=dict)
+    preparation: tuple[Stage, ...] = ()
 
     @property
     def left(self) -> tuple[PlannedJob, ...]:
@@ -116,8 +119,15 @@ def print_plan(plan: Plan, console: Console) -> None:
     for line in totals_of(plan):
         console.print(Text(line))
     if plan.device is not None and plan.left:
-        for line in lines_of([job.needs for job in plan.left if job.needs is not None], *plan.device, plan.catalogue):
-            console.print(Text(line), soft_wrap=True)
+        _print_needs(plan, *plan.device, console)
+
+
+def _print_needs(plan: Plan, device: str, share: tuple[float, int], console: Console) -> None:
+    needs = {job.folder.name: job.needs for job in plan.left if job.needs is not None}
+    lines = lines_of(list(needs.values()), device, share, plan.catalogue)
+    for line in (lines[0], *memory_lines(needs, device), *lines[1:]):
+        console.print(Text(line), soft_wrap=True)
+    print_preparation(plan.preparation, device, card_of(device).peak * share[0], console)
 
 
 def totals_of(plan: Plan) -> list[str]:

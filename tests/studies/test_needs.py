@@ -11,8 +11,20 @@ from experiments.common.errors import ExperimentError
 from experiments.config import Experiment, compose
 from experiments.models.compute_cost import CostModel
 from experiments.studies.cost_estimate import Cost
-from experiments.studies.needs import ASSUMED_SHARE, CARDS, Needs, Shape, card_of, lines_of, needs_of, shape_of
+from experiments.studies.needs import (
+    ASSUMED_SHARE,
+    CARDS,
+    Needs,
+    Shape,
+    StepMemory,
+    card_of,
+    kept_tokens,
+    lines_of,
+    needs_of,
+    shape_of,
+)
 from experiments.studies.needs import share_of_peak as share
+from experiments.studies.needs_report import memory_lines
 
 HUB = ("bert_base", "bert_large", "deberta_v3_base", "electra_base", "minilm_l12", "modernbert_base")
 
@@ -86,6 +98,59 @@ def test_a_hubs_model_without_a_shape_leaves_hours_unknown():
     assert needs_of(job, Cost(10, 80, 500)) == Needs(None, None, None, ("someone/unknown", None))
 
 
+def test_a_step_keeps_the_activations_of_all_its_pairs():
+    """16 queries x (1 + 7) passages x 256 tokens = 32,768 tokens."""
+    job = experiment("backbone=electra_base", "model.max_length=256", "batch.size=16", "negatives.count=7")
+    assert kept_tokens(job) == 32_768
+    found = needs_of(job, Cost(10, 80, 500)).memory
+    assert found is not None
+    assert found.activations == 34 * 32_768 * 12 * 768
+    assert found.states == 16 * 108_891_648 + 2 * 85_056_000
+    assert found.total == found.activations + found.states
+
+
+@pytest.mark.parametrize(
+    ("override", "tokens"),
+    [
+        ("batch.checkpoint=true", 16_384),
+        ("compute.tokens_per_batch.train=1024", 32_768),
+        ("trainer.devices=2", 16_384),
+        ("negatives.count=15", 65_536),
+    ],
+)
+def test_what_lowers_and_raises_the_memory_of_a_step(override: str, tokens: int):
+    """A step is one graph, however many forward passes it has; recomputed, one pass is kept at a time."""
+    job = experiment("model.max_length=256", "batch.size=16", "negatives.count=7", override)
+    assert kept_tokens(job) == tokens
+
+
+def test_models_that_read_texts_alone_keep_queries_too():
+    job = experiment("model=colbert", "model.max_length=100", "model.max_query_tokens=30", "batch.size=2")
+    assert kept_tokens(job) == 2 * ((job.negatives.count + 1) * 100 + 30)
+
+
+def test_fp32_needs_twice_the_activations_and_no_copy_of_the_weights():
+    job = experiment("backbone=electra_base", "trainer.precision=32-true", "batch.size=1", "negatives.count=1")
+    found = needs_of(job, Cost(10, 20, 500)).memory
+    assert found is not None
+    assert found.activations == 68 * 2 * job.model.max_length * 12 * 768
+    assert found.states == 16 * 108_891_648
+
+
+def test_the_largest_step_is_named_and_what_to_do_where_it_may_not_fit():
+    small, large = (
+        Needs(1.0, 1.0, 0, None, StepMemory(states=1e9, activations=size)) for size in (2e9, 13_000_000_000)
+    )
+    found = memory_lines({"lce-n1": small, "lce-n31": large}, "t4")
+    assert found[0] == (
+        "memory of the t4: about 14.0 GB of 16.0 GB in a step of lce-n31 (1.0 GB of weights, gradients and AdamW, 13.0 "
+        "GB of activations), the most of all"
+    )
+    assert found[1].startswith("1 job may not fit, such as lce-n31: set batch.checkpoint=true")
+    assert len(memory_lines({"lce-n1": small}, "t4")) == 1
+    assert memory_lines({"bm25": Needs(0.0, 1.0, 0, None)}, "t4") == []
+
+
 def test_hours_are_operations_by_the_share_of_the_peak():
     needs = [
         Needs(312e12 * 0.5 * 7200, 312e12 * 0.5 * 3600, 2_000_000_000, ("some/model", 400_000_000)),
@@ -144,6 +209,15 @@ def test_the_plan_of_a_papers_table_says_hours_gigabytes_and_downloads(
     assert "on one a100 (312 TFLOPS at its peak, 35% of it assumed" in said
     assert "downloads: google/electra-base-discriminator (0.4 GB)" in said
     assert "msmarco-passage (8,841,823 passages)" in said
+    assert "memory of the a100: about 43.0 GB of 80.0 GB in a step of lce-n31-bm25-s1-" in said
+    for row in (
+        "read msmarco-passage",
+        "index of bm25",
+        "top 200 of 502,939 train queries",
+        "tct_colbert's vectors of",
+    ):
+        assert row in said
+    assert "downloads for it: castorini/tct_colbert-v2-hnp-msmarco (0.4 GB)" in said
 
 
 def test_a_device_is_for_plan(capsys: pytest.CaptureFixture[str]):
