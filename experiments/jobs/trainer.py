@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import SLURMEnvironment
 from pytorch_lightning.utilities import rank_zero_only
 
 from experiments.callbacks.checkpoints import AtomicIO, KeepCheckpoints
@@ -20,6 +22,7 @@ from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.job_files.history import FILE
 from experiments.job_files.job_folder import JobFolder
+from experiments.jobs.preemption import ACTIVE
 from experiments.models.ranker import Ranker
 from experiments.models.training_setup import TrainingSetup, precision_of
 from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
@@ -67,10 +70,18 @@ def make_trainer(
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_checkpointing=False,
-        plugins=[AtomicIO()],
+        plugins=[AtomicIO(), *_cluster()],
         default_root_dir=job.folder,
     )
     return trainer, checkpoints
+
+
+def _cluster() -> list[SLURMEnvironment]:
+    """Return Lightning's plugin for a job that submitit gave to SLURM: Lightning must not queue it again a second time
+    (see ``experiments.jobs.preemption``).
+    """
+    in_slurm = os.environ.get(ACTIVE) == "slurm" and SLURMEnvironment.detect()
+    return [SLURMEnvironment(auto_requeue=False)] if in_slurm else []
 
 
 def make_callbacks(
