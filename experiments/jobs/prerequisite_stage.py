@@ -114,18 +114,21 @@ class PrerequisitesFirst(Launcher):
         Raises:
             ExperimentError: a prerequisite has failed; the jobs that do not need it have run.
         """
-        ended = [run for depth in sorted({one.depth for one in self._needed}) for run in self._run_depth(depth)]
+        needed, self._needed = self._needed, []  # a sweeper may launch the jobs in several batches
+        depths = sorted({prerequisite.depth for prerequisite in needed})
+        ended = [run for depth in depths for run in self._run_depth(depth, needed)]
         runs = self._launcher.launch(job_overrides, initial_job_idx)
         for run in ended:
             run.return_value  # noqa: B018  # raises the error of one that failed
         return runs
 
-    def _run_depth(self, depth: int) -> Sequence[JobReturn]:
-        stage = [(number, one) for number, one in enumerate(self._needed, -len(self._needed)) if one.depth == depth]
-        runs = self._launcher.launch([one.launched_by for _, one in stage], stage[0][0])
-        for (_, one), run in zip(stage, runs, strict=True):
+    def _run_depth(self, depth: int, needed: Sequence[Needed]) -> Sequence[JobReturn]:
+        """Run the prerequisites of one depth side by side. Their numbers end before those of the jobs."""
+        stage = [(number, first) for number, first in enumerate(needed, -len(needed)) if first.depth == depth]
+        runs = self._launcher.launch([first.launched_by for _, first in stage], stage[0][0])
+        for (_, first), run in zip(stage, runs, strict=True):
             if run.status == JobStatus.FAILED:
-                self._launch.note_lacking(one.by, one.label)
+                self._launch.note_lacking(first.by, first.label)
         return runs
 
 
