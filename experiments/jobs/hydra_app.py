@@ -83,6 +83,8 @@ def entry(main: Callable[[], Any]) -> None:
     except Exception as error:
         if type(error).__name__ in LOST:
             print(f"error: a worker was killed, often for want of memory: {GOES_ON}", file=sys.stderr)
+        elif type(error).__name__ == "FailedJobError":  # submitit's, with what sbatch says
+            _exit(f"the jobs could not be submitted: {str(error).strip().splitlines()[-1]}")
         elif not any(job.state == FAILED for job in jobs):
             raise
         raise SystemExit(1) from None

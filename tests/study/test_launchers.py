@@ -19,21 +19,25 @@ SBATCH = """\
 #!{python}
 import os, pathlib, re, subprocess, sys
 text = pathlib.Path(sys.argv[-1]).read_text()
-script = pathlib.Path({calls!r})  # as SLURM does, keep a copy: submitit moves its own
+pathlib.Path({calls!r}).write_text(text)
+job = 7 + len(list(pathlib.Path({calls!r}).parent.glob("submitted-*")))
+script = pathlib.Path({calls!r} + f"-{{job}}")  # as SLURM does, keep a copy: submitit moves its own
 script.write_text(text)
-first, last = re.search(r"--array=(\\d+)-(\\d+)", text).groups()
-for number in range(int(first), int(last) + 1):
-    state = pathlib.Path({states!r}, f"7_{{number}}")
+array = re.search(r"--array=([0-9]+)-([0-9]+)", text)
+for number in range(int(array[1]), int(array[2]) + 1) if array else [None]:
+    name = str(job) if number is None else f"{{job}}_{{number}}"
+    state = pathlib.Path({states!r}, name)
     state.write_text("RUNNING")
-    env = {{"JOB_ID": "7", "ARRAY_JOB_ID": "7", "ARRAY_TASK_ID": str(number), "NTASKS": "1", "PROCID": "0"}}
-    env |= {{"LOCALID": "0", "NODEID": "0", "JOB_NODELIST": "here", "JOB_NAME": "train"}}
+    env = {{"JOB_ID": str(job), "NTASKS": "1", "PROCID": "0", "LOCALID": "0", "NODEID": "0", "JOB_NODELIST": "here"}}
+    env |= {{"JOB_NAME": "train"}}
+    env |= {{}} if number is None else {{"ARRAY_JOB_ID": str(job), "ARRAY_TASK_ID": str(number)}}
     env = os.environ | {{f"SLURM_{{name}}": value for name, value in env.items()}}
     log = script.with_suffix(".log").open("a")
-    again = pathlib.Path({again!r}, f"7_{{number}}")  # made by scontrol
+    again = pathlib.Path({again!r}, name)  # made by scontrol
     command = f"while bash {{script}}; code=$?; [ -e {{again}} ]; do rm {{again}}; echo RUNNING > {{state}}; done; "
     command += f"[ $code = 0 ] && echo COMPLETED > {{state}} || echo FAILED > {{state}}"
     subprocess.Popen(["bash", "-c", command], env=env, start_new_session=True, stdout=log, stderr=log)
-print("Submitted batch job 7")
+print(f"Submitted batch job {{job}}")
 """
 SRUN = """\
 #!{python}
@@ -148,9 +152,11 @@ def test_slurm_gets_an_array_of_jobs_and_the_study_waits_for_them(overrides: lis
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "launcher", ["hydra/launcher=slurm hydra.launcher.partition=gpu", "hydra/launcher=submitit_local"]
+    "launcher",
+    ["hydra/launcher=slurm hydra.launcher.partition=gpu", "hydra/launcher=submitit_local"],
+    ids=["slurm", "local"],
 )
-@pytest.mark.parametrize("told", [signal.SIGUSR1, signal.SIGUSR2])
+@pytest.mark.parametrize("told", [signal.SIGUSR1, signal.SIGUSR2], ids=["SIGUSR1", "SIGUSR2"])
 def test_a_preempted_job_leaves_a_checkpoint_is_queued_again_and_ends_with_the_same_numbers(
     overrides: list[str], tmp_path: Path, slurm: Path, launcher: str, told: signal.Signals
 ):
