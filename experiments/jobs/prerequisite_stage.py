@@ -44,12 +44,15 @@ class Needed:
     @property
     def launched_by(self) -> list[str]:
         """The overrides that a launcher runs it by. Hydra's log of it goes to its own folder."""
-        own = {f"++hydra.job.env_set.{FOLDER}": self.folder, "hydra.sweep.dir": self.folder.parent}
-        own |= {"hydra.sweep.subdir": self.folder.name}
+        own = {
+            f"++hydra.job.env_set.{FOLDER}": self.folder,
+            "hydra.sweep.dir": self.folder.parent,
+            "hydra.sweep.subdir": Path(self.folder.name),
+        }
         return [*self.overrides, *(f"{key}={_quoted(path)}" for key, path in own.items()), "hydra.output_subdir=null"]
 
 
-def _quoted(path: Path | str) -> str:
+def _quoted(path: Path) -> str:
     text = str(path).replace("\\", "\\\\").replace("'", "\\'")
     return f"'{text}'"
 
@@ -86,8 +89,9 @@ def needed_by(jobs: Iterable[tuple[str, Sequence[str], Experiment]]) -> list[Nee
 
 def put_first(needed: Sequence[Needed], launch: LaunchControl, config: DictConfig) -> None:
     """Let a multirun run some prerequisites before its jobs. ``config``: the multirun's, which Hydra goes on with."""
-    settings = OmegaConf.to_container(config.hydra.launcher, resolve=True)
-    Plugins.instance().class_name_to_class[TARGET] = partial(PrerequisitesFirst, tuple(needed), launch, settings)  # type: ignore[assignment]
+    settings: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+    made: Any = partial(PrerequisitesFirst, tuple(needed), launch, settings)
+    Plugins.instance().class_name_to_class[TARGET] = made
     _set_launcher(config, {"_target_": TARGET})
 
 

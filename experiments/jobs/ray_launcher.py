@@ -106,8 +106,9 @@ class RayLauncher(Launcher):
             _run_job
         )
         shared = ray.put((self._known, Singleton.get_state()))
-        waiting, running, ended = list(jobs), {}, {}
-        lost: Exception | None = None
+        waiting, lost = list(jobs), None
+        running: dict[Any, int] = {}  # Ray's reference to a job -> its number
+        ended: dict[int, JobReturn] = {}
         try:
             while waiting or running:
                 while waiting and (self.n_jobs is None or len(running) < self.n_jobs):
