@@ -80,7 +80,7 @@ sweeps: $(STAMPS)/run ## write the files in sweeps/ as W&B sweeps into sweeps/wa
 
 lock: $(BIN)/uv ## write constraints.txt anew from pyproject.toml
 	echo "torch==2.13.0" | UV_FIND_LINKS= $(BIN)/uv pip compile --universal --no-annotate --no-header --no-emit-index-url \
-		--extra dev --extra joblib -c - pyproject.toml -o constraints.txt
+		--extra dev --extra joblib --extra ray -c - pyproject.toml -o constraints.txt
 
 clean: ## remove the environment, caches and stamps; results in outputs/ stay
 	rm -rf $(VENV) $(STAMPS) site .cache .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -35,6 +35,8 @@ KNOW_HYDRA = (
     "config/retriever_roles.py",
     "config/sweeps_group.py",
     "jobs/hydra_app.py",
+    "jobs/prerequisite_stage.py",
+    "jobs/ray_launcher.py",
     "train.py",
     "evaluate.py",
     "retrieve.py",

@@ -16,7 +16,7 @@ from typing import Any
 from hydra import compose
 from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import (
@@ -32,6 +32,7 @@ from experiments.common.text import first_line
 from experiments.config import Experiment
 from experiments.config.identity import job_name
 from experiments.config.keys import declared, no_such_key, undeclared
+from experiments.config.launchers import missing_extra
 from experiments.config.loader import copy_of, hydra_of_conf
 from experiments.config.measures import check_measures
 from experiments.config.model import Model, class_of
@@ -257,6 +258,8 @@ def explain(error: BaseException) -> str:
         return no_such_key(cause.full_key, siblings, declared(Experiment))
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {first_line(cause.msg or cause)}"
+    if isinstance(error, MissingConfigException) and (extra := missing_extra(error.missing_cfg_file)) is not None:
+        return extra
     message = str(error).split("\nConfig search path:")[0].strip()
     return message.removeprefix("In 'config': ").replace("\n\t", " ").replace("\n\n", ". ")
 

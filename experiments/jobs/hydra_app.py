@@ -34,13 +34,18 @@ from experiments.jobs.gpu_lock import gpu_of_its_own
 from experiments.jobs.launch_control import LaunchControl
 from experiments.jobs.multirun_display import ShownMultirun
 from experiments.jobs.multirun_job import refuse, saying
-from experiments.jobs.prerequisites import jobs_before, prerequisites_of
+from experiments.jobs.preemption import queued_again_when_preempted
+from experiments.jobs.prerequisite_stage import asked_for, needed_by, put_first
+from experiments.jobs.prerequisites import jobs_before, prerequisites_of, run_prerequisite
 from experiments.jobs.ranks import end_outside, follows
+from experiments.jobs.ray_launcher import register
 from experiments.jobs.test_sets import check_test_sets
 
 log = logging.getLogger(__name__)
 
 GOES_ON = "the same command goes on from here"
+# Errors of joblib, of submitit and of ``ray_launcher`` for a worker that ended before its job.
+LOST = ("TerminatedWorkerError", "UncompletedJobError", "LostJobError")
 
 _multirun = ShownMultirun()
 
@@ -83,8 +88,10 @@ def entry(main: Callable[[], Any]) -> None:
             _interrupted(signal.SIGTERM)
         raise
     except Exception as error:
-        if type(error).__name__ in ("TerminatedWorkerError", "UncompletedJobError"):  # joblib's, submitit's
+        if type(error).__name__ in LOST:
             print(f"error: a worker was killed, often for want of memory: {GOES_ON}", file=sys.stderr)
+        elif type(error).__name__ == "FailedJobError":  # submitit's, with what sbatch says
+            _exit(f"the jobs could not be submitted: {str(error).strip().splitlines()[-1]}")
         elif not any(job.state == FAILED for job in jobs):
             raise
         raise SystemExit(1) from None
@@ -109,33 +116,33 @@ def _interrupted(by: signal.Signals) -> NoReturn:
 def run(config: DictConfig) -> float:
     """Check a composed config and run its job; returns the first measure on the first of the first stages.
 
-    A job that its launch refuses (see ``LaunchControl``) writes nothing and returns NaN.
+    In the stage before a multirun's jobs it runs a prerequisite of the job instead (see ``prerequisite_stage``). A job
+    that its launch refuses (see ``LaunchControl``) writes nothing and returns NaN.
 
     Raises:
         ExperimentError: a setting or a file cannot be used.
     """
     from experiments.jobs.whole_job import run_whole_job
 
-    hydra, settings = HydraConfig.get(), plain(config)
-    folder = Path(str(config.outputs)) / str(config.study) / job_name(settings)
+    hydra = HydraConfig.get()
     in_multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
+    first = asked_for(config) if in_multirun else None
+    settings = plain(config) if first is None else first.config
+    folder = Path(str(config.outputs)) / str(config.study) / job_name(settings) if first is None else first.folder
     launch = LaunchControl.of(os.environ) if in_multirun else None
-    refusal = launch.refusal(folder.name) if launch is not None else None
+    refusal = launch.refusal(folder.name, prerequisite=first is not None) if launch is not None else None
     if launch is not None and refusal is not None:
         refuse(launch, hydra.job.num + 1, short_name(settings), refusal)
         return float("nan")
     with saying(launch, hydra.job.num + 1 if in_multirun else 1, short_name(settings), folder) as job:
-        experiment = check(config)
-        if experiment.checkpoint is not None:
-            raise ExperimentError(
-                "checkpoint is read by experiments.probe only; to train from those weights set backbone=local "
-                f"backbone.path={experiment.checkpoint}"
-            )
-        check_selection(experiment)
+        experiment = _checked(config) if first is None else first.experiment
         side_by_side = in_multirun and not str(hydra.launcher._target_).endswith("BasicLauncher")
         try:
-            with gpu_of_its_own(experiment.trainer, side_by_side):
-                metrics, _ = run_whole_job(experiment, settings)
+            with queued_again_when_preempted(job.queue_again), gpu_of_its_own(experiment.trainer, side_by_side):
+                if first is None:
+                    metrics, _ = run_whole_job(experiment, settings)
+                else:
+                    metrics = run_prerequisite(first.key, experiment, settings)
         except Exception as error:
             note_failure(folder, error, job_hash(settings))
             raise
@@ -143,6 +150,17 @@ def run(config: DictConfig) -> float:
         value = float(means[measure]) if means else float("nan")  # only the first process of DDP has the means
         job.score = f"test {mean_name(measure)} {value:.3f}"
     return value
+
+
+def _checked(config: DictConfig) -> Experiment:
+    experiment = check(config)
+    if experiment.checkpoint is not None:
+        raise ExperimentError(
+            "checkpoint is read by experiments.probe only; to train from those weights set backbone=local "
+            f"backbone.path={experiment.checkpoint}"
+        )
+    check_selection(experiment)
+    return experiment
 
 
 class Checks(Callback):
@@ -156,6 +174,7 @@ class Checks(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every known job of the grid that its launch lets start; show the table."""
+        _or_exit(lambda: register(config.hydra.launcher))
         _or_exit(lambda: self._check_grid(config))
         _keep_table(config)
 
@@ -168,12 +187,20 @@ class Checks(Callback):
         rows, launch = rows_of(config), LaunchControl.of(config.hydra.job.env_set)
         names = [job_name(plain(row.config)) for row in rows]
         may_start = [launch is None or launch.refusal(name) is None for name in names]
-        check_jobs({row.where: row.config for row, may in zip(rows, may_start, strict=True) if may}, networks=True)
+        starting = [(name, row) for name, row, may in zip(names, rows, may_start, strict=True) if may]
+        experiments = check_jobs({row.where: row.config for _, row in starting}, networks=True)
         if launch is None or not launch.narrows:
             write_json(study / GRID, names)
         # All overrides of the only job of a grid vary: its name says more.
         labels = [row.varying if len(rows) > 1 else short_name(plain(row.config)) for row in rows]
-        _multirun.begin(launch, study, [label if may else "" for label, may in zip(labels, may_start, strict=True)])
+        labels = [label if may else "" for label, may in zip(labels, may_start, strict=True)]
+        needed = []
+        if config.hydra.job.name == "train":
+            overrides = (list(row.config.hydra.overrides.task) for _, row in starting)
+            needed = needed_by(zip((name for name, _ in starting), overrides, experiments, strict=True))
+        launch = _multirun.begin(launch, study, labels, [prerequisite.label for prerequisite in needed])
+        if needed:
+            put_first(needed, launch, config)
 
 
 def _keep_table(config: DictConfig) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Any
 
 LAUNCH = "EXPERIMENTS_LAUNCH"  # the variable of a job's environment that names the folder
 
-_ONLY, _FAIL_FAST, _FAILED, _STOPPED, _LABELS = "only.json", "fail_fast", "failed", "stopped", "labels.json"
+_ONLY, _FAIL_FAST, _FAILED, _STOPPED = "only.json", "fail_fast", "failed", "stopped"
+_LABELS, _FIRST, _LACKING = "labels.json", "prerequisites.json", "lacking.json"
 
 
 @dataclass(frozen=True)
@@ -63,30 +64,44 @@ class LaunchControl:
         """Delete the folder: no further job of this launch may start."""
         shutil.rmtree(self.folder)
 
-    def note_labels(self, labels: Sequence[str]) -> None:
-        """Note the labels of this launch's jobs in their order; empty for a job that may not start."""
+    def note_labels(self, labels: Sequence[str], first: Sequence[str] = ()) -> None:
+        """Note the labels of this launch's jobs in their order; empty for a job that may not start. ``first``: labels
+        of the prerequisites that run before them.
+        """
         (self.folder / _LABELS).write_text(json.dumps(list(labels)), encoding="utf-8")
+        (self.folder / _FIRST).write_text(json.dumps(list(first)), encoding="utf-8")
 
     @property
     def labels(self) -> list[str]:
         """The labels of the jobs in their order; empty if they are not known beforehand."""
-        path = self.folder / _LABELS
-        return [str(label) for label in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+        return [str(label) for label in self._read(_LABELS, [])]
+
+    @property
+    def numbered(self) -> dict[int, str]:
+        """The labels by the jobs' numbers: from 1 for the jobs, up to 0 for the prerequisites before them."""
+        first = [str(label) for label in self._read(_FIRST, [])]
+        return dict(enumerate([*first, *self.labels], 1 - len(first)))
+
+    def _read(self, name: str, default: Any) -> Any:
+        path = self.folder / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else default
 
     @property
     def narrows(self) -> bool:
         """Whether only some of the launch's jobs may start."""
         return (self.folder / _ONLY).exists()
 
-    def refusal(self, job: str) -> str | None:
-        """Return why a job may not start now; None if it may."""
+    def refusal(self, job: str, *, prerequisite: bool = False) -> str | None:
+        """Return why a job may not start now; None if it may. A prerequisite of a job asked for is asked for too."""
         if not self.folder.is_dir():
             return "its launch is over"
         if (self.folder / _STOPPED).exists():
             return "its launch was stopped"
-        only = self.folder / _ONLY
-        if only.exists() and job not in json.loads(only.read_text(encoding="utf-8")):
+        if not prerequisite and job not in self._read(_ONLY, [job]):
             return "it is not one of those asked for"
+        lacking = self._read(_LACKING, {}).get(job)
+        if lacking is not None:
+            return f"its prerequisite {lacking} has failed"
         failed = self.folder / _FAILED
         if (self.folder / _FAIL_FAST).exists() and failed.exists():
             return f"{failed.read_text(encoding='utf-8').strip() or 'another job'} has failed (--fail-fast)"
@@ -96,6 +111,12 @@ class LaunchControl:
         """Note that a job of this launch has failed."""
         if self.folder.is_dir():
             (self.folder / _FAILED).write_text(f"{job}\n", encoding="utf-8")
+
+    def note_lacking(self, jobs: Iterable[str], prerequisite: str) -> None:
+        """Note that some jobs lack a prerequisite, since it has failed. ``prerequisite``: its label."""
+        if self.folder.is_dir():
+            lacking = {**dict.fromkeys(jobs, prerequisite), **self._read(_LACKING, {})}
+            (self.folder / _LACKING).write_text(json.dumps(lacking), encoding="utf-8")
 
     def stop(self) -> None:
         """Let no further job start."""

@@ -26,10 +26,10 @@ class MultirunDisplay:
 
     def __init__(self, launch: LaunchControl) -> None:
         self.launch = launch
-        self._labels = launch.labels
+        self._labels, count = launch.numbered, len(launch.labels)
         self._over = threading.Event()
         on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
-        self._screen: _Table | _Lines = _Table(len(self._labels)) if on_terminal else _Lines(len(self._labels))
+        self._screen: _Table | _Lines = _Table(count) if on_terminal else _Lines(count)
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def start(self) -> None:
@@ -172,12 +172,17 @@ class ShownMultirun:
         self._display: MultirunDisplay | None = None
         self._own = ExitStack()
 
-    def begin(self, launch: LaunchControl | None, study: Path, labels: Sequence[str]) -> None:
-        """Show the jobs of a launch; None makes one in the study's folder. ``labels``: see ``note_labels``."""
+    def begin(
+        self, launch: LaunchControl | None, study: Path, labels: Sequence[str], first: Sequence[str] = ()
+    ) -> LaunchControl:
+        """Show the jobs of a launch, and return it; None makes one in the study's folder. ``labels``, ``first``: see
+        ``note_labels``.
+        """
         launch = launch or self._own.enter_context(LaunchControl.make(study).in_environment())
-        launch.note_labels(labels)
+        launch.note_labels(labels, first)
         self._display = MultirunDisplay(launch)
         self._display.start()
+        return launch
 
     def end(self) -> list[LiveStatus]:
         """Show how the jobs ended; returns them, or nothing without a multirun."""

@@ -10,18 +10,28 @@ from pathlib import Path
 from experiments.common import progress
 from experiments.common.errors import ExperimentError, why
 from experiments.job_files.files import STATUS
-from experiments.job_files.live_status import DONE, DONE_BEFORE, FAILED, INTERRUPTED, NOT_STARTED, LiveStatusFile
+from experiments.job_files.live_status import (
+    DONE,
+    DONE_BEFORE,
+    FAILED,
+    INTERRUPTED,
+    NOT_STARTED,
+    WAITING,
+    LiveStatusFile,
+)
 from experiments.jobs.launch_control import LaunchControl
+from experiments.jobs.multirun_table import name_of
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class JobOfLaunch:
-    """A job while it runs. ``score``: set when it is done."""
+    """A job while it runs. ``score``: set when it is done. ``queued_again``: whether it waits for another attempt."""
 
     folder: Path
     score: str = ""
+    queued_again: bool = False
     status_before: bytes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -30,6 +40,10 @@ class JobOfLaunch:
     def _status(self) -> bytes:
         path = self.folder / STATUS
         return path.read_bytes() if path.is_file() else b""
+
+    def queue_again(self) -> None:
+        """Note that the job ends here to start again later."""
+        self.queued_again = True
 
     @property
     def was_done_before(self) -> bool:
@@ -40,7 +54,7 @@ class JobOfLaunch:
 def refuse(launch: LaunchControl, number: int, name: str, refusal: str) -> None:
     """Report that a job is not started, and why."""
     log.info("%s is not started: %s", name, refusal)
-    if launch.folder.is_dir() and "" not in launch.labels[number - 1 : number]:  # else nobody asked for it
+    if launch.folder.is_dir() and launch.numbered.get(number) != "":  # else nobody asked for it
         LiveStatusFile(launch.folder, number, _label(launch, number, name)).end(NOT_STARTED, why=refusal)
 
 
@@ -48,19 +62,19 @@ def refuse(launch: LaunchControl, number: int, name: str, refusal: str) -> None:
 def saying(launch: LaunchControl | None, number: int, name: str, folder: Path) -> Iterator[JobOfLaunch]:
     """Report a job's progress and how it ended; without a launch, do nothing.
 
-    ``number``: of the job in its multirun, from 1. ``name``: used if the launch has no label for the job.
+    ``number``: see ``LaunchControl.numbered``. ``name``: used if the launch has no label for the job.
     """
     job = JobOfLaunch(folder)
     if launch is None:
         yield job
         return
     status = LiveStatusFile(launch.folder, number, _label(launch, number, name))
-    _keep_off_the_terminal(f"[{number}/{len(launch.labels) or '?'}] {status.status.label}")
+    _keep_off_the_terminal(name_of(status.status, len(launch.labels)))
     progress.in_multirun = status.tracked
     try:
         yield job
     except (KeyboardInterrupt, SystemExit):
-        status.end(INTERRUPTED)
+        status.end(WAITING if job.queued_again else INTERRUPTED)
         raise
     except Exception as error:
         expected = isinstance(error, ExperimentError)
@@ -74,7 +88,7 @@ def saying(launch: LaunchControl | None, number: int, name: str, folder: Path) -
 
 
 def _label(launch: LaunchControl, number: int, name: str) -> str:
-    return next(iter(launch.labels[number - 1 : number]), name)
+    return launch.numbered.get(number, name)
 
 
 def _keep_off_the_terminal(name: str) -> None:

@@ -39,9 +39,9 @@ SHOWN_FIRST = (RUNNING, FAILED, INTERRUPTED, DONE, WAITING, NOT_STARTED, DONE_BE
 Jobs = Sequence[LiveStatus]
 
 
-def jobs_of(labels: Sequence[str], statuses: Mapping[int, LiveStatus]) -> list[LiveStatus]:
-    """Return a launch's jobs in their order, those without a status as waiting. ``labels``: see ``note_labels``."""
-    waiting = {number: LiveStatus(number, label) for number, label in enumerate(labels, 1) if label}
+def jobs_of(labels: Mapping[int, str], statuses: Mapping[int, LiveStatus]) -> list[LiveStatus]:
+    """Return a launch's jobs in their order, those without a status as waiting. ``labels``: by number."""
+    waiting = {number: LiveStatus(number, label) for number, label in labels.items() if label}
     return [job for _, job in sorted({**waiting, **statuses}.items())]
 
 
@@ -59,7 +59,7 @@ def table_of(jobs: Jobs, now: float, lines: int | None = None) -> Group:
         state = Text(job.doing or (STARTING if job.state == RUNNING else job.state), COLOURS.get(job.state, ""))
         step = f"{job.done:,}/{job.total:,}" if job.doing else ""
         time = f"({duration(job.seconds)})" if job.state == DONE else duration(left) if left is not None else ""
-        table.add_row(str(job.number), Text(job.label), state, step, job.score, time)
+        table.add_row(_place(job), Text(job.label), state, step, job.score, time)
     hidden = len(jobs) - len(shown)
     return Group(table, Text((f"and {plural(hidden, 'job')} more; " if hidden else "") + total_of(jobs, now)))
 
@@ -99,8 +99,13 @@ def seconds_left(jobs: Jobs, now: float) -> float | None:
 
 
 def name_of(job: LiveStatus, count: int) -> str:
-    """Return the name of a job in a line: ``[2/6] loss=lce seed=1``."""
-    return f"[{job.number}/{count or '?'}] {job.label}"
+    """Return the name of a job in a line: ``[2/6] loss=lce seed=1``; ``[first]`` for a prerequisite of the jobs."""
+    of = f"/{count or '?'}" if job.number > 0 else ""
+    return f"[{_place(job)}{of}] {job.label}"
+
+
+def _place(job: LiveStatus) -> str:
+    return str(job.number) if job.number > 0 else "first"
 
 
 def line_of(job: LiveStatus, count: int, now: float) -> str:

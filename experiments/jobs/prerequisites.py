@@ -221,20 +221,29 @@ def components_of(experiment: Experiment) -> Components:
 
 def train(parent: Experiment, key: str, job: Mapping[str, Any], chain: tuple[str, ...] = ()) -> Path:
     """Run a prerequisite job of ``parent`` unless it is done; returns the folder of its model. Processes take turns."""
+    experiment, config = compose_prerequisite(key, job, parent, chain)
+    run_prerequisite(key, experiment, config, (*chain, _known_as(key, job)))
+    return made_by(experiment, folder_of(experiment, config))
+
+
+def run_prerequisite(
+    key: str, experiment: Experiment, config: Mapping[str, Any], chain: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Run a composed prerequisite job and its own prerequisites, unless they are done; returns its metrics.
+
+    ``key``: names it in its parent's config. ``chain``: it and the jobs that wait for it.
+    """
     from filelock import FileLock
 
     from experiments.jobs.evaluate_checkpoint import evaluate_checkpoint
     from experiments.jobs.run_job import run_job
 
-    experiment, config = compose_prerequisite(key, job, parent, chain)
     folder, name = folder_of(experiment, config), experiment.model.name
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if status_of(folder).state != DONE:
             log.info("%s: %s is %s first: %s", key, name, "trained" if experiment.model.trains else "run", folder)
-        ready, components = train_prerequisites(experiment, (*chain, _known_as(key, job)))
+        ready, components = train_prerequisites(experiment, chain)
         if experiment.model.trains:
-            run_job(ready, config, components, name)
-        else:
-            evaluate_checkpoint(ready, config, components)
-    return made_by(experiment, folder)
+            return run_job(ready, config, components, name)
+        return evaluate_checkpoint(ready, config, components)

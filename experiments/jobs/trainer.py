@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,9 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
@@ -22,6 +25,7 @@ from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.job_files.history import FILE
 from experiments.job_files.job_folder import JobFolder
+from experiments.jobs.preemption import ACTIVE
 from experiments.jobs.ranks import started_outside
 from experiments.models.ranker import Ranker
 from experiments.models.training_setup import TrainingSetup, precision_of
@@ -84,9 +88,16 @@ def make_trainer(
     return trainer, checkpoints
 
 
-def environment_of(devices: int) -> list[LightningEnvironment]:
-    """Return what tells Lightning of its ranks: those of our own making are no tasks of the cluster around them."""
-    return [LightningEnvironment()] if devices > 1 and not started_outside() else []
+def environment_of(devices: int) -> list[ClusterEnvironment]:
+    """Return what Lightning has to know of the cluster around it; nothing where it finds out itself.
+
+    Ranks of our own making are no tasks of a cluster. A job that submitit gave to SLURM must not be queued again a
+    second time (see ``experiments.jobs.preemption``).
+    """
+    if devices > 1 and not started_outside():
+        return [LightningEnvironment()]
+    in_slurm = os.environ.get(ACTIVE) == "slurm" and SLURMEnvironment.detect()
+    return [SLURMEnvironment(auto_requeue=False)] if in_slurm else []
 
 
 def make_callbacks(

@@ -54,3 +54,24 @@ def test_the_override_that_names_a_gate_is_one_that_hydra_reads_back_whatever_th
 def test_a_job_that_nothing_names_a_gate_to_has_none():
     assert LaunchControl.of({}) is None
     assert LaunchControl.of(None) is None
+
+
+def test_prerequisites_are_numbered_up_to_0_and_the_jobs_from_1(tmp_path: Path):
+    launch = LaunchControl.make(tmp_path)
+    launch.note_labels(["seed=1", "seed=2"], ["a ColBERT", "a teacher"])
+    assert launch.labels == ["seed=1", "seed=2"]
+    assert launch.numbered == {-1: "a ColBERT", 0: "a teacher", 1: "seed=1", 2: "seed=2"}
+
+
+def test_a_job_that_lacks_a_prerequisite_does_not_start_and_names_the_first_that_failed(tmp_path: Path):
+    launch = LaunchControl.make(tmp_path)
+    launch.note_lacking(["lce-n7"], "a teacher")
+    launch.note_lacking(["lce-n7", "bce-n7"], "a ColBERT")
+    assert launch.refusal("lce-n7") == "its prerequisite a teacher has failed"
+    assert launch.refusal("bce-n7") == "its prerequisite a ColBERT has failed"
+    assert launch.refusal("lce-n3") is None
+
+
+def test_a_prerequisite_may_start_where_only_some_jobs_may(tmp_path: Path):
+    launch = LaunchControl.make(tmp_path, only=["lce-n7"])
+    assert launch.refusal("colbert-n7", prerequisite=True) is None

@@ -72,8 +72,14 @@ def test_a_job_that_no_count_is_known_of_says_so():
     assert line_of(WAITING, 0, now=110.0) == "[4/?] loss=lce seed=2: waiting"
 
 
+def test_a_prerequisite_is_first_in_place_of_a_number():
+    assert line_of(LiveStatus(0, "lce-n7-bm25-s1 (prerequisite: loss.teacher)"), 4, now=110.0) == (
+        "[first] lce-n7-bm25-s1 (prerequisite: loss.teacher): waiting"
+    )
+
+
 def test_jobs_that_have_not_begun_wait_and_those_not_asked_for_are_left_out():
-    jobs = jobs_of(["seed=1", "", "seed=3"], {1: DONE})
+    jobs = jobs_of({1: "seed=1", 2: "", 3: "seed=3"}, {1: DONE})
     assert [(job.number, job.label, job.state) for job in jobs] == [
         (1, "loss=bce seed=1", "done"),
         (3, "seed=3", "waiting"),
