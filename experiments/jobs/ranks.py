@@ -52,7 +52,7 @@ class _Trainings:
         from torch.distributed.rendezvous import rendezvous
 
         if started_outside():
-            store, *_ = next(rendezvous("env://"))  # type: ignore[no-untyped-call]
+            store, *_ = next(rendezvous("env://"))
         else:  # the same place without waiting for the others, which may fail before they come
             place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
             store = TCPStore(*place, is_master=not follows(), wait_for_workers=False, multi_tenant=True)

@@ -60,7 +60,8 @@ class ColBERT(TextRanker):
     def scored_groups(self, batch: TextGroupBatch) -> tuple[Tensor, Tensor]:
         from sentence_transformers.util.similarity import maxsim
 
-        queries, query_mask = map(gathered, _padded(*self(batch.queries, "query"), batch.longest_query))
+        own, own_mask = self(batch.queries, "query")
+        queries, query_mask = map(gathered, _padded(own, own_mask, batch.longest_query))
         columns = []
         for features in batch.passages:
             passages, passage_mask = self(features, "document")
