@@ -63,18 +63,29 @@ class _Digests:
         self.thorough = False
 
     def of(self, path: Path) -> str:
-        state = path.stat()
-        if self.folder is None or state.st_size <= SMALL:
+        size = path.stat().st_size
+        if self.folder is None or size <= SMALL:
             return file_digest(path)
-        place = os.path.realpath(path)
-        note = self.folder / f"{fingerprint(place)}.json"
-        times = [state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
-        now = {"path": place, "bytes": state.st_size, "times": times, "sample": _sample(path, state.st_size)}
+        note, now = self._state_of(path, self.folder)
         if not self.thorough and (known := self._noted(note)) is not None and known.items() >= now.items():
             return str(known["blake2b"])
         digest = file_digest(path)
         write_json(note, {**now, "blake2b": digest})
         return digest
+
+    def keep(self, path: Path, digest: str) -> None:
+        """Note the digest of a file that was computed just now, so that its first opening does not read it again."""
+        if self.folder is not None and path.stat().st_size > SMALL:
+            note, now = self._state_of(path, self.folder)
+            write_json(note, {**now, "blake2b": digest})
+
+    @staticmethod
+    def _state_of(path: Path, folder: Path) -> tuple[Path, dict[str, Any]]:
+        """Return where a file's digest is noted, and what tells that the file has not changed since."""
+        state, place = path.stat(), os.path.realpath(path)
+        times = [state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+        now = {"path": place, "bytes": state.st_size, "times": times, "sample": _sample(path, state.st_size)}
+        return folder / f"{fingerprint(place)}.json", now
 
     @staticmethod
     def _noted(note: Path) -> dict[str, Any] | None:
@@ -179,6 +190,8 @@ class Cache:
             if folder.exists():
                 shutil.rmtree(folder)
             os.replace(temporary, folder)
+            for name, written in files.items():
+                _digests.keep(folder / name, written["blake2b"])
         except BaseException:
             if not resumable:
                 shutil.rmtree(temporary, ignore_errors=True)

@@ -163,3 +163,19 @@ def test_the_versions_are_those_of_what_the_job_uses():
     from_file = versions(CrossEncoderConfig, teacher=False, teacher_file=True, **settings)
     assert "data.teacher_formats 1" in from_file
     assert "models.teacher 1" not in from_file
+
+
+def test_a_large_file_of_a_new_entry_is_not_read_again_at_its_first_opening(
+    large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    store, read = Cache(tmp_path / "store"), []
+
+    def noted(path: Path) -> str:
+        read.append(path.name)
+        return file_digest(path)
+
+    monkeypatch.setattr(cache, "file_digest", noted)
+    for _ in range(2):
+        store.get("kind", {"of": "a test"}, lambda folder: shutil.copy(large, folder / "copy"))
+        assert read == ["copy"]
+    assert (store.builds, store.hits) == ({"kind": 1}, {"kind": 1})
