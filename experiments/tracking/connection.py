@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from experiments.common.errors import ExperimentError
@@ -20,6 +22,8 @@ Mode = Literal["online", "offline", "disabled"]
 MODES: Mapping[str, Mode] = {"online": "online", "offline": "offline", "disabled": "disabled"}
 # Further values of WANDB_MODE: older names, and a run shared by several writers.
 WANDB_MODES: Mapping[str, Mode] = {**MODES, "run": "online", "dryrun": "offline", "shared": "online"}
+
+LAUNCH, LOOKS_FOR_INPUTS = "wandb.sdk.launch", "_detect_and_apply_job_inputs"  # W&B's package, a method of its runs
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +51,25 @@ def _lookup(value: str, modes: Mapping[str, Mode], what: str, further: str = "")
     if value not in modes:
         raise ExperimentError(f"{what} is {value!r}; set it to one of {further}{', '.join(modes)}.")
     return modes[value]
+
+
+@contextmanager
+def _nothing_staged() -> Iterator[None]:
+    """Keep W&B from importing its launch package, two seconds of every job, to find no inputs that wait in it.
+
+    Only that package can have inputs wait for a run, so none do while nobody has imported it.
+    """
+    from wandb.sdk.wandb_run import Run
+
+    look = getattr(Run, LOOKS_FOR_INPUTS, None)
+    if look is None or LAUNCH in sys.modules:
+        yield
+        return
+    setattr(Run, LOOKS_FOR_INPUTS, lambda run: None)
+    try:
+        yield
+    finally:
+        setattr(Run, LOOKS_FOR_INPUTS, look)
 
 
 def _quiet_setup() -> str:
@@ -120,7 +143,8 @@ def start_run(settings: wandb.Settings, config: dict[str, Any], mode: Mode, time
         mode = "offline"
     _quiet_setup()
     try:
-        return wandb.init(config=config, mode=mode, settings=settings)
+        with _nothing_staged():
+            return wandb.init(config=config, mode=mode, settings=settings)
     except (wandb.Error, TimeoutError) as error:
         if mode != "online":
             raise

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +66,17 @@ def test_unknown_wandb_mode_is_named(no_account: pytest.MonkeyPatch) -> None:
     no_account.setenv("WANDB_MODE", "later")
     with pytest.raises(ExperimentError, match="WANDB_MODE is 'later'"):
         resolve_mode("auto")
+
+
+def test_an_offline_run_does_not_import_w_and_bs_launch_package(tmp_path: Path):
+    script = (
+        "import sys, wandb\n"
+        "from experiments.tracking.connection import start_run\n"
+        "run = start_run(wandb.Settings(project='p'), {'loss': 'lce'}, 'offline', 1.0)\n"
+        "assert run.config['loss'] == 'lce'\n"
+        "run.finish()\n"
+        "print('wandb.sdk.launch' in sys.modules)\n"
+    )
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "WANDB_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "False"
