@@ -164,6 +164,10 @@ class Cache:
         counts[kind] = counts.get(kind, 0) + 1
         return folder
 
+    def holds(self, kind: str, key: Mapping[str, Any]) -> bool:
+        """Return whether an entry exists and is whole."""
+        return self._is_whole(self.root / kind / fingerprint(key), key)
+
     def keys(self, kind: str) -> list[dict[str, Any]]:
         """Return the keys of all entries of a kind, without a look at their files."""
         return [

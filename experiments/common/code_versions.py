@@ -111,8 +111,8 @@ OF_RETRIEVERS = (
     "data.colbert_examples", "data.negatives_formats", "data.run", "data.run_formats", "data.run_lines",
     "data.text_triples", "retrieval.bm25_count",
     "retrieval.bm25_index", "retrieval.bm25_scan", "retrieval.bm25_search", "retrieval.late_interaction",
-    "retrieval.maxsim", "retrieval.pair_vectors", "retrieval.topk", "retrieval.vector_search",
-    "retrieval.vector_store", "retrieval.words",
+    "retrieval.maxsim", "retrieval.pair_vectors", "retrieval.shared_encoding", "retrieval.topk",
+    "retrieval.vector_search", "retrieval.vector_store", "retrieval.words",
 )  # fmt: skip
 # Parts of a module that has a version: an edit raises that one.
 PARTS_OF = {

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from experiments.models.training_setup import TrainingInputs, TrainingSetup
     from experiments.pretrained.source import Source
     from experiments.retrieval.pair_vectors import Pairs
+    from experiments.retrieval.vector_store import PassageEncoder
 
 
 class TrainedRetriever(Protocol):
@@ -36,6 +37,11 @@ class TrainedRetriever(Protocol):
 
     name: str
     """Name of its runs."""
+
+    @property
+    def encoder(self) -> "PassageEncoder":
+        """What encodes passages."""
+        ...
 
     def fingerprint(self) -> Mapping[str, Any]:
         """Return all settings and versions that decide the results, as JSON."""

@@ -29,6 +29,8 @@ from experiments.jobs.timed_pipeline import pipeline
 from experiments.models.training_setup import TrainingInputs, TrainingSetup
 from experiments.retrieval.pair_vectors import milliseconds_at
 from experiments.retrieval.retriever import run_for
+from experiments.retrieval.shared_encoding import encode_share, join_shares
+from experiments.retrieval.vector_store import embeddings_key
 from experiments.tracking.summary import PER_QUERY, depth_table
 from experiments.tracking.wandb_job import NoTracking, WandbJob
 
@@ -104,11 +106,24 @@ class Testing:
         self.collection, self.measures = inputs.collection, experiment.measures
         self.retriever = experiment.model.as_retriever(job.model)
 
+    def encode_collection(self) -> None:
+        """Encode the collection on every device of a training on several, for a model that searches it."""
+        rank, ranks = self.trainer.global_rank, self.trainer.world_size
+        if self.retriever is None or ranks == 1:
+            return
+        encoder = self.retriever.encoder
+        if self.cache.holds("embeddings", embeddings_key(encoder, self.collection)):
+            return  # on every rank: the entry is made after all of them were here
+        encode_share(encoder, self.collection, self.cache, rank, ranks)
+        self.trainer.strategy.barrier()
+        if self.trainer.is_global_zero:
+            join_shares(encoder, self.collection, self.cache, ranks)
+
     def first_stages(self) -> dict[str, Any]:
         """Return the measures of every first stage, re-ranked and not; empty in all but the first process."""
         measures_by_first_stage: dict[str, Any] = {}
         if self.retriever is not None and not self.trainer.is_global_zero:
-            return measures_by_first_stage  # it scores outside the trainer, and the first process does it all
+            return measures_by_first_stage  # it searches what all have encoded, and the first process does that
         for name, candidates in self.inputs.candidates.items():
             began = time.perf_counter()
             scores, windows_N = self._scores(name, candidates)

@@ -28,6 +28,7 @@ from experiments.jobs.inputs import inputs_of
 from experiments.jobs.machine import machine_of
 from experiments.jobs.prepare import data_label, relevance_of, splits_of, warn_of_unmatched
 from experiments.jobs.run_metadata import Origin, header_of
+from experiments.jobs.threads import set_threads
 from experiments.jobs.trainer import make_logger, tracking_of
 from experiments.models.checkpoint.config import CheckpointConfig
 from experiments.models.cross_encoder.export import PairCut
@@ -74,8 +75,7 @@ def _measured(
     experiment: Experiment, config: Mapping[str, Any], collection: Collection, components: Components, job: JobFolder,
     cache: Cache,
 ) -> dict[str, Any]:  # fmt: skip
-    if experiment.compute.threads is not None:
-        torch.set_num_threads(experiment.compute.threads)
+    set_threads(experiment)
     place = experiment.model.reads()["path"]
     training = training_of(place)
     labels = labels_of(experiment, experiment.test_set or data_label(experiment, collection), training)

@@ -39,11 +39,6 @@ def follows() -> bool:
     return int(os.environ.get("RANK", "0")) > 0 and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def threads_of(devices: int, on_cpu: bool) -> int | None:
-    """Return the threads of each of several processes on a CPU, which would else all take every core."""
-    return max(1, (os.cpu_count() or 1) // devices) if on_cpu and devices > 1 else None
-
-
 class _Trainings:
     """The trainings that a leader announces, in their order, through torch's store; an empty one is the end."""
 

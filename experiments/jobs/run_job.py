@@ -25,12 +25,13 @@ from experiments.jobs.inputs import inputs_of
 from experiments.jobs.machine import machine_of
 from experiments.jobs.prepare import data_label, prepare, relevance_of
 from experiments.jobs.probe_layers import check_probe, probe_stage
-from experiments.jobs.ranks import leading, threads_of
+from experiments.jobs.ranks import leading
+from experiments.jobs.threads import set_threads
 from experiments.jobs.trainer import make_logger, make_trainer, quiet_lightning, select, tracking_of
 from experiments.jobs.training_stages import stage_labels
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 from experiments.models.ranker import Ranker
-from experiments.models.training_setup import TrainingInputs, TrainingSetup, uses_gpu
+from experiments.models.training_setup import TrainingInputs, TrainingSetup
 from experiments.negatives.draw_log import write_audit
 from experiments.probing.model import ProbedModel, model_in_memory
 from experiments.tracking.summary import HASH, LABELS, summary_of
@@ -66,7 +67,7 @@ def run_job(
             identity = _wandb_identity(experiment, config, collection)
             logger = make_logger(experiment.logger, components.make, identity, study, job.folder)
             with tracking_of(logger) as tracking, quiet_lightning():
-                _set_threads(experiment)
+                set_threads(experiment, experiment.trainer.devices)
                 pl.seed_everything(experiment.seed, workers=True, verbose=False)
                 inputs = prepare(experiment, collection, components, cache)
                 with leading(experiment.trainer.devices, config):
@@ -84,6 +85,7 @@ def run_job(
                         setup.module.export(job.model)
                     trainer.strategy.barrier()
                     testing = Testing(experiment, inputs, setup, trainer, job, tracking, cache)
+                    testing.encode_collection()
                     reranked = testing.first_stages()
                 searched = testing.whole_collection()
                 metrics |= {**searched, "test": reranked | searched.get("test", {})}
@@ -94,13 +96,6 @@ def run_job(
         if first:
             job.finish(metrics)
     return metrics
-
-
-def _set_threads(experiment: Experiment) -> None:
-    on_cpu = not uses_gpu(experiment.trainer.accelerator)
-    threads = experiment.compute.threads or threads_of(experiment.trainer.devices, on_cpu)
-    if threads is not None:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

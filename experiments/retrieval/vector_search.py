@@ -96,6 +96,11 @@ class SingleVectorRetriever(ABC):
         """Whether vectors are compared by cosine instead of the inner product."""
         return False
 
+    @property
+    def encoder(self) -> "SingleVectorRetriever":
+        """What encodes passages: the retriever itself."""
+        return self
+
     def retrieve(self, collection: Collection, queries: Rows, depth: int, cache: Cache) -> Run:
         """Return the best passages of each query.
 

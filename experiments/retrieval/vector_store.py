@@ -2,8 +2,7 @@
 
 Files: ``rows.npy``, the row of the text at each position, longest text first; ``<name>.bin``, the vectors of one kind;
 ``counts.bin``, the vectors of each text, unless it is one; ``shards.json``, the texts and vectors at the end of each
-complete shard, the dimensions and the type. A shard is recorded once it is in every file; the rest is cut off. While
-passages are encoded, ``lengths.bin`` has the tokens of each.
+complete shard, the dimensions and the type. A shard is recorded once it is in every file; the rest is cut off.
 
 Shapes: P texts, T vectors of all of them, B texts of a batch, D dimensions.
 """
@@ -122,17 +121,18 @@ class VectorStore:
     def write(self, rows_P: Rows, lengths_P: Rows, batches: Sequence[Rows], encode: Encode, title: str) -> None:
         """Encode the texts that are not in the files yet.
 
-        ``lengths_P``: tokens of each text. ``batches``: positions in ``rows_P``, each once, in the order of the files.
+        ``lengths_P``: tokens of each text. ``batches``: positions in ``rows_P``, none twice, in the order of the files.
         ``title``: of the progress bar.
         """
-        np.save(self.folder / "rows.npy", rows_P[np.concatenate(batches)])
+        order = np.concatenate(batches)
+        np.save(self.folder / "rows.npy", rows_P[order])
         ends = self._whole_shards()
         done, made = ends[-1] if ends else (0, 0)  # texts, vectors
         if done:
-            log.info("%s: %s of %s are encoded already", title, f"{done:,}", f"{len(rows_P):,}")
-        already = int(lengths_P[np.concatenate(batches)[:done]].sum())
+            log.info("%s: %s of %s are encoded already", title, f"{done:,}", f"{len(order):,}")
+        total, already = int(lengths_P[order].sum()), int(lengths_P[order[:done]].sum())
         with (
-            tracked(f"{title}: encoding {len(rows_P):,} texts, tokens", int(lengths_P.sum()), already) as advance,
+            tracked(f"{title}: encoding {len(order):,} texts, tokens", total, already) as advance,
             ExitStack() as stack,
         ):
             files = {path: stack.enter_context(path.open("ab")) for path in self._files()}
@@ -196,9 +196,15 @@ def passage_embeddings(
 ) -> Embeddings:
     """Return the cached vectors of all passages of a collection, or of rows of it (ascending)."""
     key = embeddings_key(encoder, collection, rows)
-    folder = cache.get(
-        "embeddings", key, lambda target: _encode_passages(encoder, collection, target, rows), resumable=True
-    )
+
+    def build(folder: Path) -> None:
+        rows_P = np.arange(len(collection.passages)) if rows is None else rows
+        lengths_P, batches = batches_of(encoder, collection, rows_P, key, cache)
+        VectorStore(folder, ["vectors"]).write(
+            rows_P, lengths_P, batches, encoding_of(encoder, collection), encoder.name
+        )
+
+    folder = cache.get("embeddings", key, build, resumable=True)
     return VectorStore(folder, ["vectors"]).vectors_of("vectors")
 
 
@@ -212,9 +218,8 @@ def embeddings_key(encoder: PassageEncoder, collection: Collection, rows: Rows |
     }
 
 
-def _encode_passages(encoder: PassageEncoder, collection: Collection, folder: Path, rows: Rows | None) -> None:
-    rows_P = np.arange(len(collection.passages)) if rows is None else rows
-    lengths_P = np.maximum(_token_counts(encoder, collection, rows_P, folder), 1)  # an empty text counts as one token
+def encoding_of(encoder: PassageEncoder, collection: Collection) -> Encode:
+    """Return a function that encodes the passages of some rows."""
 
     def encode(rows_B: Rows) -> tuple[Mapping[str, Vectors], Rows]:
         vectors_TD, counts_B = encoder.encode_passages(collection.passages.texts(rows_B))
@@ -222,13 +227,25 @@ def _encode_passages(encoder: PassageEncoder, collection: Collection, folder: Pa
         assert counts_B.min() >= 1
         return {"vectors": vectors_TD.astype(encoder.dtype, copy=False)}, counts_B
 
-    batches = list(batches_by_length(lengths_P, encoder.tokens_per_batch))
-    VectorStore(folder, ["vectors"]).write(rows_P, lengths_P, batches, encode, encoder.name)
-    (folder / LENGTHS).unlink()
+    return encode
 
 
-def _token_counts(encoder: PassageEncoder, collection: Collection, rows_P: Rows, folder: Path) -> Rows:
-    """Return the tokens of each passage; those that an interrupted encoding counted are in its folder."""
+def batches_of(
+    encoder: PassageEncoder, collection: Collection, rows_P: Rows, key: Mapping[str, Any], cache: Cache
+) -> tuple[Rows, list[Rows]]:
+    """Return the tokens (P,) of passages, and the batches in which they are encoded: positions in ``rows_P``.
+
+    ``key``: of the embeddings, under which the tokens are cached too.
+    """
+    folder = cache.get(
+        "token_counts", key, lambda target: _count_tokens(encoder, collection, rows_P, target), resumable=True
+    )
+    lengths_P = np.maximum(np.fromfile(folder / LENGTHS, "<i4").astype(np.int64), 1)  # an empty text counts as one
+    return lengths_P, list(batches_by_length(lengths_P, encoder.tokens_per_batch))
+
+
+def _count_tokens(encoder: PassageEncoder, collection: Collection, rows_P: Rows, folder: Path) -> None:
+    """Write the tokens of each passage to a file; an interrupted count goes on."""
     path = folder / LENGTHS
     path.touch()
     done = min(path.stat().st_size // 4, len(rows_P))
@@ -241,4 +258,3 @@ def _token_counts(encoder: PassageEncoder, collection: Collection, rows_P: Rows,
             file.flush()
             os.fsync(file.fileno())
             advance(len(part))
-    return np.fromfile(path, "<i4").astype(np.int64)

@@ -134,9 +134,3 @@ def test_torchrun_with_another_number_of_processes_is_refused(monkeypatch: pytes
     refused = pytest.raises(ExperimentError, match=r"torchrun started 4 processes but trainer\.devices=2")
     with refused, ranks.leading(2, {}):
         pass
-
-
-def test_processes_on_a_cpu_share_its_cores(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
-    assert [ranks.threads_of(devices, on_cpu=True) for devices in (1, 2, 16)] == [None, 4, 1]
-    assert ranks.threads_of(2, on_cpu=False) is None

@@ -11,6 +11,7 @@ from helpers.tiny import LiteralSource, literal_collection
 from experiments.common.cache import Cache
 from experiments.data.collection import Collection, open_collection
 from experiments.retrieval import vector_store
+from experiments.retrieval.shared_encoding import encode_share, join_shares
 from experiments.retrieval.vector_store import Embeddings, passage_embeddings
 
 TEXTS = ["b", "dd dd", "a", "eee eee eee", "cc cc"]
@@ -164,3 +165,19 @@ def test_another_collection_or_setting_is_another_index(collection: Collection, 
     changed = passage_embeddings(WordEncoder(setting="two"), collection, store)
     assert len({first.path, other.path, changed.path}) == 3
     assert store.builds["embeddings"] == 3
+
+
+@pytest.mark.usefixtures("_small_shards")
+@pytest.mark.parametrize("ranks", [1, 2, 3, 9])
+def test_shares_of_several_processes_make_the_files_of_one(collection: Collection, tmp_path: Path, ranks: int):
+    whole = file_bytes(passage_embeddings(WordEncoder(), collection, Cache(tmp_path / "whole")))
+    cache, encoders = Cache(tmp_path / "shares"), [WordEncoder() for _ in range(ranks)]
+    for rank, encoder in enumerate(encoders):
+        encode_share(encoder, collection, cache, rank, ranks)
+    texts = [text for encoder in encoders for text in encoder.encoded]
+    assert sorted(texts) == sorted(TEXTS)
+    assert len(encoders[0].encoded) < len(TEXTS) or ranks == 1
+    join_shares(WordEncoder(fails_after=0), collection, cache, ranks)  # encodes nothing
+    made = passage_embeddings(WordEncoder(fails_after=0), collection, cache)
+    assert file_bytes(made) == whole
+    assert len(list((cache.root / "embeddings").glob("*/manifest.json"))) == 1, "the shares are removed"
