@@ -195,7 +195,7 @@ class Cache:
                 shutil.rmtree(folder)
             os.replace(temporary, folder)
             for name, written in files.items():
-                _digests.keep(folder / name, written["blake2b"])
+                _digests.keep(folder / name, str(written["blake2b"]))
         except BaseException:
             if not resumable:
                 shutil.rmtree(temporary, ignore_errors=True)
