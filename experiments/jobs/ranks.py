@@ -6,7 +6,6 @@ first, then leaves no process waiting for another.
 """
 
 import json
-import logging
 import os
 import socket
 import subprocess
@@ -20,8 +19,6 @@ from itertools import count
 from typing import Any
 
 from experiments.common.errors import ExperimentError
-
-log = logging.getLogger(__name__)
 
 FOLLOWER = "experiments.jobs.follower"  # the module that another process runs
 STARTED_BY_US = "RERANK_ABLATIONS_RANKS"  # environment variable of a leader that has started the others
