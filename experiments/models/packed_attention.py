@@ -34,9 +34,9 @@ def attend(attention: Any, hidden_TD: Tensor, runs: Runs) -> Tensor:
 def attend_from(wanted_BD: Tensor, attention: Any, hidden_TD: Tensor, runs: Runs) -> Tensor:
     """Return the (B, D) attention of one token of each pair to its pair. ``wanted_BD``: the hidden states of those.
 
-    No key or value is computed, as the projections are applied on the side of the one token: with q = W_q x + b_q,
-    q . (W_k h + b_k) = (W_k^T q) . h + q . b_k for the scores, and sum a (W_v h + b_v) = W_v sum a h + b_v sum a for the
-    result. That takes H D operations a token instead of D D.
+    No key or value is computed, as the projections are applied on the side of the one token: for its query q, the
+    scores are q . (W_k h + b_k) = (W_k^T q) . h + q . b_k, and the result of weights a is sum a (W_v h + b_v) =
+    W_v sum a h + b_v sum a. That takes H D operations a token instead of D D.
     """
     heads, rate = attention.num_attention_heads, _dropout(attention)
     width = wanted_BD.shape[1] // heads
@@ -68,7 +68,7 @@ def _by_head(weight_DD: Tensor, heads: int) -> Tensor:
 
 
 def _offset(query_HBW: Tensor, projection: nn.Linear, heads: int) -> Tensor | None:
-    """Return what the bias of the keys adds to the (B, H, 1) scores of each pair, which does not change the attention."""
+    """Return what the bias of the keys adds to the (B, H, 1) scores of a pair, which does not change its attention."""
     if projection.bias is None:
         return None
     return torch.bmm(query_HBW, projection.bias.view(heads, -1, 1)).transpose(0, 1)

@@ -1,15 +1,15 @@
 """Compute logits of pairs, and hidden states of every layer, by two forward passes that agree to rounding.
 
 ``packed_logits`` computes no padding: pairs are concatenated in one long row, positions restart at each pair, and each
-pair attends only to itself. The last layer computes only the first token of each pair, which the head reads, and neither
-keys nor values. ``padded_logits`` works with any architecture: one call of the model.
+pair attends only to itself. The last layer computes only the first token of each pair, which the head reads, and no
+keys or values. ``padded_logits`` works with any architecture: one call of the model.
 
 The packed pass calls the model's own submodules, without changing the model. An attention function registered with
 transformers would keep ``forward``, but could not skip the last layer's work, which is most of the gain. Hooks on the
 model and on its whole layers do not run.
 
-Shapes: B pairs, T tokens of all pairs, S rows of a layer's output (T, or B if only first tokens are wanted), L tokens of
-the longest pair, D hidden size, C logits of a pair.
+Shapes: B pairs, T tokens of all pairs, S rows of a layer's output (T, or B if only first tokens are wanted), L tokens
+of the longest pair, D hidden size, C logits of a pair.
 """
 
 from collections.abc import Iterator, Sequence
