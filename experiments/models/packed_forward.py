@@ -84,6 +84,15 @@ def _recomputes(network: nn.Module) -> bool:
     return any(getattr(module, "gradient_checkpointing", False) for module in network.modules())
 
 
+def read_by_packing(network: "PreTrainedModel") -> list[nn.Module]:
+    """Return the layers whose weights ``packed_logits`` reads instead of calling them; none if it is not exact."""
+    if not supports_packing(network):
+        return []
+    base: Any = network.base_model
+    attention = base.encoder.layer[-1].attention.self
+    return [attention.key, attention.value]
+
+
 def packed_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
     """Return the (B, C) fp32 logits of pairs, in their order, computed without padding.
 
