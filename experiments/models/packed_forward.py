@@ -13,7 +13,6 @@ of the longest pair, D hidden size, C logits of a pair.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from experiments.common.errors import ExperimentError
 from experiments.data.batches.pairs import TokenBatch
-from experiments.models.packed_attention import Runs, attend, attend_from
+from experiments.models.packed_attention import Packing, attend, attend_from
 from experiments.pretrained.padding import has_segments, pads_left
 
 if TYPE_CHECKING:
@@ -32,16 +31,24 @@ if TYPE_CHECKING:
 _OFFSET_POSITIONS = {"bert": False, "electra": False, "roberta": True, "xlm-roberta": True, "camembert": True}
 
 
-def choose_layout(network: "PreTrainedModel", layout: str, device: str, *, head: bool = True) -> str:
-    """Return ``packed`` or ``padded``. ``auto`` packs on a CPU where the architecture allows it; on a GPU one attention
-    call per text would leave the device idle.
+def choose_layout(
+    network: "PreTrainedModel", layout: str, device: str, *, head: bool = True, precision: str = "32-true"
+) -> str:
+    """Return ``packed`` or ``padded``. ``auto`` packs where the architecture allows it: on a CPU, and in 16 bits on a
+    GPU with flash attention (compute capability 8.0).
 
-    ``head``: whether logits are computed, rather than hidden states.
+    ``head``: whether logits are computed, rather than hidden states. ``precision``: as Lightning names it.
     """
     if layout != "auto":
         return layout
     exact = supports_packing if head else supports_packed_hidden_states
-    return "packed" if device == "cpu" and exact(network) else "padded"
+    fast = device == "cpu" or ("16" in precision and has_flash_attention())
+    return "packed" if fast and exact(network) else "padded"
+
+
+def has_flash_attention() -> bool:
+    """Return whether the GPU of this process has flash attention for rows of different lengths."""
+    return torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)
 
 
 def score_of(logits_BC: Tensor, rank_by: str = "log_odds") -> Tensor:
@@ -96,8 +103,8 @@ def read_by_packing(network: "PreTrainedModel") -> list[nn.Module]:
 def packed_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
     """Return the (B, C) fp32 logits of pairs, in their order, computed without padding.
 
-    Gradients flow, and dropout acts in training mode. This is the fastest pass on a CPU, most of all with pairs sorted
-    by length, as neighbours of one length share an attention call. On a GPU use ``padded_logits``.
+    Gradients flow, and dropout acts in training mode. On a CPU pairs sorted by length are fastest, as neighbours of one
+    length share an attention call.
 
     Raises:
         ExperimentError: the model is not supported (see ``supports_packing``).
@@ -108,11 +115,11 @@ def packed_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
             f"{type(network).__name__} cannot be computed without padding{reason}: set compute.layout=padded (or auto)"
         )
     base: Any = network.base_model
-    hidden_TD, first_B, runs = _begin(network, tokens)
+    hidden_TD, packing = _begin(network, tokens)
     *inner, last = base.encoder.layer
     for layer in inner:
-        hidden_TD = _encode(layer, hidden_TD, runs)
-    first_B1D = _encode(last, hidden_TD, runs, first_B)[:, None]
+        hidden_TD = _encode(layer, hidden_TD, packing)
+    first_B1D = _encode(last, hidden_TD, packing, only_first=True)[:, None]
     pooler: nn.Module | None = getattr(base, "pooler", None)
     model: Any = network
     logits_BC: Tensor = model.classifier(first_B1D if pooler is None else model.dropout(pooler(first_B1D)))
@@ -152,10 +159,10 @@ def packed_hidden_states(network: "PreTrainedModel", tokens: TokenBatch) -> Iter
 
 def _packed_layers(network: "PreTrainedModel", tokens: TokenBatch) -> Iterator[Tensor]:
     base: Any = network.base_model
-    hidden_TD, _, runs = _begin(network, tokens)
+    hidden_TD, packing = _begin(network, tokens)
     yield hidden_TD
     for layer in base.encoder.layer:
-        hidden_TD = _encode(layer, hidden_TD, runs)
+        hidden_TD = _encode(layer, hidden_TD, packing)
         yield hidden_TD
 
 
@@ -196,14 +203,11 @@ def _pad(values_T: Tensor, lengths: Sequence[int], filler: int, left: bool) -> T
     return pad_sequence(rows, batch_first=True, padding_value=filler, padding_side=side)
 
 
-def _begin(network: "PreTrainedModel", tokens: TokenBatch) -> tuple[Tensor, Tensor, Runs]:
-    """Return the (T, D) embeddings, the (B,) row of each pair's first token, and the runs of one length as (pairs,
-    length).
-    """
-    lengths_B = torch.tensor(tokens.lengths, device=tokens.input_ids_T.device)
-    first_B = lengths_B.cumsum(0) - lengths_B
-    runs = [(len(list(same)), length) for length, same in groupby(tokens.lengths)]
-    start_T = first_B.repeat_interleave(lengths_B, output_size=sum(tokens.lengths))
+def _begin(network: "PreTrainedModel", tokens: TokenBatch) -> tuple[Tensor, Packing]:
+    """Return the (T, D) embeddings, and how the pairs lie in them."""
+    packing = Packing.of(tokens.lengths, tokens.input_ids_T.device)
+    lengths_B = packing.offsets.diff()
+    start_T = packing.first_B.repeat_interleave(lengths_B, output_size=sum(tokens.lengths))
     base: Any = network.base_model
     position_T = torch.arange(len(start_T), device=start_T.device) - start_T
     if _OFFSET_POSITIONS[network.config.model_type]:  # a padding token inside a text has no position
@@ -217,17 +221,17 @@ def _begin(network: "PreTrainedModel", tokens: TokenBatch) -> tuple[Tensor, Tens
     )
     if hasattr(base, "embeddings_project"):  # ELECTRA, whose embeddings may be narrower than its layers
         embedded_1TE = base.embeddings_project(embedded_1TE)
-    return embedded_1TE[0], first_B, runs
+    return embedded_1TE[0], packing
 
 
-def _encode(layer: Any, hidden_TD: Tensor, runs: Runs, first_B: Tensor | None = None) -> Tensor:
-    """Return the (T, D) output of a layer; with ``first_B``, the rows of the pairs' first tokens, only those (B, D)."""
+def _encode(layer: Any, hidden_TD: Tensor, packing: Packing, *, only_first: bool = False) -> Tensor:
+    """Return the (T, D) output of a layer; with ``only_first``, (B, D) that of the pairs' first tokens."""
     attention: Any = layer.attention.self
-    if first_B is None:
-        wanted_SD, context_SD = hidden_TD, attend(attention, hidden_TD, runs)
+    if only_first:
+        wanted_SD = hidden_TD.index_select(0, packing.first_B)
+        context_SD = attend_from(wanted_SD, attention, hidden_TD, packing)
     else:
-        wanted_SD = hidden_TD.index_select(0, first_B)
-        context_SD = attend_from(wanted_SD, attention, hidden_TD, runs)
+        wanted_SD, context_SD = hidden_TD, attend(attention, hidden_TD, packing)
     attended_SD = layer.attention.output(context_SD, wanted_SD)
     output_SD: Tensor = layer.output(layer.intermediate(attended_SD), attended_SD)
     return output_SD

@@ -19,7 +19,8 @@ from transformers import (
 
 from experiments.common.errors import ExperimentError
 from experiments.data.batches.pairs import TokenBatch
-from experiments.models.packed_forward import packed_logits, padded_logits, supports_packing
+from experiments.models import packed_attention, packed_forward
+from experiments.models.packed_forward import choose_layout, packed_logits, padded_logits, supports_packing
 
 PAD, CLS, SEP = 0, 2, 3
 FAMILIES = ["bert", "electra", "roberta", "xlm-roberta", "camembert"]
@@ -88,6 +89,51 @@ def test_packed_gradients_are_the_padded_gradients(family: str, labels: int):
     assert packed.keys() == padded.keys()
     for name, gradient in padded.items():
         torch.testing.assert_close(packed[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_in_one_call_for_all_lengths_as_on_a_gpu_logits_and_gradients_are_the_padded_ones(
+    family: str, monkeypatch: pytest.MonkeyPatch
+):
+    """The kernels of a GPU are others; here torch computes the same calls on the CPU."""
+    monkeypatch.setattr(packed_attention, "takes_jagged", lambda device: True)
+    network, tokens = network_of(family), pairs_of(9, 4, 4, 17, 3)
+    packed_BC, padded_BC = packed_logits(network, tokens), padded_logits(network, tokens)
+    torch.testing.assert_close(packed_BC, padded_BC, atol=1e-5, rtol=0)
+    packed, padded = gradients_of(network, packed_BC), gradients_of(network, padded_BC)
+    assert packed.keys() == padded.keys()
+    for name, gradient in padded.items():
+        torch.testing.assert_close(packed[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_on_a_gpu_in_bf16_the_packed_logits_are_the_padded_ones(family: str):
+    network = network_of(family, hidden_size=64, num_attention_heads=2).cuda()
+    tokens = pairs_of(9, 4, 4, 17, 3).to("cuda")
+    with torch.autocast("cuda", torch.bfloat16):
+        packed_BC, padded_BC = packed_logits(network, tokens), padded_logits(network, tokens)
+    torch.testing.assert_close(packed_BC, padded_BC, atol=2**-6, rtol=2**-6)
+    packed, padded = gradients_of(network, packed_BC), gradients_of(network, padded_BC)
+    for name, gradient in padded.items():
+        torch.testing.assert_close(packed[name], gradient, atol=2**-4, rtol=2**-4, msg=name)
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "capable", "expected"),
+    [
+        ("cpu", "32-true", False, "packed"),
+        ("gpu", "bf16-mixed", True, "packed"),
+        ("gpu", "bf16-mixed", False, "padded"),
+        ("gpu", "32-true", True, "padded"),
+    ],
+)
+def test_a_gpu_packs_in_16_bits_where_it_has_flash_attention(
+    device: str, precision: str, capable: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(packed_forward, "has_flash_attention", lambda: capable)
+    assert choose_layout(network_of("bert"), "auto", device, precision=precision) == expected
+    assert choose_layout(network_of("distilbert"), "auto", device, precision=precision) == "padded"
 
 
 @pytest.mark.parametrize("family", ["bert", "electra", "roberta", "deberta-v2", "modernbert", "distilbert"])

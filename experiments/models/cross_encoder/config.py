@@ -80,7 +80,7 @@ class CrossEncoderConfig(Model, LongDocuments):
         experiment, cache = inputs.experiment, inputs.cache
         start, trained = start_of(experiment), experiment.init_from.path is not None
         network = load_cross_encoder(start, self, experiment.seed, experiment.negatives.count, trained=trained)
-        layout = choose_layout(network, experiment.compute.layout, inputs.device)
+        layout = choose_layout(network, experiment.compute.layout, inputs.device, precision=inputs.precision)
         score_tokens = inputs.tokens_per_batch("score", layout)
         tokenizer = tokenizer_of(start)
         check_vocabulary(network, tokenizer, start.label)

@@ -163,7 +163,8 @@ class DualEncoderConfig(Model):
         experiment = inputs.experiment
         network = load_dual_encoder(experiment.backbone, self, experiment.seed)
         transformer: Any = network[0]
-        layout = choose_layout(transformer.model, experiment.compute.layout, inputs.device, head=False)
+        wanted, precision = experiment.compute.layout, inputs.precision
+        layout = choose_layout(transformer.model, wanted, inputs.device, head=False, precision=precision)
         texts, scoring = text_batches(inputs, network, layout)
         teacher = batcher = None
         if self.learns_from_teacher:
