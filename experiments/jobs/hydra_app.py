@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
@@ -21,9 +22,10 @@ from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.config.compose import check, explain, explained, make, plain
 from experiments.config.files import take_user_folder
-from experiments.config.grid import rows_of
+from experiments.config.grid import Row, rows_of
 from experiments.config.help import help_text
 from experiments.config.identity import job_hash, job_name, short_name
+from experiments.config.loader import CachedLoader
 from experiments.config.measures import check_selection
 from experiments.config.overrides import readable
 from experiments.evaluation.measure_names import mean_name
@@ -174,6 +176,7 @@ class Checks(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every known job of the grid that its launch lets start; show the table."""
+        _compose_jobs_from_kept_files()
         _or_exit(lambda: register(config.hydra.launcher))
         _or_exit(lambda: self._check_grid(config))
         _keep_table(config)
@@ -185,22 +188,29 @@ class Checks(Callback):
     def _check_grid(self, config: DictConfig) -> None:
         study = Path(str(config.outputs)) / str(config.study)
         rows, launch = rows_of(config), LaunchControl.of(config.hydra.job.env_set)
-        names = [job_name(plain(row.config)) for row in rows]
+        names = [job_name(row.plain) for row in rows]
         may_start = [launch is None or launch.refusal(name) is None for name in names]
         starting = [(name, row) for name, row, may in zip(names, rows, may_start, strict=True) if may]
-        experiments = check_jobs({row.where: row.config for _, row in starting}, networks=True)
+        experiments = check_jobs({row.where: row for _, row in starting}, networks=True)
         if launch is None or not launch.narrows:
             write_json(study / GRID, names)
         # All overrides of the only job of a grid vary: its name says more.
-        labels = [row.varying if len(rows) > 1 else short_name(plain(row.config)) for row in rows]
+        labels = [row.varying if len(rows) > 1 else short_name(row.plain) for row in rows]
         labels = [label if may else "" for label, may in zip(labels, may_start, strict=True)]
         needed = []
         if config.hydra.job.name == "train":
-            overrides = (list(row.config.hydra.overrides.task) for _, row in starting)
+            overrides = (row.overrides for _, row in starting)
             needed = needed_by(zip((name for name, _ in starting), overrides, experiments, strict=True))
         launch = _multirun.begin(launch, study, labels, [prerequisite.label for prerequisite in needed])
         if needed:
             put_first(needed, launch, config)
+
+
+def _compose_jobs_from_kept_files() -> None:
+    """Let Hydra's launcher compose each job from files that were read and merged once."""
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    hydra.config_loader = CachedLoader(hydra.config_loader.get_search_path())
 
 
 def _keep_table(config: DictConfig) -> None:
@@ -210,20 +220,22 @@ def _keep_table(config: DictConfig) -> None:
         write_atomic(path, OmegaConf.to_yaml(config.table, resolve=True))
 
 
-def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True, *, networks: bool = False) -> list[Experiment]:
+def check_jobs(
+    jobs: Mapping[str, DictConfig | Row], trained: bool = True, *, networks: bool = False
+) -> list[Experiment]:
     """Check jobs before they start; returns them as typed settings.
 
-    ``jobs``: name of a job in messages -> its config. ``trained``: the jobs are trainings. ``networks``: check the
-    files of pretrained models too, which imports torch and may ask a model hub.
+    ``jobs``: name of a job in messages -> its config, or its row of a grid. ``trained``: the jobs are trainings.
+    ``networks``: check the files of pretrained models too, which imports torch and may ask a model hub.
 
     Raises:
         ExperimentError: a job cannot work.
     """
     seen: set[str] = set()
     experiments = []
-    for where, config in jobs.items():
+    for where, job in jobs.items():
         with explained(where):
-            experiment = check(config)
+            experiment = job.experiment() if isinstance(job, Row) else check(job)
             if trained:
                 check_selection(experiment)
             start = (experiment.backbone, experiment.init_from)
@@ -231,7 +243,7 @@ def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True, *, networks
             for make, settings in (
                 (make_components, (experiment.data, experiment.retrievers, experiment.roles)),
                 (partial(_check_prerequisites, networks=networks), (experiment.data, jobs_before(experiment))),
-                (partial(_check_test_sets, config=config), (experiment.tests, experiment.measures)),
+                (partial(_check_test_sets, job=job), (experiment.tests, experiment.measures)),
                 (_check_networks if networks else _locate_package, pretrained),
                 (_check_places, (experiment.outputs, experiment.study, experiment.cache)),
             ):
@@ -249,8 +261,8 @@ def _check_prerequisites(experiment: Experiment, networks: bool = False) -> None
             (_check_networks if networks else _locate_package)(prerequisite.experiment)
 
 
-def _check_test_sets(experiment: Experiment, config: DictConfig) -> None:
-    check_test_sets(experiment, plain(config))
+def _check_test_sets(experiment: Experiment, job: DictConfig | Row) -> None:
+    check_test_sets(experiment, job.plain if isinstance(job, Row) else plain(job))
 
 
 def _check_networks(experiment: Experiment) -> None:

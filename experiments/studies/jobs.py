@@ -47,7 +47,7 @@ class ListedJob:
 
 def jobs_of(grid: Grid) -> list[ListedJob]:
     """Return the jobs of a grid with their status on disk, prerequisites first and test sets last."""
-    experiments = [compose.check(row.config, parts=False) for row in grid.rows]
+    experiments = [row.experiment(parts=False) for row in grid.rows]
     return [
         ListedJob(
             entry.number,
@@ -83,7 +83,7 @@ def plan_of(grid: Grid, device: str | None = None) -> Plan:
     """
     card = None if device is None else card_of(device)
     outputs = Path(str(grid.config.outputs))
-    entries = _entries(grid, hydra_app.check_jobs({row.where: row.config for row in grid.rows}))
+    entries = _entries(grid, hydra_app.check_jobs({row.where: row for row in grid.rows}))
     queries: dict[str, cost_estimate.Queries] = {}
     catalogue: dict[str, int] = {}
     for entry in entries:
@@ -155,7 +155,7 @@ def _entries(grid: Grid, experiments: Sequence[Experiment]) -> list[_Entry]:
                 what = f"for {before.key.removesuffix('.job')}"
                 entry = _Entry(None, before.folder, what, before.experiment, before.config, before.prerequisites)
                 first.setdefault(before.folder, entry)
-        config = compose.plain(row.config)
+        config = row.plain
         folder = folder_of(experiment, config)
         rows.setdefault(folder, _Entry(row.number, folder, row.varying, experiment, config, composed[shared]))
         for test in test_jobs_of(experiment, config, folder):
@@ -192,10 +192,7 @@ def saved_overrides(folders: Iterable[Path]) -> Iterator[tuple[list[str], list[P
     for (_, hydra_overrides), jobs in alike.items():
         columns = zip(*(task for _, task in jobs), strict=True)
         overrides = [*map(_swept, columns), *hydra_overrides]
-        made = {
-            folder_of(compose.check(row.config, parts=False), compose.plain(row.config)).resolve()
-            for row in compose_grid(overrides).rows
-        }
+        made = {folder_of(row.experiment(parts=False), row.plain).resolve() for row in compose_grid(overrides).rows}
         for folder, task in jobs:
             if folder.resolve() not in made:
                 raise ExperimentError(

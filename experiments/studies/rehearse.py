@@ -66,7 +66,7 @@ def distinct(grid: Grid) -> dict[int, tuple[str, dict[str, Any]]]:
     seen = []
     for row in grid.rows:
         with compose.explained(row.where):
-            config = compose.plain(row.config)
+            config = row.plain
         unseeded = _unseeded(config)
         if unseeded not in seen:
             seen.append(unseeded)
