@@ -6,7 +6,7 @@ interpolation) makes a job that is composed on its own.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from hydra.core.override_parser.types import Override, OverrideType
@@ -173,4 +173,10 @@ def _typed(values: Any, types: _Typed | None) -> Any:
     if types is None or not isinstance(values, dict):
         return _copied(values)
     inner = {key: _typed(value, types.inner.get(key)) for key, value in values.items()}
-    return inner if types.made is None else types.made(**inner)
+    if types.made is None:
+        return inner
+    declared = {field.name for field in fields(types.made) if field.init}
+    made = types.made(**{key: value for key, value in inner.items() if key in declared})
+    for key in [key for key in inner if key not in declared]:  # an argument of a part that was added
+        setattr(made, key, inner[key])
+    return made
