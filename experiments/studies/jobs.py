@@ -11,7 +11,7 @@ from experiments.config import Experiment, compose
 from experiments.config.grid import Grid, compose_grid
 from experiments.job_files.files import CONFIG, parse_yaml, read_mapping
 from experiments.job_files.status import DONE, JobStatus, job_folders, status_of
-from experiments.jobs import hydra_app
+from experiments.jobs.check_jobs import check_jobs
 from experiments.jobs.job_states import JobStates
 from experiments.jobs.launch_control import LAUNCH, LaunchControl
 from experiments.jobs.prerequisites import Prerequisite, folder_of, prerequisites_of, shared_by
@@ -87,7 +87,7 @@ def checked_entries(grid: Grid) -> list["Entry"]:
     Raises:
         ExperimentError: a job cannot work; the message names it.
     """
-    return entries_of(grid, hydra_app.check_jobs({row.where: row for row in grid.rows}))
+    return entries_of(grid, check_jobs({row.where: row for row in grid.rows}))
 
 
 def plan_of(grid: Grid, device: str | None = None, entries: Sequence["Entry"] | None = None) -> Plan:

@@ -154,7 +154,7 @@ def _rehearsed(number: int, what: str, config: Mapping[str, Any]) -> Rehearsed:
 
 
 def _checked(config: Mapping[str, Any]) -> Experiment:
-    from experiments.jobs.hydra_app import check_jobs
+    from experiments.jobs.check_jobs import check_jobs
 
     (experiment,) = check_jobs({"": compose.typed(config)}, trains(config["model"]), networks=True)
     return experiment
