@@ -12,6 +12,7 @@ from experiments.common.errors import ExperimentError
 from experiments.config.keys import check_moved
 from experiments.config.part import OpenPart
 
+INT8 = "int8-dynamic"  # a precision of re-ranking
 # Trainer arguments that do not change results. Every other one, such as precision, is part of the job's identity.
 INCIDENTAL_TRAINER_ARGUMENTS = (
     "_target_", "accelerator", "devices", "num_nodes", "strategy", "deterministic", "benchmark", "log_every_n_steps",
@@ -98,8 +99,8 @@ class Trainer(OpenPart):
     strategy: Any = "auto"
     """How several devices share a training: ``auto``, ``ddp``, or one of Lightning's by ``_target_``."""
     precision: str = "auto"
-    """``32-true``, ``bf16-mixed``, ``16-mixed``, or ``auto``: bf16-mixed on a GPU, else 32-true. Part of the identity
-    of a job."""
+    """``32-true``, ``bf16-mixed``, ``16-mixed``, or ``auto``: bf16-mixed on a GPU, else 32-true. ``int8-dynamic``
+    trains in 32-true on a CPU and re-ranks the test queries in 8-bit integers. Part of the identity of a job."""
     deterministic: bool = True
     """Compute the same numbers on every run, at some cost of speed on a GPU."""
     log_every_n_steps: int = 4
@@ -111,7 +112,7 @@ class Trainer(OpenPart):
                 f"trainer.precision={self.precision} would keep the weights in half precision, where most steps of "
                 f"AdamW are rounded away: set trainer.precision={self.precision.replace('true', 'mixed')}"
             )
-        one_of("trainer.precision", self.precision, ("auto", "32-true", "bf16-mixed", "16-mixed"))
+        one_of("trainer.precision", self.precision, ("auto", "32-true", "bf16-mixed", "16-mixed", INT8))
         at_least("trainer.devices", self.devices, 1)
         at_least("trainer.log_every_n_steps", self.log_every_n_steps, 1)
 

@@ -16,6 +16,7 @@ from omegaconf import MISSING
 
 from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
+from experiments.config.compute import INT8
 from experiments.config.negatives import RUN_ORDER
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ class Model(ABC):
     """Whether it takes a loss of two classes."""
     recomputes: ClassVar[bool] = False
     """Whether it takes ``batch.checkpoint``: it computes activations again in the backward pass."""
+    rounds: ClassVar[bool] = False
+    """Whether it can re-rank in 8-bit integers."""
     packs: ClassVar[bool] = False
     """Whether it can compute without padding."""
     probed: ClassVar[bool] = False
@@ -173,6 +176,10 @@ class Model(ABC):
         """Refuse settings that a measured model would ignore, trained or not."""
         if experiment.compute.layout == "packed" and not self.packs:
             raise ExperimentError(f"compute.layout=packed: model={self.name} is computed with padding; set it to auto")
+        if experiment.trainer.precision == INT8 and not self.rounds:
+            raise ExperimentError(
+                f"trainer.precision={INT8} is of a cross-encoder that re-ranks: with model={self.name} set it to auto"
+            )
         if experiment.probe.layers is not None and not self.probed:
             raise ExperimentError(
                 f"probe.layers is {experiment.probe.layers!r}: only a cross-encoder's layers are probed"

@@ -79,7 +79,7 @@ def _measured(
     place = experiment.model.reads()["path"]
     training = training_of(place)
     labels = labels_of(experiment, experiment.test_set or data_label(experiment, collection), training)
-    scorer = _scorer_of(experiment.model, place)
+    scorer = _scorer_of(experiment.model, place, experiment.trainer.precision)
     trained_by = {TRAINED_BY: scientific(training["config"])} if training is not None else {}
     identity = _wandb_identity(experiment, {**config, **trained_by}, labels)
     logger = make_logger(experiment.logger, components.make, identity, job.folder.parent, job.folder)
@@ -97,11 +97,11 @@ def _measured(
     return metrics
 
 
-def _scorer_of(model: Model, place: str) -> PairScorer:
+def _scorer_of(model: Model, place: str, precision: str) -> PairScorer:
     """Load the model that is measured."""
     assert isinstance(model, CheckpointConfig)
     cut = PairCut(model.max_query_tokens, model.max_length, windows=model.windows)
-    return load_scorer(place, "model.path", cut, own_windows=model.document is None)
+    return load_scorer(place, "model.path", cut, own_windows=model.document is None, precision=precision)
 
 
 def _reranked(

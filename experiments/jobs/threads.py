@@ -1,9 +1,10 @@
-"""Set the threads of a job's arithmetic, whatever the job before it in this process had."""
+"""Set the threads and the memory of a job's arithmetic, whatever the job before it in this process had."""
 
 import os
 
 import torch
 
+from experiments.common.allocator import keep_freed_memory
 from experiments.config import Experiment
 from experiments.models.training_setup import uses_gpu
 
@@ -11,10 +12,11 @@ OF_PROCESS = torch.get_num_threads()  # before any job set them
 
 
 def set_threads(experiment: Experiment, processes: int = 1) -> None:
-    """Set ``compute.threads``; if it is null, as many as the process began with.
+    """Set ``compute.threads``; if it is null, as many as the process began with. Freed memory is kept for later steps.
 
     ``processes``: of the job. Several on a CPU share its cores, where each would else take all of them.
     """
+    keep_freed_memory()
     torch.set_num_threads(experiment.compute.threads or _threads_of(processes, experiment.trainer.accelerator))
 
 

@@ -1,15 +1,15 @@
 """Compute logits of pairs, and hidden states of every layer, by two forward passes that agree to rounding.
 
 ``packed_logits`` computes no padding: pairs are concatenated in one long row, positions restart at each pair, and each
-pair attends only to itself. The last layer computes only keys, values and the first token of each pair, which the head
-reads. ``padded_logits`` works with any architecture: one call of the model.
+pair attends only to itself. The last layer computes only the first token of each pair, which the head reads, and no
+keys or values. ``padded_logits`` works with any architecture: one call of the model.
 
 The packed pass calls the model's own submodules, without changing the model. An attention function registered with
 transformers would keep ``forward``, but could not skip the last layer's work, which is most of the gain. Hooks on the
 model and on its whole layers do not run.
 
-Shapes: B pairs, T tokens of all pairs, S rows of queries (T, or B if only first tokens are wanted), L tokens of the
-longest pair, D hidden size, C logits of a pair.
+Shapes: B pairs, T tokens of all pairs, S rows of a layer's output (T, or B if only first tokens are wanted), L tokens
+of the longest pair, D hidden size, C logits of a pair.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.utils.rnn import pad_sequence
 
 from experiments.common.errors import ExperimentError
 from experiments.data.batches.pairs import TokenBatch
+from experiments.models.packed_attention import Runs, attend, attend_from
 from experiments.pretrained.padding import has_segments, pads_left
 
 if TYPE_CHECKING:
@@ -82,6 +82,15 @@ def _has_layers_of_bert(network: "PreTrainedModel", kind: type, suffix: str) -> 
 
 def _recomputes(network: nn.Module) -> bool:
     return any(getattr(module, "gradient_checkpointing", False) for module in network.modules())
+
+
+def read_by_packing(network: "PreTrainedModel") -> list[nn.Module]:
+    """Return the layers whose weights ``packed_logits`` reads instead of calling them; none if it is not exact."""
+    if not supports_packing(network):
+        return []
+    base: Any = network.base_model
+    attention = base.encoder.layer[-1].attention.self
+    return [attention.key, attention.value]
 
 
 def packed_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
@@ -187,7 +196,7 @@ def _pad(values_T: Tensor, lengths: Sequence[int], filler: int, left: bool) -> T
     return pad_sequence(rows, batch_first=True, padding_value=filler, padding_side=side)
 
 
-def _begin(network: "PreTrainedModel", tokens: TokenBatch) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
+def _begin(network: "PreTrainedModel", tokens: TokenBatch) -> tuple[Tensor, Tensor, Runs]:
     """Return the (T, D) embeddings, the (B,) row of each pair's first token, and the runs of one length as (pairs,
     length).
     """
@@ -211,38 +220,14 @@ def _begin(network: "PreTrainedModel", tokens: TokenBatch) -> tuple[Tensor, Tens
     return embedded_1TE[0], first_B, runs
 
 
-def _encode(layer: Any, hidden_TD: Tensor, runs: list[tuple[int, int]], first_B: Tensor | None = None) -> Tensor:
+def _encode(layer: Any, hidden_TD: Tensor, runs: Runs, first_B: Tensor | None = None) -> Tensor:
     """Return the (T, D) output of a layer; with ``first_B``, the rows of the pairs' first tokens, only those (B, D)."""
     attention: Any = layer.attention.self
-    wanted_SD = hidden_TD if first_B is None else hidden_TD.index_select(0, first_B)
-    context_SD = _attend(
-        attention.query(wanted_SD),
-        attention.key(hidden_TD),
-        attention.value(hidden_TD),
-        runs,
-        heads=attention.num_attention_heads,
-        dropout=attention.dropout.p if attention.training else 0.0,
-    )
+    if first_B is None:
+        wanted_SD, context_SD = hidden_TD, attend(attention, hidden_TD, runs)
+    else:
+        wanted_SD = hidden_TD.index_select(0, first_B)
+        context_SD = attend_from(wanted_SD, attention, hidden_TD, runs)
     attended_SD = layer.attention.output(context_SD, wanted_SD)
     output_SD: Tensor = layer.output(layer.intermediate(attended_SD), attended_SD)
     return output_SD
-
-
-def _attend(
-    query_SD: Tensor, key_TD: Tensor, value_TD: Tensor, runs: list[tuple[int, int]], *, heads: int, dropout: float
-) -> Tensor:
-    """Return the (S, D) attention within each pair. ``runs``: (pairs, length) of neighbours of one length, which need
-    no mask.
-
-    Rows are divided by ``split``, whose gradient is one concatenation; each slice would have a gradient of T rows.
-    """
-    width = key_TD.shape[1] // heads
-    spans = [pairs * length for pairs, length in runs]
-    query_spans = spans if len(query_SD) == len(key_TD) else [pairs for pairs, _ in runs]
-    parts = (torch.split(query_SD, query_spans), torch.split(key_TD, spans), torch.split(value_TD, spans))
-    contexts = []
-    for (pairs, _), *rows in zip(runs, *parts, strict=True):
-        query, key, value = (part.view(pairs, -1, heads, width).transpose(1, 2) for part in rows)
-        context = scaled_dot_product_attention(query, key, value, dropout_p=dropout)
-        contexts.append(context.transpose(1, 2).reshape(-1, heads * width))
-    return torch.cat(contexts)

@@ -6,11 +6,12 @@ Shapes: P pairs, B pairs of a batch.
 """
 
 import hashlib
-import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from experiments.common.errors import ExperimentError
 from experiments.common.model_files import folder_digest
 from experiments.common.progress import tracked
 from experiments.common.text import first_line
+from experiments.config.compute import INT8
 from experiments.data.batches.pairs import PairEncoder, PairTemplate, micro_batches
 from experiments.data.batches.scored_pairs import ScoredPairs, check_windows
 from experiments.data.collection import Collection
@@ -30,8 +32,9 @@ from experiments.data.ragged import Rows
 from experiments.data.run import Run
 from experiments.data.tokens import tokens_of
 from experiments.models.cross_encoder.export import PairCut
+from experiments.models.int8 import in_int8
 from experiments.models.packed_forward import choose_layout, logits_of, score_of
-from experiments.models.trained_pairs import default_prompt, load_classifier
+from experiments.models.trained_pairs import default_prompt, kind_of, load_classifier
 from experiments.pretrained.encoder import load_sentence_transformer
 from experiments.pretrained.limits import longest_input
 from experiments.pretrained.source import Source, quiet
@@ -46,20 +49,27 @@ FIX = "give the folder of a trained cross-encoder or bi-encoder, such as the fol
 
 
 def load_scorer(
-    path: str, key: str = "negatives.filter.scorer", cut: PairCut | None = None, *, own_windows: bool = True
+    path: str,
+    key: str = "negatives.filter.scorer",
+    cut: PairCut | None = None,
+    own_windows: bool = True,
+    precision: str = "",
 ) -> "PairScorer":
     """Load the model of a folder or hub id: with a ``modules.json`` a sentence-transformers bi-encoder, else a
     cross-encoder in Hugging Face format, such as a job's ``model`` folder. ``key``: its config key, for messages.
     ``cut``: maximum lengths of a cross-encoder whose config has none. ``own_windows``: whether a cross-encoder's config
-    says how passages that do not fit are scored; False takes the windows of ``cut``.
+    says how passages that do not fit are scored; False takes the windows of ``cut``. ``precision``: or int8-dynamic.
 
     Raises:
-        ExperimentError: there is no such model, or it is neither of these; or a bi-encoder is to score windows.
+        ExperimentError: there is no such model, or it is neither; or a bi-encoder is to score windows or in 8 bits.
     """
     source = Source(str(_folder_of(path, key)), key, FIX)
-    kind = _kind_of(source)
+    kind = kind_of(source)
     if kind == "CrossEncoder":
-        return CrossEncoderScorer(source, cut or PairCut(MAX_QUERY_TOKENS, MAX_LENGTH), own_windows=own_windows)
+        cut = cut or PairCut(MAX_QUERY_TOKENS, MAX_LENGTH)
+        return CrossEncoderScorer(source, cut, own_windows, precision == INT8)
+    if precision == INT8:
+        raise ExperimentError(f"trainer.precision={INT8} is of a cross-encoder, but {source.label} is a {kind}")
     if cut is not None and cut.windows is not None:
         raise ExperimentError(
             f"model.document=max_p scores windows by a cross-encoder, but {source.label} is a {kind}: set it to null"
@@ -121,7 +131,7 @@ class CrossEncoderScorer(PairScorer):
     """A sequence classifier of one logit, or of two whose log-odds are the score.
 
     The folder of a job gives the maximum lengths; otherwise ``cut`` does, or the model's positions if they are fewer.
-    ``own_windows``: see ``load_scorer``.
+    ``own_windows``: see ``load_scorer``. ``int8``: score in 8-bit integers.
     The default prompt of a ``CrossEncoder`` of sentence-transformers is written before each query, and its tokens do
     not count as the query's. The score is the logit, without the activation of ``predict``, which keeps the order.
 
@@ -129,7 +139,7 @@ class CrossEncoderScorer(PairScorer):
         ExperimentError: the folder has no such model, no trained head, or more logits.
     """
 
-    def __init__(self, source: Source, cut: PairCut, *, own_windows: bool = True) -> None:
+    def __init__(self, source: Source, cut: PairCut, own_windows: bool = True, int8: bool = False) -> None:
         self.network, self.tokenizer = load_classifier(source)
         own = PairCut.read(self.network.config)
         if own is None:
@@ -143,6 +153,7 @@ class CrossEncoderScorer(PairScorer):
         settings = {"kind": "cross_encoder 2", "max_length": self.max_length, "max_query": self.max_query_tokens}
         settings |= {"prompt": self.prompt} if self.prompt else {}
         settings |= {"windows": asdict(windows)} if windows is not None else {}
+        settings |= {"precision": INT8} if int8 else {}
         self.max_passage_tokens = min(cut.max_length, cut.max_passage_tokens or cut.max_length)
         if windows is not None and windows.tokens is None and cut.max_passage_tokens is not None:
             windows = replace(windows, tokens=self.max_passage_tokens)
@@ -150,6 +161,9 @@ class CrossEncoderScorer(PairScorer):
         super().__init__(Path(source.place), settings)
         self.network.to(self.device)  # type: ignore[arg-type]
         self.layout = choose_layout(self.network, "auto", self.device.type)
+        if int8 and self.device.type != "cpu":
+            raise ExperimentError(f"trainer.precision={INT8} is for a CPU: set trainer.precision=auto")
+        self.arithmetic = partial(in_int8, self.network) if int8 else nullcontext
 
     @torch.no_grad()
     def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
@@ -157,7 +171,7 @@ class CrossEncoderScorer(PairScorer):
         limit = tokens_per_batch("score", self.device.type, self.layout)
         scores_W = np.empty(len(pairs), np.float32)
         what = "pairs" if self.windows is None else f"windows of {len(queries):,} pairs"
-        with tracked(f"scoring {len(pairs):,} {what}", len(pairs)) as advance:
+        with tracked(f"scoring {len(pairs):,} {what}", len(pairs)) as advance, self.arithmetic():
             for part_B in micro_batches(pairs.lengths_W, limit):
                 tokens = pairs.join(part_B).to(self.device)
                 scores_W[part_B] = score_of(logits_of(self.network, tokens, self.layout)).cpu().numpy()
@@ -275,17 +289,3 @@ def _folder_of(path: str, key: str) -> Path:
             f"{key} is {path!r}: there is no such folder, and the hub gave no model of this name "
             f"({first_line(error)}): {FIX}"
         ) from error
-
-
-def _kind_of(source: Source) -> str:
-    folder = Path(source.place)
-    if not (folder / "modules.json").is_file():
-        return "CrossEncoder"
-    config = folder / "config_sentence_transformers.json"
-    with source.reading():
-        settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-    kind = str(settings.get("model_type", "SentenceTransformer"))
-    kind = {"ColBERT": "MultiVectorEncoder"}.get(kind, kind)  # PyLate's name
-    if kind not in ("CrossEncoder", "SentenceTransformer", "MultiVectorEncoder"):
-        raise ExperimentError(f"{source.label}: {folder} holds a {kind}, which is not supported: {source.fix}")
-    return kind

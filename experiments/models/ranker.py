@@ -121,7 +121,7 @@ class Ranker(pl.LightningModule, ABC):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         # Dropout is seeded by the step, so that a resumed training equals an uninterrupted one.
-        torch.manual_seed(key_of("dropout", self.seed, batch.step, self.global_rank))
+        _seed(key_of("dropout", self.seed, batch.step, self.global_rank), self.device)
         loss, scores_QN = self.objective(batch)
         self._observe(batch, scores_QN.detach(), loss.detach())
         return loss
@@ -139,12 +139,16 @@ class Ranker(pl.LightningModule, ABC):
         rate = self.lr_schedulers().get_last_lr()[0]  # type: ignore[union-attr]
         labels_QN = getattr(batch, "labels_QN", None)
         self.observed = {"lr": float(rate), "loss": loss, **diagnostics(scores_QN, labels_QN)}
-        # Lightning takes tenths of a millisecond per value, even at steps that the logger skips
-        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if (self.trainer.global_step + 1) % every == 0:
+        if self.logs_step:
             total = self.total_spent()
             logged |= self.observed | {"groups": float(total.groups), "pairs": float(total.pairs)}
             self.log_dict({f"train/{name}": value for name, value in logged.items()})
+
+    @property
+    def logs_step(self) -> bool:
+        """Whether the logger takes a row at this step; at others a value would cost Lightning a millisecond."""
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return (self.trainer.global_step + 1) % every == 0
 
     def total_spent(self) -> Spent:
         """Return the costs of all ranks, which must all call this."""
@@ -158,7 +162,9 @@ class Ranker(pl.LightningModule, ABC):
     ) -> None:
         """Clip to ``optimizer.clip`` and log the norm before it, in one pass over the gradients."""
         limit = float("inf") if self.config.optimizer.clip is None else self.config.optimizer.clip
-        self.log("train/gradient_norm", nn.utils.clip_grad_norm_(self.parameters(), limit))
+        norm = nn.utils.clip_grad_norm_(self.parameters(), limit)
+        if self.logs_step:
+            self.log("train/gradient_norm", norm)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         optimizer = make_optimizer(self.network, self.config.optimizer, fused=self.trainer.precision != "16-mixed")
@@ -201,3 +207,13 @@ class Ranker(pl.LightningModule, ABC):
 
     def on_validation_end(self) -> None:
         self._started = time.monotonic()
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed the random numbers of a device. On a CPU ``torch.manual_seed`` would also note the call, with a traceback of
+    two milliseconds, for devices that may be used later.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)

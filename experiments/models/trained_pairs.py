@@ -1,7 +1,8 @@
-"""Load a trained cross-encoder with all its weights, and the prompt of its queries."""
+"""Tell which kind of model a folder holds, and load a trained cross-encoder and the prompt of its queries."""
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -62,3 +63,22 @@ def default_prompt(source: Source) -> str:
         known = ", ".join(map(str, prompts or ())) or "none"
         raise ExperimentError(f"{path}: default_prompt_name is {name!r}, which is none of its prompts ({known})")
     return str(prompts[name] or "")
+
+
+def kind_of(source: Source) -> str:
+    """Return the class of sentence-transformers that a folder is of, ``CrossEncoder`` where it names none.
+
+    Raises:
+        ExperimentError: it names another one.
+    """
+    folder = Path(source.place)
+    if not (folder / "modules.json").is_file():
+        return "CrossEncoder"
+    config = folder / "config_sentence_transformers.json"
+    with source.reading():
+        settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    kind = str(settings.get("model_type", "SentenceTransformer"))
+    kind = {"ColBERT": "MultiVectorEncoder"}.get(kind, kind)  # PyLate's name
+    if kind not in ("CrossEncoder", "SentenceTransformer", "MultiVectorEncoder"):
+        raise ExperimentError(f"{source.label}: {folder} holds a {kind}, which is not supported: {source.fix}")
+    return kind

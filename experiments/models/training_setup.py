@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
-from experiments.config.compute import Trainer
+from experiments.config.compute import INT8, Trainer
 from experiments.config.negatives import RUN_ORDER
 from experiments.data.batches.groups import Batcher, TrainingGroups
 from experiments.data.collection import Collection
@@ -140,7 +140,15 @@ class TrainingInputs:
 
 
 def precision_of(trainer: Trainer) -> str:
-    """Return the precision of a trainer; ``auto`` is bf16 on a GPU and fp32 elsewhere."""
+    """Return the precision of a training; ``auto`` is bf16 on a GPU and fp32 elsewhere.
+
+    Raises:
+        ExperimentError: 8-bit integers are wanted on a GPU.
+    """
+    if trainer.precision == INT8:
+        if uses_gpu(trainer.accelerator):
+            raise ExperimentError(f"trainer.precision={INT8} is for a CPU: set trainer=cpu, or trainer.precision=auto")
+        return "32-true"
     if trainer.precision == "auto":
         return "bf16-mixed" if uses_gpu(trainer.accelerator) else "32-true"
     return trainer.precision

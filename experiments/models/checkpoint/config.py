@@ -41,6 +41,7 @@ class CheckpointConfig(Model, LongDocuments):
     says, as exports of this project do, else ``first_p``."""
 
     trains: ClassVar[bool] = False
+    rounds: ClassVar[bool] = True
     trained_by: ClassVar[Mapping[str, str]] = {"job": "path"}
     code: ClassVar[Mapping[str, int]] = versions_of(
         *("data.batches.pairs", "models.packed_forward", "models.pair_scorer", "models.trained_pairs"),

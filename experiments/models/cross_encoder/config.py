@@ -33,6 +33,7 @@ class CrossEncoderConfig(Model, LongDocuments):
     unnamed: ClassVar[bool] = True
     two_logits: ClassVar[bool] = True
     recomputes: ClassVar[bool] = True
+    rounds: ClassVar[bool] = True
     packs: ClassVar[bool] = True
     probed: ClassVar[bool] = True
     takes_lists: ClassVar[bool] = True

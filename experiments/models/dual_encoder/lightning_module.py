@@ -104,14 +104,15 @@ class DualEncoder(TextRanker):
                 distilled = margin_mse(scores_QN, teacher_QN)
             else:
                 distilled = kl_divergence(scores_QN, teacher_QN, settings.distil_temperature)
-            self.log("train/contrastive_loss", total.detach())
-            self.log("train/distil_loss", distilled.detach())
+            if self.logs_step:
+                self.log_dict({"train/contrastive_loss": total.detach(), "train/distil_loss": distilled.detach()})
             total = (1 - share) * total + share * distilled
         if batch.alone is not None and settings.align_layer is not None:
             vectors_BD = torch.cat([queries_QD, passages_PD]).float()
             targets_BD = teacher.vectors(batch.alone, settings.align_layer)
             distance = self._mean_distance(1 - F.cosine_similarity(vectors_BD, targets_BD, dim=1), texts)
-            self.log("train/align_loss", distance.detach())
+            if self.logs_step:
+                self.log("train/align_loss", distance.detach())
             total = total + settings.align_weight * distance
         return total, scores_QN
 
