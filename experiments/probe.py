@@ -16,7 +16,6 @@ from experiments.config.identity import folder_name
 from experiments.jobs import hydra_app
 from experiments.jobs.open_evaluation import without_training
 from experiments.jobs.prerequisites import components_of
-from experiments.jobs.probe_checkpoint import check_checkpoint, probe_checkpoint
 from experiments.reporting.plots.figure import save_figures
 from experiments.reporting.plots.layers import probe_figures
 from experiments.reporting.tables.layers import probe_table
@@ -28,6 +27,8 @@ compose.register(partial(folder_name, "probe"))
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def main(config: DictConfig) -> None:
     """Probe a checkpoint on the test queries, print the table, write and log it."""
+    from experiments.jobs.probe_checkpoint import check_checkpoint, probe_checkpoint  # imports torch
+
     experiment = compose.check(config)
     check_checkpoint(experiment)
     parts = components_of(without_training(experiment, experiment.first_stage))

@@ -40,7 +40,7 @@ def test_help_needs_neither_torch_nor_hydra():
     assert not imported & {"torch", "hydra", "numpy", "omegaconf"}
 
 
-@pytest.mark.parametrize("command", ["train", "study", "report", "compare"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_needs_no_torch(command: str):
     code = (
         f"from experiments.__main__ import main\ntry:\n    main(['{command}', '--help'])\nexcept SystemExit:\n    pass"

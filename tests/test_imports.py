@@ -30,6 +30,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 KNOW_HYDRA = (
     "config/compose.py",
     "config/grid.py",
+    "config/grid_settings.py",
     "config/loader.py",
     "config/overrides.py",
     "config/retriever_roles.py",

@@ -150,7 +150,11 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
     Raises:
         ExperimentError: the message names the key and the allowed values.
     """
-    settings = settings_of(config)
+    return check_settings(settings_of(config), parts=parts)
+
+
+def check_settings(settings: DictConfig, *, parts: bool = True) -> Experiment:
+    """Check the settings of a config (``settings_of``) as ``check`` does."""
     unresolved = _unresolved(settings)
     if missing := sorted(str(key) for key in OmegaConf.missing_keys(settings)) if _lacks_a_value(unresolved) else []:
         raise ExperimentError(f"{', '.join(missing)} must be given: add {missing[0]}=... to the command")
@@ -158,8 +162,11 @@ def check(config: DictConfig, *, parts: bool = True) -> Experiment:
         raise ExperimentError(_no_such_key(settings, key))
     experiment = OmegaConf.to_object(settings)
     assert isinstance(experiment, Experiment)
-    if not parts:
-        return experiment
+    return check_experiment(experiment) if parts else experiment
+
+
+def check_experiment(experiment: Experiment) -> Experiment:
+    """Check the parts of typed settings, and return them. Raises ExperimentError as ``check``."""
     check_parts(experiment)
     check_first_stages(experiment)
     check_positives(experiment)

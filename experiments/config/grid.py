@@ -1,30 +1,60 @@
 """List the jobs of a multirun before it starts, by Hydra's own sweeper."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
 
 from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.common.errors import ExperimentError
-from experiments.config.compose import explain
+from experiments.config import Experiment
+from experiments.config.compose import check, check_experiment, explain, plain
+from experiments.config.grid_settings import GridSettings, JobSettings
 from experiments.config.loader import CachedLoader, hydra_of_conf
+from experiments.config.overrides import parsed
 from experiments.evaluation.measure_names import resolve
 
 
 @dataclass(frozen=True)
 class Row:
-    """One job of a grid. ``number``: from 1. ``varying``: its overrides that differ between jobs, joined by spaces."""
+    """One job of a grid.
+
+    ``number``: from 1. ``varying``: its overrides that differ between jobs, joined by spaces. ``overrides``: all.
+    """
 
     number: int
     varying: str
-    config: DictConfig
+    overrides: tuple[str, ...]
+    _compose: Callable[[], DictConfig] = field(repr=False)
+    _read: JobSettings | None = field(repr=False)
+
+    @property
+    def composed_alone(self) -> bool:
+        """Whether its settings could not be read together with those of other jobs."""
+        return self._read is None
+
+    @cached_property
+    def config(self) -> DictConfig:
+        """The composed config; takes a tenth of a second."""
+        return self._compose()
+
+    @cached_property
+    def plain(self) -> dict[str, Any]:
+        """The config, resolved: see ``compose.plain``. Not to be changed."""
+        return plain(self.config) if self._read is None else self._read.plain
+
+    def experiment(self, *, parts: bool = True) -> Experiment:
+        """Return the config as typed objects; see ``compose.check``."""
+        if self._read is None:
+            return check(self.config, parts=parts)
+        return check_experiment(self._read.experiment) if parts else self._read.experiment
 
     @property
     def where(self) -> str:
@@ -70,11 +100,15 @@ def rows_of(config: DictConfig) -> list[Row]:
     grid = _split(config)
     loader = CachedLoader(GlobalHydra.instance().config_loader().get_search_path())
     shared = set.intersection(*map(set, grid)) if len(grid) > 1 else set()
+    settings = GridSettings(partial(loader.load_sweep_config, config), loader.sets_a_value)
     rows = []
     for number, overrides in enumerate(grid, 1):
         varying = " ".join(override for override in overrides if override not in shared)
         try:
-            rows.append(Row(number, varying, loader.load_sweep_config(config, overrides)))
+            composed = partial(loader.load_sweep_config, config, overrides)
+            rows.append(Row(number, varying, tuple(overrides), composed, settings.read(overrides)))
+            if rows[-1].composed_alone:
+                rows[-1].config  # noqa: B018  # raises the error of one that does not compose
         except (HydraException, OmegaConfBaseException) as error:
             raise ExperimentError(_where(number, varying) + explain(error)) from error
     return rows
@@ -86,7 +120,7 @@ def axes_of(sweep: str, scale: str) -> tuple[dict[str, list[str]], str]:
         config = compose("config", overrides=[f"+sweeps={sweep}", f"scale={scale}"], return_hydra_config=True)
     given = [f"{key}={value}" for key, value in config.hydra.sweeper.params.items()]
     axes = {}
-    for override in OverridesParser.create().parse_overrides(given):
+    for override in map(parsed, given):
         swept = override.is_sweep_override()
         values = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
         axes[override.get_key_element()] = [str(value) for value in values]
@@ -103,6 +137,6 @@ def _split(config: DictConfig) -> list[list[str]]:
         return []
     params = config.hydra.sweeper.params or {}
     arguments = [f"{key}={value}" for key, value in params.items()] + list(config.hydra.overrides.task)
-    parsed = OverridesParser.create().parse_overrides(arguments)
-    (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    overrides = [parsed(argument) for argument in arguments]
+    (jobs,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     return [list(job) for job in jobs]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import Any, get_type_hints
 
 from experiments.common.cache import fingerprint
@@ -36,7 +37,7 @@ def deciding(settings: Mapping[str, Any], schema: type, mark: str = "identity") 
     the class that a model's ``_target_`` names are marked in the same way (``{"by_target": True}``).
     """
     marks: dict[str, Mapping[str, Any]] = {field.name: field.metadata for field in fields(schema)}
-    types = get_type_hints(schema)
+    types = _types_of(schema)
     kept: dict[str, Any] = {}
     for key, value in settings.items():
         metadata, kind = marks.get(key, {}), types.get(key)
@@ -51,6 +52,11 @@ def deciding(settings: Mapping[str, Any], schema: type, mark: str = "identity") 
         else:
             kept[key] = value
     return kept
+
+
+@lru_cache(maxsize=256)  # a quarter of the time of a job's hash
+def _types_of(schema: type) -> Mapping[str, Any]:
+    return get_type_hints(schema)
 
 
 def scientific(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobRuntime
 from hydra.plugins.config_source import ConfigResult, ConfigSource
@@ -29,6 +28,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from experiments.config.files import CONF
+from experiments.config.overrides import parsed as parsed_override
 from experiments.config.sweeps_group import SweepsSource, below
 
 SETTLED_NS = 2_000_000_000  # a file changed less than 2 s ago may change again within the resolution of its time stamp
@@ -141,21 +141,21 @@ class CachedLoader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        parsed = OverridesParser.create().parse_overrides(overrides)
+        parsed = [parsed_override(override) for override in overrides]
         if any(override.key_or_group == "hydra.searchpath" for override in parsed):
             return super()._load_configuration_impl(
                 config_name, overrides, run_mode, from_shell, validate_sweep_overrides
             )
         if validate_sweep_overrides:
             self.validate_sweep_overrides_legal(parsed, run_mode, from_shell)
-        values = [override for override in parsed if self._sets_a_value(override)]
+        values = [override for override in parsed if self.sets_a_value(override)]
         choices = [str(override.input_line) for override in parsed if override not in values]
         config = self._merged_files(config_name, choices, run_mode)
         self._apply_overrides_to_config([each for each in values if not each.is_sweep_override()], config)
         _note_overrides([override for override in parsed if not override.is_hydra_override()], config.hydra)
         return config
 
-    def _sets_a_value(self, override: Override) -> bool:
+    def sets_a_value(self, override: Override) -> bool:
         """Return whether an override decides neither which files are merged nor a setting of Hydra itself."""
         if override.key_or_group.partition(".")[0].partition("/")[0] == "hydra":
             return False

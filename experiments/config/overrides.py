@@ -1,9 +1,19 @@
 """Quote command-line arguments so that Hydra can read them."""
 
+from functools import lru_cache
+
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from experiments.config.job_overrides import quoted
+
+
+@lru_cache(maxsize=4096)  # a grid has the same ones in each of its jobs, and each takes a millisecond
+def parsed(argument: str) -> Override:
+    """Return an override as Hydra reads it, not to be changed. Raises HydraException if its grammar refuses it."""
+    (override,) = OverridesParser.create().parse_overrides([argument])
+    return override
 
 
 def readable(argument: str) -> str:
@@ -11,10 +21,9 @@ def readable(argument: str) -> str:
     key, equals, value = argument.partition("=")
     if not equals or argument.startswith("-") or not value or value[0] in "[{('\"" or "," in value:
         return argument
-    parser = OverridesParser.create()
     for candidate in (argument, f"{key}={quoted(value)}"):
         try:
-            parser.parse_override(candidate)
+            parsed(candidate)
         except HydraException:
             continue
         return candidate

@@ -159,9 +159,15 @@ class Collection:
         if split not in self._qrels:
             raise ExperimentError(f"data set {self.name!r} has no qrels for {split!r}; it has {', '.join(self.splits)}")
         table = self._qrels[split]
-        queries, passages, grades = (table.column(name).to_numpy() for name in QRELS_SCHEMA.names)
+        queries, passages, grades = (_numbers(table.column(name)) for name in QRELS_SCHEMA.names)
         distinct, offsets = group_by_key(queries)
         return Qrels(distinct, Ragged(passages, offsets), Ragged(grades, offsets))
+
+
+def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:
+    """Return a column of numbers, none of them missing. Arrow's own ``to_numpy`` imports pandas."""
+    chunks = [np.from_dlpack(chunk) for chunk in column.chunks]
+    return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0, column.type.to_pandas_dtype()), *chunks])
 
 
 def open_collection(source: Source, cache: Cache, ignore_identical_ids: bool | None = None) -> Collection:

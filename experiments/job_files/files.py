@@ -43,10 +43,21 @@ def read_yaml(path: Path) -> Any:
     """Read a YAML file. Raises ExperimentError if it is missing or malformed."""
     import yaml
 
+    text = read_text(path)
     try:
-        return yaml.safe_load(read_text(path))
+        return parse_yaml(text)
     except yaml.YAMLError as error:
         raise ExperimentError(f"{path} is not readable YAML ({' '.join(str(error).split())})") from error
+
+
+def parse_yaml(text: str) -> Any:
+    """Return the value of a YAML text. Raises yaml.YAMLError if it is malformed."""
+    import yaml
+
+    try:  # the C parser, where there is one, is ten times as fast
+        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError:
+        return yaml.safe_load(text)  # whose error says more
 
 
 def read_mapping(path: Path) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from experiments.common.cache import write_atomic, write_json
 from experiments.common.errors import ExperimentError, why
 from experiments.common.model_files import EXPORTED, changes
+from experiments.common.packages import version
 from experiments.job_files.checkpoint_files import CheckpointFolder
 from experiments.job_files.files import CONFIG, METRICS, STATUS, read_mapping
 from experiments.job_files.status import FAILED, FINISHED, RUNNING, now, write_status
@@ -143,6 +144,6 @@ def packages() -> dict[str, str]:
 
 def _version(package: str) -> str | None:
     try:
-        return importlib.metadata.version(package)
+        return version(package)
     except importlib.metadata.PackageNotFoundError:
         return None

@@ -16,7 +16,6 @@ from experiments.jobs.components import Components
 from experiments.jobs.filters import make_filters
 from experiments.jobs.open_evaluation import OpenEvaluation, without_training
 from experiments.jobs.prepare import excluded_of, never_negative, relevance_of
-from experiments.models.pair_scorer import load_scorer
 from experiments.negatives.false_negative_audit import AuditInput, FalseNegativeAudit, audit_negatives
 from experiments.negatives.near_duplicates import passage_shingles
 from experiments.negatives.twin_queries import TwinQueries
@@ -49,7 +48,11 @@ def audit(experiment: Experiment, sources: Sequence[str], parts: Components) -> 
         TwinQueries.of(collection, excluded_of(experiment, opened.split)),  # a twin need not be in the sample
         never_negative(excluded_of(experiment, train), collection),
     )
-    scorer = load_scorer(settings.scorer, "audit.scorer") if settings.scorer else None
+    scorer = None
+    if settings.scorer:
+        from experiments.models.pair_scorer import load_scorer  # imports torch
+
+        scorer = load_scorer(settings.scorer, "audit.scorer")
 
     def filters(rule: NegativeRule, runs: Sequence[Run]) -> Any:
         return make_filters(rule, runs, train.relevant, collection, cache, given.twins)

@@ -4,11 +4,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
@@ -18,28 +18,29 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.common.cache import write_atomic, write_json
 from experiments.common.errors import ExperimentError
+from experiments.common.importing import importing
 from experiments.config import Experiment
-from experiments.config.compose import check, explain, explained, make, plain
+from experiments.config.compose import check, explain, plain
 from experiments.config.files import take_user_folder
 from experiments.config.grid import rows_of
 from experiments.config.help import help_text
 from experiments.config.identity import job_hash, job_name, short_name
+from experiments.config.loader import CachedLoader
 from experiments.config.measures import check_selection
 from experiments.config.overrides import readable
 from experiments.evaluation.measure_names import mean_name
 from experiments.job_files.files import GRID, TABLE
 from experiments.job_files.status import FAILED, note_failure
-from experiments.jobs.components import make_components
+from experiments.jobs.check_jobs import check_jobs
 from experiments.jobs.gpu_lock import gpu_of_its_own
 from experiments.jobs.launch_control import LaunchControl
 from experiments.jobs.multirun_display import ShownMultirun
 from experiments.jobs.multirun_job import refuse, saying
 from experiments.jobs.preemption import queued_again_when_preempted
 from experiments.jobs.prerequisite_stage import asked_for, needed_by, put_first
-from experiments.jobs.prerequisites import jobs_before, prerequisites_of, run_prerequisite
+from experiments.jobs.prerequisites import run_prerequisite
 from experiments.jobs.ranks import end_outside, follows
 from experiments.jobs.ray_launcher import register
-from experiments.jobs.test_sets import check_test_sets
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,8 @@ def entry(main: Callable[[], Any]) -> None:
             print(help_text(sys.modules[main.__module__].__doc__ or ""), end="")
             return
         if follows():  # torchrun started it beside the first process, which does all else
-            from experiments.jobs.follower import follow  # imports torch
+            with importing("pytorch_lightning"):
+                from experiments.jobs.follower import follow
 
             follow()
             return
@@ -122,7 +124,8 @@ def run(config: DictConfig) -> float:
     Raises:
         ExperimentError: a setting or a file cannot be used.
     """
-    from experiments.jobs.whole_job import run_whole_job
+    with importing("pytorch_lightning"):
+        from experiments.jobs.whole_job import run_whole_job
 
     hydra = HydraConfig.get()
     in_multirun = hydra.mode is not None and hydra.mode.name == "MULTIRUN"
@@ -174,6 +177,7 @@ class Checks(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every known job of the grid that its launch lets start; show the table."""
+        _compose_jobs_from_kept_files()
         _or_exit(lambda: register(config.hydra.launcher))
         _or_exit(lambda: self._check_grid(config))
         _keep_table(config)
@@ -185,22 +189,29 @@ class Checks(Callback):
     def _check_grid(self, config: DictConfig) -> None:
         study = Path(str(config.outputs)) / str(config.study)
         rows, launch = rows_of(config), LaunchControl.of(config.hydra.job.env_set)
-        names = [job_name(plain(row.config)) for row in rows]
+        names = [job_name(row.plain) for row in rows]
         may_start = [launch is None or launch.refusal(name) is None for name in names]
         starting = [(name, row) for name, row, may in zip(names, rows, may_start, strict=True) if may]
-        experiments = check_jobs({row.where: row.config for _, row in starting}, networks=True)
+        experiments = check_jobs({row.where: row for _, row in starting}, networks=True)
         if launch is None or not launch.narrows:
             write_json(study / GRID, names)
         # All overrides of the only job of a grid vary: its name says more.
-        labels = [row.varying if len(rows) > 1 else short_name(plain(row.config)) for row in rows]
+        labels = [row.varying if len(rows) > 1 else short_name(row.plain) for row in rows]
         labels = [label if may else "" for label, may in zip(labels, may_start, strict=True)]
         needed = []
         if config.hydra.job.name == "train":
-            overrides = (list(row.config.hydra.overrides.task) for _, row in starting)
+            overrides = (row.overrides for _, row in starting)
             needed = needed_by(zip((name for name, _ in starting), overrides, experiments, strict=True))
         launch = _multirun.begin(launch, study, labels, [prerequisite.label for prerequisite in needed])
         if needed:
             put_first(needed, launch, config)
+
+
+def _compose_jobs_from_kept_files() -> None:
+    """Let Hydra's launcher compose each job from files that were read and merged once."""
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    hydra.config_loader = CachedLoader(hydra.config_loader.get_search_path())
 
 
 def _keep_table(config: DictConfig) -> None:
@@ -208,77 +219,6 @@ def _keep_table(config: DictConfig) -> None:
     if config.get("table") is not None:
         path = Path(str(config.outputs)) / str(config.study) / TABLE
         write_atomic(path, OmegaConf.to_yaml(config.table, resolve=True))
-
-
-def check_jobs(jobs: Mapping[str, DictConfig], trained: bool = True, *, networks: bool = False) -> list[Experiment]:
-    """Check jobs before they start; returns them as typed settings.
-
-    ``jobs``: name of a job in messages -> its config. ``trained``: the jobs are trainings. ``networks``: check the
-    files of pretrained models too, which imports torch and may ask a model hub.
-
-    Raises:
-        ExperimentError: a job cannot work.
-    """
-    seen: set[str] = set()
-    experiments = []
-    for where, config in jobs.items():
-        with explained(where):
-            experiment = check(config)
-            if trained:
-                check_selection(experiment)
-            start = (experiment.backbone, experiment.init_from)
-            pretrained = (*start, experiment.model, experiment.loss, experiment.negatives.filter)
-            for make, settings in (
-                (make_components, (experiment.data, experiment.retrievers, experiment.roles)),
-                (partial(_check_prerequisites, networks=networks), (experiment.data, jobs_before(experiment))),
-                (partial(_check_test_sets, config=config), (experiment.tests, experiment.measures)),
-                (_check_networks if networks else _locate_package, pretrained),
-                (_check_places, (experiment.outputs, experiment.study, experiment.cache)),
-            ):
-                if repr(settings) not in seen:  # a grid repeats its parts: check each once
-                    seen.add(repr(settings))
-                    make(experiment)
-        experiments.append(experiment)
-    return experiments
-
-
-def _check_prerequisites(experiment: Experiment, networks: bool = False) -> None:
-    for direct in prerequisites_of(experiment):
-        for prerequisite in direct.deepest_first():
-            make_components(prerequisite.experiment)
-            (_check_networks if networks else _locate_package)(prerequisite.experiment)
-
-
-def _check_test_sets(experiment: Experiment, config: DictConfig) -> None:
-    check_test_sets(experiment, plain(config))
-
-
-def _check_networks(experiment: Experiment) -> None:
-    from experiments.models.backbone_check import check_backbone  # imports torch
-
-    check_backbone(experiment)
-    make(experiment.loss["fn"])  # imports it
-
-
-def _locate_package(experiment: Experiment) -> None:
-    from experiments.models.backbone import locate
-
-    if experiment.backbone.package is not None:
-        locate(experiment.backbone)
-
-
-def _check_places(experiment: Experiment) -> None:
-    """Raise ExperimentError unless the folders of results and cache can be written."""
-    for key, folder in (
-        ("outputs", Path(experiment.outputs)),
-        ("study", Path(experiment.outputs) / experiment.study),
-        ("cache", Path(experiment.cache)),
-    ):
-        there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-        if not there.is_dir():
-            raise ExperimentError(f"{key}: {there} is a file, so no folder can be made there: give another {key}")
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise ExperimentError(f"{key}: nothing may be written into {there}: give another {key}")
 
 
 def _or_exit(work: Callable[[], Any]) -> None:

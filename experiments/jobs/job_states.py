@@ -1,6 +1,7 @@
 """Find out whether the inputs of a finished job and its prerequisites have changed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from experiments.common.model_files import changes
@@ -16,6 +17,7 @@ class JobStates:
     def __init__(self, files: bool = False) -> None:
         self._files = files
         self._known: dict[Path, JobStatus] = {}
+        self._digests: dict[str, dict[str, str]] = {}
 
     def of(self, folder: Path, experiment: Experiment, prerequisites: Sequence[Prerequisite]) -> JobStatus:
         """Return the state of a job: ``changed`` if it is done but an input has changed or a prerequisite is not done.
@@ -44,24 +46,32 @@ class JobStates:
 
     def _changed(self, folder: Path, experiment: Experiment, prerequisites: Sequence[Prerequisite]) -> str | None:
         """Return the changed inputs of a finished job as text; None if there are none."""
+        not_done = [f"{name} (its job {word})" for name, word in self._not_done(prerequisites)]
+        shared = repr((replace(experiment, seed=0), [before.folder for before in prerequisites], not_done))
+        if shared not in self._digests:  # a grid repeats its parts
+            self._digests[shared] = self._digests_of(experiment, prerequisites, bool(not_done))
+        noted = noted_inputs(folder)
+        changed = changes(noted, {**noted, **self._digests[shared]})
+        return ", ".join([*changed, *not_done]) or None
+
+    def _digests_of(self, experiment: Experiment, prerequisites: Sequence[Prerequisite], later: bool) -> dict[str, str]:
+        """Return the digests of a job's inputs but its collection. ``later``: the models that its prerequisites train
+        do not exist yet, or will change.
+        """
         from experiments.jobs.inputs import CODE, digest_of, names_of
 
-        not_done = [f"{name} (its job {word})" for name, word in self._not_done(prerequisites)]
         trained = {prerequisite.trains for prerequisite in prerequisites}
-        if not_done:  # the models that they train do not exist yet, or will change
-            components = make_components(experiment)
-            later = {CODE, *trained}
+        if later:
+            components, left_out = make_components(experiment), {CODE, *trained}
         else:
             experiment, components = with_trained(experiment, prerequisites)
-            later = set()
+            left_out = set()
         names = [
             name
             for name in names_of(experiment, components)
-            if name not in later and (self._files or name in trained or not name.startswith("retrievers."))
+            if name not in left_out and (self._files or name in trained or not name.startswith("retrievers."))
         ]
-        noted = noted_inputs(folder)
-        changed = changes(noted, {**noted, **{name: digest_of(name, experiment, components) for name in names}})
-        return ", ".join([*changed, *not_done]) or None
+        return {name: digest_of(name, experiment, components) for name in names}
 
 
 def with_trained(experiment: Experiment, prerequisites: Sequence[Prerequisite]) -> tuple[Experiment, Components]:

@@ -58,6 +58,14 @@ class MultirunDisplay:
             raise
 
 
+def show_ended(jobs: Sequence[LiveStatus]) -> None:
+    """Show jobs that have ended as their multirun did."""
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        Console(file=sys.stderr, highlight=False).print(table_of(jobs, time.time()))
+    else:
+        _Lines(len(jobs)).stop(list(jobs))
+
+
 class _Lines:
     """Writes a line when a job starts, now and then while it runs, and at its end. ``count``: of jobs, 0 if unknown."""
 

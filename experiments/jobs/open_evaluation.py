@@ -14,7 +14,6 @@ from experiments.data.run import Run
 from experiments.data.splits import Split
 from experiments.jobs.components import Components
 from experiments.jobs.prepare import relevance_of, splits_of
-from experiments.jobs.trainer import make_logger, tracking_of
 from experiments.retrieval.retriever import run_for
 from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
 
@@ -60,6 +59,8 @@ def open_tracking(
     kind: str, experiment: Experiment, settings: Mapping[str, Any], parts: Components, folder: Path, tags: Sequence[str]
 ) -> WandbJob | NoTracking:
     """Return the tracking of an audit or a probe, a context manager."""
+    from experiments.jobs.trainer import make_logger, tracking_of  # imports torch, which --help needs not
+
     identity = RunIdentity(
         study=experiment.study,
         name=folder.name,

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import check_folder, is_folder, model_digest
+from experiments.common.packages import version
 from experiments.pretrained.token_budget import tokens_per_batch as default_tokens
 
 if TYPE_CHECKING:

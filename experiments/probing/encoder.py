@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from experiments.common.checks import at_least
 from experiments.common.errors import ExperimentError
+from experiments.common.packages import version
 from experiments.data.ragged import Ragged
 from experiments.models.packed_forward import packed_hidden_states, padded_hidden_states, supports_packed_hidden_states
 from experiments.pretrained.checkpoint import token_budget

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
+from experiments.common.packages import version
 from experiments.data.collection import Collection
 from experiments.data.run import Run, run_in_order
 from experiments.retrieval.bm25_index import build_index, open_index

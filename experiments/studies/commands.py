@@ -13,19 +13,39 @@ from experiments.common.text import plural
 from experiments.config.grid import Grid
 from experiments.job_files.archive import keep_study, place_of
 from experiments.job_files.status import CHANGED, DONE, FAILED
-from experiments.studies.jobs import ListedJob, jobs_in, jobs_of, launch_jobs, plan_of, saved_overrides
+from experiments.jobs.multirun_display import show_ended
+from experiments.studies.finished import finished_before
+from experiments.studies.jobs import (
+    ListedJob,
+    checked_entries,
+    jobs_in,
+    launch_jobs,
+    listed,
+    plan_of,
+    saved_overrides,
+)
 from experiments.studies.plan import print_status, totals_of
 
 NOTHING_TO_RERUN = "nothing to rerun: no job has failed or was interrupted"
 
 
 def run(overrides: Sequence[str], grid: Grid, fail_fast: bool, console: Console) -> tuple[int, list[Path]]:
-    """Launch the jobs of a grid and print what is left; returns the exit code and the studies with results."""
-    for line in totals_of(plan_of(grid)):
+    """Launch the jobs of a grid and print what is left; returns the exit code and the studies with results.
+
+    Nothing is launched if it would do nothing: all jobs are done, from the inputs of today.
+    """
+    entries = checked_entries(grid)
+    plan = plan_of(grid, entries=entries)
+    for line in totals_of(plan):
         console.print(line, markup=False)
     console.print()
-    code = launch_jobs(overrides, [job.folder for job in jobs_of(grid)], fail_fast=fail_fast)
-    jobs = jobs_of(grid)
+    done_before = None if plan.left else finished_before(grid, entries)
+    if done_before is not None:
+        show_ended(done_before)
+        code = 0
+    else:
+        code = launch_jobs(overrides, [entry.folder for entry in entries], fail_fast=fail_fast)
+    jobs = listed(entries)
     done = {job.folder.parent for job in jobs if job.status.state == DONE and job.number is not None}
     return _print_end(code, jobs, console), sorted(done)
 

@@ -19,7 +19,7 @@ from experiments.config.long_documents import MAX_P
 from experiments.data.source import Source
 from experiments.data.splits import TEST, TRAIN
 from experiments.evaluation.measure_names import WHOLE_COLLECTION
-from experiments.job_files.files import CONFIG, METRICS, STATUS
+from experiments.job_files.files import CONFIG, METRICS, STATUS, parse_yaml
 from experiments.job_files.status import FINISHED
 
 log = logging.getLogger(__name__)
@@ -230,7 +230,7 @@ def _finished(folder: Path, wanted: set[Setting], dev: Mapping[str, int]) -> tup
 def _yaml(path: Path) -> Any:
     import yaml
 
-    try:  # the C parser, where there is one, is ten times as fast
-        return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path} is not readable YAML") from error

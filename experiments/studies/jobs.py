@@ -9,9 +9,9 @@ from typing import Any
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment, compose
 from experiments.config.grid import Grid, compose_grid
-from experiments.job_files.files import CONFIG, read_mapping
+from experiments.job_files.files import CONFIG, parse_yaml, read_mapping
 from experiments.job_files.status import DONE, JobStatus, job_folders, status_of
-from experiments.jobs import hydra_app
+from experiments.jobs.check_jobs import check_jobs
 from experiments.jobs.job_states import JobStates
 from experiments.jobs.launch_control import LAUNCH, LaunchControl
 from experiments.jobs.prerequisites import Prerequisite, folder_of, prerequisites_of, shared_by
@@ -25,7 +25,7 @@ from experiments.studies.preparation import stages_of
 @dataclass(frozen=True)
 class ListedJob:
     """A job and its status. ``number``: in its grid; None for a prerequisite or a test set. ``budget``: groups of its
-    training, if known. ``run_by``: the folder of the grid's job that runs it, for a test set.
+    training, if known and of use. ``run_by``: the folder of the grid's job that runs it, for a test set.
     """
 
     number: int | None
@@ -47,7 +47,11 @@ class ListedJob:
 
 def jobs_of(grid: Grid) -> list[ListedJob]:
     """Return the jobs of a grid with their status on disk, prerequisites first and test sets last."""
-    experiments = [compose.check(row.config, parts=False) for row in grid.rows]
+    return listed(entries_of(grid, [row.experiment(parts=False) for row in grid.rows]))
+
+
+def listed(entries: Iterable["Entry"]) -> list[ListedJob]:
+    """Return jobs with their status on disk."""
     return [
         ListedJob(
             entry.number,
@@ -57,7 +61,7 @@ def jobs_of(grid: Grid) -> list[ListedJob]:
             cost_estimate.groups_of(entry.experiment) if entry.experiment.model.trains else None,
             entry.run_by,
         )
-        for entry in _entries(grid, experiments)
+        for entry in entries
     ]
 
 
@@ -68,22 +72,34 @@ def jobs_in(study: Path) -> list[ListedJob]:
         ExperimentError: there are none.
     """
     folders = job_folders(study)
-    return [
-        ListedJob(number, folder, "", status_of(folder), _budget(folder), _run_by(folder, folders))
-        for number, folder in enumerate(folders, 1)
-    ]
+    return [_listed(number, folder, folders) for number, folder in enumerate(folders, 1)]
 
 
-def plan_of(grid: Grid, device: str | None = None) -> Plan:
+def _listed(number: int, folder: Path, folders: Sequence[Path]) -> ListedJob:
+    status = status_of(folder)
+    budget = None if status.groups is None else _budget(folder)  # else there is no progress to compare with it
+    return ListedJob(number, folder, "", status, budget, _run_by(folder, folders))
+
+
+def checked_entries(grid: Grid) -> list["Entry"]:
+    """Return the jobs of a grid after the checks of a launch, prerequisites first and test sets last.
+
+    Raises:
+        ExperimentError: a job cannot work; the message names it.
+    """
+    return entries_of(grid, check_jobs({row.where: row for row in grid.rows}))
+
+
+def plan_of(grid: Grid, device: str | None = None, entries: Sequence["Entry"] | None = None) -> Plan:
     """Plan the jobs of a grid with their costs, after the checks of a launch. ``device``: a card of ``needs.CARDS`` to
-    estimate hours on.
+    estimate hours on. ``entries``: its jobs, where they were checked already.
 
     Raises:
         ExperimentError: a job cannot work; the message names it. The card is not known.
     """
     card = None if device is None else card_of(device)
     outputs = Path(str(grid.config.outputs))
-    entries = _entries(grid, hydra_app.check_jobs({row.where: row.config for row in grid.rows}))
+    entries = checked_entries(grid) if entries is None else entries
     queries: dict[str, cost_estimate.Queries] = {}
     catalogue: dict[str, int] = {}
     for entry in entries:
@@ -127,7 +143,7 @@ def plan_of(grid: Grid, device: str | None = None) -> Plan:
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
     """A job of a grid, its prerequisite or its test set. ``config``: the dictionary that identifies it. ``run_by``: the
     folder of the grid's job, for a test set.
     """
@@ -141,11 +157,11 @@ class _Entry:
     run_by: Path | None = None
 
 
-def _entries(grid: Grid, experiments: Sequence[Experiment]) -> list[_Entry]:
+def entries_of(grid: Grid, experiments: Sequence[Experiment]) -> list[Entry]:
     """Return the jobs of a grid, each once, after their prerequisites and before their test sets."""
-    first: dict[Path, _Entry] = {}
-    rows: dict[Path, _Entry] = {}
-    tests: dict[Path, _Entry] = {}
+    first: dict[Path, Entry] = {}
+    rows: dict[Path, Entry] = {}
+    tests: dict[Path, Entry] = {}
     composed: dict[str, tuple[Prerequisite, ...]] = {}
     for row, experiment in zip(grid.rows, experiments, strict=True):
         shared = shared_by(experiment)
@@ -153,14 +169,14 @@ def _entries(grid: Grid, experiments: Sequence[Experiment]) -> list[_Entry]:
             composed[shared] = prerequisites_of(experiment)
             for before in chain.from_iterable(direct.deepest_first() for direct in composed[shared]):
                 what = f"for {before.key.removesuffix('.job')}"
-                entry = _Entry(None, before.folder, what, before.experiment, before.config, before.prerequisites)
+                entry = Entry(None, before.folder, what, before.experiment, before.config, before.prerequisites)
                 first.setdefault(before.folder, entry)
-        config = compose.plain(row.config)
+        config = row.plain
         folder = folder_of(experiment, config)
-        rows.setdefault(folder, _Entry(row.number, folder, row.varying, experiment, config, composed[shared]))
+        rows.setdefault(folder, Entry(row.number, folder, row.varying, experiment, config, composed[shared]))
         for test in test_jobs_of(experiment, config, folder):
             what = f"{row.varying}: {test.name}"
-            tests.setdefault(test.folder, _Entry(None, test.folder, what, test.experiment, test.config, (), folder))
+            tests.setdefault(test.folder, Entry(None, test.folder, what, test.experiment, test.config, (), folder))
     return [*(entry for folder, entry in first.items() if folder not in rows), *rows.values(), *tests.values()]
 
 
@@ -192,10 +208,7 @@ def saved_overrides(folders: Iterable[Path]) -> Iterator[tuple[list[str], list[P
     for (_, hydra_overrides), jobs in alike.items():
         columns = zip(*(task for _, task in jobs), strict=True)
         overrides = [*map(_swept, columns), *hydra_overrides]
-        made = {
-            folder_of(compose.check(row.config, parts=False), compose.plain(row.config)).resolve()
-            for row in compose_grid(overrides).rows
-        }
+        made = {folder_of(row.experiment(parts=False), row.plain).resolve() for row in compose_grid(overrides).rows}
         for folder, task in jobs:
             if folder.resolve() not in made:
                 raise ExperimentError(
@@ -210,8 +223,8 @@ def _kept(folder: Path) -> tuple[list[str], list[str]]:
     import yaml
 
     try:
-        task = yaml.safe_load((folder / "hydra" / "overrides.yaml").read_text(encoding="utf-8"))
-        settings = yaml.safe_load((folder / "hydra" / "hydra.yaml").read_text(encoding="utf-8"))
+        task = parse_yaml((folder / "hydra" / "overrides.yaml").read_text(encoding="utf-8"))
+        settings = parse_yaml((folder / "hydra" / "hydra.yaml").read_text(encoding="utf-8"))
         hydra = settings["hydra"]["overrides"]["hydra"]
     except FileNotFoundError as error:
         raise ExperimentError(
@@ -235,7 +248,7 @@ def _budget(folder: Path) -> int | None:
     import yaml
 
     try:
-        config = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+        config = parse_yaml((folder / CONFIG).read_text(encoding="utf-8"))
         return cost_estimate.groups_of(compose.restored(config))
     except (OSError, yaml.YAMLError, TypeError, ExperimentError):
         return None

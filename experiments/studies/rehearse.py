@@ -66,7 +66,7 @@ def distinct(grid: Grid) -> dict[int, tuple[str, dict[str, Any]]]:
     seen = []
     for row in grid.rows:
         with compose.explained(row.where):
-            config = compose.plain(row.config)
+            config = row.plain
         unseeded = _unseeded(config)
         if unseeded not in seen:
             seen.append(unseeded)
@@ -154,7 +154,7 @@ def _rehearsed(number: int, what: str, config: Mapping[str, Any]) -> Rehearsed:
 
 
 def _checked(config: Mapping[str, Any]) -> Experiment:
-    from experiments.jobs.hydra_app import check_jobs
+    from experiments.jobs.check_jobs import check_jobs
 
     (experiment,) = check_jobs({"": compose.typed(config)}, trains(config["model"]), networks=True)
     return experiment

@@ -11,7 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment, compose
-from experiments.jobs import hydra_app, prerequisites
+from experiments.jobs import prerequisites
+from experiments.jobs.check_jobs import check_jobs
 
 # What a file leaves open (???) and so must be given with it.
 NEEDS = {
@@ -196,9 +197,9 @@ def test_the_declared_grade_reaches_the_measures_and_the_table():
 def test_checkpoints_are_not_chosen_by_a_measure_that_looks_deeper_than_the_dev_run():
     config = composed("first_stage_depth=100", "measures=[R@100]")
     with pytest.raises(ExperimentError, match=r"R@100, .* validation.depth=50: set validation.depth=100"):
-        hydra_app.check_jobs({"": config})
-    hydra_app.check_jobs({"": config}, trained=False)  # a first stage on its own has no checkpoints
-    hydra_app.check_jobs({"": composed("first_stage_depth=100", "measures=[R@100]", "validation.depth=100")})
+        check_jobs({"": config})
+    check_jobs({"": config}, trained=False)  # a first stage on its own has no checkpoints
+    check_jobs({"": composed("first_stage_depth=100", "measures=[R@100]", "validation.depth=100")})
     experiment = compose.check(composed("loss=margin_mse", "+loss.job.validation.depth=5"))
     with pytest.raises(ExperimentError, match=r"loss.job: measures: the first, RR@10, .* validation.depth=5"):
         prerequisites.compose_prerequisite("loss.job", experiment.loss["job"], experiment)
@@ -223,7 +224,7 @@ def test_a_mixture_may_find_positives_that_judgements_do_not_hold():
 def test_results_and_cache_that_would_lie_below_a_file_are_refused(key: str, tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(ExperimentError, match=rf"{key}: .*/file is a file, so no folder can be made there"):
-        hydra_app.check_jobs({"": composed(f"{key}={tmp_path / 'file' / 'below'}")})
+        check_jobs({"": composed(f"{key}={tmp_path / 'file' / 'below'}")})
 
 
 def test_a_backbone_that_is_not_there_is_said_before_anything_is_read(tmp_path: Path):
@@ -247,7 +248,7 @@ def test_a_trained_model_that_is_not_there_is_said_before_anything_is_read(key: 
         "model.cross_encoder": "model=dual_encoder",
     }
     with pytest.raises(ExperimentError, match=f"{key}: there is no folder /nowhere"):
-        hydra_app.check_jobs({"": composed(needs[key], f"{key}=/nowhere")}, networks=True)
+        check_jobs({"": composed(needs[key], f"{key}=/nowhere")}, networks=True)
 
 
 def test_a_retriever_whose_name_cannot_be_part_of_a_file_name_is_refused():

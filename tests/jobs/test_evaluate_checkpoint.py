@@ -12,7 +12,7 @@ from helpers.jobs import composed, run, tiny_overrides
 from experiments.analysis.load import read_study
 from experiments.analysis.settings import group_results
 from experiments.common.errors import ExperimentError
-from experiments.jobs.hydra_app import check_jobs
+from experiments.jobs.check_jobs import check_jobs
 from experiments.studies.current_inputs import InputLoader
 from experiments.studies.verify import verify_job
 

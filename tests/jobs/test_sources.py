@@ -13,7 +13,7 @@ from helpers.jobs import composed, job_override, run, tiny_overrides
 
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
-from experiments.jobs import hydra_app
+from experiments.jobs.check_jobs import _check_prerequisites
 from experiments.jobs.components import make_components
 from experiments.jobs.job_states import JobStates
 from experiments.jobs.prerequisites import components_of, compose_prerequisite, prerequisites_of
@@ -166,7 +166,7 @@ def test_a_job_of_a_retriever_is_checked_before_anything_runs(data: Path, job: s
     )
     experiment = compose.check(config)
     with pytest.raises(ExperimentError, match=message):
-        hydra_app._check_prerequisites(experiment)
+        _check_prerequisites(experiment)
 
 
 def test_a_fusion_is_a_first_stage_and_a_source_of_negatives(tmp_path: Path, data: Path, backbone: Path):

@@ -18,7 +18,8 @@ from experiments import study
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
 from experiments.config.identity import job_hash, job_name
-from experiments.jobs import hydra_app, prerequisites
+from experiments.jobs import prerequisites
+from experiments.jobs.check_jobs import check_jobs
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 
 Job = tuple[dict[str, Any], Path]
@@ -245,7 +246,7 @@ def test_a_first_stage_that_would_need_itself_is_refused(data: Path):
 
 def refused(tiny: list[str], *changes: str) -> str:
     with pytest.raises(ExperimentError) as caught:
-        hydra_app.check_jobs({"": composed(*tiny, *changes)}, networks=True)
+        check_jobs({"": composed(*tiny, *changes)}, networks=True)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

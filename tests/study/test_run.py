@@ -6,12 +6,15 @@ Hydra's multirun runs in this process.
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from helpers.studies import BOTH, broken, job, states
 
 from experiments import study
+
+LOSSES = ("bce", "lce")
 
 
 def test_a_study_that_ran_is_done(finished: tuple[list[str], Path], capsys: pytest.CaptureFixture[str]):
@@ -37,6 +40,75 @@ def test_a_study_that_is_run_again_does_nothing_twice_and_ends_with_its_report(
     assert capsys.readouterr().out.startswith("2 jobs: 2 done; what is done is skipped\n")
     assert (job(folder, "lce") / "status.json").stat().st_mtime_ns == before
     assert reported == [[str(folder)]]
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[list[Path]]:
+    """The folders of each launch, which starts nothing."""
+    launches: list[list[Path]] = []
+    monkeypatch.setattr(
+        "experiments.studies.commands.launch_jobs",
+        lambda overrides, folders, **options: launches.append(list(folders)) or 0,
+    )
+    return launches
+
+
+def test_a_finished_study_is_not_launched_again_and_shows_its_jobs(
+    finished: tuple[list[str], Path], launched: list[list[Path]], capsys: pytest.CaptureFixture[str]
+):
+    overrides, folder = finished
+    assert study.main(["run", "--no-report", *overrides]) == 0
+    assert launched == []
+    *lines, total = capsys.readouterr().err.splitlines()
+    scores = [json.loads((job(folder, loss) / "metrics.json").read_text())["test"]["bm25"]["RR@10"] for loss in LOSSES]
+    assert lines == [
+        f"[{number}/2] loss={loss}: done before, test MRR@10 {score:.3f}"
+        for number, (loss, score) in enumerate(zip(LOSSES, scores, strict=True), 1)
+    ]
+    assert total == "2 jobs: 2 done before"
+
+
+def test_other_passages_launch_a_finished_study(
+    finished: tuple[list[str], Path], launched: list[list[Path]], monkeypatch: pytest.MonkeyPatch
+):
+    overrides, folder = finished
+    other = SimpleNamespace(fingerprint="of other passages")
+    monkeypatch.setattr("experiments.studies.finished.open_collection", lambda *arguments: other)
+    study.main(["run", "--no-report", *overrides])
+    assert launched == [[job(folder, loss) for loss in LOSSES]]
+
+
+def test_a_part_of_a_finished_study_is_launched_for_its_record(
+    finished: tuple[list[str], Path], launched: list[list[Path]]
+):
+    overrides, folder = finished
+    study.main(
+        ["run", "--no-report", *(override for override in overrides if override not in BOTH), "loss=lce", BOTH[1]]
+    )
+    assert launched == [[job(folder, "lce")]]
+
+
+def test_a_job_whose_measures_are_lost_launches_a_finished_study(
+    finished: tuple[list[str], Path], launched: list[list[Path]]
+):
+    overrides, folder = finished
+    metrics = job(folder, "lce") / "metrics.json"
+    kept = metrics.read_bytes()
+    metrics.write_text("{")
+    study.main(["run", "--no-report", *overrides])
+    metrics.write_bytes(kept)
+    assert len(launched) == 1
+
+
+def test_a_checkpoint_that_a_kill_has_left_launches_a_finished_study(
+    finished: tuple[list[str], Path], launched: list[list[Path]]
+):
+    overrides, folder = finished
+    left = job(folder, "lce") / "checkpoints"
+    left.mkdir()
+    study.main(["run", "--no-report", *overrides])
+    left.rmdir()
+    assert len(launched) == 1
 
 
 @pytest.mark.usefixtures("quick")
