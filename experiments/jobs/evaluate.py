@@ -183,8 +183,9 @@ class Testing:
     def _precision(self) -> AbstractContextManager[None]:
         """Return the context in which the model re-ranks: in 8-bit integers, if the job says so."""
         module = self.setup.module
-        rounds = self.experiment.trainer.precision == INT8 and isinstance(module, CrossEncoder)
-        return in_int8(module.network) if rounds else nullcontext()
+        if self.experiment.trainer.precision != INT8 or not isinstance(module, CrossEncoder):
+            return nullcontext()
+        return in_int8(module.network)
 
     def _report(self, name: str, first_stage: Run, made: Run) -> dict[str, Any]:
         """Measure the model's run and the first stage, and write both into the job's folder."""

@@ -131,9 +131,8 @@ def _by_head(weight_DD: Tensor, heads: int) -> Tensor:
 
 def _offset(query_HBW: Tensor, projection: nn.Linear, heads: int) -> Tensor | None:
     """Return what the bias of the keys adds to the (B, H, 1) scores of a pair, which does not change its attention."""
-    if projection.bias is None:
-        return None
-    return torch.bmm(query_HBW, projection.bias.view(heads, -1, 1)).transpose(0, 1)
+    bias: Tensor | None = projection.bias
+    return None if bias is None else torch.bmm(query_HBW, bias.view(heads, -1, 1)).transpose(0, 1)
 
 
 def _dropout(attention: Any) -> float:
