@@ -16,8 +16,8 @@ INT8 = "int8-dynamic"  # a precision of re-ranking
 # Trainer arguments that do not change results. Every other one, such as precision, is part of the job's identity.
 INCIDENTAL_TRAINER_ARGUMENTS = (
     "_target_", "accelerator", "devices", "num_nodes", "strategy", "deterministic", "benchmark", "log_every_n_steps",
-    "profiler", "detect_anomaly", "enable_model_summary", "inference_mode", "reload_dataloaders_every_n_epochs",
-    "enable_autolog_hparams",
+    "profiler", "profile", "detect_anomaly", "enable_model_summary", "inference_mode",
+    "reload_dataloaders_every_n_epochs", "enable_autolog_hparams",
 )  # fmt: skip
 # Callbacks that record a training and do not change it.
 INCIDENTAL_CALLBACKS = ("checkpoint", "history", "progress")
@@ -105,6 +105,8 @@ class Trainer(OpenPart):
     """Compute the same numbers on every run, at some cost of speed on a GPU."""
     log_every_n_steps: int = 4
     """Steps from one row of the training curve, and of the logger, to the next."""
+    profile: bool = False
+    """Leave ``profile.tsv`` in the job's folder: the seconds of each stage, from assembling batches to scoring."""
 
     def __post_init__(self) -> None:
         if self.precision in ("bf16-true", "16-true"):
@@ -115,6 +117,10 @@ class Trainer(OpenPart):
         one_of("trainer.precision", self.precision, ("auto", "32-true", "bf16-mixed", "16-mixed", INT8))
         at_least("trainer.devices", self.devices, 1)
         at_least("trainer.log_every_n_steps", self.log_every_n_steps, 1)
+
+    def settings(self) -> dict[str, Any]:
+        """Return ``_target_`` and every argument of it, which ``profile`` is not."""
+        return {name: value for name, value in super().settings().items() if name != "profile"}
 
     def check(self) -> None:
         """Refuse arguments that have moved or that the framework sets itself."""

@@ -21,6 +21,8 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
 from experiments.callbacks.checkpoints import AtomicIO, KeepCheckpoints
+from experiments.callbacks.stage_profiler import FILE as FILE_OF_PROFILE
+from experiments.callbacks.stage_profiler import StageProfiler
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.job_files.history import FILE
@@ -65,6 +67,8 @@ def make_trainer(
     if interval is None:
         arguments["limit_val_batches"] = 0
     arguments["precision"] = precision_of(experiment.trainer)
+    if experiment.trainer.profile:
+        arguments["profiler"] = StageProfiler(job.folder / FILE_OF_PROFILE)
     if arguments["strategy"] in ("auto", "ddp"):
         # encoders have parameters that no step uses, such as BERT's pooler
         several = experiment.trainer.devices > 1
