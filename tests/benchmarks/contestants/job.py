@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 from experiments.common.cache import Cache
 from experiments.config import Experiment, compose
 from experiments.data.collection import Collection, open_collection
+from experiments.data.run import Run
 from experiments.job_files.job_folder import JobFolder
 from experiments.jobs.components import Components
 from experiments.jobs.prepare import prepare
@@ -16,6 +18,7 @@ from experiments.jobs.prerequisites import train_prerequisites
 from experiments.jobs.threads import set_threads
 from experiments.jobs.trainer import make_trainer, quiet_lightning
 from experiments.models.training_setup import TrainingInputs, TrainingSetup
+from numpy.typing import NDArray
 
 from benchmarks.contestants.collection import collection_of
 from benchmarks.harness.child import Stopwatch, Timing
@@ -23,6 +26,8 @@ from benchmarks.harness.child import Stopwatch, Timing
 
 def overrides(settings: Mapping[str, Any], dropout: float) -> list[str]:
     """Return a job that trains on the shared collection without validation and logging; a line adds its own keys."""
+    steps = settings.get("warm_up", 0) + settings.get("steps", 1)
+    queries = settings.get("queries", 1)
     folder = Path(settings["folder"])
     return [
         "data=beir",
@@ -30,15 +35,15 @@ def overrides(settings: Mapping[str, Any], dropout: float) -> list[str]:
         "negatives.depth=50",
         "first_stage_depth=50",
         "batch.unit=queries",
-        f"batch.size={settings['queries']}",
+        f"batch.size={queries}",
         "budget=groups",
-        f"budget.size={settings['queries'] * (settings['warm_up'] + settings['steps'])}",
-        f"negatives.count={settings['negatives']}",
+        f"budget.size={queries * steps}",
+        f"negatives.count={settings.get('negatives', 1)}",
         "validation.times=0",
         "validation.select=last",
         "scheduler=constant",
         "scheduler.warmup=0",
-        f"optimizer.lr={settings['lr']}",
+        f"optimizer.lr={settings.get('lr', 1e-4)}",
         "optimizer.weight_decay=0",
         f"model.dropout={dropout}",
         f"trainer={settings.get('trainer', 'cpu')}",
@@ -74,17 +79,31 @@ class Job:
             inputs = prepare(experiment, collection, components, cache)
             return cls(experiment, components, collection, inputs, experiment.model.build(inputs))
 
+    def trainer(self, folder: Path) -> pl.Trainer:
+        """Return the trainer of the job, with its callbacks and without a logger."""
+        made, _ = make_trainer(
+            self.experiment, self.components.make, False, JobFolder(folder, "benchmark"), self.setup, ""
+        )
+        return made
+
     def train(self, folder: Path, warm_up: int, *, device: str = "cpu") -> Timing:
-        """Train on all groups of the budget; returns the time of the steps after the first ``warm_up``."""
+        """Train on all groups of the budget; returns the time of the steps after the first ``warm_up``, in groups."""
         clock = Clock(warm_up, self.setup.steps, device)
         with quiet_lightning():
-            folder_of_job = JobFolder(folder, "benchmark")
-            trainer, _ = make_trainer(self.experiment, self.components.make, False, folder_of_job, self.setup, "")
+            trainer = self.trainer(folder)
             trainer.callbacks.insert(0, clock)  # before the callback that keeps the weights at the end
             trainer.fit(self.setup.module, datamodule=self.setup.data)
         assert clock.timing is not None
         queries = self.experiment.batch.queries(self.experiment.negatives.count)
         return replace(clock.timing, units=clock.timing.units * queries)
+
+    def score(self, trainer: pl.Trainer, run: Run) -> NDArray[np.float32]:
+        """Return the scores of a run's pairs in their order, as a job re-ranks."""
+        with quiet_lightning():
+            loader = self.setup.data.run_loader(run, (0, 1))
+            trainer.predict(self.setup.module, dataloaders=loader, return_predictions=False)
+        scores: NDArray[np.float32] = self.setup.module.gathered_scores().numpy()
+        return scores
 
 
 class Clock(pl.Callback):

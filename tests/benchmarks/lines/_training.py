@@ -3,9 +3,8 @@
 from typing import Any
 
 from benchmarks.harness.line import Contestant, Line
+from benchmarks.lines._models import LIGHTNING, LIGHTNING_IR, SENTENCE_TRANSFORMERS, TOKENS
 
-SENTENCE_TRANSFORMERS = ("sentence-transformers", "accelerate", "datasets")
-LIGHTNING_IR = ("lightning-ir", "lightning")
 EQUAL = "scores of the first step's pairs, before and after two steps of training without dropout"
 
 
@@ -16,7 +15,7 @@ def training_line(title: str, targets: tuple[float, float], tolerance: float, **
         title=title,
         unit="group",
         prepare="write_groups",
-        ours=Contestant("ours", program="our_training", packages=("pytorch-lightning",)),
+        ours=Contestant("ours", program="our_training", packages=LIGHTNING),
         against=(
             Contestant(
                 "sentence-transformers CrossEncoderTrainer",
@@ -35,6 +34,6 @@ def training_line(title: str, targets: tuple[float, float], tolerance: float, **
                 tolerance=tolerance,
             ),
         ),
-        settings={"negatives": 7, "query_tokens": 16, "passage_tokens": 141, "dropout": 0.1, **settings},
+        settings={**TOKENS, "negatives": 7, "dropout": 0.1, **settings},
         equal=EQUAL,
     )

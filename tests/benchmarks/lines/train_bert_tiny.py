@@ -1,5 +1,6 @@
 """Training of the quickstart's BERT 2 x 128 with LCE, n=7."""
 
+from benchmarks.lines._models import job
 from benchmarks.lines._training import training_line
 
 LINE = training_line(
@@ -11,5 +12,5 @@ LINE = training_line(
     warm_up=5,
     steps=40,
     lr=2e-4,
-    job=["loss=lce", "backbone=bert_tiny", "model.max_length=160", "model.max_query_tokens=16"],
+    job=job("bert_tiny"),
 )

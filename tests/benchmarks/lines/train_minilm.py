@@ -1,5 +1,6 @@
 """Training of a 6-layer MiniLM with LCE, n=7."""
 
+from benchmarks.lines._models import job
 from benchmarks.lines._training import training_line
 
 LINE = training_line(
@@ -11,5 +12,5 @@ LINE = training_line(
     warm_up=1,
     steps=4,
     lr=2e-5,
-    job=["loss=lce", "backbone=minilm", "model.max_length=160", "model.max_query_tokens=16"],
+    job=job("minilm"),
 )
