@@ -6,6 +6,7 @@ The modules at the top are light, since the reader's processes import them too.
 
 import json
 import random
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -90,3 +91,7 @@ def read_texts(path: Path) -> dict[str, str]:
     """Return the texts of a file by their ids."""
     rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
     return {row["_id"]: row["text"] for row in rows}
+
+
+if __name__ == "__main__":
+    collection_of(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))

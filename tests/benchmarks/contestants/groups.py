@@ -1,4 +1,4 @@
-"""Read what ``write_groups`` wrote; and the equality that every training shows before it is timed."""
+"""Read what ``write_groups`` wrote, and what every training shows to be equal before it is timed."""
 
 import json
 from collections.abc import Mapping
@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-EQUAL_STEPS = 2  # of the training without dropout whose scores must equal ours
 
 
 def read_groups(settings: Mapping[str, Any], steps: int) -> list[tuple[str, list[str]]]:
@@ -26,7 +24,8 @@ def pairs_of(groups: list[tuple[str, list[str]]]) -> list[tuple[str, str]]:
 
 
 def results_of(before: Any, after: Any, settings: Mapping[str, Any]) -> Any:
-    """Return the scores of the first step's pairs, and after the training how far they lie from the mean of their group.
+    """Return the scores of the first step's pairs, and after the training how far they lie from the mean of
+    their group.
 
     LCE is the same for scores that are shifted together: the shift moves by rounding alone.
     """

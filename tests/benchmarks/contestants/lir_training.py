@@ -21,7 +21,7 @@ from lightning_ir.models import MonoConfig
 from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification
 
-from benchmarks.contestants.groups import EQUAL_STEPS, read_groups, results_of
+from benchmarks.contestants.groups import read_groups, results_of
 from benchmarks.harness.child import Stopwatch, Timing, serve
 
 DATASET = "benchmark"
@@ -53,7 +53,10 @@ def load_module(settings: Mapping[str, Any], name: str) -> CrossEncoderModule:
     module = CrossEncoderModule(str(path), config=config, loss_functions=[InfoNCE()])
     source = AutoModelForSequenceClassification.from_pretrained(path)
     with torch.no_grad():
-        for ours, theirs in ((source.bert.pooler.dense, module.model.bert_pool[0]), (source.classifier, module.model.linear)):
+        for ours, theirs in (
+            (source.bert.pooler.dense, module.model.bert_pool[0]),
+            (source.classifier, module.model.linear),
+        ):
             theirs.weight.copy_(ours.weight)
             theirs.bias.copy_(ours.bias)
     return module
@@ -81,7 +84,7 @@ class LightningIRTraining:
         module = load_module(self.settings, "model_without_dropout")
         groups = read_groups(self.settings, 1)
         before = score(module, groups)
-        self.train(module, 0, EQUAL_STEPS)
+        self.train(module, 0, self.settings["equal_steps"])
         after = score(module, groups)
         self.module = load_module(self.settings, "model")
         return results_of(before, after, self.settings)

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.contestants.groups import EQUAL_STEPS, results_of
+from benchmarks.contestants.groups import results_of
 from benchmarks.contestants.job import Job, overrides
 from benchmarks.harness.child import Timing, serve
 
@@ -23,7 +24,7 @@ class OurTraining:
 
     def results(self) -> NDArray[np.float32]:
         """Return scores of the first groups before and after some steps without dropout."""
-        short = {**self.settings, "warm_up": 0, "steps": EQUAL_STEPS}
+        short = {**self.settings, "warm_up": 0, "steps": self.settings["equal_steps"]}
         job = Job.open(overrides(short, 0.0))
         before = scores_of(job)
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
@@ -34,7 +35,10 @@ class OurTraining:
 
     def round(self) -> Timing:
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            return self.job.train(Path(folder), self.settings["warm_up"], device=self.device)
+            timing = self.job.train(Path(folder), self.settings["warm_up"], device=self.device)
+        if self.settings.get("pairs"):  # the unit is a pair, not a group
+            return replace(timing, units=timing.units * (self.settings["negatives"] + 1))
+        return timing
 
 
 def scores_of(job: Job) -> NDArray[np.float32]:
