@@ -15,13 +15,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from benchmarks.harness import page
 from benchmarks.harness.line import Line, load, names
 from benchmarks.harness.machine import gpu_name, machine
 from benchmarks.harness.results import record_of
 from benchmarks.harness.runner import BenchError, Options, measure
+from rich.console import Console
 
 EMBEDDED = "API documentation of numpy and scipy"
 

@@ -1,7 +1,8 @@
 """Write the texts of all lines once: a collection in BEIR's layout whose texts are cut to numbers of tokens.
 
-The texts are API documentation of installed packages, as in the quickstart, or a folder in BEIR's layout. They are cut so that no pair exceeds a line's length: no contestant has to cut, and all read the same tokens.
-The modules at the top are light, since the reader's processes import them too.
+The texts are API documentation of installed packages, as in the quickstart, or a folder in BEIR's layout. They are cut
+so that no pair exceeds a line's length: no contestant has to cut, and all read the same tokens. The modules at the top
+are light, since the reader's processes import them too.
 """
 
 import json

@@ -7,6 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+from benchmarks.contestants.collection import collection_of
+from benchmarks.harness.child import Stopwatch, Timing
+from numpy.typing import NDArray
+
 from experiments.common.cache import Cache
 from experiments.config import Experiment, compose
 from experiments.data.collection import Collection, open_collection
@@ -18,10 +22,6 @@ from experiments.jobs.prerequisites import train_prerequisites
 from experiments.jobs.threads import set_threads
 from experiments.jobs.trainer import make_trainer, quiet_lightning
 from experiments.models.training_setup import TrainingInputs, TrainingSetup
-from numpy.typing import NDArray
-
-from benchmarks.contestants.collection import collection_of
-from benchmarks.harness.child import Stopwatch, Timing
 
 
 def overrides(settings: Mapping[str, Any], dropout: float) -> list[str]:
@@ -52,6 +52,8 @@ def overrides(settings: Mapping[str, Any], dropout: float) -> list[str]:
         f"outputs={folder / 'outputs'}",
         f"cache={Path(settings['shared']) / 'cache'}",
         *settings["job"],
+        *settings.get("extra", []),  # of one contestant
+        *([f"backbone.path={Path(settings['shared']) / 'electra'}"] if "backbone=local" in settings["job"] else []),
     ]
 
 
@@ -95,7 +97,7 @@ class Job:
             trainer.fit(self.setup.module, datamodule=self.setup.data)
         assert clock.timing is not None
         queries = self.experiment.batch.queries(self.experiment.negatives.count)
-        return replace(clock.timing, units=clock.timing.units * queries)
+        return replace(clock.timing, units=clock.timing.units * queries, flops=clock.flops)
 
     def score(self, trainer: pl.Trainer, run: Run) -> NDArray[np.float32]:
         """Return the scores of a run's pairs in their order, as a job re-ranks."""
@@ -112,9 +114,12 @@ class Clock(pl.Callback):
     def __init__(self, warm_up: int, steps: int, device: str) -> None:
         self.warm_up, self.steps, self.watch = warm_up, steps, Stopwatch(device)
         self.timing: Timing | None = None
+        self.before = self.flops = 0.0
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if batch_idx + 1 == self.warm_up:
             self.watch.start()
+            self.before = pl_module.spent.flops
         if batch_idx + 1 == self.steps:
             self.timing = self.watch.stop(self.steps - self.warm_up)
+            self.flops = pl_module.spent.flops - self.before

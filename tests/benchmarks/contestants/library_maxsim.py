@@ -1,7 +1,7 @@
 """Score every query with every passage by a library: ``sentence-transformers`` or ``pylate``, from fp32 tensors.
 
-sentence-transformers' ``maxsim`` is what its ``similarity`` calls. PyLate's ``colbert_scores`` takes padded tensors with
-a mask; padding them is not timed, and passages are padded in chunks of similar length, which favours it.
+sentence-transformers' ``maxsim`` is what its ``similarity`` calls. PyLate's ``colbert_scores`` takes padded tensors
+with a mask; padding them is not timed, and passages are padded in chunks of similar length, which favours it.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.nn.utils.rnn import pad_sequence
-
 from benchmarks.contestants.vectors import random_vectors
 from benchmarks.harness.child import Calls, serve
+from numpy.typing import NDArray
+from torch.nn.utils.rnn import pad_sequence
 
 CHUNK = 500
 
@@ -42,7 +41,8 @@ def colbert(queries: list[torch.Tensor], passages: list[torch.Tensor]) -> Callab
     for begin in range(0, len(order), CHUNK):
         rows = order[begin : begin + CHUNK]
         own = [passages[row] for row in rows]
-        chunks.append((rows, pad_sequence(own, batch_first=True), pad_sequence([o.new_ones(len(o)) for o in own], True)))
+        masks = [torch.ones(len(passage)) for passage in own]
+        chunks.append((rows, pad_sequence(own, batch_first=True), pad_sequence(masks, batch_first=True)))
 
     def scores() -> NDArray[np.float32]:
         found = np.empty((len(queries), len(passages)), np.float32)

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning_ir import LightningIRDataModule, LightningIRTrainer, ReRankCallback, RunDataset
-from lightning_ir.data.external_datasets.ir_datasets_utils import register_new_dataset
-from numpy.typing import NDArray
-
 from benchmarks.contestants.lir_training import load_module
 from benchmarks.contestants.runs import NAME, read_run
 from benchmarks.harness.child import Calls, serve
+from lightning_ir import LightningIRDataModule, LightningIRTrainer, ReRankCallback, RunDataset
+from lightning_ir.data.external_datasets.ir_datasets_utils import register_new_dataset
+from numpy.typing import NDArray
 
 
 def make(settings: Mapping[str, Any]) -> Calls:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from benchmarks.contestants.groups import read_groups, results_of
+from benchmarks.harness.child import Stopwatch, Timing, serve
 from lightning import Callback, Trainer
 from lightning_ir import CrossEncoderModule, LightningIRDataModule, TupleDataset
 from lightning_ir.data.external_datasets.ir_datasets_utils import ScoredDocTuples, register_new_dataset
@@ -20,9 +22,6 @@ from lightning_ir.loss import InfoNCE
 from lightning_ir.models import MonoConfig
 from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification
-
-from benchmarks.contestants.groups import read_groups, results_of
-from benchmarks.harness.child import Stopwatch, Timing, serve
 
 DATASET = "benchmark"
 

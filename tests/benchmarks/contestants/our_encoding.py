@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.contestants.collection import read_texts
+from benchmarks.harness.child import Calls, serve
+from numpy.typing import NDArray
+
 from experiments.common.cache import Cache
 from experiments.data.collection import open_collection
 from experiments.data.readers.beir import BeirFolder
@@ -16,10 +20,6 @@ from experiments.retrieval.colbert import ColBERT
 from experiments.retrieval.dense import Dense
 from experiments.retrieval.maxsim import rows_at
 from experiments.retrieval.vector_store import Embeddings, passage_embeddings
-from numpy.typing import NDArray
-
-from benchmarks.contestants.collection import read_texts
-from benchmarks.harness.child import Calls, serve
 
 
 def make(settings: Mapping[str, Any]) -> Calls:

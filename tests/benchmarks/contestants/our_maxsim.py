@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from experiments.data.ragged import Ragged, offsets_of
-from experiments.retrieval.maxsim import Queries, maxsim
-from numpy.typing import NDArray
-
 from benchmarks.contestants.vectors import random_vectors
 from benchmarks.harness.child import Calls, serve
+from numpy.typing import NDArray
+
+from experiments.data.ragged import Ragged, offsets_of
+from experiments.retrieval.maxsim import Queries, maxsim
 
 
 def make(settings: Mapping[str, Any]) -> Calls:

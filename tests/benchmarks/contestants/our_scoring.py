@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from benchmarks.contestants.job import Job, overrides
 from benchmarks.harness.child import Calls, serve
+from numpy.typing import NDArray
 
 
 def make(settings: Mapping[str, Any]) -> Calls:

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-
 from benchmarks.contestants.groups import results_of
 from benchmarks.contestants.job import Job, overrides
 from benchmarks.harness.child import Timing, serve
+from numpy.typing import NDArray
 
 
 class OurTraining:

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import sentence_transformers
-from datasets import Dataset
-from sentence_transformers.multi_vector_encoder.losses import MultiVectorMultipleNegativesRankingLoss
-from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-
 from benchmarks.contestants.groups import read_groups, results_of
 from benchmarks.contestants.st_trainer import set_dropout, train
 from benchmarks.harness.child import Timing, serve
+from datasets import Dataset
+from sentence_transformers.multi_vector_encoder.losses import MultiVectorMultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 LOSSES: dict[str, Any] = {  # the loss, and its default factor on similarities
     "SentenceTransformer": (MultipleNegativesRankingLoss, 20.0),

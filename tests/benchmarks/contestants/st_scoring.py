@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sentence_transformers import CrossEncoder
-from torch import nn
-
 from benchmarks.contestants.runs import longest, read_run
 from benchmarks.harness.child import Calls, serve
+from sentence_transformers import CrossEncoder
+from torch import nn
 
 
 def make(settings: Mapping[str, Any]) -> Calls:

@@ -1,14 +1,13 @@
-"""Share what all trainings by sentence-transformers have in common: the order of the batches, the clock, the arguments."""
+"""Share what all trainings by sentence-transformers have in common: order of the batches, clock, arguments."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness.child import Stopwatch, Timing
 from sentence_transformers.base.sampler import DefaultBatchSampler
 from torch import nn
 from transformers import TrainerCallback
-
-from benchmarks.harness.child import Stopwatch, Timing
 
 
 class InOrder(DefaultBatchSampler):

@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.contestants.groups import pairs_of, read_groups, results_of
+from benchmarks.contestants.runs import longest
+from benchmarks.contestants.st_trainer import train
+from benchmarks.harness.child import Timing, serve
 from datasets import Dataset
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
 from sentence_transformers.cross_encoder.losses import ListNetLoss
 from torch import nn
-
-from benchmarks.contestants.groups import pairs_of, read_groups, results_of
-from benchmarks.contestants.runs import longest
-from benchmarks.contestants.st_trainer import train
-from benchmarks.harness.child import Timing, serve
 
 POSITIVE = 100.0
 

@@ -1,7 +1,7 @@
 """Write what all contestants of encoding share: passages, a single-vector encoder and a ColBERT.
 
-In the folder of the line: ``passages.jsonl``; ``dense`` (a ``SentenceTransformer``: MiniLM with the mean over tokens); and
-``colbert`` (the same encoder with a random projection, in the format of Stanford's library, which all can read).
+In the folder of the line: ``passages.jsonl``; ``dense`` (a ``SentenceTransformer``: MiniLM with the mean over tokens);
+and ``colbert`` (the same encoder with a random projection, in the format of Stanford's library, which all can read).
 """
 
 import json
@@ -17,10 +17,11 @@ def main() -> None:
     """Write everything."""
     settings = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     folder, source = Path(settings["folder"]), collection_of(settings)
-    from experiments.config import compose  # not for the processes that read the texts
-    from experiments.models.backbone import source_of
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    from experiments.config import compose  # not for the processes that read the texts
+    from experiments.models.backbone import source_of
 
     texts = read_texts(source / "corpus.jsonl")
     rows = [{"_id": name, "title": "", "text": texts[name]} for name in drawn(texts.keys(), settings["texts"])]

@@ -20,7 +20,6 @@ def main() -> None:
     settings = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     folder, texts = Path(settings["folder"]), collection_of(settings)
     import torch  # not for the processes that read the texts
-
     from benchmarks.contestants.job import Job, overrides
 
     job = Job.open(overrides(settings, 0.0))

@@ -26,6 +26,8 @@ class Timing:
     wall: float
     cpu: float
     units: float
+    flops: float = 0.0
+    """Floating-point operations without padding, where they are counted."""
 
 
 class Work(Protocol):

@@ -82,6 +82,10 @@ class Line:
     """Target for a unit of ours, in seconds of the clock."""
     rounds: int | None = None
     """Rounds, where the default is too many or too few."""
+    ranks: bool = False
+    """Record the rank correlation of the results too."""
+    flops: bool = False
+    """Record the floating-point operations a second of ours, without padding, which its rounds report."""
     note: str = ""
     """A sentence for the page."""
 

@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+BF16_PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "A10": 125e12}
+
 
 def machine() -> dict[str, Any]:
     """Return the processor, its cores, the memory, the operating system and the GPU, where there is one."""
@@ -17,7 +19,13 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         **({"gpu": gpu} if gpu else {}),
+        **({"bf16_peak": peak} if gpu and (peak := bf16_peak(gpu)) else {}),
     }
+
+
+def bf16_peak(gpu: str) -> float | None:
+    """Return the dense bf16 operations a second of a card by its data sheet; None for one that is not listed."""
+    return next((peak for name, peak in BF16_PEAKS.items() if name in gpu), None)
 
 
 def cpu_name() -> str:

@@ -45,11 +45,8 @@ def write(path: Path, records: Mapping[str, Any]) -> None:
 
 def seconds(value: float, unit: str) -> str:
     """Return a time of a unit with three digits: ``54.1 ms a group``."""
-    for factor, name in ((1, "s"), (1e3, "ms")):
-        if value * factor >= 1:
-            break
-    else:
-        factor, name = 1e6, "us"
+    scales = ((1, "s"), (1e3, "ms"), (1e6, "us"))
+    factor, name = next((scale for scale in scales if value * scale[0] >= 1), scales[-1])
     scaled = value * factor
     digits = 0 if scaled >= 100 else 1 if scaled >= 10 else 2
     return f"{scaled:.{digits}f} {name} a {unit}"
@@ -121,6 +118,12 @@ def remarks(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for row in record["rows"]:
         if "source" in row:
             yield record["title"], f"{row['against']}: {row['source']}."
+        if "rank_correlation" in row:
+            yield record["title"], f"rank correlation with {row['against']}: {row['rank_correlation']:.4f}."
+    if "flops" in record:
+        peak = record["machine"].get("bf16_peak")
+        share = f", {record['flops'] / peak:.0%} of the card's {peak / 1e12:.0f}" if peak else ""
+        yield record["title"], f"ours computes {record['flops'] / 1e12:.1f} TFLOP a second without padding{share}."
 
 
 def measured(record: Mapping[str, Any]) -> str:

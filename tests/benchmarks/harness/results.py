@@ -1,10 +1,11 @@
-"""Turn the rounds of a line into what is kept of it: medians, ratios and their spread, as plain data for a JSON file."""
+"""Turn the rounds of a line into what is kept of it: medians, ratios and their spread, as plain data for JSON."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+import numpy as np
 from benchmarks.harness.line import Contestant, Line, Recorded
 
 
@@ -17,6 +18,8 @@ class Rounds:
     versions: Mapping[str, Mapping[str, str]]
     differences: Mapping[str, float]
     """Largest difference to our results."""
+    correlations: Mapping[str, float] = field(default_factory=dict)
+    """Rank correlation with our results."""
 
     def seconds(self, label: str, clock: str) -> list[float]:
         """Return the seconds of a unit in each round."""
@@ -27,6 +30,12 @@ def ratio_of(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]
     """Return how many times as long theirs take: by the medians, and the least and the greatest of a round."""
     by_round = [other / own for own, other in zip(ours, theirs, strict=True)]
     return {"ratio": median(theirs) / median(ours), "least": min(by_round), "greatest": max(by_round)}
+
+
+def spearman(ours: Any, theirs: Any) -> float:
+    """Return the rank correlation of two arrays of as many distinct values."""
+    ranks = [np.argsort(np.argsort(np.ravel(values))) for values in (ours, theirs)]
+    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def row_of(line: Line, other: Contestant | Recorded, rounds: Rounds) -> dict[str, Any]:
@@ -45,6 +54,8 @@ def row_of(line: Line, other: Contestant | Recorded, rounds: Rounds) -> dict[str
             row["version"] = rounds.versions[other.label][other.packages[0]]
         if other.label in rounds.differences:
             row |= {"difference": rounds.differences[other.label], "tolerance": other.tolerance}
+        if other.label in rounds.correlations:
+            row["rank_correlation"] = rounds.correlations[other.label]
     return {**row, "target": other.target, "met": met(row["ratio"], other.target, row["ours"], line.seconds_at_most)}
 
 
@@ -53,6 +64,11 @@ def met(ratio: float, target: float | None, seconds: float, at_most: float | Non
     if target is None and at_most is None:
         return None
     return (target is None or ratio >= target) and (at_most is None or seconds <= at_most)
+
+
+def flops_of(timings: Sequence[Mapping[str, float]]) -> float:
+    """Return the floating-point operations a second of rounds that report them: the median."""
+    return median(round_["flops"] / round_["wall"] for round_ in timings)
 
 
 def record_of(line: Line, rounds: Rounds, measured: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,6 +81,7 @@ def record_of(line: Line, rounds: Rounds, measured: Mapping[str, Any]) -> dict[s
         "equal": line.equal,
         "note": line.note,
         "rows": [row_of(line, other, rounds) for other in line.against],
+        **({"flops": flops_of(rounds.timings[line.ours.label])} if line.flops else {}),
         **measured,
         "versions": {label: dict(own) for label, own in rounds.versions.items()},
         "rounds": {

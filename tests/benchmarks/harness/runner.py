@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from benchmarks.harness.line import PROJECT, Contestant, Line
-from benchmarks.harness.results import Rounds
+from benchmarks.harness.results import Rounds, spearman
 
 TESTS = Path(__file__).parents[2]
 ROOT = TESTS.parent
@@ -151,6 +150,14 @@ def differences(line: Line, children: Mapping[str, Child]) -> dict[str, float]:
     return apart
 
 
+def correlations(line: Line, children: Mapping[str, Child]) -> dict[str, float]:
+    """Return Spearman's correlation of each contestant's results with ours; empty unless the line has ranks."""
+    if not line.ranks:
+        return {}
+    ours = np.load(children[line.ours.label].results)
+    return {other.label: spearman(ours, np.load(children[other.label].results)) for other in line.contestants[1:]}
+
+
 def measure(line: Line, options: Options, folder: Path, shared: Path) -> Rounds:
     """Measure a line. ``folder``: its own. ``shared``: what other lines can use too.
 
@@ -167,7 +174,7 @@ def measure(line: Line, options: Options, folder: Path, shared: Path) -> Rounds:
         for contestant in line.contestants:  # one after the other, so that setting up disturbs nobody
             child = children[contestant.label] = Child(contestant, settings, folder)
             versions[contestant.label] = child.answer()["versions"]
-        apart = differences(line, children)
+        apart, alike = differences(line, children), correlations(line, children)
         timings: dict[str, list[dict[str, Any]]] = {label: [] for label in children}
         for _ in range(line.rounds or options.rounds):
             for label, child in children.items():
@@ -175,4 +182,4 @@ def measure(line: Line, options: Options, folder: Path, shared: Path) -> Rounds:
     finally:
         for child in children.values():
             child.close()
-    return Rounds(timings, versions, apart)
+    return Rounds(timings, versions, apart, alike)

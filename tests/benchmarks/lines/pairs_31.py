@@ -22,6 +22,14 @@ LINE = Line(
             target=round(1 / 1.05, 3),
         ),
     ),
-    settings={**TOKENS, "equal_steps": 1, "dropout": 0.1, "warm_up": 5, "steps": 40, "lr": 2e-4, "job": job("bert_tiny")},
+    settings={
+        **TOKENS,
+        "equal_steps": 1,
+        "dropout": 0.1,
+        "warm_up": 5,
+        "steps": 40,
+        "lr": 2e-4,
+        "job": job("bert_tiny"),
+    },
     note="a ratio of 0.952 is 1.05 times the time. The negatives are drawn from the same top 50 of BM25.",
 )
