@@ -45,7 +45,8 @@ bench: $(STAMPS)/dev ## the speed table against peers, into docs/benchmarks.md: 
 	PYTHONPATH="tests:$$PYTHONPATH" $(RUN) benchmarks.bench $(LINES) $(OPTIONS)
 
 # The peers of the speed table, each in an environment of its own. PyLate names one build of fast-plaid, for an older torch than
-# this; nothing that is measured needs it, and without the override an old PyLate would be installed. ONNX wants transformers 4.
+# this; nothing that is measured needs it, and without the override an old PyLate would be installed. Nor does anything need torchvision,
+# whose build may not fit torch's. ONNX wants transformers 4.
 .bench/sentence-transformers: PACKAGES := -c constraints.txt 'sentence-transformers[train]'
 .bench/sentence-transformers-onnx: PACKAGES := 'sentence-transformers[onnx]'
 .bench/sentence-transformers-openvino: PACKAGES := 'sentence-transformers[openvino]>=6.2'
@@ -54,7 +55,7 @@ bench: $(STAMPS)/dev ## the speed table against peers, into docs/benchmarks.md: 
 .bench/%: | $(BIN)/uv
 	rm -rf $@ $@.part
 	$(BIN)/uv venv --quiet --python $(BIN)/python $@.part
-	echo "fast-plaid ; python_version < '3'" > $@.part/override.txt
+	printf "fast-plaid ; python_version < '3'\ntorchvision ; python_version < '3'\n" > $@.part/override.txt
 	$(UV) install --quiet --python $@.part/bin/python --override $@.part/override.txt $(TORCH) torch==2.13.0 $(PACKAGES)
 	mv $@.part $@
 

@@ -1,6 +1,7 @@
 """Score the pairs of a run by sentence-transformers' ``CrossEncoder.predict`` at its defaults.
 
-``backend``: torch (the default), onnx or openvino, the latter two with the library's own int8 export.
+``backend``: torch (the default), onnx with the library's own export to dynamic int8, or openvino. The library's int8 for
+OpenVINO wants texts of a hub for its calibration and is not measured.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from typing import Any
 
 from benchmarks.contestants.runs import longest, read_run
 from benchmarks.harness.child import Calls, serve
+from benchmarks.harness.machine import cpu_name
 from sentence_transformers import CrossEncoder
 from torch import nn
 
@@ -21,7 +23,7 @@ def make(settings: Mapping[str, Any]) -> Calls:
 
 
 def load(settings: Mapping[str, Any]) -> CrossEncoder:
-    """Load the shared weights into a backend, quantised if it is not torch."""
+    """Load the shared weights into a backend."""
     path = str(Path(settings["folder"]) / "model")
     given = {"max_length": longest(settings), "activation_fn": nn.Identity(), "device": settings.get("device", "cpu")}
     backend = settings.get("backend", "torch")
@@ -33,8 +35,9 @@ def load(settings: Mapping[str, Any]) -> CrossEncoder:
     if backend == "onnx":
         from sentence_transformers import export_dynamic_quantized_onnx_model
 
-        export_dynamic_quantized_onnx_model(model, settings["instructions"], exported)
-        name = f"model_qint8_{settings['instructions']}.onnx"
+        instructions: Any = "avx512_vnni" if "(avx512_vnni)" in cpu_name() else "avx2"
+        export_dynamic_quantized_onnx_model(model, instructions, exported)
+        name = f"model_qint8_{instructions}.onnx" if instructions != "avx2" else "model_quint8_avx2.onnx"
         return CrossEncoder(exported, backend=backend, model_kwargs={"file_name": f"onnx/{name}"}, **given)
     return model
 

@@ -38,7 +38,7 @@ LINE = Line(
             backend="onnx",
         ),
         library(
-            "sentence-transformers predict, OpenVINO int8",
+            "sentence-transformers predict, OpenVINO",
             "sentence-transformers-openvino",
             1.0,
             "openvino",
