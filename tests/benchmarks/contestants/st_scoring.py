@@ -1,7 +1,7 @@
 """Score the pairs of a run by sentence-transformers' ``CrossEncoder.predict`` at its defaults.
 
-``backend``: torch (the default), onnx with the library's own export to dynamic int8, or openvino. The library's int8 for
-OpenVINO wants texts of a hub for its calibration and is not measured.
+``backend``: torch (the default), onnx with the library's own export to dynamic int8, or openvino. The library's int8
+for OpenVINO wants texts of a hub for its calibration and is not measured.
 """
 
 from collections.abc import Mapping
