@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench_rerank import BACKBONES, alternate, docstrings, package_folder
+from docstring_texts import BACKBONES, alternate, docstrings, package_folder
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table

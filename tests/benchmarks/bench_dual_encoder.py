@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench_rerank import alternate, docstrings
+from docstring_texts import alternate, docstrings
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
