@@ -1,7 +1,7 @@
 """Run a command of this project from its start to its end, in a process of its own.
 
 ``settings["command"]``: the module and its arguments. ``settings["on"]``: what overrides follow: ``job`` of a tiny job,
-``grid`` of a finished grid of sixty.
+``grid`` of a finished grid of sixty, or ``folder``: that grid's.
 """
 
 import os
@@ -9,10 +9,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.contestants.tiny_grid import finished_grid, run, tiny_job
+from benchmarks.contestants.tiny_grid import finished_grid, folder_of_grid, run, tiny_job
 from benchmarks.harness.child import Timing, serve
 
-OVERRIDES = {"job": tiny_job, "grid": finished_grid}
+OVERRIDES = {"job": tiny_job, "grid": finished_grid, "folder": folder_of_grid}
 
 
 class Command:

@@ -32,6 +32,12 @@ def finished_grid(settings: Mapping[str, Any]) -> list[str]:
     return overrides
 
 
+def folder_of_grid(settings: Mapping[str, Any]) -> list[str]:
+    """Return the folder of a finished grid."""
+    (outputs,) = (text.partition("=")[2] for text in finished_grid(settings) if text.startswith("outputs="))
+    return [f"{outputs}/grid"]
+
+
 def run(command: list[str]) -> None:
     """Run a module of this project.
 
