@@ -117,7 +117,8 @@ OF_RETRIEVERS = (
 # Parts of a module that has a version: an edit raises that one.
 PARTS_OF = {
     "data.batches.scored_pairs": "data.batches.pairs", "data.ragged_files": "data.tokens",
-    "data.windows": "data.batches.pairs", "models.int8": "models.packed_forward",
+    "data.windows": "data.batches.pairs", "models.compact_vocabulary": "models.optimizer",
+    "models.int8": "models.packed_forward",
     "models.packed_attention": "models.packed_forward", "negatives.positives": "negatives.sampler",
 }  # fmt: skip
 PACKAGE = Path(__file__).parents[1]

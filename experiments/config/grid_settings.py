@@ -95,11 +95,11 @@ class _ComposedJob:
 
     def with_values(self, values: Mapping[str, Any]) -> JobSettings:
         """Return the job's settings with other values."""
-        changed = [tuple(key.split(".")) for key in values]
+        changed: list[Place] = [tuple(key.split(".")) for key in values]
         for place, value in zip(changed, values.values(), strict=True):
             if isinstance(_at(self._plain, place), dict | list):
                 raise TypeError(f"{place}: a whole part is no plain value")
-            key = ".".join(place)
+            key = ".".join(map(str, place))
             if key not in self._values or repr(self._values[key]) != repr(value):
                 self._values.pop(key, None)
                 OmegaConf.update(self._settings, key, value, merge=True)

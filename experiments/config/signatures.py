@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
 
+from experiments.common.importing import importing
+
 READ = ("experiments", "torch", "pytorch_lightning")  # installed with this package, so that they can be imported
 VAR_KEYWORD = inspect.Parameter.VAR_KEYWORD
 
@@ -36,7 +38,9 @@ def parameters_of(target: str) -> Parameters:
     """
     if target.partition(".")[0] in READ and (read := read_parameters(target)) is not None:
         return read
-    kinds = {name: parameter.kind for name, parameter in inspect.signature(resolve_name(target)).parameters.items()}
+    with importing("torch"):  # which parts of a training import
+        part = resolve_name(target)
+    kinds = {name: parameter.kind for name, parameter in inspect.signature(part).parameters.items()}
     return Parameters(tuple(kinds), VAR_KEYWORD in kinds.values())
 
 

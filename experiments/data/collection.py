@@ -51,10 +51,10 @@ class TextTable:
         return str(self._texts[int(row)].as_py())
 
     def ids(self, rows: NDArray[Any] | Sequence[int]) -> list[str]:
-        return list(self._ids.take(pa.array(rows, pa.int64())).to_pylist())
+        return list(self._ids.take(_places(rows)).to_pylist())
 
     def texts(self, rows: NDArray[Any] | Sequence[int]) -> list[str]:
-        return list(self._texts.take(pa.array(rows, pa.int64())).to_pylist())
+        return list(self._texts.take(_places(rows)).to_pylist())
 
     def text_batches(self, first: int = 0) -> Iterator[list[str]]:
         """Yield the texts from a row on in row order, a record batch at a time."""
@@ -162,6 +162,12 @@ class Collection:
         queries, passages, grades = (_numbers(table.column(name)) for name in QRELS_SCHEMA.names)
         distinct, offsets = group_by_key(queries)
         return Qrels(distinct, Ragged(passages, offsets), Ragged(grades, offsets))
+
+
+def _places(rows: NDArray[Any] | Sequence[int]) -> pa.Array:
+    """Return rows for Arrow's ``take``. To make an array of values, ``pa.array`` imports pandas."""
+    rows_N = np.ascontiguousarray(rows, np.int64)
+    return pa.Array.from_buffers(pa.int64(), len(rows_N), [None, pa.py_buffer(rows_N)])
 
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[Any]:

@@ -81,6 +81,7 @@ def run_job(
                         "labels": labels_of(experiment, config, collection),
                         "dev": select(experiment, setup.module, checkpoints),
                     }
+                    setup.module.finish_training()
                     if first:
                         setup.module.export(job.model)
                     trainer.strategy.barrier()

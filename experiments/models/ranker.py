@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from experiments.common.errors import ExperimentError
 from experiments.common.random_keys import key_of
 from experiments.config import Optimization
 from experiments.data.run import Run
@@ -113,6 +114,9 @@ class Ranker(pl.LightningModule, ABC):
         """The number of windows in which each pair of the run was read; None where each was read once."""
         return None
 
+    def finish_training(self) -> None:
+        """Bring the network into the form in which it is exported and probed, after the last step."""
+
     @abstractmethod
     def export(self, folder: Path) -> None:
         """Save the network in a sentence-transformers format, with the same scores."""
@@ -181,6 +185,18 @@ class Ranker(pl.LightningModule, ABC):
         checkpoint["spent"] = self.total_spent().as_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the costs so far from a checkpoint.
+
+        Raises:
+            ExperimentError: its weights are of other shapes than the model's.
+        """
+        own = {name: weight.shape for name, weight in self.state_dict().items()}
+        for name, weight in checkpoint["state_dict"].items():
+            if name in own and weight.shape != own[name]:
+                raise ExperimentError(
+                    f"this job's checkpoint has {name} of shape {tuple(weight.shape)}, and its model of "
+                    f"{tuple(own[name])}: another version wrote it; delete the folder of the job to train it anew"
+                )
         spent = Spent(**{name: total for name, total in checkpoint["spent"].items() if name != "padding_waste"})
         self.spent = spent.of_another_rank() if self.global_rank else spent
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -47,7 +48,7 @@ def _study_files_stay(grid: Grid) -> bool:
     return same_launch and same_table and read_json(study / GRID) == [job_name(row.plain) for row in grid.rows]
 
 
-def _told(overrides: Sequence[str]) -> list[str]:
+def _told(overrides: Any) -> list[str]:
     """Return overrides without those that Hydra and the launch add."""
     return [override for override in overrides if LAUNCH not in override and not override.startswith("hydra.mode=")]
 

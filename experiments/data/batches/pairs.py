@@ -16,6 +16,8 @@ from experiments.common.errors import ExperimentError
 from experiments.data.batches.groups import DeviceBatch
 from experiments.data.ragged import Ragged
 
+COUNTED_TOKENS = 50_000_000  # of a collection; a larger one has most words of a vocabulary
+
 
 @dataclass(frozen=True)
 class TokenBatch(DeviceBatch):
@@ -114,6 +116,16 @@ class PairEncoder:
             )
         self.template, self.queries, self.passages = template, queries, passages
         self.max_query_tokens, self.max_length = max_query_tokens, max_length
+
+    def words(self, vocabulary: int) -> NDArray[np.bool_]:
+        """(V,) whether a pair may have each of ``vocabulary`` words; all of them if the texts have very many tokens."""
+        template, used_V = self.template, np.zeros(vocabulary, np.bool_)
+        used_V[[*template.prefix, *template.middle, *template.suffix]] = True
+        for tokens in (self.queries.values, self.passages.values):
+            if len(tokens) > COUNTED_TOKENS:
+                return np.ones(vocabulary, np.bool_)
+            used_V[np.unique(tokens)] = True
+        return used_V
 
     def lengths(self, query_rows: NDArray[np.int64], passage_rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """(B,) the number of tokens of each pair."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from experiments.models.training_setup import TrainingInputs, TrainingSetup
     from experiments.pretrained.source import Source
 
+ADAMW = "torch.optim.AdamW"  # whose decay of a weight does not depend on its gradient
+
 
 @dataclass
 class CrossEncoderConfig(Model, LongDocuments):
@@ -89,6 +91,7 @@ class CrossEncoderConfig(Model, LongDocuments):
         if experiment.learns_from_teacher:
             teacher, teacher_cost = teacher_pairs(inputs, self, batcher, score_tokens)
             batcher = replace(batcher, teacher=teacher)
+        compact = inputs.device == "cpu" and experiment.optimizer._target_ == ADAMW
         make_module = partial(
             self.module_class(),
             network,
@@ -98,6 +101,7 @@ class CrossEncoderConfig(Model, LongDocuments):
             recompute=experiment.batch.checkpoint,
             cut=PairCut.of(encoder, self.windows),
             teacher_cost=teacher_cost,
+            words_V=encoder.words(network.get_input_embeddings().num_embeddings) if compact else None,
         )
         scoring = partial(RunPairs, encoder=encoder, tokens_per_batch=score_tokens, windows=self.windows)
         return inputs.setup(make_module, batcher, scoring)

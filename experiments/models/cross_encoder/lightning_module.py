@@ -1,7 +1,7 @@
 """Train the cross-encoder: one network reads query and passage together and scores the pair.
 
 Shapes: B pairs of a batch, C logits of a pair (1 or 2), P pairs of a step or a run, W windows of a run's pairs (P of
-them where each pair is read once), Q queries, N passages per group (the positive at index 0).
+them where each pair is read once), Q queries, N passages per group (the positive at index 0), V words.
 """
 
 from pathlib import Path
@@ -18,6 +18,7 @@ from experiments.config import Optimization
 from experiments.data.batches.pair_batches import GroupBatch, RunPairs, ScoringBatch
 from experiments.data.batches.pairs import TokenBatch
 from experiments.data.batches.scored_pairs import ScoredPairs
+from experiments.models.compact_vocabulary import compact_vocabulary, whole_vocabulary
 from experiments.models.compute_cost import CostModel, Step
 from experiments.models.cross_encoder.export import PairCut, export_pairs
 from experiments.models.packed_forward import logits_of, score_of
@@ -31,7 +32,8 @@ class CrossEncoder(Ranker):
 
     ``layout``: ``packed`` or ``padded`` forward passes. ``recompute``: recompute activations in the backward pass
     instead of keeping them. ``cut``: maximum lengths for the export. ``teacher_cost``: of the model whose scores of the
-    groups are in the batches; None without one. The others: see ``Ranker``.
+    groups are in the batches; None without one. ``words_V``: the words that pairs may have, whose embeddings alone are
+    trained; None for all. The others: see ``Ranker``.
 
     Raises:
         ExperimentError: network and tokenizer have no padding token.
@@ -53,6 +55,7 @@ class CrossEncoder(Ranker):
         recompute: bool = False,
         cut: PairCut | None = None,
         teacher_cost: CostModel | None = None,
+        words_V: NDArray[np.bool_] | None = None,
         dev: DevSet | None = None,
     ) -> None:
         super().__init__(network, loss, optimizer, steps=steps, seed=seed, dev=dev)
@@ -60,6 +63,8 @@ class CrossEncoder(Ranker):
         self.cut, self.teacher_cost = cut, teacher_cost
         self.cost = CostModel.of(network)
         settle_padding(network, tokenizer, f"the backbone {network.name_or_path!r}")
+        if words_V is not None:
+            compact_vocabulary(network, words_V)
         self.scores_W = torch.empty(0)  # of the run being scored
         self.scored: ScoredPairs | None = None  # its pairs, where they are read in windows
 
@@ -134,6 +139,9 @@ class CrossEncoder(Ranker):
     @property
     def windows_P(self) -> NDArray[np.int64] | None:  # noqa: N802 - the suffix is the shape's
         return self.scored.counts_P if self.scored is not None else None
+
+    def finish_training(self) -> None:
+        whole_vocabulary(self.network)
 
     def export(self, folder: Path) -> None:
         export_pairs(self.network, self.tokenizer, folder, self.rank_by, self.cut)

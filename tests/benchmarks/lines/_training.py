@@ -34,6 +34,6 @@ def training_line(title: str, targets: tuple[float, float], tolerance: float, **
                 tolerance=tolerance,
             ),
         ),
-        settings={**TOKENS, "negatives": 7, "equal_steps": 2, "dropout": 0.1, **settings},
+        settings={**TOKENS, "negatives": 7, "equal_steps": 2, "dropout": 0.0, **settings},
         equal=EQUAL,
     )

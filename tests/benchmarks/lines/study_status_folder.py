@@ -1,0 +1,11 @@
+"""``study status`` of the folder of a finished grid."""
+
+from benchmarks.lines._commands import command_line
+
+LINE = command_line(
+    "study status of the folder of a finished grid of 60 jobs",
+    ["experiments.study", "status"],
+    on="folder",
+    before=11.0,
+    at_most=1.5,
+)
