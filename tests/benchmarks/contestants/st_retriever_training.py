@@ -65,9 +65,13 @@ class LibraryTraining:
         columns = {"query": [query for query, _ in groups], "positive": list(texts[0])}
         columns |= {f"negative_{i}": list(column) for i, column in enumerate(texts[1:], 1)}
         given = {"model": model, "train_dataset": Dataset.from_dict(columns), "loss": self.loss(model)}
+        own = {"query": model.prompts.get("query"), "document": model.prompts.get("document")}
+        prompts = (
+            {name: own["query" if name == "query" else "document"] for name in columns} if all(own.values()) else None
+        )
         trainer = getattr(sentence_transformers, f"{self.kind}Trainer")
         arguments = getattr(sentence_transformers, f"{self.kind}TrainingArguments")
-        return train(trainer, arguments, self.settings, warm_up, steps, **given)
+        return train(trainer, arguments, self.settings, warm_up, steps, prompts, **given)
 
 
 if __name__ == "__main__":

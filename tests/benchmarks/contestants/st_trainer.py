@@ -52,11 +52,20 @@ def arguments(settings: Mapping[str, Any], steps: int) -> dict[str, Any]:
 
 
 def train(
-    trainer: Any, argument_class: Any, settings: Mapping[str, Any], warm_up: int, steps: int, **given: Any
+    trainer: Any,
+    argument_class: Any,
+    settings: Mapping[str, Any],
+    warm_up: int,
+    steps: int,
+    prompts: Mapping[str, str] | None = None,
+    **given: Any,
 ) -> Timing:
-    """Train by a trainer of the library; returns the time of the steps after the first ``warm_up``."""
+    """Train by a trainer of the library; returns the time of the steps after the first ``warm_up``.
+
+    ``prompts``: of each column, which the trainer does not take from the model.
+    """
     clock = Clock(warm_up, steps, settings["queries"], settings.get("device", "cpu"))
-    trainer(args=argument_class(**arguments(settings, steps)), callbacks=[clock], **given).train()
+    trainer(args=argument_class(**arguments(settings, steps), prompts=prompts), callbacks=[clock], **given).train()
     assert clock.timing is not None
     return clock.timing
 
