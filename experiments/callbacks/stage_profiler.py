@@ -61,7 +61,7 @@ class StageProfiler(Profiler):
 
     def _count(self) -> None:
         """Give the time since the last call to the stage that was going on."""
-        if torch.cuda.is_initialized():
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             torch.cuda.synchronize()
         now = time.perf_counter()
         if self._open:

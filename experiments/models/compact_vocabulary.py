@@ -32,6 +32,7 @@ class CompactEmbedding(nn.Module):
         self.weight = nn.Parameter(torch.cat([table.weight.detach()[self.used], ones_1D]))
         place_V = torch.full((len(used_V),), len(self.weight))  # beyond the table: an error if it is looked up
         place_V[self.used] = torch.arange(len(self.used))
+        self.place_V: Tensor
         self.register_buffer("place_V", place_V, persistent=False)
         padding = table.padding_idx
         self.padding_idx = int(place_V[padding]) if padding is not None else None
@@ -59,7 +60,7 @@ def compact_vocabulary(network: "PreTrainedModel", used_V: NDArray[np.bool_]) ->
         if padding is not None:
             used_V[padding] = True
     if type(table) is nn.Embedding and len(used_V) == table.num_embeddings and used_V.mean() < WORTH_WHILE:
-        network.set_input_embeddings(CompactEmbedding(table, used_V))  # type: ignore[arg-type]
+        network.set_input_embeddings(CompactEmbedding(table, used_V))
 
 
 def whole_vocabulary(network: "PreTrainedModel") -> None:

@@ -92,6 +92,7 @@ class CrossEncoderConfig(Model, LongDocuments):
             teacher, teacher_cost = teacher_pairs(inputs, self, batcher, score_tokens)
             batcher = replace(batcher, teacher=teacher)
         compact = inputs.device == "cpu" and experiment.optimizer._target_ == ADAMW
+        table: Any = network.get_input_embeddings()
         make_module = partial(
             self.module_class(),
             network,
@@ -101,7 +102,7 @@ class CrossEncoderConfig(Model, LongDocuments):
             recompute=experiment.batch.checkpoint,
             cut=PairCut.of(encoder, self.windows),
             teacher_cost=teacher_cost,
-            words_V=encoder.words(network.get_input_embeddings().num_embeddings) if compact else None,
+            words_V=encoder.words(table.num_embeddings) if compact else None,
         )
         scoring = partial(RunPairs, encoder=encoder, tokens_per_batch=score_tokens, windows=self.windows)
         return inputs.setup(make_module, batcher, scoring)

@@ -44,6 +44,7 @@ def main() -> None:
 
     for name, dropout in (("model_without_dropout", 0.0), ("model", settings["dropout"])):
         job = Job.open(overrides(settings, dropout))
+        job.setup.module.finish_training()
         job.setup.module.export(folder / name)
     write_groups(folder, texts, list(groups_of(job)))
 
