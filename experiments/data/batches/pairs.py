@@ -144,25 +144,40 @@ class PairEncoder:
         """Concatenate the pairs of the given rows. ``spans_B2``: first and last token (exclusive) of each passage that
         are read; None for its first tokens, as many as fit.
         """
-        template = self.template
-        parts = (template.prefix, template.middle, template.suffix)
-        prefix, middle, suffix = (np.array(part, np.int64) for part in parts)
-        pieces: list[NDArray[np.int64]] = []
-        lengths: list[int] = []
-        spans: list[int] = []  # lengths for each pair: prefix, query and middle; passage; 1 per suffix token
-        for at, (query_row, passage_row) in enumerate(zip(query_rows.tolist(), passage_rows.tolist(), strict=True)):
-            query = self.queries[query_row][: self.max_query_tokens]
-            room = self.max_length - template.extra - len(query)
-            first, last = (0, room) if spans_B2 is None else spans_B2[at]
-            passage = self.passages[passage_row][first:last]
-            pieces += [prefix, query, middle, passage, suffix]
-            spans += [len(prefix) + len(query) + len(middle), len(passage)]
-            lengths.append(spans[-2] + spans[-1] + len(suffix))
-            spans += [1] * len(suffix)
-        behind = template.suffix_segments or (template.passage_segment,) * len(suffix)
-        segments = np.tile([template.query_segment, template.passage_segment, *behind], len(lengths))
-        ids_T = np.concatenate(pieces).astype(np.int64, copy=False)
-        return TokenBatch(torch.from_numpy(ids_T), torch.from_numpy(np.repeat(segments, spans)), tuple(lengths))
+        template, count = self.template, len(query_rows)
+        query_B = np.minimum(self.queries.lengths_of(query_rows), self.max_query_tokens)
+        whole_B = self.passages.lengths_of(passage_rows)
+        first_B, last_B = (0, self.room(query_rows)) if spans_B2 is None else spans_B2.T
+        first_B, last_B = np.minimum(first_B, whole_B), np.minimum(last_B, whole_B)
+        suffix = len(template.suffix)
+        # Of each pair, in order: prefix, query, middle, passage, and each token of the suffix
+        fixed = [len(template.prefix), query_B, len(template.middle), last_B - first_B, *[1] * suffix]
+        spans_BK = np.stack([np.broadcast_to(span, count) for span in fixed], axis=1)
+        lengths_B = spans_BK.sum(axis=1)
+        starts_B = np.cumsum(lengths_B) - lengths_B
+        ids_T = np.empty(int(lengths_B.sum()), np.int64)
+        query_starts_B = starts_B + len(template.prefix)
+        middle_starts_B = query_starts_B + query_B
+        passage_starts_B = middle_starts_B + len(template.middle)
+        places = (starts_B, middle_starts_B, starts_B + lengths_B - suffix)
+        for part, part_B in zip((template.prefix, template.middle, template.suffix), places, strict=True):
+            ids_T[part_B[:, None] + np.arange(len(part))] = part
+        _copy(self.queries, self.queries.offsets[query_rows], query_B, ids_T, query_starts_B)
+        _copy(self.passages, self.passages.offsets[passage_rows] + first_B, last_B - first_B, ids_T, passage_starts_B)
+        behind = template.suffix_segments or (template.passage_segment,) * suffix
+        kinds = [*[template.query_segment] * 3, template.passage_segment, *behind]
+        segments_T = np.repeat(np.tile(kinds, count), spans_BK.ravel())
+        return TokenBatch(torch.from_numpy(ids_T), torch.from_numpy(segments_T), tuple(lengths_B.tolist()))
+
+
+def _copy(
+    texts: Ragged, from_B: NDArray[np.int64], counts_B: NDArray[np.int64], into_T: NDArray[np.int64],
+    at_B: NDArray[np.int64],
+) -> None:  # fmt: skip
+    """Copy ``counts_B`` tokens of each text, from place ``from_B`` of all tokens to place ``at_B`` of a batch."""
+    before_B = np.cumsum(counts_B) - counts_B
+    within_T = np.arange(int(counts_B.sum())) - np.repeat(before_B, counts_B)
+    into_T[np.repeat(at_B, counts_B) + within_T] = texts.values[np.repeat(from_B, counts_B) + within_T]
 
 
 def micro_batches(lengths: NDArray[np.int64], tokens_per_batch: int, at_least: int = 1) -> list[NDArray[np.int64]]:
