@@ -2,7 +2,6 @@
 
 import logging
 import time
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from experiments.callbacks.progress_bar import announce_scoring
 from experiments.common.cache import Cache
 from experiments.config import Experiment
-from experiments.config.compute import INT8
 from experiments.data.collection import Collection
 from experiments.data.run import Run, digest_of, write_trec
 from experiments.data.splits import Split
@@ -28,8 +26,7 @@ from experiments.jobs.inference_depths import answers_among, measure_depths
 from experiments.jobs.prepare import relevance_of
 from experiments.jobs.run_metadata import Origin, header_of
 from experiments.jobs.timed_pipeline import pipeline
-from experiments.models.cross_encoder.lightning_module import CrossEncoder
-from experiments.models.int8 import in_int8
+from experiments.models.int8 import scoring_in
 from experiments.models.training_setup import TrainingInputs, TrainingSetup
 from experiments.retrieval.pair_vectors import milliseconds_at
 from experiments.retrieval.retriever import run_for
@@ -175,17 +172,10 @@ class Testing:
         announce_scoring(self.trainer, f"re-ranking {name}")
         place = (self.trainer.global_rank, self.trainer.world_size)
         loader = self.setup.data.run_loader(run, place)
-        with self._precision():
+        with scoring_in(self.experiment.trainer.precision, self.setup.module.network):
             self.trainer.predict(self.setup.module, dataloaders=loader, return_predictions=False)
         scores: NDArray[np.float32] = self.setup.module.gathered_scores().numpy()
         return scores, self.setup.module.windows_P
-
-    def _precision(self) -> AbstractContextManager[None]:
-        """Return the context in which the model re-ranks: in 8-bit integers, if the job says so."""
-        module = self.setup.module
-        if self.experiment.trainer.precision != INT8 or not isinstance(module, CrossEncoder):
-            return nullcontext()
-        return in_int8(module.network)
 
     def _report(self, name: str, first_stage: Run, made: Run) -> dict[str, Any]:
         """Measure the model's run and the first stage, and write both into the job's folder."""

@@ -8,12 +8,13 @@ Shapes: O outputs and I inputs of a layer.
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from experiments.config.compute import INT8
 from experiments.models.packed_forward import read_by_packing
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class Int8Linear(nn.Module):
         """
         outputs: Tensor = torch.ops.quantized.linear_dynamic(inputs, self.packed, reduce_range=True)
         return outputs
+
+
+def scoring_in(precision: str, network: Any) -> AbstractContextManager[None]:
+    """Return the context in which a network scores: ``int8-dynamic`` in 8-bit integers, any other as it trained."""
+    return in_int8(network) if precision == INT8 else nullcontext()
 
 
 @contextmanager

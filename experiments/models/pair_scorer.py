@@ -9,9 +9,7 @@ import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,7 @@ from experiments.data.ragged import Rows
 from experiments.data.run import Run
 from experiments.data.tokens import tokens_of
 from experiments.models.cross_encoder.export import PairCut
-from experiments.models.int8 import in_int8
+from experiments.models.int8 import scoring_in
 from experiments.models.packed_forward import choose_layout, logits_of, score_of
 from experiments.models.trained_pairs import default_prompt, kind_of, load_classifier
 from experiments.pretrained.encoder import load_sentence_transformer
@@ -163,7 +161,7 @@ class CrossEncoderScorer(PairScorer):
         self.layout = choose_layout(self.network, "auto", self.device.type)
         if int8 and self.device.type != "cpu":
             raise ExperimentError(f"trainer.precision={INT8} is for a CPU: set trainer.precision=auto")
-        self.arithmetic = partial(in_int8, self.network) if int8 else nullcontext
+        self.precision = INT8 if int8 else ""
 
     @torch.no_grad()
     def computed(self, collection: Collection, queries: Rows, passages: Rows, cache: Cache) -> NDArray[np.float32]:
@@ -171,7 +169,7 @@ class CrossEncoderScorer(PairScorer):
         limit = tokens_per_batch("score", self.device.type, self.layout)
         scores_W = np.empty(len(pairs), np.float32)
         what = "pairs" if self.windows is None else f"windows of {len(queries):,} pairs"
-        with tracked(f"scoring {len(pairs):,} {what}", len(pairs)) as advance, self.arithmetic():
+        with tracked(f"scoring {len(pairs):,} {what}", len(pairs)) as advance, scoring_in(self.precision, self.network):
             for part_B in micro_batches(pairs.lengths_W, limit):
                 tokens = pairs.join(part_B).to(self.device)
                 scores_W[part_B] = score_of(logits_of(self.network, tokens, self.layout)).cpu().numpy()

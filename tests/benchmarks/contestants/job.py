@@ -21,6 +21,7 @@ from experiments.jobs.prepare import prepare
 from experiments.jobs.prerequisites import train_prerequisites
 from experiments.jobs.threads import set_threads
 from experiments.jobs.trainer import make_trainer, quiet_lightning
+from experiments.models.int8 import scoring_in
 from experiments.models.training_setup import TrainingInputs, TrainingSetup
 
 
@@ -101,7 +102,7 @@ class Job:
 
     def score(self, trainer: pl.Trainer, run: Run) -> NDArray[np.float32]:
         """Return the scores of a run's pairs in their order, as a job re-ranks."""
-        with quiet_lightning():
+        with quiet_lightning(), scoring_in(self.experiment.trainer.precision, self.setup.module.network):
             loader = self.setup.data.run_loader(run, (0, 1))
             trainer.predict(self.setup.module, dataloaders=loader, return_predictions=False)
         scores: NDArray[np.float32] = self.setup.module.gathered_scores().numpy()
