@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.allocator import keep_freed_memory
 from experiments.common.cache import Cache, fingerprint, write_json
 from experiments.common.progress import tracked
 from experiments.data.collection import Collection
@@ -220,6 +221,7 @@ def embeddings_key(encoder: PassageEncoder, collection: Collection, rows: Rows |
 
 def encoding_of(encoder: PassageEncoder, collection: Collection) -> Encode:
     """Return a function that encodes the passages of some rows."""
+    keep_freed_memory()
 
     def encode(rows_B: Rows) -> tuple[Mapping[str, Vectors], Rows]:
         vectors_TD, counts_B = encoder.encode_passages(collection.passages.texts(rows_B))
