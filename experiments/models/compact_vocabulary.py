@@ -27,6 +27,7 @@ class CompactEmbedding(nn.Module):
 
     def __init__(self, table: nn.Embedding, used_V: NDArray[np.bool_]) -> None:
         super().__init__()
+        self.num_embeddings = len(used_V)  # words that may be named, as of the whole table
         self.used = torch.from_numpy(np.flatnonzero(used_V))
         ones_1D = torch.ones(1, table.embedding_dim)
         self.weight = nn.Parameter(torch.cat([table.weight.detach()[self.used], ones_1D]))

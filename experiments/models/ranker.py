@@ -151,6 +151,8 @@ class Ranker(pl.LightningModule, ABC):
     @property
     def logs_step(self) -> bool:
         """Whether the logger takes a row at this step; at others a value would cost Lightning a millisecond."""
+        if self._trainer is None:  # a step outside of a training
+            return False
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         return (self.trainer.global_step + 1) % every == 0
 

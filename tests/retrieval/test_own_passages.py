@@ -60,8 +60,8 @@ def test_ids_that_coincide_without_the_same_text_are_not_told_of(tmp_path: Path,
 
 
 def test_the_key_leaves_it_out_and_keeps_the_depth(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    opened = collection(tmp_path, True)
     with caplog.at_level(logging.WARNING):
+        opened = collection(tmp_path, True)
         run = run_on(opened, tmp_path)
     assert {query: run.ranking(query).tolist() for query in range(3)} == {0: [0, 2], 1: [0, 1], 2: [2, 1]}
     assert caplog.text == ""
