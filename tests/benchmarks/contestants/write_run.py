@@ -25,6 +25,7 @@ def main() -> None:
     job = Job.open(overrides(settings, 0.0))
     torch.manual_seed(0)
     torch.nn.init.normal_(job.setup.module.network.classifier.weight, std=HEAD_SD)
+    job.setup.module.finish_training()
     job.setup.module.export(folder / "model")
     queries, passages = read_texts(texts / "queries.jsonl"), read_texts(texts / "corpus.jsonl")
     run = next(iter(job.inputs.test.values()))
