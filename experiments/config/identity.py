@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 
 from experiments.common.cache import fingerprint
 from experiments.common.model_files import name_of, resolved
+from experiments.config.compute import INT8
 from experiments.config.depths import KEY as DEPTH
 from experiments.config.depths import depths_of
 from experiments.config.experiment import Experiment
@@ -86,7 +87,9 @@ def scientific(config: Mapping[str, Any]) -> dict[str, Any]:
         if name in named
     }
     if not trains(config["model"]):
+        rounded = kept.get("trainer", {}).get("precision") == INT8
         kept = {key: value for key, value in kept.items() if key in OF_EVALUATION}
+        kept |= {"trainer": {"precision": INT8}} if rounded else {}
     return kept
 
 

@@ -15,6 +15,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
 from experiments.config.compute import Trainer
+from experiments.config.identity import job_hash
 from experiments.data.batches.pairs import TokenBatch
 from experiments.job_files.files import run_path
 from experiments.models.int8 import Int8Linear, in_int8
@@ -95,3 +96,11 @@ def test_a_training_is_in_fp32_and_a_gpu_is_refused():
 def test_a_model_that_encodes_texts_alone_has_none(model: str):
     with pytest.raises(ExperimentError, match=rf"trainer\.precision=int8-dynamic is of a cross-encoder.*model={model}"):
         compose.check(composed("data=synthetic", f"model={model}", "trainer.precision=int8-dynamic"))
+
+
+def test_a_measurement_in_int8_is_another_job_than_the_one_in_fp32():
+    def name(precision: str) -> str:
+        measured = ["data=synthetic", "model=checkpoint", "model.path=some/model", f"trainer.precision={precision}"]
+        return job_hash(compose.plain(composed(*measured)))
+
+    assert name("auto") == name("32-true") != name("int8-dynamic")
