@@ -119,7 +119,8 @@ PARTS_OF = {
     "data.batches.scored_pairs": "data.batches.pairs", "data.ragged_files": "data.tokens",
     "data.windows": "data.batches.pairs", "models.compact_vocabulary": "models.optimizer",
     "models.int8": "models.packed_forward",
-    "models.packed_attention": "models.packed_forward", "negatives.positives": "negatives.sampler",
+    "models.jagged_attention": "models.packed_forward", "models.packed_attention": "models.packed_forward",
+    "negatives.positives": "negatives.sampler",
 }  # fmt: skip
 PACKAGE = Path(__file__).parents[1]
 LAYOUT = ("ctx", "kind", "type_comment", "type_ignores")  # fields of syntax trees that say nothing of what is computed

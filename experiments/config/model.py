@@ -174,8 +174,11 @@ class Model(ABC):
 
     def _check_evaluation(self, experiment: "Experiment") -> None:
         """Refuse settings that a measured model would ignore, trained or not."""
-        if experiment.compute.layout == "packed" and not self.packs:
-            raise ExperimentError(f"compute.layout=packed: model={self.name} is computed with padding; set it to auto")
+        layout = experiment.compute.layout
+        if layout in ("packed", "compiled") and not self.packs:
+            raise ExperimentError(
+                f"compute.layout={layout}: model={self.name} is computed with padding; set it to auto"
+            )
         if experiment.trainer.precision == INT8 and not self.rounds:
             raise ExperimentError(
                 f"trainer.precision={INT8} is of a cross-encoder that re-ranks: with model={self.name} set it to auto"

@@ -1,7 +1,7 @@
 """Attend within each of the pairs that lie one after another in a row, by the projections of a BERT layer.
 
-On a CPU neighbours of one length form a run, which needs no mask. On a GPU one call of an attention kernel for rows of
-different lengths does all of them (torch's jagged nested tensors).
+Neighbours of one length form a run, which needs no mask. That suits a CPU; a GPU takes all lengths in one call
+(``jagged_attention``).
 
 Shapes: B pairs, T tokens of all pairs, D hidden size, H heads of W values each (D = H W); of one run: P pairs, L tokens
 of each.
@@ -17,22 +17,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, scaled_dot_product_attention
 
+from experiments.data.batches.groups import moved_tensor
+from experiments.models.jagged_attention import Rows, takes_jagged
+
 
 @dataclass(frozen=True)
 class Packing:
     """How pairs lie one after another. ``lengths``: of each. ``first_B``: place of each pair's first token. ``jagged``:
-    whether attention takes all of them in one call.
+    whether attention takes all of them in one call. ``compiled``: whether layers are compiled, where it does.
     """
 
     lengths: Sequence[int]
     first_B: Tensor
     jagged: bool
+    compiled: bool = False
 
     @classmethod
-    def of(cls, lengths: Sequence[int], device: torch.device) -> "Packing":
+    def of(cls, lengths: Sequence[int], device: torch.device, *, compiled: bool = False) -> "Packing":
         """Return the packing of pairs of the given lengths, for the attention that suits the device."""
-        lengths_B = torch.tensor(lengths, device=device)
-        return cls(lengths, lengths_B.cumsum(0) - lengths_B, takes_jagged(device))
+        lengths_B = moved_tensor(torch.tensor(lengths), device)
+        return cls(lengths, lengths_B.cumsum(0) - lengths_B, takes_jagged(device), compiled)
 
     @cached_property
     def runs(self) -> list[tuple[int, int]]:
@@ -40,14 +44,15 @@ class Packing:
         return [(len(list(same)), length) for length, same in groupby(self.lengths)]
 
     @cached_property
-    def offsets(self) -> Tensor:
-        """(B + 1,) the place of each pair's first token, and the number of all tokens."""
-        return torch.nn.functional.pad(self.first_B, (0, 1), value=sum(self.lengths))
+    def rows(self) -> Rows:
+        """Where the tokens of each pair lie."""
+        offsets = torch.nn.functional.pad(self.first_B, (0, 1), value=sum(self.lengths))
+        return Rows(offsets, min(self.lengths), max(self.lengths))
 
-
-def takes_jagged(device: torch.device) -> bool:
-    """Return whether a device has an attention kernel for rows of different lengths."""
-    return device.type == "cuda"
+    @cached_property
+    def first_rows(self) -> Rows:
+        """Where the first token of each pair lies among these."""
+        return Rows(torch.arange(len(self.lengths) + 1, device=self.first_B.device), 1, 1)
 
 
 def attend(attention: Any, hidden_TD: Tensor, packing: Packing) -> Tensor:
@@ -55,8 +60,6 @@ def attend(attention: Any, hidden_TD: Tensor, packing: Packing) -> Tensor:
 
     Rows are divided by ``split``, whose gradient is one concatenation; each slice would have a gradient of T rows.
     """
-    if packing.jagged:
-        return _attend_jagged(attention, hidden_TD, packing.offsets, max(packing.lengths), hidden_TD, packing)
     runs = packing.runs
     heads, spans = attention.num_attention_heads, [pairs * length for pairs, length in runs]
     projections = (attention.query, attention.key, attention.value)
@@ -76,9 +79,6 @@ def attend_from(wanted_BD: Tensor, attention: Any, hidden_TD: Tensor, packing: P
     scores are q . (W_k h + b_k) = (W_k^T q) . h + q . b_k, and the result of weights a is sum a (W_v h + b_v) =
     W_v sum a h + b_v sum a. That takes H D operations a token instead of D D.
     """
-    if packing.jagged:  # where an operation costs less than its call
-        each = torch.arange(len(wanted_BD) + 1, device=wanted_BD.device)
-        return _attend_jagged(attention, wanted_BD, each, 1, hidden_TD, packing)
     runs, heads, rate = packing.runs, attention.num_attention_heads, _dropout(attention)
     width = wanted_BD.shape[1] // heads
     key_HWD, value_HWD = (_by_head(projection.weight, heads) for projection in (attention.key, attention.value))
@@ -102,27 +102,6 @@ def attend_from(wanted_BD: Tensor, attention: Any, hidden_TD: Tensor, packing: P
     if bias is not None:
         context_HBW = context_HBW + torch.cat(sums).T[:, :, None] * bias.view(heads, 1, width)
     return context_HBW.transpose(0, 1).reshape(len(wanted_BD), -1)
-
-
-def _attend_jagged(
-    attention: Any, asking_SD: Tensor, offsets: Tensor, longest: int, hidden_TD: Tensor, packing: Packing
-) -> Tensor:
-    """Return the (S, D) attention of some tokens to the tokens of their pairs.
-
-    ``offsets``: (B + 1,) where the tokens of each pair begin among the S. ``longest``: most of one pair.
-    """
-
-    def by_head(rows: Tensor, offsets: Tensor, shortest: int, longest: int) -> Tensor:
-        rows = rows.view(len(rows), attention.num_attention_heads, -1)
-        jagged = torch.nested.nested_tensor_from_jagged(rows, offsets, min_seqlen=shortest, max_seqlen=longest)
-        return jagged.transpose(1, 2)
-
-    bounds = (packing.offsets, min(packing.lengths), max(packing.lengths))
-    query = by_head(attention.query(asking_SD), offsets, 1 if longest == 1 else bounds[1], longest)
-    key, value = (by_head(projection(hidden_TD), *bounds) for projection in (attention.key, attention.value))
-    context = scaled_dot_product_attention(query, key, value, dropout_p=_dropout(attention))
-    context_SD: Tensor = context.transpose(1, 2).values().reshape(len(asking_SD), -1)
-    return context_SD
 
 
 def _by_head(weight_DD: Tensor, heads: int) -> Tensor:

@@ -12,7 +12,8 @@ Shapes: B pairs, T tokens of all pairs, S rows of a layer's output (T, or B if o
 of the longest pair, D hidden size, C logits of a pair.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,6 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from experiments.common.errors import ExperimentError
 from experiments.data.batches.pairs import TokenBatch
+from experiments.models.jagged_attention import Rows, attend_jagged
 from experiments.models.packed_attention import Packing, attend, attend_from
 from experiments.pretrained.padding import has_segments, pads_left
 
@@ -34,16 +36,24 @@ _OFFSET_POSITIONS = {"bert": False, "electra": False, "roberta": True, "xlm-robe
 def choose_layout(
     network: "PreTrainedModel", layout: str, device: str, *, head: bool = True, precision: str = "32-true"
 ) -> str:
-    """Return ``packed`` or ``padded``. ``auto`` packs where the architecture allows it: on a CPU, and in 16 bits on a
-    GPU with flash attention (compute capability 8.0).
+    """Return ``packed``, ``compiled`` or ``padded``. ``auto`` packs where the architecture allows it: on a CPU, and in
+    16 bits on a GPU with flash attention (compute capability 8.0).
 
     ``head``: whether logits are computed, rather than hidden states. ``precision``: as Lightning names it.
+
+    Raises:
+        ExperimentError: layers are to be compiled where they cannot be.
     """
+    flashes = device != "cpu" and "16" in precision and has_flash_attention()
+    if layout == "compiled" and not flashes:
+        raise ExperimentError(
+            "compute.layout=compiled is for a GPU with flash attention (compute capability 8.0) in 16 bits: set it to "
+            "auto"
+        )
     if layout != "auto":
         return layout
     exact = supports_packing if head else supports_packed_hidden_states
-    fast = device == "cpu" or ("16" in precision and has_flash_attention())
-    return "packed" if fast and exact(network) else "padded"
+    return "packed" if (device == "cpu" or flashes) and exact(network) else "padded"
 
 
 def has_flash_attention() -> bool:
@@ -62,8 +72,10 @@ def score_of(logits_BC: Tensor, rank_by: str = "log_odds") -> Tensor:
 
 
 def logits_of(network: "PreTrainedModel", tokens: TokenBatch, layout: str) -> Tensor:
-    """Return the (B, C) fp32 logits of pairs by a ``packed`` or ``padded`` pass."""
-    return packed_logits(network, tokens) if layout == "packed" else padded_logits(network, tokens)
+    """Return the (B, C) fp32 logits of pairs by a ``packed``, ``compiled`` or ``padded`` pass."""
+    if layout == "padded":
+        return padded_logits(network, tokens)
+    return packed_logits(network, tokens, compiled=layout == "compiled")
 
 
 def supports_packing(network: "PreTrainedModel") -> bool:
@@ -100,8 +112,10 @@ def read_by_packing(network: "PreTrainedModel") -> list[nn.Module]:
     return [attention.key, attention.value]
 
 
-def packed_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
+def packed_logits(network: "PreTrainedModel", tokens: TokenBatch, *, compiled: bool = False) -> Tensor:
     """Return the (B, C) fp32 logits of pairs, in their order, computed without padding.
+
+    ``compiled``: by layers that ``torch.compile`` has compiled, on a GPU.
 
     Gradients flow, and dropout acts in training mode. On a CPU pairs sorted by length are fastest, as neighbours of one
     length share an attention call.
@@ -115,7 +129,7 @@ def packed_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
             f"{type(network).__name__} cannot be computed without padding{reason}: set compute.layout=padded (or auto)"
         )
     base: Any = network.base_model
-    hidden_TD, packing = _begin(network, tokens)
+    hidden_TD, packing = _begin(network, tokens, compiled=compiled)
     *inner, last = base.encoder.layer
     for layer in inner:
         hidden_TD = _encode(layer, hidden_TD, packing)
@@ -141,7 +155,7 @@ def supports_packed_hidden_states(network: "PreTrainedModel") -> bool:
     return _has_layers_of_bert(network, type(network.base_model), "Model")
 
 
-def packed_hidden_states(network: "PreTrainedModel", tokens: TokenBatch) -> Iterator[Tensor]:
+def packed_hidden_states(network: "PreTrainedModel", tokens: TokenBatch, *, compiled: bool = False) -> Iterator[Tensor]:
     """Yield the (T, D) hidden states of the embeddings, then of layer 1, 2 ..., as ``output_hidden_states`` numbers
     them, computed on demand without padding.
 
@@ -154,12 +168,12 @@ def packed_hidden_states(network: "PreTrainedModel", tokens: TokenBatch) -> Iter
         raise ExperimentError(
             f"the layers of {type(network).__name__} cannot be computed without padding: use padded hidden states"
         )
-    return _packed_layers(network, tokens)
+    return _packed_layers(network, tokens, compiled)
 
 
-def _packed_layers(network: "PreTrainedModel", tokens: TokenBatch) -> Iterator[Tensor]:
+def _packed_layers(network: "PreTrainedModel", tokens: TokenBatch, compiled: bool) -> Iterator[Tensor]:
     base: Any = network.base_model
-    hidden_TD, packing = _begin(network, tokens)
+    hidden_TD, packing = _begin(network, tokens, compiled=compiled)
     yield hidden_TD
     for layer in base.encoder.layer:
         hidden_TD = _encode(layer, hidden_TD, packing)
@@ -203,10 +217,10 @@ def _pad(values_T: Tensor, lengths: Sequence[int], filler: int, left: bool) -> T
     return pad_sequence(rows, batch_first=True, padding_value=filler, padding_side=side)
 
 
-def _begin(network: "PreTrainedModel", tokens: TokenBatch) -> tuple[Tensor, Packing]:
+def _begin(network: "PreTrainedModel", tokens: TokenBatch, *, compiled: bool) -> tuple[Tensor, Packing]:
     """Return the (T, D) embeddings, and how the pairs lie in them."""
-    packing = Packing.of(tokens.lengths, tokens.input_ids_T.device)
-    lengths_B = packing.offsets.diff()
+    packing = Packing.of(tokens.lengths, tokens.input_ids_T.device, compiled=compiled)
+    lengths_B = packing.rows.offsets.diff()
     start_T = packing.first_B.repeat_interleave(lengths_B, output_size=sum(tokens.lengths))
     base: Any = network.base_model
     position_T = torch.arange(len(start_T), device=start_T.device) - start_T
@@ -226,12 +240,34 @@ def _begin(network: "PreTrainedModel", tokens: TokenBatch) -> tuple[Tensor, Pack
 
 def _encode(layer: Any, hidden_TD: Tensor, packing: Packing, *, only_first: bool = False) -> Tensor:
     """Return the (T, D) output of a layer; with ``only_first``, (B, D) that of the pairs' first tokens."""
+    if packing.jagged:
+        encode = compiled_layer() if packing.compiled else encode_jagged
+        first = (packing.first_B, packing.first_rows) if only_first else None
+        output_SD: Tensor = encode(layer, hidden_TD, packing.rows, first)
+        return output_SD
     attention: Any = layer.attention.self
     if only_first:
-        wanted_SD = hidden_TD.index_select(0, packing.first_B)
-        context_SD = attend_from(wanted_SD, attention, hidden_TD, packing)
-    else:
-        wanted_SD, context_SD = hidden_TD, attend(attention, hidden_TD, packing)
+        wanted_BD = hidden_TD.index_select(0, packing.first_B)
+        return _after_attention(layer, attend_from(wanted_BD, attention, hidden_TD, packing), wanted_BD)
+    return _after_attention(layer, attend(attention, hidden_TD, packing), hidden_TD)
+
+
+def encode_jagged(layer: Any, hidden_TD: Tensor, rows: Rows, first: tuple[Tensor, Rows] | None) -> Tensor:
+    """Return the (T, D) output of a layer, or the (B, D) output of the tokens ``first``, by one attention for all
+    lengths.
+    """
+    asking_SD, asking = (hidden_TD, rows) if first is None else (hidden_TD.index_select(0, first[0]), first[1])
+    return _after_attention(layer, attend_jagged(layer.attention.self, asking_SD, asking, hidden_TD, rows), asking_SD)
+
+
+@cache
+def compiled_layer() -> Callable[..., Tensor]:
+    """Return ``encode_jagged``, compiled once for all layers, numbers of tokens and lengths."""
+    compiled: Callable[..., Tensor] = torch.compile(encode_jagged, dynamic=True)
+    return compiled
+
+
+def _after_attention(layer: Any, context_SD: Tensor, wanted_SD: Tensor) -> Tensor:
     attended_SD = layer.attention.output(context_SD, wanted_SD)
     output_SD: Tensor = layer.output(layer.intermediate(attended_SD), attended_SD)
     return output_SD

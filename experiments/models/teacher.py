@@ -101,11 +101,11 @@ class Teacher:
 
     def _logits(self, tokens: TokenBatch) -> Tensor:
         network = self._at(tokens)
-        return logits_of(network, tokens, choose_layout(network, "auto", tokens.input_ids_T.device.type))
+        return logits_of(network, tokens, _layout_for(network, tokens, head=True))
 
     def _hidden(self, tokens: TokenBatch, layer: int) -> Tensor:
         network = self._at(tokens)
-        layout = choose_layout(network, "auto", tokens.input_ids_T.device.type, head=False)
+        layout = _layout_for(network, tokens, head=False)
         states = (packed_hidden_states if layout == "packed" else padded_hidden_states)(network, tokens)
         return next(islice(states, layer, None))
 
@@ -115,6 +115,14 @@ class Teacher:
         if network.device != tokens.input_ids_T.device:
             network.to(tokens.input_ids_T.device)
         return self.network
+
+
+def _layout_for(network: PreTrainedModel, tokens: TokenBatch, *, head: bool) -> str:
+    """Return how a pass over these is computed, in the precision of the ``autocast`` around it."""
+    device = tokens.input_ids_T.device.type
+    return choose_layout(
+        network, "auto", device, head=head, precision="16-mixed" if torch.is_autocast_enabled(device) else "32-true"
+    )
 
 
 def distil_batcher(

@@ -19,6 +19,6 @@ def tokens_per_batch(purpose: str, device: str, layout: str = "padded") -> int:
     """Return the tokens of one forward pass.
 
     ``purpose``: ``train`` a model, ``score`` pairs, or ``encode`` texts with a trained model. ``device``: ``cpu``, or
-    any other for a GPU. ``layout``: ``packed`` or ``padded``.
+    any other for a GPU. ``layout``: ``packed``, ``compiled`` or ``padded``.
     """
-    return TOKENS_PER_BATCH[purpose, "cpu" if device == "cpu" else "gpu"][layout]
+    return TOKENS_PER_BATCH[purpose, "cpu" if device == "cpu" else "gpu"]["padded" if layout == "padded" else "packed"]

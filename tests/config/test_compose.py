@@ -103,7 +103,7 @@ def test_paper_scale_is_pradeeps_setting():
         ("optimizer.eps=0", "optimizer.eps is 0: it must be above 0"),
         ("trainer.threads=1", "trainer.threads has moved: set compute.threads instead"),
         ("trainer.tokens_per_batch.train=64", "trainer.tokens_per_batch has moved: set compute.tokens_per_batch"),
-        ("compute.layout=dense", "compute.layout is 'dense': it must be one of auto, packed, padded"),
+        ("compute.layout=dense", "compute.layout is 'dense': it must be one of auto, packed, compiled, padded"),
         ("trainer.gradient_clip_val=1", "trainer.gradient_clip_val is set by the framework: use optimizer.clip"),
         ("trainer.profilr=simple", r"trainer.profilr does not exist \(did you mean trainer.profiler\?\)"),
         ("callbacks.early_stopping.patience=2", "callbacks.early_stopping has no _target_"),

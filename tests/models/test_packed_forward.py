@@ -96,7 +96,7 @@ def test_in_one_call_for_all_lengths_as_on_a_gpu_logits_and_gradients_are_the_pa
     family: str, monkeypatch: pytest.MonkeyPatch
 ):
     """The kernels of a GPU are others; here torch computes the same calls on the CPU."""
-    monkeypatch.setattr(packed_attention, "takes_jagged", lambda device: True)
+    monkeypatch.setattr(packed_attention, "takes_jagged", lambda device: True)  # as Packing reads it
     network, tokens = network_of(family), pairs_of(9, 4, 4, 17, 3)
     packed_BC, padded_BC = packed_logits(network, tokens), padded_logits(network, tokens)
     torch.testing.assert_close(packed_BC, padded_BC, atol=1e-5, rtol=0)
@@ -107,12 +107,13 @@ def test_in_one_call_for_all_lengths_as_on_a_gpu_logits_and_gradients_are_the_pa
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_on_a_gpu_in_bf16_the_packed_logits_are_the_padded_ones(family: str):
+def test_on_a_gpu_in_bf16_the_packed_logits_are_the_padded_ones(family: str, compiled: bool):
     network = network_of(family, hidden_size=64, num_attention_heads=2).cuda()
     tokens = pairs_of(9, 4, 4, 17, 3).to("cuda")
     with torch.autocast("cuda", torch.bfloat16):
-        packed_BC, padded_BC = packed_logits(network, tokens), padded_logits(network, tokens)
+        packed_BC, padded_BC = packed_logits(network, tokens, compiled=compiled), padded_logits(network, tokens)
     torch.testing.assert_close(packed_BC, padded_BC, atol=2**-6, rtol=2**-6)
     packed, padded = gradients_of(network, packed_BC), gradients_of(network, padded_BC)
     for name, gradient in padded.items():
@@ -134,6 +135,16 @@ def test_a_gpu_packs_in_16_bits_where_it_has_flash_attention(
     monkeypatch.setattr(packed_forward, "has_flash_attention", lambda: capable)
     assert choose_layout(network_of("bert"), "auto", device, precision=precision) == expected
     assert choose_layout(network_of("distilbert"), "auto", device, precision=precision) == "padded"
+
+
+@pytest.mark.parametrize(("device", "precision"), [("cpu", "32-true"), ("gpu", "32-true")])
+def test_layers_are_compiled_only_where_a_gpu_computes_in_16_bits(
+    device: str, precision: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(packed_forward, "has_flash_attention", lambda: True)
+    with pytest.raises(ExperimentError, match=r"compute\.layout=compiled is for a GPU with flash attention"):
+        choose_layout(network_of("bert"), "compiled", device, precision=precision)
+    assert choose_layout(network_of("bert"), "compiled", "gpu", precision="bf16-mixed") == "compiled"
 
 
 @pytest.mark.parametrize("family", ["bert", "electra", "roberta", "deberta-v2", "modernbert", "distilbert"])

@@ -24,22 +24,29 @@ from experiments.data.labels import Labels
 class DeviceBatch:
     """Base of batches whose tensors move to a device together."""
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+    def to(self, device: torch.device | str) -> Self:
         """Return the batch with its tensors on a device (Lightning calls this)."""
-        moved = {field.name: _moved(getattr(self, field.name), device, non_blocking) for field in fields(self)}
+        moved = {field.name: _moved(getattr(self, field.name), torch.device(device)) for field in fields(self)}
         return replace(self, **moved)
 
 
-def _moved(value: Any, device: torch.device | str, non_blocking: bool) -> Any:
+def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, Tensor):
-        return value.to(device, non_blocking=non_blocking)
+        return moved_tensor(value, device)
     if isinstance(value, DeviceBatch):
-        return value.to(device, non_blocking)
+        return value.to(device)
     if isinstance(value, tuple):
-        return tuple(_moved(part, device, non_blocking) for part in value)
+        return tuple(_moved(part, device) for part in value)
     if isinstance(value, Mapping):
-        return {name: _moved(part, device, non_blocking) for name, part in value.items()}
+        return {name: _moved(part, device) for name, part in value.items()}
     return value
+
+
+def moved_tensor(value: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor on a device. A GPU fetches it from pinned memory, so that nobody waits for the work before."""
+    if device.type != "cuda" or value.is_cuda:
+        return value.to(device)
+    return value.pin_memory().to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)

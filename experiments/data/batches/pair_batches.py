@@ -109,9 +109,9 @@ class ScoringBatch:
     def __len__(self) -> int:
         return len(self.places_B)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "ScoringBatch":
+    def to(self, device: torch.device | str) -> "ScoringBatch":
         """Return the batch with its tokens on a device (Lightning calls this)."""
-        return ScoringBatch(self.places_B, self.tokens.to(device, non_blocking))
+        return ScoringBatch(self.places_B, self.tokens.to(device))
 
 
 class RunPairs(Dataset[ScoringBatch]):

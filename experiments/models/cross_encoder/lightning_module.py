@@ -30,7 +30,7 @@ from experiments.pretrained.padding import settle_padding
 class CrossEncoder(Ranker):
     """Train and score with a Hugging Face sequence-classification network.
 
-    ``layout``: ``packed`` or ``padded`` forward passes. ``recompute``: recompute activations in the backward pass
+    ``layout``: ``packed``, ``compiled`` or ``padded`` passes. ``recompute``: recompute activations in the backward pass
     instead of keeping them. ``cut``: maximum lengths for the export. ``teacher_cost``: of the model whose scores of the
     groups are in the batches; None without one. ``words_V``: the words that pairs may have, whose embeddings alone are
     trained; None for all. The others: see ``Ranker``.
@@ -105,7 +105,7 @@ class CrossEncoder(Ranker):
         flops = sum(self.cost.training(micro, recomputed=self.recompute) for micro in lengths)
         if self.teacher_cost is not None:  # also of scores from the cache, so that jobs compare
             flops += self.teacher_cost.forward(batch.teacher_lengths)
-        return Step(batch.shape_QN, tokens, tokens if self.layout == "packed" else padded, flops)
+        return Step(batch.shape_QN, tokens, padded if self.layout == "padded" else tokens, flops)
 
     def on_predict_epoch_start(self) -> None:
         self._begin_run(self.trainer.predict_dataloaders)

@@ -71,13 +71,13 @@ class DualEncoder(TextRanker):
     def forward(self, features: Features) -> Tensor:
         """Return the (B, D) vectors of texts."""
         pooled: dict[str, Any]
-        if self.layout == "packed":
+        if self.layout != "padded":
             modules: list[Any] = list(self.network)
             transformer, *after = modules  # the encoder; then pooling and later modules, which work on padded states
             real_BL = features["attention_mask"].bool()
             ids_T = features["input_ids"][real_BL]
             tokens = TokenBatch(ids_T, torch.zeros_like(ids_T), tuple(real_BL.sum(dim=1).tolist()))
-            *_, last_TD = packed_hidden_states(transformer.model, tokens)
+            *_, last_TD = packed_hidden_states(transformer.model, tokens, compiled=self.layout == "compiled")
             states_BLD = last_TD.new_zeros(*real_BL.shape, last_TD.shape[1])
             states_BLD[real_BL] = last_TD
             pooled = {"token_embeddings": states_BLD, "attention_mask": features["attention_mask"]}
@@ -148,7 +148,7 @@ class DualEncoder(TextRanker):
         if isinstance(batch, DistilBatch) and self.teacher is not None:
             inputs = [part.micro_batches for part in (batch.pairs, batch.alone) if part is not None]
             flops += sum(self.teacher.cost.forward(micro.lengths) for batches in inputs for micro in batches)
-        return Step(texts.own_shape_QN, tokens, tokens if self.layout == "packed" else computed, flops)
+        return Step(texts.own_shape_QN, tokens, computed if self.layout == "padded" else tokens, flops)
 
     def score_batch(self, batch: EncodingBatch) -> None:
         keys = [(batch.kind, row) for row in batch.rows.tolist()]
