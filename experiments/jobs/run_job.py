@@ -182,6 +182,7 @@ def _compute(module: Ranker, device: torch.device, job: JobFolder, cache: Cache)
         "seconds": job.seconds,
         **machine_of(device),
         "layout": getattr(module, "layout", "padded"),
+        **({"memory_spared": True} if module.spared else {}),
         "cache_hits": cache.hits,
         "cache_builds": cache.builds,
     }

@@ -4,10 +4,12 @@ Shapes: Q queries of a step, N passages per group (the positive at index 0), P p
 """
 
 import inspect
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,17 @@ from torch import Tensor, nn
 
 from experiments.common.errors import ExperimentError
 from experiments.common.random_keys import key_of
+from experiments.common.text import first_line
 from experiments.config import Optimization
 from experiments.data.run import Run
 from experiments.evaluation.measures import evaluate, rerank
 from experiments.losses.diagnostics import diagnostics
 from experiments.models.compute_cost import Spent, Step
+from experiments.models.memory_guard import free, ran_out, too_little
 from experiments.models.optimizer import make_optimizer, make_schedule
 from experiments.models.ranks import summed
 
+log = logging.getLogger(__name__)
 # (Q, N) scores, the teacher's (Q, N) scores if there is a teacher, and labels_QN if it takes them -> loss
 Loss = Callable[..., Tensor]
 
@@ -50,8 +55,11 @@ class Ranker(pl.LightningModule, ABC):
 
     ``network``: the trained network. ``loss``: a function of (Q, N) scores. ``optimizer``: optimiser and schedule
     settings. ``steps``: optimiser steps in all. ``dev``: the validation data. ``observed``: learning rate, loss and
-    diagnostics of the last step, on its device. A subclass implements the abstract methods.
+    diagnostics of the last step, on its device. ``spared``: whether an allocation has failed, and the steps since then
+    take less memory. A subclass implements the abstract methods.
     """
+
+    spares = False  # whether the kind of ranker can take less memory for the same gradient
 
     def __init__(
         self, network: nn.Module, loss: Loss, optimizer: Optimization, *, steps: int, seed: int, dev: DevSet | None
@@ -62,6 +70,7 @@ class Ranker(pl.LightningModule, ABC):
         self.takes_labels = "labels_QN" in inspect.signature(loss).parameters
         self.spent = Spent()
         self.observed: dict[str, Tensor | float] = {}
+        self.spared = False
         self._started = 0.0
 
     # --- implemented by each kind of ranker
@@ -160,6 +169,38 @@ class Ranker(pl.LightningModule, ABC):
         """Return the costs of all ranks, which must all call this."""
         return self.spent.over_ranks(lambda values: summed(values, self.device))
 
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """Do a step; if memory does not suffice for its gradient, again with less, and so from then on."""
+        assert optimizer_closure is not None
+        super().optimizer_step(epoch, batch_idx, optimizer, partial(self._within_memory, optimizer_closure))
+
+    def _within_memory(self, closure: Callable[[], Any]) -> Any:
+        """Compute loss and gradient.
+
+        Raises:
+            ExperimentError: memory does not suffice, and no more can be spared.
+        """
+        spent = replace(self.spent)
+        try:
+            return closure()
+        except Exception as error:
+            if not ran_out(error):
+                raise
+            if self.spared or not self.spares or self.trainer.world_size > 1:  # other ranks would wait for this one
+                raise too_little(self.device, error, recomputes=self.spares and not self.spared) from error
+            self.spared = True
+            log.warning(
+                "step %d does not fit into memory (%s): from here on passes are half as large and activations are "
+                "recomputed, for the same gradient",
+                self.trainer.global_step + 1,
+                first_line(error),
+            )
+        free(self.device)  # here, as the error above holds the tensors of its attempt
+        self.spent = spent
+        return self._within_memory(closure)
+
     def configure_gradient_clipping(
         self,
         optimizer: torch.optim.Optimizer,
@@ -185,9 +226,10 @@ class Ranker(pl.LightningModule, ABC):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["spent"] = self.total_spent().as_dict()
+        checkpoint["spared"] = self.spared
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the costs so far from a checkpoint.
+        """Take the costs so far from a checkpoint, and whether memory was too little.
 
         Raises:
             ExperimentError: its weights are of other shapes than the model's.
@@ -199,6 +241,7 @@ class Ranker(pl.LightningModule, ABC):
                     f"this job's checkpoint has {name} of shape {tuple(weight.shape)}, and its model of "
                     f"{tuple(own[name])}: another version wrote it; delete the folder of the job to train it anew"
                 )
+        self.spared = checkpoint.get("spared", False)
         spent = Spent(**{name: total for name, total in checkpoint["spent"].items() if name != "padding_waste"})
         self.spent = spent.of_another_rank() if self.global_rank else spent
 

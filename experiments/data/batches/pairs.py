@@ -27,6 +27,16 @@ class TokenBatch(DeviceBatch):
     token_type_ids_T: Tensor
     lengths: tuple[int, ...]
 
+    def halves(self) -> tuple["TokenBatch", ...]:
+        """Return the first half of the pairs and the other; a single pair as it is."""
+        middle = len(self.lengths) // 2
+        if not middle:
+            return (self,)
+        parts = self.lengths[:middle], self.lengths[middle:]
+        sizes = [sum(part) for part in parts]
+        ids, segments = torch.split(self.input_ids_T, sizes), torch.split(self.token_type_ids_T, sizes)
+        return tuple(TokenBatch(*part) for part in zip(ids, segments, parts, strict=True))
+
 
 @dataclass(frozen=True)
 class PairTemplate:

@@ -21,6 +21,7 @@ from experiments.data.batches.scored_pairs import ScoredPairs
 from experiments.models.compact_vocabulary import compact_vocabulary, whole_vocabulary
 from experiments.models.compute_cost import CostModel, Step
 from experiments.models.cross_encoder.export import PairCut, export_pairs
+from experiments.models.memory_guard import scored_within_memory
 from experiments.models.packed_forward import logits_of, score_of
 from experiments.models.ranker import DevSet, Loss, Ranker
 from experiments.models.ranks import gathered, summed_tensor
@@ -40,6 +41,7 @@ class CrossEncoder(Ranker):
     """
 
     network: PreTrainedModel
+    spares = True
 
     def __init__(
         self,
@@ -77,7 +79,7 @@ class CrossEncoder(Ranker):
 
         Pairs are scored in length-sorted micro-batches in one graph, so the gradient is that of the whole batch.
         """
-        scores_P = torch.cat([self._trained_scores(micro) for micro in batch.micro_batches])
+        scores_P = torch.cat([self._trained_scores(micro) for micro in self._passes(batch)])
         return torch.empty_like(scores_P).index_copy(0, batch.place_P, scores_P).view(batch.shape_QN)
 
     def scored_groups(self, batch: GroupBatch) -> tuple[Tensor, Tensor]:
@@ -92,17 +94,23 @@ class CrossEncoder(Ranker):
         masked = {} if batch.mask_QN is None else {"mask_QN": batch.mask_QN}
         return self.loss_of(batch, scores_QN, batch.teacher_QN, **masked), scores_QN
 
+    def _passes(self, batch: GroupBatch) -> tuple[TokenBatch, ...]:
+        """Return the pairs of each forward pass: of half of a micro-batch where memory was too little for all."""
+        if not self.spared:
+            return batch.micro_batches
+        return tuple(half for micro in batch.micro_batches for half in micro.halves())
+
     def _trained_scores(self, micro: TokenBatch) -> Tensor:
-        if self.recompute:
+        if self.recompute or self.spared:
             scores_B: Tensor = checkpoint(lambda tokens: score_of(self(tokens)), micro, use_reentrant=False)
             return scores_B
         return score_of(self(micro))
 
     def cost_of(self, batch: GroupBatch) -> Step:
-        lengths = [micro.lengths for micro in batch.micro_batches]
+        lengths, recomputed = [micro.lengths for micro in self._passes(batch)], self.recompute or self.spared
         tokens = sum(map(sum, lengths))
         padded = sum(max(micro) * len(micro) for micro in lengths)
-        flops = sum(self.cost.training(micro, recomputed=self.recompute) for micro in lengths)
+        flops = sum(self.cost.training(micro, recomputed=recomputed) for micro in lengths)
         if self.teacher_cost is not None:  # also of scores from the cache, so that jobs compare
             flops += self.teacher_cost.forward(batch.teacher_lengths)
         return Step(batch.shape_QN, tokens, padded if self.layout == "padded" else tokens, flops)
@@ -127,7 +135,8 @@ class CrossEncoder(Ranker):
         self.scored = None
 
     def score_batch(self, batch: ScoringBatch) -> None:
-        self.scores_W[batch.places_B] = score_of(self(batch.tokens), self.rank_by).cpu()
+        scores_B = scored_within_memory(lambda tokens: score_of(self(tokens), self.rank_by), batch.tokens)
+        self.scores_W[batch.places_B] = scores_B
 
     def gathered_scores(self) -> Tensor:
         """Return the (P,) fp32 scores of all pairs, of windows the best; each rank scored its own texts and has zeros
