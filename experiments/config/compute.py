@@ -75,7 +75,7 @@ class Compute:
     """Processes that prepare batches; 0 prepares them in the main process, which is fast enough for cached tokens."""
     layout: str = "auto"
     """Forward passes without padding (``packed``) or with it (``padded``); ``auto`` packs on a CPU where the
-    architecture allows it."""
+    architecture allows it, but for the training of a ColBERT, which is padded unless this is ``packed``."""
     tokens_per_batch: TokensPerBatch = field(default_factory=TokensPerBatch)
     """Tokens of one forward pass, in training and in scoring."""
 

@@ -30,14 +30,17 @@ class Tokens:
     lengths: Sequence[int]
 
 
-def pack(model: Any) -> bool:
+def pack(model: Any, *, training: bool = False) -> bool:
     """Let a loaded ``SentenceTransformer`` or ``MultiVectorEncoder`` compute without padding, if that is exact; return
-    whether it does. Vectors agree with the padded ones to rounding.
+    whether it does. Vectors agree with the padded ones to rounding. ``training``: in training mode too, where dropout
+    then draws other random numbers.
     """
     if not supports_packed_encoding(model):
         return False
     transformer, padded = model[0], model[0].forward
-    transformer.forward = partial(_forward, transformer, padded, only_first=_reads_first_token(model))
+    transformer.forward = partial(
+        _forward, transformer, padded, training=training, only_first=_reads_first_token(model)
+    )
     return True
 
 
@@ -71,7 +74,9 @@ def _reads_first_token(model: Any) -> bool:
     return bool(after) and type(after[0]) is Pooling and after[0].pooling_mode == "cls"
 
 
-def _forward(transformer: Any, padded: Any, features: Features, *, only_first: bool, **kwargs: Any) -> Features:
+def _forward(
+    transformer: Any, padded: Any, features: Features, *, training: bool, only_first: bool, **kwargs: Any
+) -> Features:
     """Return the features with the (1, T, D) states of the last layer, and where the texts begin in them.
 
     Outside of a training texts are computed sorted by length, as neighbours of one length share an attention call; and
@@ -79,7 +84,7 @@ def _forward(transformer: Any, padded: Any, features: Features, *, only_first: b
     """
     mask_BL = features["attention_mask"]
     lengths_B = mask_BL.sum(1)
-    if _has_unattended(features) or bool((lengths_B == 0).any()):
+    if (transformer.training and not training) or _has_unattended(features) or bool((lengths_B == 0).any()):
         result: Features = padded(features, **kwargs)
         return result
     order_B = torch.argsort(lengths_B, descending=True, stable=True)
