@@ -98,7 +98,7 @@ def _forward(
         lengths_B = torch.ones_like(lengths_B)
     if sort:
         back_B = torch.argsort(order_B)
-        parts = states_SD.split(tokens.lengths if not only_first else 1)
+        parts = torch.split(states_SD, [1] * len(lengths) if only_first else list(tokens.lengths))
         states_SD = torch.cat([parts[place] for place in back_B.tolist()])
     kept = {key: value for key, value in features.items() if key not in ("attention_mask", "token_type_ids", EXPANSION)}
     bounds = torch.nn.functional.pad(lengths_B.cumsum(0), (1, 0))

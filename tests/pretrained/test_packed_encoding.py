@@ -16,6 +16,7 @@ from torch import nn
 
 from experiments.pretrained import packed_encoding
 from experiments.pretrained.packed_encoding import pack
+from experiments.pretrained.packed_layers import packed_last_states
 
 WORDS = ["red", "green", "blue", "cat", "dog", "mouse", "sees", "eats", "query", "passage", ",", "."]
 TEXTS = ["red cat", "", "the dog , sees a mouse .", " ".join(WORDS * 9), "blue", "green dog eats", "red , ."]
@@ -42,11 +43,10 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Write:
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The lengths of the texts of each packed pass."""
     seen: list[tuple[int, ...]] = []
-    compute = packed_encoding.packed_last_states
 
     def watched(network: Any, tokens: Any, **options: Any) -> torch.Tensor:
         seen.append(tokens.lengths)
-        return compute(network, tokens, **options)
+        return packed_last_states(network, tokens, **options)
 
     monkeypatch.setattr(packed_encoding, "packed_last_states", watched)
     return seen
@@ -63,7 +63,7 @@ def colbert(place: str, *after: nn.Module, expansion: dict[str, Any] | None = No
     transformer = Transformer(place)
     transformer.document_length, transformer.query_length = 20, 12
     transformer.query_expansion = expansion
-    rows = {"module_input_name": "token_embeddings"}
+    rows: dict[str, Any] = {"module_input_name": "token_embeddings"}
     projection = Dense(transformer.get_embedding_dimension(), 8, bias=False, activation_function=nn.Identity(), **rows)
     mask = MultiVectorMask(skiplist_words=[",", "."])
     prompts = {"query": "query ", "document": "passage "}
@@ -123,7 +123,8 @@ def test_of_a_pooling_of_first_tokens_the_last_layer_computes_no_others(
 ):
     rows = []
     model = dense(backbone("bert"), Pooling(32, "cls"))
-    model[0].model.encoder.layer[-1].output.register_forward_hook(lambda *call: rows.append(len(call[2])))
+    network: Any = model[0].model
+    network.encoder.layer[-1].output.register_forward_hook(lambda *call: rows.append(len(call[2])))
     assert pack(model)
     encode(model, ["red cat", "blue", "green dog eats"])
     assert rows == [3]
