@@ -109,7 +109,7 @@ RETRIEVERS = tuple(
 # What several retrievers share: an edit raises the number of each that computes something else by it.
 OF_RETRIEVERS = (
     "data.colbert_examples", "data.negatives_formats", "data.run", "data.run_formats", "data.run_lines",
-    "data.text_triples", "retrieval.bm25_count",
+    "data.text_triples", "pretrained.packed_encoding", "retrieval.bm25_count",
     "retrieval.bm25_index", "retrieval.bm25_scan", "retrieval.bm25_search", "retrieval.late_interaction",
     "retrieval.maxsim", "retrieval.pair_vectors", "retrieval.shared_encoding", "retrieval.topk",
     "retrieval.vector_search", "retrieval.vector_store", "retrieval.words",
@@ -119,8 +119,8 @@ PARTS_OF = {
     "data.batches.scored_pairs": "data.batches.pairs", "data.ragged_files": "data.tokens",
     "data.windows": "data.batches.pairs", "models.compact_vocabulary": "models.optimizer",
     "models.int8": "models.packed_forward",
-    "models.jagged_attention": "models.packed_forward", "models.packed_attention": "models.packed_forward",
-    "negatives.positives": "negatives.sampler",
+    "negatives.positives": "negatives.sampler", "pretrained.jagged_attention": "models.packed_forward",
+    "pretrained.packed_attention": "models.packed_forward", "pretrained.packed_layers": "models.packed_forward",
 }  # fmt: skip
 PACKAGE = Path(__file__).parents[1]
 LAYOUT = ("ctx", "kind", "type_comment", "type_ignores")  # fields of syntax trees that say nothing of what is computed

@@ -75,8 +75,9 @@ class Compute:
     """Processes that prepare batches; 0 prepares them in the main process, which is fast enough for cached tokens."""
     layout: str = "auto"
     """Forward passes without padding (``packed``) or with it (``padded``); ``auto`` packs where the architecture allows
-    it, on a CPU and in 16 bits on a GPU with flash attention. ``compiled`` packs and compiles the layers there, which
-    takes a minute at the start and makes every step shorter."""
+    it, on a CPU and in 16 bits on a GPU with flash attention, but for the training of a ColBERT, which is padded unless
+    this is ``packed``. ``compiled`` packs and compiles the layers on such a GPU, which takes a minute at the start and
+    makes every step shorter."""
     tokens_per_batch: TokensPerBatch = field(default_factory=TokensPerBatch)
     """Tokens of one forward pass, in training and in scoring."""
 

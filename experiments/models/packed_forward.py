@@ -1,19 +1,14 @@
-"""Compute logits of pairs, and hidden states of every layer, by two forward passes that agree to rounding.
+"""Compute logits of pairs by two forward passes that agree to rounding, and hidden states of every layer by a padded
+one (without padding: ``experiments.pretrained.packed_layers``).
 
 ``packed_logits`` computes no padding: pairs are concatenated in one long row, positions restart at each pair, and each
 pair attends only to itself. The last layer computes only the first token of each pair, which the head reads, and no
 keys or values. ``padded_logits`` works with any architecture: one call of the model.
 
-The packed pass calls the model's own submodules, without changing the model. An attention function registered with
-transformers would keep ``forward``, but could not skip the last layer's work, which is most of the gain. Hooks on the
-model and on its whole layers do not run.
-
-Shapes: B pairs, T tokens of all pairs, S rows of a layer's output (T, or B if only first tokens are wanted), L tokens
-of the longest pair, D hidden size, C logits of a pair.
+Shapes: B pairs, T tokens of all pairs, L tokens of the longest pair, D hidden size, C logits of a pair.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,15 +17,16 @@ from torch.nn.utils.rnn import pad_sequence
 
 from experiments.common.errors import ExperimentError
 from experiments.data.batches.pairs import TokenBatch
-from experiments.models.jagged_attention import Rows, attend_jagged
-from experiments.models.packed_attention import Packing, attend, attend_from
+from experiments.pretrained.packed_layers import (
+    has_layers_of_bert,
+    packed_last_states,
+    recomputes,
+    supports_packed_hidden_states,
+)
 from experiments.pretrained.padding import has_segments, pads_left
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-# Families that share BERT's layers. True: positions count from padding_idx + 1 (as in fairseq), not from 0.
-_OFFSET_POSITIONS = {"bert": False, "electra": False, "roberta": True, "xlm-roberta": True, "camembert": True}
 
 
 def choose_layout(
@@ -83,24 +79,7 @@ def supports_packing(network: "PreTrainedModel") -> bool:
     transformers, an encoder with at least one layer, without gradient checkpointing (it acts in the layers'
     ``forward``; recompute a whole pass around ``packed_logits`` instead).
     """
-    return _has_layers_of_bert(network, type(network), "ForSequenceClassification")
-
-
-def _has_layers_of_bert(network: "PreTrainedModel", kind: type, suffix: str) -> bool:
-    """``kind``: the class of the network or its base, defined by transformers under a name with the ``suffix``."""
-    config = network.config
-    return (
-        kind.__module__.startswith("transformers.models.")
-        and kind.__name__.endswith(suffix)
-        and config.model_type in _OFFSET_POSITIONS
-        and config.num_hidden_layers > 0
-        and not config.is_decoder
-        and not _recomputes(network)
-    )
-
-
-def _recomputes(network: nn.Module) -> bool:
-    return any(getattr(module, "gradient_checkpointing", False) for module in network.modules())
+    return has_layers_of_bert(network, type(network), "ForSequenceClassification")
 
 
 def read_by_packing(network: "PreTrainedModel") -> list[nn.Module]:
@@ -124,16 +103,12 @@ def packed_logits(network: "PreTrainedModel", tokens: TokenBatch, *, compiled: b
         ExperimentError: the model is not supported (see ``supports_packing``).
     """
     if not supports_packing(network):
-        reason = " while gradient checkpointing is on" if _recomputes(network) else ""
+        reason = " while gradient checkpointing is on" if recomputes(network) else ""
         raise ExperimentError(
             f"{type(network).__name__} cannot be computed without padding{reason}: set compute.layout=padded (or auto)"
         )
     base: Any = network.base_model
-    hidden_TD, packing = _begin(network, tokens, compiled=compiled)
-    *inner, last = base.encoder.layer
-    for layer in inner:
-        hidden_TD = _encode(layer, hidden_TD, packing)
-    first_B1D = _encode(last, hidden_TD, packing, only_first=True)[:, None]
+    first_B1D = packed_last_states(network, tokens, only_first=True, compiled=compiled)[:, None]
     pooler: nn.Module | None = getattr(base, "pooler", None)
     model: Any = network
     logits_BC: Tensor = model.classifier(first_B1D if pooler is None else model.dropout(pooler(first_B1D)))
@@ -148,36 +123,6 @@ def padded_logits(network: "PreTrainedModel", tokens: TokenBatch) -> Tensor:
     """
     logits_BC: Tensor = network(**_padded_inputs(network, tokens)).logits
     return logits_BC.float()
-
-
-def supports_packed_hidden_states(network: "PreTrainedModel") -> bool:
-    """Whether ``packed_hidden_states`` is exact: as ``supports_packing``, with any head or none."""
-    return _has_layers_of_bert(network, type(network.base_model), "Model")
-
-
-def packed_hidden_states(network: "PreTrainedModel", tokens: TokenBatch, *, compiled: bool = False) -> Iterator[Tensor]:
-    """Yield the (T, D) hidden states of the embeddings, then of layer 1, 2 ..., as ``output_hidden_states`` numbers
-    them, computed on demand without padding.
-
-    A caller that stops at a layer computes no further one. Gradients flow. Batches sorted by length are fastest.
-
-    Raises:
-        ExperimentError: the model is not supported (see ``supports_packed_hidden_states``).
-    """
-    if not supports_packed_hidden_states(network):
-        raise ExperimentError(
-            f"the layers of {type(network).__name__} cannot be computed without padding: use padded hidden states"
-        )
-    return _packed_layers(network, tokens, compiled)
-
-
-def _packed_layers(network: "PreTrainedModel", tokens: TokenBatch, compiled: bool) -> Iterator[Tensor]:
-    base: Any = network.base_model
-    hidden_TD, packing = _begin(network, tokens, compiled=compiled)
-    yield hidden_TD
-    for layer in base.encoder.layer:
-        hidden_TD = _encode(layer, hidden_TD, packing)
-        yield hidden_TD
 
 
 def padded_hidden_states(network: "PreTrainedModel", tokens: TokenBatch) -> Iterator[Tensor]:
@@ -215,59 +160,3 @@ def _padded_inputs(network: "PreTrainedModel", tokens: TokenBatch) -> dict[str, 
 def _pad(values_T: Tensor, lengths: Sequence[int], filler: int, left: bool) -> Tensor:
     rows, side = list(torch.split(values_T, list(lengths))), "left" if left else "right"
     return pad_sequence(rows, batch_first=True, padding_value=filler, padding_side=side)
-
-
-def _begin(network: "PreTrainedModel", tokens: TokenBatch, *, compiled: bool) -> tuple[Tensor, Packing]:
-    """Return the (T, D) embeddings, and how the pairs lie in them."""
-    packing = Packing.of(tokens.lengths, tokens.input_ids_T.device, compiled=compiled)
-    lengths_B = packing.rows.offsets.diff()
-    start_T = packing.first_B.repeat_interleave(lengths_B, output_size=sum(tokens.lengths))
-    base: Any = network.base_model
-    position_T = torch.arange(len(start_T), device=start_T.device) - start_T
-    if _OFFSET_POSITIONS[network.config.model_type]:  # a padding token inside a text has no position
-        padding = base.embeddings.padding_idx
-        real_T = (tokens.input_ids_T != padding).long()
-        before_T = real_T.cumsum(0) - real_T
-        position_T = (before_T - before_T[start_T] + 1) * real_T + padding
-    segments_1T = tokens.token_type_ids_T[None] if has_segments(network) else None
-    embedded_1TE = base.embeddings(
-        input_ids=tokens.input_ids_T[None], token_type_ids=segments_1T, position_ids=position_T[None]
-    )
-    if hasattr(base, "embeddings_project"):  # ELECTRA, whose embeddings may be narrower than its layers
-        embedded_1TE = base.embeddings_project(embedded_1TE)
-    return embedded_1TE[0], packing
-
-
-def _encode(layer: Any, hidden_TD: Tensor, packing: Packing, *, only_first: bool = False) -> Tensor:
-    """Return the (T, D) output of a layer; with ``only_first``, (B, D) that of the pairs' first tokens."""
-    if packing.jagged:
-        encode = compiled_layer() if packing.compiled else encode_jagged
-        first = (packing.first_B, packing.first_rows) if only_first else None
-        output_SD: Tensor = encode(layer, hidden_TD, packing.rows, first)
-        return output_SD
-    attention: Any = layer.attention.self
-    if only_first:
-        wanted_BD = hidden_TD.index_select(0, packing.first_B)
-        return _after_attention(layer, attend_from(wanted_BD, attention, hidden_TD, packing), wanted_BD)
-    return _after_attention(layer, attend(attention, hidden_TD, packing), hidden_TD)
-
-
-def encode_jagged(layer: Any, hidden_TD: Tensor, rows: Rows, first: tuple[Tensor, Rows] | None) -> Tensor:
-    """Return the (T, D) output of a layer, or the (B, D) output of the tokens ``first``, by one attention for all
-    lengths.
-    """
-    asking_SD, asking = (hidden_TD, rows) if first is None else (hidden_TD.index_select(0, first[0]), first[1])
-    return _after_attention(layer, attend_jagged(layer.attention.self, asking_SD, asking, hidden_TD, rows), asking_SD)
-
-
-@cache
-def compiled_layer() -> Callable[..., Tensor]:
-    """Return ``encode_jagged``, compiled once for all layers, numbers of tokens and lengths."""
-    compiled: Callable[..., Tensor] = torch.compile(encode_jagged, dynamic=True)
-    return compiled
-
-
-def _after_attention(layer: Any, context_SD: Tensor, wanted_SD: Tensor) -> Tensor:
-    attended_SD = layer.attention.output(context_SD, wanted_SD)
-    output_SD: Tensor = layer.output(layer.intermediate(attended_SD), attended_SD)
-    return output_SD

@@ -27,12 +27,12 @@ from experiments.models.compute_cost import CostModel
 from experiments.models.packed_forward import (
     choose_layout,
     logits_of,
-    packed_hidden_states,
     padded_hidden_states,
     score_of,
 )
 from experiments.models.trained_pairs import load_classifier
 from experiments.pretrained.limits import longest_input
+from experiments.pretrained.packed_layers import packed_hidden_states
 from experiments.pretrained.padding import settle_padding
 from experiments.pretrained.source import Source
 from experiments.pretrained.tokenizer import tokenizer_of

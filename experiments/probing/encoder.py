@@ -12,8 +12,9 @@ from experiments.common.checks import at_least
 from experiments.common.errors import ExperimentError
 from experiments.common.packages import version
 from experiments.data.ragged import Ragged
-from experiments.models.packed_forward import packed_hidden_states, padded_hidden_states, supports_packed_hidden_states
+from experiments.models.packed_forward import padded_hidden_states
 from experiments.pretrained.checkpoint import token_budget
+from experiments.pretrained.packed_layers import packed_hidden_states, supports_packed_hidden_states
 from experiments.probing.model import ProbedModel
 from experiments.probing.pairing import pairing_of
 from experiments.probing.pooling import bags_of, check_pooling, pool

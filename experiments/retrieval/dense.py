@@ -85,6 +85,7 @@ class Dense(SingleVectorRetriever):
         place = self.checkpoint.place
         from experiments.pretrained.encoder import load_sentence_transformer
         from experiments.pretrained.limits import check_length
+        from experiments.pretrained.packed_encoding import pack
 
         log.info("%s: loading %s", self.name, place)
         source, device = self.checkpoint.as_source(), str(device_of(self.device))
@@ -94,6 +95,8 @@ class Dense(SingleVectorRetriever):
             if hasattr(transformer, "model"):
                 check_length(transformer.model, f"retrievers.{self.name}.max_length", self.max_length, repr(place))
             model.max_seq_length = self.max_length
+        if device == "cpu":
+            pack(model)
         return model.eval()
 
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:

@@ -78,6 +78,7 @@ class LateInteractionEncoder:
         check_projection(self.checkpoint)
         from experiments.pretrained.encoder import load_sentence_transformer
         from experiments.pretrained.limits import check_length
+        from experiments.pretrained.packed_encoding import pack
 
         log.info("%s: loading %s", self.name, self.checkpoint.place)
         source, device = self.checkpoint.as_source(), str(device_of(self._device))
@@ -90,6 +91,8 @@ class LateInteractionEncoder:
             if length and network is not None:
                 check_length(network, prefix + key, length, repr(self.checkpoint.place))
         _set_markers(model, self.settings)
+        if device == "cpu":
+            pack(model)
         return model.eval()
 
     def token_counts(self, texts: Sequence[str]) -> NDArray[np.int64]:

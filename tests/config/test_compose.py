@@ -156,7 +156,7 @@ def test_paper_scale_is_pradeeps_setting():
             "model=colbert;+model.fresh_pooler=random",
             "there is no key model.fresh_pooler; the keys of model are _target_",
         ),
-        ("model=colbert;compute.layout=packed", "model=colbert is computed with padding"),
+        ("model=checkpoint;model.path=x;compute.layout=packed", "model=checkpoint is computed with padding"),
         ("model.rank_by=positive_logit", r"needs model\.logits=2"),
         ("model._target_=experiments.models.colbret.config.C", "model._target_: experiments.models.colbret.* imported"),
         (

@@ -9,12 +9,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 
 from experiments.common.errors import ExperimentError
 from experiments.data.batches.pairs import TokenBatch
-from experiments.models.packed_forward import (
-    packed_hidden_states,
-    packed_logits,
-    padded_hidden_states,
-    supports_packed_hidden_states,
-)
+from experiments.models.packed_forward import packed_logits, padded_hidden_states
+from experiments.pretrained.packed_layers import packed_hidden_states, supports_packed_hidden_states
 
 PAD, CLS, SEP = 0, 2, 3
 LENGTHS = (9, 4, 4, 17, 3)

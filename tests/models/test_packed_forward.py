@@ -19,8 +19,9 @@ from transformers import (
 
 from experiments.common.errors import ExperimentError
 from experiments.data.batches.pairs import TokenBatch
-from experiments.models import packed_attention, packed_forward
+from experiments.models import packed_forward
 from experiments.models.packed_forward import choose_layout, packed_logits, padded_logits, supports_packing
+from experiments.pretrained import packed_attention
 
 PAD, CLS, SEP = 0, 2, 3
 FAMILIES = ["bert", "electra", "roberta", "xlm-roberta", "camembert"]

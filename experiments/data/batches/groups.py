@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from experiments.common.random_keys import key_of, shuffled
+from experiments.common.transfer import moved_tensor
 from experiments.data.labels import Labels
 
 
@@ -40,13 +41,6 @@ def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, Mapping):
         return {name: _moved(part, device) for name, part in value.items()}
     return value
-
-
-def moved_tensor(value: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor on a device. A GPU fetches it from pinned memory, so that nobody waits for the work before."""
-    if device.type != "cuda" or value.is_cuda:
-        return value.to(device)
-    return value.pin_memory().to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from experiments.common.errors import ExperimentError
 from experiments.config.model import Model, TrainedRetriever
 
 if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
     from experiments.models.training_setup import TrainingInputs, TrainingSetup
     from experiments.pretrained.source import Source
 
@@ -41,6 +43,7 @@ class ColBERTConfig(Model):
 
     retrieves: ClassVar[bool] = True
     goes_on: ClassVar[bool] = True
+    packs: ClassVar[bool] = True
     code: ClassVar[Mapping[str, int]] = {
         **versions_of(*TEXTS),
         "models.colbert.lightning_module": 1,
@@ -68,8 +71,33 @@ class ColBERTConfig(Model):
         from experiments.models.text_encoder import text_batches
 
         encoder = load_colbert(start_of(inputs.experiment), self, inputs.experiment.seed)
-        batcher, scoring = text_batches(inputs, encoder, "padded")
-        return inputs.setup(partial(ColBERT, encoder, in_batch=self.in_batch, scale=self.scale), batcher, scoring)
+        layout = self._pack(encoder, inputs)
+        batcher, scoring = text_batches(inputs, encoder, layout)
+        make_module = partial(ColBERT, encoder, in_batch=self.in_batch, scale=self.scale, layout=layout)
+        return inputs.setup(make_module, batcher, scoring)
+
+    def _pack(self, encoder: "MultiVectorEncoder", inputs: "TrainingInputs") -> str:
+        """Return the layout of training. ``auto`` keeps it padded, as in finished jobs: packed, dropout draws other
+        random numbers. Texts of dev queries, which have none, are packed on a CPU.
+
+        Raises:
+            ExperimentError: the layout is ``packed``, and the backbone cannot be; or ``compiled``.
+        """
+        from experiments.pretrained.packed_encoding import pack
+
+        wanted = inputs.experiment.compute.layout
+        if wanted == "compiled":
+            raise ExperimentError("compute.layout=compiled compiles no ColBERT: set it to packed")
+        if wanted == "auto" and inputs.device == "cpu":
+            pack(encoder)
+        if wanted != "packed":
+            return "padded"
+        if not pack(encoder, training=True):
+            raise ExperimentError(
+                f"{inputs.experiment.backbone.name!r} cannot be computed without padding: set compute.layout=padded "
+                f"(or auto)"
+            )
+        return "packed"
 
     def check_start(self, source: "Source") -> None:
         from experiments.models.colbert.network import is_late_interaction

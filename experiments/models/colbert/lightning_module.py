@@ -30,7 +30,8 @@ class ColBERT(TextRanker):
 
     ``in_batch``: use the other groups' passages as negatives, except those judged relevant; with the loss ``lce`` this
     is sentence-transformers' ``MultiVectorMultipleNegativesRankingLoss``. ``scale``: factor on scores before the loss,
-    the inverse of the temperature. The others: see ``Ranker``.
+    the inverse of the temperature. ``layout``: ``packed`` if the network computes without padding. The others: see
+    ``Ranker``.
     """
 
     network: "MultiVectorEncoder"
@@ -45,10 +46,11 @@ class ColBERT(TextRanker):
         seed: int,
         in_batch: bool = True,
         scale: float = 1.0,
+        layout: str = "padded",
         dev: DevSet | None = None,
     ) -> None:
         super().__init__(network, loss, optimizer, steps=steps, seed=seed, dev=dev)
-        self.in_batch, self.scale = in_batch, scale
+        self.in_batch, self.scale, self.layout = in_batch, scale, layout
         transformer: Any = network[0]
         self.cost = CostModel.of(transformer.model)
 
@@ -72,9 +74,10 @@ class ColBERT(TextRanker):
         return (with_in_batch(scores_QP, batch) if self.in_batch else scores_QN), scores_QN
 
     def cost_of(self, batch: TextGroupBatch) -> Step:
-        computed = sum(features["input_ids"].numel() for features in (batch.queries, *batch.passages))
+        tokens = sum(map(sum, batch.lengths))
+        padded = sum(features["input_ids"].numel() for features in (batch.queries, *batch.passages))
         flops = sum(map(self.cost.training, batch.lengths))
-        return Step(batch.own_shape_QN, sum(map(sum, batch.lengths)), computed, flops)
+        return Step(batch.own_shape_QN, tokens, tokens if self.layout == "packed" else padded, flops)
 
     def score_batch(self, batch: EncodingBatch) -> None:
         embeddings, mask = self(batch.features, "query" if batch.kind == "queries" else "document")

@@ -23,11 +23,11 @@ from experiments.losses.kl_divergence import kl_divergence
 from experiments.losses.margin_mse import margin_mse
 from experiments.models.compute_cost import CostModel, Step
 from experiments.models.in_batch_negatives import with_in_batch
-from experiments.models.packed_forward import packed_hidden_states
 from experiments.models.ranker import DevSet, Loss
 from experiments.models.ranks import gathered
 from experiments.models.teacher import Teacher
 from experiments.models.text_encoder import TextRanker
+from experiments.pretrained.packed_layers import packed_hidden_states
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

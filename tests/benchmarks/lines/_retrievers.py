@@ -4,7 +4,7 @@ from benchmarks.harness.line import Contestant, Line
 from benchmarks.lines._models import LIGHTNING, SENTENCE_TRANSFORMERS, TOKENS
 
 MODELS = {  # our keys of the model that the library's class holds
-    "MultiVectorEncoder": ["model=colbert", "model.dimension=128"],
+    "MultiVectorEncoder": ["model=colbert", "model.dimension=128", "compute.layout=packed"],
     "SentenceTransformer": [
         "model=dual_encoder",
         "model.layers=null",

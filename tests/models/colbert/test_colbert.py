@@ -18,6 +18,7 @@ from experiments.losses.lce import lce
 from experiments.models.colbert.config import ColBERTConfig
 from experiments.models.colbert.lightning_module import ColBERT
 from experiments.models.colbert.network import is_late_interaction, load_colbert
+from experiments.pretrained.packed_encoding import pack
 
 WORDS = ["passage query number 0 1 2 3 4 5 6 7 8 9 10 11 . , !"]
 
@@ -197,3 +198,26 @@ def test_an_identity_cannot_be_wider_than_the_backbone(backbone: Backbone):
     wide = ColBERTConfig(max_length=16, max_query_tokens=8, dimension=33)
     with pytest.raises(ExperimentError, match="dimension=33 is more than the backbone's 32"):
         load_colbert(backbone, wide, seed=1)
+
+
+@pytest.mark.parametrize("late", [{}, {"expand_queries": True}, {"expand_queries": True, "attend_to_expansion": True}])
+def test_packed_the_loss_and_the_gradients_are_the_padded_ones(tmp_path: Path, backbone: Backbone, late: dict):
+    encoder, queries, passages = features(tmp_path, backbone, model_of(**late))
+    module, batch = module_of(encoder), batch_of(queries, passages)
+
+    def step() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        module.zero_grad()
+        loss, _ = module.objective(batch)
+        loss.backward()
+        weights = module.named_parameters()
+        return loss, {name: weight.grad.clone() for name, weight in weights if weight.grad is not None}
+
+    padded_loss, padded = step()
+    assert pack(encoder)
+    assert torch.equal(step()[0], padded_loss)  # in training mode only if it is asked for
+    assert pack(encoder, training=True)
+    loss, packed = step()
+    torch.testing.assert_close(loss, padded_loss, atol=1e-5, rtol=0)
+    assert packed.keys() == padded.keys()
+    for name, gradient in padded.items():
+        torch.testing.assert_close(packed[name], gradient, atol=1e-5, rtol=1e-4, msg=name)

@@ -12,8 +12,8 @@ from torch import Tensor
 from transformers import ElectraConfig, ElectraForSequenceClassification, PreTrainedModel
 
 from experiments.data.batches.pairs import TokenBatch
-from experiments.models import jagged_attention, packed_attention, packed_forward
 from experiments.models.packed_forward import packed_logits
+from experiments.pretrained import jagged_attention, packed_attention, packed_layers
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def test_layers_are_compiled_once_for_all_layers_and_lengths(network: PreTrained
         graphs.append(graph)
         return graph.forward
 
-    compiled = torch.compile(packed_forward.encode_jagged, dynamic=True, fullgraph=True, backend=backend)
-    monkeypatch.setattr(packed_forward, "compiled_layer", lambda: compiled)
+    compiled = torch.compile(packed_layers.encode_jagged, dynamic=True, fullgraph=True, backend=backend)
+    monkeypatch.setattr(packed_layers, "compiled_layer", lambda: compiled)
     for lengths in ((9, 4, 17), (30, 2), (8, 8, 8, 21)):
         packed_logits(network, pairs_of(*lengths), compiled=True).sum().backward()
     assert len(graphs) <= 3

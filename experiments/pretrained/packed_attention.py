@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout, scaled_dot_product_attention
 
-from experiments.data.batches.groups import moved_tensor
-from experiments.models.jagged_attention import Rows, takes_jagged
+from experiments.common.transfer import moved_tensor
+from experiments.pretrained.jagged_attention import Rows, takes_jagged
 
 
 @dataclass(frozen=True)
