@@ -18,10 +18,11 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from experiments.common import stopping
 from experiments.common.errors import ExperimentError
 
 TARGET = "hydra_plugins.rerank_ablations.RayLauncher"  # Hydra takes no launcher from outside this namespace
-GRACE_SECONDS = 6.0  # for interrupted jobs to write their status
+POLL_SECONDS = 0.5
 PASSED_ON = ("EXPERIMENTS_", "HYDRA_", "RERANK_ABLATIONS_", "WANDB_", "PYTHONPATH")  # beginnings of variables
 
 
@@ -109,21 +110,19 @@ class RayLauncher(Launcher):
         waiting, lost = list(jobs), None
         running: dict[Any, int] = {}  # Ray's reference to a job -> its number
         ended: dict[int, JobReturn] = {}
-        try:
-            while waiting or running:
-                while waiting and (self.n_jobs is None or len(running) < self.n_jobs):
-                    number, overrides = waiting.pop(0)
-                    running[task.remote(shared, number, overrides, _surroundings())] = number
-                (over, *_), _ = ray.wait(list(running))
+        while waiting or running:
+            while waiting and (self.n_jobs is None or len(running) < self.n_jobs):
+                number, overrides = waiting.pop(0)
+                running[task.remote(shared, number, overrides, _surroundings())] = number
+            over, _ = ray.wait(list(running), timeout=POLL_SECONDS)
+            for reference in over:
                 try:
-                    ended[running.pop(over)] = ray.get(over)
+                    ended[running.pop(reference)] = ray.get(reference)
                 except ray.exceptions.RayError as error:
                     lost = error
-        except KeyboardInterrupt:
-            for reference in running:
-                ray.cancel(reference, force=False)  # raises KeyboardInterrupt in the job
-            ray.wait(list(running), num_returns=len(running), timeout=GRACE_SECONDS)
-            raise
+            if stopping.received() is not None:
+                waiting.clear()  # those that run are told by their launch
+        stopping.check()
         if lost is not None:
             raise LostJobError from lost
         return [ended[number] for number, _ in jobs]
