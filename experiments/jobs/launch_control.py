@@ -39,6 +39,9 @@ class LaunchControl:
         """Make a control below ``parent``. ``only``: jobs that may start. ``fail_fast``: none after a failure."""
         with explained(parent):
             parent.mkdir(parents=True, exist_ok=True)
+            for left in parent.glob(".launch-*"):
+                if not cls(left).owner_is_alive:
+                    shutil.rmtree(left, ignore_errors=True)  # another process may be at it
             launch = cls(Path(tempfile.mkdtemp(prefix=".launch-", dir=parent.resolve())))
         try:
             write_atomic(launch.folder / _OWNER, json.dumps([socket.gethostname(), os.getpid()]))
@@ -143,6 +146,10 @@ class LaunchControl:
         try:
             return int((self.folder / _STOPPED).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            host, process = self._read(_OWNER, [None, 0])
-            ended = host == socket.gethostname() and not stopping.is_alive(process)
-            return signal.SIGTERM if ended or not self.folder.is_dir() else None
+            return None if self.owner_is_alive and self.folder.is_dir() else signal.SIGTERM
+
+    @property
+    def owner_is_alive(self) -> bool:
+        """Whether the process that made this launch runs; True for one of another machine."""
+        host, process = self._read(_OWNER, [None, 0])
+        return host != socket.gethostname() or stopping.is_alive(process)

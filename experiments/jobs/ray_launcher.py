@@ -79,7 +79,8 @@ class RayLauncher(Launcher):
         try:
             return self._run(list(enumerate(map(list, job_overrides), initial_job_idx)))
         finally:
-            ray.shutdown()
+            if stopping.received() is None:  # else how the jobs ended is said first, and Ray ends with this process
+                ray.shutdown()
 
     def _connect(self) -> None:
         import ray

@@ -177,13 +177,10 @@ def report_in(folder: Path, place: Path) -> list[str]:
     return ["report", str(place / "outputs" / STUDY), "--no-wandb"]
 
 
-def study_in(folder: Path, place: Path) -> list[str]:
-    return ["study", "run", "--no-report", *job_in(folder, place)[1:], "table={title: t, source: s, layout: layers}"]
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, default=24, help="how many sizes of a full disk")
+    parser.add_argument("--short", action="store_true", help="one try of each sort")
     options = parser.parse_args()
     counts = Counts()
     imported()
@@ -201,20 +198,21 @@ def main() -> int:
                 full(folder, 8 + (largest + 200) * number // options.sizes // 4 * 4, undisturbed, counts)
             else:
                 limited(folder, 1 + 100_000 * number // options.sizes, undisturbed, counts)
-        for size in (1000, 10_000, 50_000, 100_000):  # smaller ones would cut the log of this program
+        short = slice(0, 1) if options.short else slice(None)
+        for size in (10_000, 1000, 50_000, 100_000)[short]:  # smaller ones would cut the log of this program
             limited(folder, size, undisturbed, counts)
-        for name in ("outputs", f"outputs/{STUDY}", str(job), "cache"):
+        for name in (str(job), "outputs", f"outputs/{STUDY}", "cache")[short]:
             forbidden(folder, name, undisturbed, counts)
-        for name in ("outputs", "cache") if mounts else ():
+        for name in ("outputs", "cache")[short] if mounts else ():
             read_only(folder, name, undisturbed, counts)
         kinds = sorted(path.name for path in (whole / "cache").iterdir() if path.is_dir())
         places = ["outputs", f"outputs/{STUDY}", str(job), f"{job}/hydra", f"{job}/checkpoints", "cache"]
-        for name in (*places, *(f"cache/{kind}" for kind in kinds)):
+        for name in (*places, *(f"cache/{kind}" for kind in kinds))[short]:
             replaced(folder, name, False, undisturbed, counts)
         files = [path.name for path in (whole / job).iterdir() if path.is_file()]
-        for name in sorted(files):
+        for name in sorted(files)[short]:
             replaced(folder, f"{job}/{name}", True, undisturbed, counts)
-        for name in ("report.html", "table.md"):
+        for name in ("report.html", "table.md")[short]:
             replaced(folder, f"outputs/{STUDY}/{name}", True, undisturbed, counts, report_in, ready=whole)
     return counts.end()
 

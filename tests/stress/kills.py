@@ -33,6 +33,7 @@ class Kind:
 
 
 def model_in(place: Path) -> Path:
+    """The model of the job in a place."""
     return next(place.glob(f"outputs/{STUDY}/lce-*/model"))
 
 
@@ -126,7 +127,8 @@ def main() -> int:
     imported()
     with scratch() as folder:
         whole, undisturbed, numbers = {}, {}, {}
-        for name in KINDS:  # in this order: some need those before them
+        needed = {*options.kinds, *(KINDS[name].begins_with for name in options.kinds)}
+        for name in filter(needed.__contains__, KINDS):  # in this order: some begin with the results of earlier ones
             kind, place = KINDS[name], folder / "place"  # the name of a job holds the path of its model
             if kind.begins_with:
                 shutil.copytree(whole[kind.begins_with], place)
