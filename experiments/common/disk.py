@@ -102,7 +102,7 @@ def note_log_errors() -> None:
             noted.add(line)
             print(f"the log is not complete: {line}", file=sys.stderr)
 
-    logging.Handler.handleError = note  # type: ignore[method-assign]
+    logging.Handler.handleError = note  # type: ignore[method-assign,assignment]
 
 
 @contextmanager

@@ -64,6 +64,15 @@ def end() -> NoReturn:
     raise Stopped(128 + (_state.number or signal.SIGTERM))
 
 
+def not_yet() -> None:
+    """Let Ctrl-C end this process without a word until its signals are handled: while it imports what it needs.
+
+    A library that is being imported may drop a KeyboardInterrupt.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def handled(to_exit: bool = False) -> Iterator[None]:
     """Answer the signals inside this context; do nothing if that is done already, or in another thread than the main.
@@ -179,12 +188,13 @@ def is_alive(process: int) -> bool:
 
 
 def descendants() -> list[int]:
-    """Return the ids of all processes that this one has started, and that these have."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
+    """Return the ids of all processes that this one has started, and that these have, but joblib's that cleans up."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=False).stdout
     children: dict[int, list[int]] = {}
     for line in listed.splitlines():
-        process, parent = map(int, line.split())
-        children.setdefault(parent, []).append(process)
+        process, parent, command = line.split(maxsplit=2)
+        if "resource_tracker" not in command:  # ends with this process
+            children.setdefault(int(parent), []).append(int(process))
     found = list(children.get(os.getpid(), []))
     for process in found:  # grows
         found += children.get(process, [])
@@ -232,10 +242,10 @@ def _guard(heard: int) -> None:
             if first is None:
                 first = time.monotonic()
                 _state.number = _state.number or byte[0]
-                for tell in list(_state.tell):
-                    tell(byte[0])
                 limit = LAUNCHER if _state.tell else JOB
                 steps = [(first + STEP * STOP_SECONDS, _interrupt_step), (first + limit * STOP_SECONDS, _end_now)]
+                for tell in list(_state.tell):
+                    threading.Thread(target=tell, args=(byte[0],), daemon=True).start()  # may take time, or fail
 
 
 def _interrupt_step() -> None:

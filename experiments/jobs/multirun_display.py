@@ -18,7 +18,7 @@ from experiments.job_files.live_status import DONE, FAILED, RUNNING, WAITING, Li
 from experiments.jobs.launch_control import LaunchControl
 from experiments.jobs.multirun_table import ended, jobs_of, line_of, name_of, table_of, total_of
 
-BASIC, JOBLIB = "BasicLauncher", "JoblibLauncher"
+BASIC, JOBLIB, RAY = "BasicLauncher", "JoblibLauncher", "RayLauncher"  # ends of Hydra's names
 POLL_SECONDS = 0.3
 LINE_SECONDS = 15.0  # between two lines of one job that goes on
 
@@ -201,10 +201,18 @@ class ShownMultirun:
         else:
             self._own.enter_context(stopping.watching(launch.asks_to_stop))
         launch.note_labels(labels, first)
+        self._display = display = MultirunDisplay(launch)
         if not launcher.endswith(BASIC):
-            self._own.enter_context(stopping.waiting(launch.stop, block=launcher.endswith(JOBLIB)))
-        self._display = MultirunDisplay(launch)
-        self._display.start()
+
+            def stop(number: int) -> None:
+                launch.stop(number)
+                while any(job.state == RUNNING for job in display.jobs()):
+                    time.sleep(POLL_SECONDS)
+                if not launcher.endswith(RAY):  # which ends its own processes
+                    stopping.kill_descendants()  # those whose job has not begun, and idle ones
+
+            self._own.enter_context(stopping.waiting(stop, block=launcher.endswith(JOBLIB)))
+        display.start()
         return launch
 
     def end(self) -> list[LiveStatus]:

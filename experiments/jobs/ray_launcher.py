@@ -5,6 +5,7 @@ no set of versions fulfils together with this project's, and at Ctrl-C it kills 
 """
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,9 +21,10 @@ from omegaconf import DictConfig, open_dict
 
 from experiments.common import stopping
 from experiments.common.errors import ExperimentError
+from experiments.common.stopping import STOP_SECONDS
 
 TARGET = "hydra_plugins.rerank_ablations.RayLauncher"  # Hydra takes no launcher from outside this namespace
-POLL_SECONDS = 0.5
+POLL_SECONDS, STOP_SHARE = 0.5, 0.5  # share of the seconds to stop that jobs have
 PASSED_ON = ("EXPERIMENTS_", "HYDRA_", "RERANK_ABLATIONS_", "WANDB_", "PYTHONPATH")  # beginnings of variables
 
 
@@ -108,7 +110,7 @@ class RayLauncher(Launcher):
             _run_job
         )
         shared = ray.put((self._known, Singleton.get_state()))
-        waiting, lost = list(jobs), None
+        waiting, lost, latest = list(jobs), None, 0.0
         running: dict[Any, int] = {}  # Ray's reference to a job -> its number
         ended: dict[int, JobReturn] = {}
         while waiting or running:
@@ -121,8 +123,11 @@ class RayLauncher(Launcher):
                     ended[running.pop(reference)] = ray.get(reference)
                 except ray.exceptions.RayError as error:
                     lost = error
-            if stopping.received() is not None:
-                waiting.clear()  # those that run are told by their launch
+            if stopping.received() is not None:  # jobs that run are told by their launch
+                waiting.clear()
+                latest = latest or time.monotonic() + STOP_SHARE * STOP_SECONDS
+                if time.monotonic() > latest:
+                    break
         stopping.check()
         if lost is not None:
             raise LostJobError from lost

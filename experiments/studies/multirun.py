@@ -28,15 +28,19 @@ def run_to_end(command: Sequence[str], launch: LaunchControl, grace: float = GRA
     what is left of its process group when it has ended gets SIGTERM. After ``grace`` seconds, or at a second signal,
     all are killed.
     """
-    with stopping.handled():
-        child = subprocess.Popen(command, start_new_session=True)  # a process group, signalled as one
+    children: list[subprocess.Popen[bytes]] = []
 
-        def stop(number: int) -> None:
-            launch.stop(number)
+    def stop(number: int) -> None:
+        launch.stop(number)
+        for child in children:
             child.send_signal(number)
 
-        with stopping.waiting(stop):
-            code = _wait(child, grace)
+    with stopping.handled(), stopping.waiting(stop):
+        child = subprocess.Popen(command, start_new_session=True)  # a process group, signalled as one
+        children.append(child)
+        if (number := stopping.received()) is not None:  # it came before the child did
+            child.send_signal(number)
+        code = _wait(child, grace)
         number = stopping.received()
     if number is not None:
         return 128 + number

@@ -80,8 +80,7 @@ def stop(
 def check_stopped(code: int, number: int, study: Path, place: Path, counts: Counts, what: str, log: Path) -> None:
     """Count what is wrong after a stop."""
     # before the command has begun to answer signals, the system's own answer is to end it
-    counts.expect(code in (128 + number, -number) or (code == 1 and number == signal.SIGINT and not study.exists()),
-                  "wrong exit codes", f"{what}: {code}")  # fmt: skip
+    counts.expect(code in (128 + number, -number), "wrong exit codes", f"{what}: {code}")
     states = {path.parent.name: status_of(path.parent).state for path in study.glob("*/status.json")}
     counts.expect(set(states.values()) <= {"interrupted", "done"}, "wrong states", f"{what}: {states}")
     text = log.read_text(errors="replace")

@@ -26,13 +26,8 @@ def test_nothing_is_lost(program: str, tries: str):
         env=environment(), timeout=1800,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    counts = {
-        name: float(number) for name, number in re.findall(r"([a-z() ]+?) ([\d.]+)(?:, |$)", last_line(done.stdout))
-    }
+    found = re.findall(r"([a-z() ]+?) ([\d.]+)(?:, |$)", done.stdout.splitlines()[-1])
+    counts = {name: float(number) for name, number in found}
     assert counts[tries] > 0
     wrong = ("losses", "temporary files", "tracebacks", "could not go on", "left running", "wrong exit codes")
     assert [name for name in wrong if counts.get(name)] == []
-
-
-def last_line(text: str) -> str:
-    return text.splitlines()[-1]
