@@ -192,9 +192,9 @@ def descendants() -> list[int]:
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=False).stdout
     children: dict[int, list[int]] = {}
     for line in listed.splitlines():
-        process, parent, command = line.split(maxsplit=2)
+        own, parent, command = line.split(maxsplit=2)
         if "resource_tracker" not in command:  # ends with this process
-            children.setdefault(int(parent), []).append(int(process))
+            children.setdefault(int(parent), []).append(int(own))
     found = list(children.get(os.getpid(), []))
     for process in found:  # grows
         found += children.get(process, [])

@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -177,14 +177,19 @@ def run(config: DictConfig) -> float:
                 note_failure(folder, error, job_hash(settings))
                 stopping.check()
                 raise
-            means, measure = metrics["test"].get(experiment.first_stage[0]), experiment.measures[0]
-            value = float(means[measure]) if means else float("nan")  # only the first process of DDP has the means
-            job.score = f"test {mean_name(measure)} {value:.3f}"
+            value = _headline(metrics, experiment)
+            job.score = f"test {mean_name(experiment.measures[0])} {value:.3f}"
     except stopping.Stopped:
         if launcher.endswith(JOBLIB):  # which would kill the other workers
             return float("nan")
         raise
     return value
+
+
+def _headline(metrics: Mapping[str, Any], experiment: Experiment) -> float:
+    """Return the first measure on the first of the first stages; NaN in all but the first process of DDP."""
+    means = metrics["test"].get(experiment.first_stage[0])
+    return float(means[experiment.measures[0]]) if means else float("nan")
 
 
 def _checked(config: DictConfig) -> Experiment:
