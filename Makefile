@@ -70,6 +70,14 @@ kills: SIZE := 1000000
 kills: $(STAMPS)/dev ## what kill -9 costs in the middle of long stages, into docs/scale.md
 	$(BIN)/python tests/benchmarks/measure_kills.py $(SIZE)
 
+# Programs of tests/stress, each of which takes one promise of docs/reliability.md and counts how often it was kept.
+STRESS := signals disk kills races
+.PHONY: stress
+stress: $(STAMPS)/dev ## what is promised, attacked: kills, signals, full disks, races; STRESS="kills" OPTIONS="--count 20"
+	@set -e; for program in $(STRESS); do \
+		echo "== $$program"; PYTHONPATH="tests:$$PYTHONPATH" $(RUN) stress.$$program $(OPTIONS); \
+	done
+
 install: $(STAMPS)/run ## what experiments need, without the development tools
 
 $(BIN)/uv:

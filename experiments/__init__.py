@@ -4,6 +4,7 @@ In Python: ``study = experiments.load("outputs/quickstart")``; see ``experiments
 """
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
 # By default OpenMP's threads spin while they wait; on a busy machine that made training 15 times slower.
 # Read when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+if sys.argv[:1] == ["-m"]:  # a command that is being started: python -m experiments.train
+    from experiments.common.stopping import not_yet
+
+    not_yet()
 
 
 def __getattr__(name: str) -> Any:

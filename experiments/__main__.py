@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+from experiments.common.stopping import not_yet
+
 HYDRA = "Hydra"  # a command that takes Hydra's overrides: key=value
 ARGPARSE = "argparse"
 
@@ -50,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(version("rerank-ablations"))
         return 0
+    if arguments is None:
+        not_yet()
     name, *rest = given
     if name not in COMMANDS:
         near = get_close_matches(name, COMMANDS, 1)

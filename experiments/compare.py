@@ -15,6 +15,7 @@ from rich.text import Text
 
 from experiments.analysis.combine import PROJECT, Combined, combine
 from experiments.common.cache import write_atomic
+from experiments.common.disk import explained
 from experiments.common.errors import ExperimentError
 from experiments.job_files.archive import as_given, study_folder
 from experiments.reporting.summary import markdown, print_findings
@@ -61,8 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_findings(combined.findings, console)
         for remark in combined.remarks:
             console.print(Text(f"\n{remark}"))
-        for path in write(combined, options.out) if options.out is not None else []:
-            console.print(Text(f"\n{path}"), soft_wrap=True)
+        with explained(options.out):
+            for path in write(combined, options.out) if options.out is not None else []:
+                console.print(Text(f"\n{path}"), soft_wrap=True)
         if options.workspace:
             from experiments.reporting.wandb_workspace import save_workspace, spec_of
 

@@ -16,7 +16,9 @@ from rich.text import Text
 
 from experiments.analysis.findings import Findings, findings_of
 from experiments.analysis.load import JobResult
+from experiments.common import stopping
 from experiments.common.cache import write_atomic
+from experiments.common.disk import explained
 from experiments.common.errors import ExperimentError
 from experiments.job_files.archive import as_given, place_of, study_folder
 from experiments.reporting.summary import latex, markdown, print_findings
@@ -85,10 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-wandb", action="store_true", help="do not log the report to W&B")
     options = parser.parse_args(arguments)
     try:
-        summarise(options.place, options.measure, track=not options.no_wandb, out=options.out)
+        with stopping.handled(to_exit=True), explained(options.out or options.place):
+            summarise(options.place, options.measure, track=not options.no_wandb, out=options.out)
     except ExperimentError as error:
         print(f"error: {as_given(error)}", file=sys.stderr)
         return 2
+    except stopping.Stopped as end:
+        print("interrupted", file=sys.stderr)
+        return int(end.code or 1)
     return 0
 
 

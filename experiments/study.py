@@ -13,6 +13,8 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from experiments.common import stopping
+from experiments.common.disk import explained
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
 from experiments.config.files import sweep_names, take_user_folder
@@ -80,10 +82,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ExperimentError(f"--no-report is for run, not for {options.command}")
         if (options.to or options.runs) and options.command != "keep":
             raise ExperimentError(f"--to and --runs are for keep, not for {options.command}")
-        return _run_command(options)
+        with stopping.handled(to_exit=True), explained():
+            return _run_command(options)
     except ExperimentError as error:
         print(f"error: {as_given(error)}", file=sys.stderr)
         return 2
+    except stopping.Stopped as end:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        return int(end.code or 1)
 
 
 def _run_command(options: argparse.Namespace) -> int:

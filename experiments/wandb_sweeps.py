@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from experiments.common.disk import explained
 from experiments.common.errors import ExperimentError
 from experiments.config.compose import register
 from experiments.config.files import sweep_names, take_user_folder
@@ -86,8 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=FOLDER, metavar="FOLDER", help="default: %(default)s")
     try:
         options = parser.parse_args(take_user_folder(sys.argv[1:] if arguments is None else arguments))
-        for path in write(options.studies or sweep_names(), options.out):
-            print(path)
+        with explained(options.out):
+            for path in write(options.studies or sweep_names(), options.out):
+                print(path)
     except ExperimentError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -7,8 +7,6 @@ training follows from the step alone, so a checkpoint between any two optimiser 
 
 import logging
 import math
-import os
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +17,9 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
-from experiments.common.cache import sync_folder
+from experiments.common import stopping
 from experiments.common.checks import at_least
+from experiments.common.disk import replacing
 from experiments.job_files.checkpoint_files import CheckpointFolder, Generation, Saved
 from experiments.models.ranker import Ranker
 
@@ -32,15 +31,8 @@ class AtomicIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write to a temporary file, flush it to disk, and rename it."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
+        with replacing(Path(path), durable=True) as file:
             torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-        sync_folder(path.parent)
 
 
 class KeepCheckpoints(Callback):
@@ -89,15 +81,26 @@ class KeepCheckpoints(Callback):
     ) -> None:
         self._between_steps = True
         self._spent = replace(_ranker(pl_module).spent)
-        due = time.monotonic() - self._saved_at >= 60 * self.minutes or trainer.received_sigterm
+        told = stopping.received() is not None
+        due = told or time.monotonic() - self._saved_at >= 60 * self.minutes
         due = due or (self.interval is None and trainer.global_step == trainer.max_steps)
-        if trainer.strategy.broadcast(due) if trainer.world_size > 1 else due:
+        if trainer.world_size > 1:  # the first process decides for all
+            due, told = trainer.strategy.broadcast((due, told))
+        if due:
             self._save(trainer)
+        if told:
+            stopping.end()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Count the step that `fit_loop_state` held back for the last validation of a training.
         loop = trainer.fit_loop.epoch_loop
         loop.automatic_optimization.optim_progress.optimizer.step.total.completed = loop.batch_progress.total.completed
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if trainer.world_size == 1:  # the validation is made up for
+            stopping.check()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         value = float(trainer.callback_metrics[self.monitor])
@@ -132,6 +135,10 @@ class KeepCheckpoints(Callback):
 
     def _save(self, trainer: Trainer, value: float | None = None) -> None:
         """Write the state as the last; as the best too if ``value`` is given."""
+        with stopping.shielded():
+            self._save_whole(trainer, value)
+
+    def _save_whole(self, trainer: Trainer, value: float | None) -> None:
         step = trainer.global_step
         name = f"{self._serial:06d}-step-{step}.ckpt"
         trainer.save_checkpoint(self.files.folder / name, weights_only=False)

@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from pytorch_lightning.profilers import Profiler
 
+from experiments.common.cache import write_atomic
+
 FILE = "profile.tsv"
 STAGES = {  # what Lightning calls an action ends in -> the stage it is of
     "train_dataloader_next": "assembling batches",
@@ -26,6 +28,7 @@ STAGES = {  # what Lightning calls an action ends in -> the stage it is of
     "save_checkpoint": "checkpoints",
 }
 OF_CALLBACKS, OTHER = "logging and callbacks", "the rest of Lightning's loop"
+
 log = logging.getLogger(__name__)
 
 
@@ -78,7 +81,7 @@ class StageProfiler(Profiler):
 
     def describe(self) -> None:
         """Write the table, and log where most of the time went."""
-        self.path.write_text(self.summary(), encoding="utf-8")
+        write_atomic(self.path, self.summary())
         total = sum(self.seconds.values()) or 1.0
         parts = sorted(self.seconds.items(), key=lambda row: -row[1])
         shares = ", ".join(f"{stage} {seconds / total:.0%}" for stage, seconds in parts if seconds >= 0.01 * total)

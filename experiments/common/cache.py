@@ -18,6 +18,9 @@ from typing import Any
 
 from filelock import FileLock
 
+from experiments.common.disk import TEMPORARY, clear_temporaries, explained, make_folder, replacing
+from experiments.common.disk import sync_folder as sync_folder
+
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
@@ -107,32 +110,18 @@ def _sample(path: Path, size: int) -> str:
 
 
 def write_atomic(path: Path, text: str, *, durable: bool = False) -> None:
-    """Write a text file: a reader sees the old content or the new. ``durable``: also after a loss of power."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    os.chmod(name, 0o644)
-    os.replace(name, path)
-    if durable:
-        sync_folder(path.parent)
+    """Write a text file: a reader sees the old content or the new. ``durable``: also after a loss of power.
+
+    Raises:
+        ExperimentError: the disk refuses it; nothing half-written stays.
+    """
+    with replacing(path, durable=durable) as file:
+        file.write(text.encode())
 
 
 def write_json(path: Path, value: Any, *, durable: bool = False) -> None:
     """Write a value as indented JSON, atomically. ``durable``: see ``write_atomic``."""
     write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", durable=durable)
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's file names to disk, so that a rename survives a loss of power."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 _digests = _Digests()
@@ -152,15 +141,19 @@ class Cache:
 
         ``kind``: sort of entry (``collection``, ``run`` ...). ``key``: all inputs. ``resumable``: after an error or a
         kill, ``build`` gets its folder back as it left it, and must check the content; otherwise it gets an empty one.
+
+        Raises:
+            ExperimentError: the disk refuses the entry; nothing half-written stays that is not built upon.
         """
         folder = self.root / kind / fingerprint(key)
         counts = self.hits
-        if not self._is_whole(folder, key):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{folder}.lock"):
-                if not self._is_whole(folder, key):  # else another process built it while this one waited
-                    self._build(folder, key, build, resumable)
-                    counts = self.builds
+        with explained(folder):
+            if not self._is_whole(folder, key):
+                make_folder(folder.parent)
+                with FileLock(f"{folder}.lock"):
+                    if not self._is_whole(folder, key):  # else another process built it while this one waited
+                        self._build(folder, key, build, resumable)
+                        counts = self.builds
         counts[kind] = counts.get(kind, 0) + 1
         return folder
 
@@ -181,7 +174,8 @@ class Cache:
             temporary = folder.parent / f".{folder.name}.unfinished"
             temporary.mkdir(exist_ok=True)
         else:
-            temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+            clear_temporaries(folder.parent, folder.name)  # of killed processes: this one holds the lock
+            temporary = Path(tempfile.mkdtemp(TEMPORARY, f".{folder.name}.", folder.parent))
         try:
             build(temporary)
             files = {

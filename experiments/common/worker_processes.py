@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import suppress
 
+from experiments.common.stopping import SIGNALS
+
 
 def answers_of(module: str, arguments: Sequence[str], tasks: Sequence[str]) -> Iterator[str]:
     """Yield the answers to tasks in the order in which they are ready.
@@ -68,7 +70,8 @@ def answers_of(module: str, arguments: Sequence[str], tasks: Sequence[str]) -> I
 
 
 def answer_tasks(answer: Callable[[str], str]) -> None:
-    """Answer the tasks on stdin, a line each, until it ends. An interrupt is left to the process that asks."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Answer the tasks on stdin, a line each, until it ends. Signals are left to the process that asks."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     for line in sys.stdin:
         print(answer(line.strip()), flush=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.disk import replacing
 from experiments.data import run_formats
 from experiments.data.collection import Collection
 from experiments.data.ids import escaped
@@ -91,7 +92,7 @@ def write_trec(run: Run, collection: Collection, path: Path, header: str = "") -
     ``run_header.header_text``.
     """
     query_ids, tag = collection.queries.ids(run.queries), escaped(run.name)
-    with path.open("wb") as raw:
+    with replacing(path) as raw:
         # no name and no time: equal runs give equal bytes
         packed = gzip.GzipFile("", "wb", fileobj=raw, mtime=0) if path.suffix == ".gz" else nullcontext(raw)
         with packed as file:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.disk import replacing
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection
 from experiments.data.run import Run
@@ -84,9 +85,8 @@ def write_answers(
         relevant = None if best is None else passage(query, best)
         answer = Answer(name, text, tuple(passage(query, row) for row in top), relevant)
         lines.append(json.dumps(asdict(answer), ensure_ascii=False))
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(gzip.compress("\n".join(lines).encode() + b"\n", mtime=0))
-    partial.replace(path)
+    with replacing(path) as file:
+        file.write(gzip.compress("\n".join(lines).encode() + b"\n", mtime=0))
 
 
 def read_answers(path: Path) -> Iterator[Answer]:

@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from experiments.common.disk import replacing
 from experiments.common.errors import ExperimentError
 from experiments.job_files.files import CONFIG, GRID, METRICS, STATUS, TABLE, read_json, read_mapping, read_text
 from experiments.job_files.history import FILE as HISTORY
@@ -71,14 +72,11 @@ def keep_study(study: Path, to: Path, runs: bool = False) -> Kept:
         files |= {f"{folder.name}/{name}": content for name, content in _job_files(folder, runs)}
     files[MANIFEST] = _json({"version": VERSION, "folder": study.as_posix(), "left_out": left_out})
     path = to / f"{study.resolve().name}{SUFFIX}"
-    to.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in sorted(files):
             entry = zipfile.ZipInfo(name, EPOCH)
             entry.compress_type, entry.external_attr, entry.create_system = zipfile.ZIP_DEFLATED, 0o644 << 16, 3
             archive.writestr(entry, files[name], compresslevel=9)
-    partial.replace(path)
     return Kept(path, tuple(folder.name for folder in done), left_out)
 
 

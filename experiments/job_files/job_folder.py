@@ -113,7 +113,10 @@ class JobFolder:
 
     def fail(self, error: BaseException) -> None:
         """Note why the job stopped; its checkpoints stay, so that it can resume."""
-        self._write(FAILED, why(error))
+        try:
+            self._write(FAILED, why(error))
+        except ExperimentError as refused:  # the first error is the one to report
+            log.warning("how the job ended could not be noted: %s", refused)
 
     @property
     def seconds(self) -> float:

@@ -5,6 +5,7 @@ torch.
 """
 
 import csv
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,8 @@ from experiments.common.errors import ExperimentError, why
 from experiments.common.text import first_line
 from experiments.job_files.files import GRID, STATUS, read_json, read_mapping
 from experiments.job_files.history import FILE
+
+log = logging.getLogger(__name__)
 
 FINISHED = "finished"  # in the file
 DONE, RUNNING, INTERRUPTED, FAILED = "done", "running", "interrupted", "failed"
@@ -68,7 +71,10 @@ def note_failure(folder: Path, error: BaseException, hash: str) -> None:
     """Write why a job could not begin, unless it wrote a status itself: its prerequisite failed."""
     before = status_of(folder)
     if before.state == MISSING or (before.state, before.attempts) == (FAILED, 0):
-        write_status(folder, FAILED, why(error), 0.0, {"attempts": 0, "started": now()}, hash)
+        try:
+            write_status(folder, FAILED, why(error), 0.0, {"attempts": 0, "started": now()}, hash)
+        except ExperimentError as refused:  # the first error is the one to report
+            log.warning("how the job ended could not be noted: %s", refused)
 
 
 def read_status(folder: Path) -> Mapping[str, Any]:

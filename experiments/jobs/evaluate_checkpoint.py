@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from experiments.common.cache import Cache, fingerprint
+from experiments.common.disk import explained
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import EXPORTED, is_folder
 from experiments.config import Experiment, Model
@@ -54,7 +55,7 @@ def evaluate_checkpoint(experiment: Experiment, config: Mapping[str, Any], compo
     """
     config, cache = located(config), Cache(experiment.cache)
     job = JobFolder(Path(experiment.outputs) / experiment.study / job_name(config), job_hash(config))
-    with job.locked():
+    with explained(job.folder), job.locked():
         collection = open_collection(components.source, cache, experiment.data.ignore_identical_ids)
         digests = inputs_of(experiment, components, collection.fingerprint)
         finished = job.finished_with(digests)
@@ -63,7 +64,8 @@ def evaluate_checkpoint(experiment: Experiment, config: Mapping[str, Any], compo
             return finished
         job.start(config, digests)
         try:
-            metrics = _measured(experiment, config, collection, components, job, cache)
+            with explained(job.folder):
+                metrics = _measured(experiment, config, collection, components, job, cache)
         except BaseException as error:
             job.fail(error)
             raise

@@ -2,11 +2,12 @@
 
 import logging
 import os
+import signal
 import sys
 from functools import partial
 from pathlib import Path
 
-from experiments.common import progress
+from experiments.common import progress, stopping
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
 from experiments.jobs.prerequisites import where_trained, with_models
@@ -27,8 +28,13 @@ def follow() -> None:
 def main() -> None:
     """Follow; a setting or file that cannot be used here is one message, as in the leader."""
     compose.register()
+    leader = os.getppid()
     try:
-        follow()
+        with (
+            stopping.handled(to_exit=True),
+            stopping.watching(lambda: signal.SIGTERM if os.getppid() != leader else None),
+        ):
+            follow()
     except ExperimentError as error:
         print(f"error in process {os.environ['RANK']}: {error}", file=sys.stderr)
         raise SystemExit(2) from None

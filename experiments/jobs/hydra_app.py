@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +16,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from experiments.common import disk, stopping
 from experiments.common.cache import write_atomic, write_json
 from experiments.common.errors import ExperimentError
 from experiments.common.importing import importing
@@ -30,12 +31,13 @@ from experiments.config.measures import check_selection
 from experiments.config.overrides import readable
 from experiments.evaluation.measure_names import mean_name
 from experiments.job_files.files import GRID, TABLE
+from experiments.job_files.live_status import INTERRUPTED, LiveStatus
 from experiments.job_files.status import FAILED, note_failure
 from experiments.jobs.check_jobs import check_jobs
 from experiments.jobs.gpu_lock import gpu_of_its_own
 from experiments.jobs.launch_control import LaunchControl
-from experiments.jobs.multirun_display import ShownMultirun
-from experiments.jobs.multirun_job import refuse, saying
+from experiments.jobs.multirun_display import BASIC, JOBLIB, ShownMultirun
+from experiments.jobs.multirun_job import refuse, saying, told_by
 from experiments.jobs.preemption import queued_again_when_preempted
 from experiments.jobs.prerequisite_stage import asked_for, needed_by, put_first
 from experiments.jobs.prerequisites import run_prerequisite
@@ -58,6 +60,7 @@ def entry(main: Callable[[], Any]) -> None:
     # Hydra then raises its errors instead of printing them.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)  # says that it cached the fonts
+    disk.note_log_errors()
     try:
         sys.argv[1:] = map(readable, take_user_folder(sys.argv[1:]))
         if {"-h", "--help"} & set(sys.argv[1:]):
@@ -67,34 +70,48 @@ def entry(main: Callable[[], Any]) -> None:
             with importing("pytorch_lightning"):
                 from experiments.jobs.follower import follow
 
-            follow()
+            with stopping.handled(to_exit=True):
+                follow()
             return
     except ExperimentError as error:
         _exit(str(error))
+    with stopping.handled(to_exit=True):
+        _run_to_end(main)
+
+
+def _run_to_end(main: Callable[[], Any]) -> None:
+    jobs: list[LiveStatus] = []
     try:
         try:
             main()
         finally:
-            jobs = _multirun.end()
+            jobs += _multirun.end()
             end_outside()
+        stopping.check()
+        if any(job.state == INTERRUPTED for job in jobs):  # a worker that was told to stop, and not this process
+            _interrupted(128 + signal.SIGTERM)
     except (ExperimentError, HydraException, OmegaConfBaseException) as error:
         if any(job.state == FAILED for job in jobs):  # each was named above
             raise SystemExit(2) from None
         _exit(explain(error))
     except KeyboardInterrupt:
-        _interrupted(signal.SIGINT)
-    except SystemExit as end:  # Lightning raises its own for a stopped training
-        if isinstance(end.__context__, KeyboardInterrupt):
-            _interrupted(signal.SIGINT)
-        if type(end).__name__ == "SIGTERMException":
-            _interrupted(signal.SIGTERM)
+        _interrupted(128 + signal.SIGINT)
+    except stopping.Stopped as end:
+        _interrupted(end.code)
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning raises its own for one that was raised
+            _interrupted(128 + signal.SIGINT)
         raise
     except Exception as error:
+        if (number := stopping.received()) is not None:  # what the end of the workers has led to
+            _interrupted(128 + number)
         if type(error).__name__ in LOST:
             print(f"error: a worker was killed, often for want of memory: {GOES_ON}", file=sys.stderr)
         elif type(error).__name__ == "FailedJobError":  # submitit's, with what sbatch says
             _exit(f"the jobs could not be submitted: {str(error).strip().splitlines()[-1]}")
         elif not any(job.state == FAILED for job in jobs):
+            if (line := disk.reason(error, _multirun.study)) is not None:  # of Hydra's own files
+                _exit(line)
             raise
         raise SystemExit(1) from None
 
@@ -110,9 +127,9 @@ class QuietJobReturn(JobReturn):
         return self._return_value
 
 
-def _interrupted(by: signal.Signals) -> NoReturn:
+def _interrupted(code: Any) -> NoReturn:
     print(f"interrupted: {GOES_ON}", file=sys.stderr)
-    raise SystemExit(128 + by) from None
+    raise SystemExit(code) from None
 
 
 def run(config: DictConfig) -> float:
@@ -137,22 +154,42 @@ def run(config: DictConfig) -> float:
     if launch is not None and refusal is not None:
         refuse(launch, hydra.job.num + 1, short_name(settings), refusal)
         return float("nan")
-    with saying(launch, hydra.job.num + 1 if in_multirun else 1, short_name(settings), folder) as job:
-        experiment = _checked(config) if first is None else first.experiment
-        side_by_side = in_multirun and not str(hydra.launcher._target_).endswith("BasicLauncher")
-        try:
-            with queued_again_when_preempted(job.queue_again), gpu_of_its_own(experiment.trainer, side_by_side):
-                if first is None:
-                    metrics, _ = run_whole_job(experiment, settings)
-                else:
-                    metrics = run_prerequisite(first.key, experiment, settings)
-        except Exception as error:
-            note_failure(folder, error, job_hash(settings))
-            raise
-        means, measure = metrics["test"].get(experiment.first_stage[0]), experiment.measures[0]
-        value = float(means[measure]) if means else float("nan")  # only the first process of DDP has the means
-        job.score = f"test {mean_name(measure)} {value:.3f}"
+    number, launcher = hydra.job.num + 1 if in_multirun else 1, str(hydra.launcher._target_) if in_multirun else BASIC
+    side_by_side = not launcher.endswith(BASIC)
+    try:
+        with (
+            stopping.handled(),
+            told_by(launch if side_by_side else None),
+            saying(launch, number, short_name(settings), folder) as job,
+        ):
+            experiment = _checked(config) if first is None else first.experiment
+            try:
+                with (
+                    disk.explained(folder),
+                    queued_again_when_preempted(job.queue_again),
+                    gpu_of_its_own(experiment.trainer, side_by_side),
+                ):
+                    if first is None:
+                        metrics, _ = run_whole_job(experiment, settings)
+                    else:
+                        metrics = run_prerequisite(first.key, experiment, settings)
+            except Exception as error:
+                note_failure(folder, error, job_hash(settings))
+                stopping.check()
+                raise
+            value = _headline(metrics, experiment)
+            job.score = f"test {mean_name(experiment.measures[0])} {value:.3f}"
+    except stopping.Stopped:
+        if launcher.endswith(JOBLIB):  # which would kill the other workers
+            return float("nan")
+        raise
     return value
+
+
+def _headline(metrics: Mapping[str, Any], experiment: Experiment) -> float:
+    """Return the first measure on the first of the first stages; NaN in all but the first process of DDP."""
+    means = metrics["test"].get(experiment.first_stage[0])
+    return float(means[experiment.measures[0]]) if means else float("nan")
 
 
 def _checked(config: DictConfig) -> Experiment:
@@ -171,23 +208,25 @@ class Checks(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check the one job."""
+        _multirun.study = _study_of(config)
         trained = config.hydra.job.name in ("train", "evaluate")  # and not a first stage, a probe or an audit
         _or_exit(lambda: check_jobs({"": config}, trained, networks=trained))
-        _keep_table(config)
+        _or_exit(lambda: _keep_table(config))
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every known job of the grid that its launch lets start; show the table."""
+        _multirun.study = _study_of(config)
         _compose_jobs_from_kept_files()
         _or_exit(lambda: register(config.hydra.launcher))
         _or_exit(lambda: self._check_grid(config))
-        _keep_table(config)
+        _or_exit(lambda: _keep_table(config))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Keep Hydra from writing a line of its own for a job that failed."""
         job_return.__class__ = QuietJobReturn
 
     def _check_grid(self, config: DictConfig) -> None:
-        study = Path(str(config.outputs)) / str(config.study)
+        study = _study_of(config)
         rows, launch = rows_of(config), LaunchControl.of(config.hydra.job.env_set)
         names = [job_name(row.plain) for row in rows]
         may_start = [launch is None or launch.refusal(name) is None for name in names]
@@ -202,9 +241,14 @@ class Checks(Callback):
         if config.hydra.job.name == "train":
             overrides = (row.overrides for _, row in starting)
             needed = needed_by(zip((name for name, _ in starting), overrides, experiments, strict=True))
-        launch = _multirun.begin(launch, study, labels, [prerequisite.label for prerequisite in needed])
+        first, launcher = [prerequisite.label for prerequisite in needed], str(config.hydra.launcher._target_)
+        launch = _multirun.begin(launch, study, labels, first, launcher)
         if needed:
             put_first(needed, launch, config)
+
+
+def _study_of(config: DictConfig) -> Path:
+    return Path(str(config.outputs)) / str(config.study)
 
 
 def _compose_jobs_from_kept_files() -> None:
@@ -217,13 +261,13 @@ def _compose_jobs_from_kept_files() -> None:
 def _keep_table(config: DictConfig) -> None:
     """Write the sweep's table next to its jobs, for the report."""
     if config.get("table") is not None:
-        path = Path(str(config.outputs)) / str(config.study) / TABLE
-        write_atomic(path, OmegaConf.to_yaml(config.table, resolve=True))
+        write_atomic(_study_of(config) / TABLE, OmegaConf.to_yaml(config.table, resolve=True))
 
 
 def _or_exit(work: Callable[[], Any]) -> None:
     try:
-        work()
+        with disk.explained(_multirun.study):
+            work()
     except ExperimentError as error:
         _exit(str(error))
 

@@ -8,6 +8,8 @@ deleted when the launch is over.
 import json
 import os
 import shutil
+import signal
+import socket
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,9 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.common import stopping
+from experiments.common.cache import write_atomic
+from experiments.common.disk import explained
+
 LAUNCH = "EXPERIMENTS_LAUNCH"  # the variable of a job's environment that names the folder
 
 _ONLY, _FAIL_FAST, _FAILED, _STOPPED = "only.json", "fail_fast", "failed", "stopped"
+_OWNER = "owner.json"
 _LABELS, _FIRST, _LACKING = "labels.json", "prerequisites.json", "lacking.json"
 
 
@@ -30,12 +37,21 @@ class LaunchControl:
     @classmethod
     def make(cls, parent: Path, *, only: Collection[str] | None = None, fail_fast: bool = False) -> "LaunchControl":
         """Make a control below ``parent``. ``only``: jobs that may start. ``fail_fast``: none after a failure."""
-        parent.mkdir(parents=True, exist_ok=True)
-        launch = cls(Path(tempfile.mkdtemp(prefix=".launch-", dir=parent.resolve())))
-        if only is not None:
-            (launch.folder / _ONLY).write_text(json.dumps(sorted(only)), encoding="utf-8")
-        if fail_fast:
-            (launch.folder / _FAIL_FAST).touch()
+        with explained(parent):
+            parent.mkdir(parents=True, exist_ok=True)
+            for left in parent.glob(".launch-*"):
+                if not cls(left).owner_is_alive:
+                    shutil.rmtree(left, ignore_errors=True)  # another process may be at it
+            launch = cls(Path(tempfile.mkdtemp(prefix=".launch-", dir=parent.resolve())))
+        try:
+            write_atomic(launch.folder / _OWNER, json.dumps([socket.gethostname(), os.getpid()]))
+            if only is not None:
+                write_atomic(launch.folder / _ONLY, json.dumps(sorted(only)))
+            if fail_fast:
+                write_atomic(launch.folder / _FAIL_FAST, "")
+        except BaseException:
+            launch.end()
+            raise
         return launch
 
     @classmethod
@@ -68,8 +84,8 @@ class LaunchControl:
         """Note the labels of this launch's jobs in their order; empty for a job that may not start. ``first``: labels
         of the prerequisites that run before them.
         """
-        (self.folder / _LABELS).write_text(json.dumps(list(labels)), encoding="utf-8")
-        (self.folder / _FIRST).write_text(json.dumps(list(first)), encoding="utf-8")
+        write_atomic(self.folder / _LABELS, json.dumps(list(labels)))
+        write_atomic(self.folder / _FIRST, json.dumps(list(first)))
 
     @property
     def labels(self) -> list[str]:
@@ -110,14 +126,30 @@ class LaunchControl:
     def note_failure(self, job: str) -> None:
         """Note that a job of this launch has failed."""
         if self.folder.is_dir():
-            (self.folder / _FAILED).write_text(f"{job}\n", encoding="utf-8")
+            write_atomic(self.folder / _FAILED, f"{job}\n")
 
     def note_lacking(self, jobs: Iterable[str], prerequisite: str) -> None:
         """Note that some jobs lack a prerequisite, since it has failed. ``prerequisite``: its label."""
         if self.folder.is_dir():
             lacking = {**dict.fromkeys(jobs, prerequisite), **self._read(_LACKING, {})}
-            (self.folder / _LACKING).write_text(json.dumps(lacking), encoding="utf-8")
+            write_atomic(self.folder / _LACKING, json.dumps(lacking))
 
-    def stop(self) -> None:
-        """Let no further job start."""
-        (self.folder / _STOPPED).touch()
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Let no further job start, and stop those that run on this machine. ``number``: of the signal that says so."""
+        if self.folder.is_dir():
+            write_atomic(self.folder / _STOPPED, f"{number}\n")
+
+    def asks_to_stop(self) -> int | None:
+        """Return the signal by which a job of this launch is to stop now, SIGTERM if the process that launched it on
+        this machine has ended or has deleted the folder; None if the job goes on.
+        """
+        try:
+            return int((self.folder / _STOPPED).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None if self.owner_is_alive and self.folder.is_dir() else signal.SIGTERM
+
+    @property
+    def owner_is_alive(self) -> bool:
+        """Whether the process that made this launch runs; True for one of another machine."""
+        host, process = self._read(_OWNER, [None, 0])
+        return host != socket.gethostname() or stopping.is_alive(process)

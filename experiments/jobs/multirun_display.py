@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from experiments.common import stopping
 from experiments.job_files.live_status import DONE, FAILED, RUNNING, WAITING, LiveStatus, read_statuses
 from experiments.jobs.launch_control import LaunchControl
 from experiments.jobs.multirun_table import ended, jobs_of, line_of, name_of, table_of, total_of
 
+BASIC, JOBLIB, RAY = "BasicLauncher", "JoblibLauncher", "RayLauncher"  # ends of Hydra's names
 POLL_SECONDS = 0.3
 LINE_SECONDS = 15.0  # between two lines of one job that goes on
 
@@ -41,17 +43,18 @@ class MultirunDisplay:
         """Show how the jobs ended and restore the terminal; returns the jobs."""
         self._over.set()
         self._thread.join()
-        jobs = ended(self._jobs())
+        jobs = ended(self.jobs())
         self._screen.stop(jobs)
         return jobs
 
-    def _jobs(self) -> list[LiveStatus]:
+    def jobs(self) -> list[LiveStatus]:
+        """Return the jobs as they are now."""
         return jobs_of(self._labels, read_statuses(self.launch.folder))
 
     def _watch(self) -> None:
         try:
             while not self._over.is_set():
-                self._screen.show(self._jobs())
+                self._screen.show(self.jobs())
                 self._screen.wait(self._over)
         except BaseException:
             self._screen.give_up()
@@ -177,23 +180,47 @@ class ShownMultirun:
     """Shows the multirun of this process, if there is one, from its check to its end."""
 
     def __init__(self) -> None:
+        self.study: Path | None = None  # its folder, once the config is known
         self._display: MultirunDisplay | None = None
         self._own = ExitStack()
 
     def begin(
-        self, launch: LaunchControl | None, study: Path, labels: Sequence[str], first: Sequence[str] = ()
+        self,
+        launch: LaunchControl | None,
+        study: Path,
+        labels: Sequence[str],
+        first: Sequence[str] = (),
+        launcher: str = BASIC,
     ) -> LaunchControl:
         """Show the jobs of a launch, and return it; None makes one in the study's folder. ``labels``, ``first``: see
-        ``note_labels``.
+        ``note_labels``. ``launcher``: Hydra's; any but the basic one runs the jobs in other processes, which are told
+        when this one is to stop.
         """
-        launch = launch or self._own.enter_context(LaunchControl.make(study).in_environment())
+        if launch is None:
+            launch = self._own.enter_context(LaunchControl.make(study).in_environment())
+        else:
+            self._own.enter_context(stopping.watching(launch.asks_to_stop))
         launch.note_labels(labels, first)
-        self._display = MultirunDisplay(launch)
-        self._display.start()
+        self._display = display = MultirunDisplay(launch)
+        if not launcher.endswith(BASIC):
+
+            def stop(number: int) -> None:
+                launch.stop(number)
+                while any(job.state == RUNNING for job in display.jobs()):
+                    time.sleep(POLL_SECONDS)
+                if not launcher.endswith(RAY):  # which ends its own processes
+                    stopping.kill_descendants()  # those whose job has not begun, and idle ones
+
+            self._own.enter_context(stopping.waiting(stop, block=launcher.endswith(JOBLIB)))
+        display.start()
         return launch
 
     def end(self) -> list[LiveStatus]:
-        """Show how the jobs ended; returns them, or nothing without a multirun."""
+        """Show how the jobs ended; returns them, or nothing without a multirun. A stopped one's jobs end first."""
         with self._own:
             display, self._display = self._display, None
-            return display.stop() if display is not None else []
+            if display is None:
+                return []
+            while stopping.received() and any(job.state == RUNNING for job in display.jobs()):
+                time.sleep(POLL_SECONDS)  # whatever lasts too long is killed
+            return display.stop()

@@ -1,13 +1,14 @@
 """Report the progress of a multirun's job in the launch's folder and in the job's own log only."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.common import progress
+from experiments.common import progress, stopping
 from experiments.common.errors import ExperimentError, why
 from experiments.job_files.files import STATUS
 from experiments.job_files.live_status import (
@@ -21,6 +22,7 @@ from experiments.job_files.live_status import (
 )
 from experiments.jobs.launch_control import LaunchControl
 from experiments.jobs.multirun_table import name_of
+from experiments.jobs.preemption import ACTIVE
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,16 @@ def refuse(launch: LaunchControl, number: int, name: str, refusal: str) -> None:
     log.info("%s is not started: %s", name, refusal)
     if launch.folder.is_dir() and launch.numbered.get(number) != "":  # else nobody asked for it
         LiveStatusFile(launch.folder, number, _label(launch, number, name)).end(NOT_STARTED, why=refusal)
+
+
+@contextmanager
+def told_by(launch: LaunchControl | None) -> Iterator[None]:
+    """Stop this job when its launch is stopped; do nothing without a launch, or on SLURM, where a job goes on."""
+    if launch is None or os.environ.get(ACTIVE) == "slurm":
+        yield
+        return
+    with stopping.watching(launch.asks_to_stop):
+        yield
 
 
 @contextmanager

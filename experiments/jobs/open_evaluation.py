@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common.cache import Cache, fingerprint
+from experiments.common.disk import make_folder
 from experiments.config import Experiment
 from experiments.config.identity import folder_name
 from experiments.data.collection import open_collection
@@ -51,7 +52,7 @@ class OpenEvaluation:
 def evaluation_folder(kind: str, experiment: Experiment, settings: Mapping[str, Any]) -> Path:
     """Make the folder of an audit or a probe below its study's."""
     folder = Path(experiment.outputs) / experiment.study / folder_name(kind, settings)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return folder
 
 

@@ -1,7 +1,8 @@
 """End a job of submitit at a checkpoint when its time is over or it is preempted, and queue it again.
 
 SLURM says so by SIGUSR2, or SIGUSR1 (SUBMITIT_PREEMPT_SIGNAL). submitit's own handler would queue the job again in the
-middle of a step and lose the steps since the last checkpoint. Here the training ends after the step, as at SIGTERM.
+middle of a step and lose the steps since the last checkpoint. Here the training ends after the step, as at SIGTERM, but
+is not killed if that lasts: SLURM leaves time for it.
 After SIGTERM alone a job is not queued again from here: that is how ``scancel`` ends it, and SLURM itself queues what
 it preempts that way.
 """
@@ -11,6 +12,8 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from experiments.common import stopping
 
 SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 ACTIVE = "SUBMITIT_EXECUTOR"  # set in the environment of a job of submitit
@@ -29,15 +32,13 @@ def queued_again_when_preempted(note: Callable[[], None]) -> Iterator[None]:
 
     before = {number: signal.getsignal(number) for number in SIGNALS}
     queue_again = before[submitit.JobEnvironment._usr_sig()]
-    without_training = signal.getsignal(signal.SIGTERM)
     received: list[int] = []
     assert callable(queue_again)
 
     def preempted(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        if signal.getsignal(signal.SIGTERM) == without_training:  # what was computed is in the cache
-            raise SystemExit(128 + number)
-        signal.raise_signal(signal.SIGTERM)  # Lightning ends the training after this step, with a checkpoint
+        if stopping.received() is None:
+            received.append(number)
+            stopping.request(number)
 
     for number in SIGNALS:
         signal.signal(number, preempted)

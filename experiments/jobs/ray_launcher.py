@@ -5,6 +5,7 @@ no set of versions fulfils together with this project's, and at Ctrl-C it kills 
 """
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,10 +19,12 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
+from experiments.common import stopping
 from experiments.common.errors import ExperimentError
+from experiments.common.stopping import STOP_SECONDS
 
 TARGET = "hydra_plugins.rerank_ablations.RayLauncher"  # Hydra takes no launcher from outside this namespace
-GRACE_SECONDS = 6.0  # for interrupted jobs to write their status
+POLL_SECONDS, STOP_SHARE = 0.5, 0.5  # share of the seconds to stop that jobs have
 PASSED_ON = ("EXPERIMENTS_", "HYDRA_", "RERANK_ABLATIONS_", "WANDB_", "PYTHONPATH")  # beginnings of variables
 
 
@@ -78,7 +81,8 @@ class RayLauncher(Launcher):
         try:
             return self._run(list(enumerate(map(list, job_overrides), initial_job_idx)))
         finally:
-            ray.shutdown()
+            if stopping.received() is None:  # else how the jobs ended is said first, and Ray ends with this process
+                ray.shutdown()
 
     def _connect(self) -> None:
         import ray
@@ -106,24 +110,25 @@ class RayLauncher(Launcher):
             _run_job
         )
         shared = ray.put((self._known, Singleton.get_state()))
-        waiting, lost = list(jobs), None
+        waiting, lost, latest = list(jobs), None, 0.0
         running: dict[Any, int] = {}  # Ray's reference to a job -> its number
         ended: dict[int, JobReturn] = {}
-        try:
-            while waiting or running:
-                while waiting and (self.n_jobs is None or len(running) < self.n_jobs):
-                    number, overrides = waiting.pop(0)
-                    running[task.remote(shared, number, overrides, _surroundings())] = number
-                (over, *_), _ = ray.wait(list(running))
+        while waiting or running:
+            while waiting and (self.n_jobs is None or len(running) < self.n_jobs):
+                number, overrides = waiting.pop(0)
+                running[task.remote(shared, number, overrides, _surroundings())] = number
+            over, _ = ray.wait(list(running), timeout=POLL_SECONDS)
+            for reference in over:
                 try:
-                    ended[running.pop(over)] = ray.get(over)
+                    ended[running.pop(reference)] = ray.get(reference)
                 except ray.exceptions.RayError as error:
                     lost = error
-        except KeyboardInterrupt:
-            for reference in running:
-                ray.cancel(reference, force=False)  # raises KeyboardInterrupt in the job
-            ray.wait(list(running), num_returns=len(running), timeout=GRACE_SECONDS)
-            raise
+            if stopping.received() is not None:  # jobs that run are told by their launch
+                waiting.clear()
+                latest = latest or time.monotonic() + STOP_SHARE * STOP_SECONDS
+                if time.monotonic() > latest:
+                    break
+        stopping.check()
         if lost is not None:
             raise LostJobError from lost
         return [ended[number] for number, _ in jobs]

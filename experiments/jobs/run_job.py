@@ -14,7 +14,9 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import rank_zero_only
 
+from experiments.common import stopping
 from experiments.common.cache import Cache, fingerprint, write_json
+from experiments.common.disk import explained, replacing_folder
 from experiments.config import Experiment
 from experiments.config.identity import job_hash, job_name, located, short_name
 from experiments.data.collection import Collection, open_collection
@@ -55,7 +57,7 @@ def run_job(
     job = JobFolder(study / job_name(config), job_hash(config))
     label = label or short_name(config)
     first = getattr(rank_zero_only, "rank", 0) == 0  # the one process of several that owns the folder
-    with job.locked() if first else nullcontext():
+    with stopping.handled(), explained(job.folder), job.locked() if first else nullcontext():
         collection = open_collection(components.source, cache, experiment.data.ignore_identical_ids)
         digests = inputs_of(experiment, components, collection.fingerprint) if first else {}
         finished = job.finished_with(digests) if first else None
@@ -76,14 +78,17 @@ def run_job(
                         check_probe(experiment, _probed(setup.module, job))
                     trainer, checkpoints = make_trainer(experiment, components.make, logger, job, setup, label)
                     resumed_from = checkpoints.resumed_from
-                    trainer.fit(setup.module, datamodule=setup.data, ckpt_path=resumed_from, weights_only=True)
+                    with stopping.after_step():
+                        trainer.fit(setup.module, datamodule=setup.data, ckpt_path=resumed_from, weights_only=True)
+                    stopping.check()
                     metrics: dict[str, Any] = {
                         "labels": labels_of(experiment, config, collection),
                         "dev": select(experiment, setup.module, checkpoints),
                     }
                     setup.module.finish_training()
                     if first:
-                        setup.module.export(job.model)
+                        with replacing_folder(job.model) as folder:
+                            setup.module.export(folder)
                     trainer.strategy.barrier()
                     testing = Testing(experiment, inputs, setup, trainer, job, tracking, cache)
                     testing.encode_collection()
@@ -102,9 +107,11 @@ def run_job(
 @contextmanager
 def _failure_noted(job: JobFolder, config: Mapping[str, Any], inputs: Mapping[str, str]) -> Iterator[None]:
     """Note in the job's folder that the job starts, and why it stopped if it fails."""
-    job.start(config, inputs)
+    with explained(job.folder):
+        job.start(config, inputs)
     try:
-        yield
+        with explained(job.folder):
+            yield
     except BaseException as error:
         job.fail(error)
         raise

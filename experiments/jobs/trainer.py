@@ -89,6 +89,8 @@ def make_trainer(
         plugins=[AtomicIO(), *environment_of(experiment.trainer.devices)],
         default_root_dir=job.folder,
     )
+    # Lightning's answer to SIGTERM is an exit with 0, and a broadcast in the middle of a step: see common/stopping.py.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     return trainer, checkpoints
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.disk import replacing
 from experiments.common.progress import tracked
 from experiments.data.batches.groups import Groups, TrainingGroups, concatenate
 from experiments.data.collection import Collection
@@ -36,7 +37,8 @@ def write_audit(
     """
     tally = _Tally(sampler)
     with (
-        gzip.open(path, "wt", encoding="utf-8") as file,
+        replacing(path) as packed,
+        gzip.open(packed, "wt", encoding="utf-8") as file,
         tracked("writing the drawn negatives, steps", steps) as advance,
     ):
         file.write("epoch\tquery\tpositive\tnegatives\n")

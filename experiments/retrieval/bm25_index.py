@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from experiments.common.disk import reserve
 from experiments.common.progress import tracked
 from experiments.data.collection import TextTable
 from experiments.retrieval.bm25_count import WORDS, counted
@@ -110,6 +111,8 @@ def _place(
     idf_V = _idf(frequencies_V, passages)
     rows_N = np.lib.format.open_memmap(folder / "rows.npy", "w+", np.int32, (int(offsets[-1]),))
     scores_N = np.lib.format.open_memmap(folder / "scores.npy", "w+", np.float32, (int(offsets[-1]),))
+    reserve(folder / "rows.npy")
+    reserve(folder / "scores.npy")
     next_V = offsets[:-1].copy()
     first = 0
     with tracked(f"BM25: {offsets[-1]:,} entries put in their places", passages) as advance:

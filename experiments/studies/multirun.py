@@ -5,15 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 
+from experiments.common import stopping
+from experiments.common.stopping import STOP_SECONDS
 from experiments.jobs.launch_control import LaunchControl
 
-GRACE_SECONDS = 15.0  # for jobs to write their status after a signal
+GRACE_SECONDS = 0.9 * STOP_SECONDS  # for jobs to write a checkpoint and their status after a signal
 POLL_SECONDS = 0.1
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def multirun_command(overrides: Sequence[str], launch: LaunchControl) -> list[str]:
@@ -25,47 +24,43 @@ def run_to_end(command: Sequence[str], launch: LaunchControl, grace: float = GRA
     """Run a command until it and all its children have ended; return its exit code (1 if it was killed from outside),
     or 128 + the number of the signal that stopped this process.
 
-    SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the launch and interrupt the whole process group, since a joblib parent
-    leaves its workers running. After ``grace`` seconds, or at a second signal, the group is killed.
+    SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the launch, whose jobs look for that, and are passed on to the command;
+    what is left of its process group when it has ended gets SIGTERM. After ``grace`` seconds, or at a second signal,
+    all are killed.
     """
-    child = subprocess.Popen(command, start_new_session=True)  # a process group, signalled as one
-    with _forwarding(child.pid, launch) as received:
-        deadline: float | None = None
-        while (code := child.poll()) is None:
-            time.sleep(POLL_SECONDS)
-            if received and deadline is None:
-                deadline = time.monotonic() + grace
-            if deadline is not None and time.monotonic() > deadline:
-                _tell(child.pid, signal.SIGKILL)
-        # Wait for the rest of the group, and kill it at the deadline.
-        deadline = deadline or time.monotonic() + grace
-        while _tell(child.pid, 0):
-            if time.monotonic() > deadline:
-                _tell(child.pid, signal.SIGKILL)
-                break
-            time.sleep(POLL_SECONDS)
-    if received:
-        return 128 + received[0]
+    children: list[subprocess.Popen[bytes]] = []
+
+    def stop(number: int) -> None:
+        launch.stop(number)
+        for child in children:
+            child.send_signal(number)
+
+    with stopping.handled(), stopping.waiting(stop):
+        child = subprocess.Popen(command, start_new_session=True)  # a process group, signalled as one
+        children.append(child)
+        if (number := stopping.received()) is not None:  # it came before the child did
+            child.send_signal(number)
+        code = _wait(child, grace)
+        number = stopping.received()
+    if number is not None:
+        return 128 + number
     return code if code >= 0 else 1
 
 
-@contextmanager
-def _forwarding(group: int, launch: LaunchControl) -> Iterator[list[int]]:
-    """Forward signals to a process group; yields the list of received signals."""
-    received: list[int] = []
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        launch.stop()
-        # On SIGINT a job writes its status and the launcher ends its workers; on SIGTERM neither does.
-        _tell(group, signal.SIGKILL if received else signal.SIGINT)
-        received.append(number)
-
-    before = {number: signal.signal(number, forward) for number in FORWARDED}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _wait(child: "subprocess.Popen[bytes]", grace: float) -> int:
+    """Wait for a process and the rest of its group, which have ``grace`` seconds from a signal or its end."""
+    deadline: float | None = None
+    told = False
+    while (code := child.poll()) is None or _tell(child.pid, 0):
+        time.sleep(POLL_SECONDS)
+        if deadline is None and (code is not None or stopping.received()):
+            deadline = time.monotonic() + grace
+        if code is not None and not told and stopping.received():
+            told = _tell(child.pid, signal.SIGTERM)
+        if deadline is not None and time.monotonic() > deadline:
+            stopping.kill_descendants()
+            _tell(child.pid, signal.SIGKILL)
+    return code
 
 
 def _tell(group: int, number: int) -> bool:

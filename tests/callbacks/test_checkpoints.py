@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from helpers.file_operations import Killed, Operations
 from helpers.jobs import run, tiny_overrides
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from experiments.callbacks.checkpoints import KeepCheckpoints
+from experiments.common.stopping import Stopped
 from experiments.job_files.checkpoint_files import RECORD
 from experiments.job_files.history import FILE, read_history
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
@@ -112,7 +112,7 @@ def test_a_job_told_to_stop_ends_its_step_and_keeps_it(overrides: list[str], who
 
     steps.stop = terminate
     told = [*overrides, f"outputs={tmp_path}"]
-    with pytest.raises(SIGTERMException):
+    with pytest.raises(Stopped):
         run(told)
     assert steps.begun == list(range(7))
     (status,) = tmp_path.rglob("status.json")

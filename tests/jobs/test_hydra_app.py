@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 from helpers.jobs import ROOT
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from experiments.common.errors import ExperimentError
+from experiments.common.stopping import Stopped
 from experiments.jobs.hydra_app import entry
 
 
@@ -30,7 +30,7 @@ def raising(error: BaseException, while_handling: BaseException | None = None) -
         (raising(ExperimentError("seed is -1")), 2),
         (raising(KeyboardInterrupt()), 130),
         (raising(SystemExit(1), KeyboardInterrupt()), 130),  # Lightning, when a training is interrupted
-        (raising(SIGTERMException()), 143),
+        (raising(Stopped(143)), 143),
         (raising(SystemExit(3)), 3),
     ],
 )

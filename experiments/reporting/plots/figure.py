@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+from experiments.common.disk import replacing
 from experiments.reporting.plots.style import BLACK, DPI, FAINT, GRID, HEADING, INK, PAPER, STYLE, Frame, styled
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def save_figures(figures: Sequence[ReportFigure], folder: Path) -> list[Path]:
     for figure in figures:
         for suffix, metadata in (("png", {}), ("svg", {"Date": None})):
             paths.append(folder / f"{figure.name}.{suffix}")
-            figure.figure.savefig(paths[-1], dpi=DPI, metadata=metadata)
+            with replacing(paths[-1]) as file:
+                figure.figure.savefig(file, format=suffix, dpi=DPI, metadata=metadata)
     return paths
 
 

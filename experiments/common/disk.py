@@ -1,0 +1,193 @@
+"""Write files so that nothing half-written stays, and say in one line why a path could not be written or read."""
+
+import errno
+import logging
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from experiments.common.errors import ExperimentError
+from experiments.common.text import first_line
+
+TEMPORARY = ".part"  # the end of a temporary file's hidden name
+AGAIN = "run the same command again: it goes on from here"
+ELSEWHERE = "or choose another folder (outputs=..., cache=...)"
+ADVICE = {
+    errno.ENOSPC: f"there is no space left on this disk: free some and {AGAIN}",
+    errno.EDQUOT: f"your quota on this disk is used up: free some space and {AGAIN}",
+    errno.EFBIG: f"the file is larger than this disk or `ulimit -f` allows: raise the limit and {AGAIN}",
+    errno.EROFS: f"this disk is read-only: make it writable, {ELSEWHERE}",
+    errno.EACCES: f"no permission: change it (ls -ld shows it), {ELSEWHERE}",
+    errno.EPERM: f"no permission: change it (ls -ld shows it), {ELSEWHERE}",
+    errno.ENOTDIR: f"a file is where a folder should be: move it away, {ELSEWHERE}",
+    errno.EEXIST: f"a file is where a folder should be: move it away, {ELSEWHERE}",
+    errno.EISDIR: f"a folder is where a file should be: move it away, {ELSEWHERE}",
+    errno.ENOTEMPTY: "a folder with files in it is where a file or an empty folder should be: move it away",
+    errno.ENAMETOOLONG: "the name is too long for this disk: choose a shorter study or outputs folder",
+    errno.ELOOP: "its links lead in a circle: mend them",
+    errno.EMFILE: f"too many files are open: raise `ulimit -n` and {AGAIN}",
+    errno.EIO: f"the disk reports an error: check it, {ELSEWHERE}",
+    errno.ESTALE: f"the network disk has lost it: mount it again and {AGAIN}",
+}
+NUMBER = re.compile(r"(?:os error |\[Errno )(\d+)")  # in errors of libraries: safetensors', pyarrow's
+SHORT = re.compile(
+    r"\d+ requested and \d+ written|failed writing file|file write failed|unexpected pos"
+)  # NumPy, torch
+FEW_BYTES = 2**20  # a disk with less is full, where a library does not say why it could not write
+
+
+def reason(error: BaseException, place: Path | str | None = None) -> str | None:
+    """Return one line on an error of the disk: the path, what is wrong, what to do; None for any other error.
+
+    ``place``: where it happened, for errors that name no path. The error that another one was raised from counts too.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        number = _number_of(seen, place)
+        if number is not None:
+            path = getattr(seen, "filename2", None) or getattr(seen, "filename", None) or place
+            if number == errno.EEXIST and path is not None and Path(os.fsdecode(path)).is_dir():
+                number = errno.ENOTEMPTY
+            named = f"{os.fsdecode(path)}: " if path is not None else ""
+            return f"{named}{ADVICE[number]}"
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _number_of(error: BaseException, place: Path | str | None) -> int | None:
+    """Return the errno behind an error, if it has advice."""
+    if isinstance(error, ExperimentError):
+        return None
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.errno in ADVICE else None
+    text = first_line(error)
+    if match := NUMBER.search(text):
+        return int(match[1]) if int(match[1]) in ADVICE else None
+    return errno.ENOSPC if SHORT.search(text) and place is not None and is_full(Path(place)) else None
+
+
+def is_full(place: Path) -> bool:
+    """Return whether the disk of a path has no space left."""
+    there = next((folder for folder in (place, *place.parents) if folder.exists()), Path("."))
+    return shutil.disk_usage(there).free < FEW_BYTES
+
+
+@contextmanager
+def explained(place: Path | str | None = None) -> Iterator[None]:
+    """Raise the disk's errors inside this context as ExperimentErrors that name the path. ``place``: see ``reason``."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ExperimentError) or (line := reason(error, place)) is None:
+            raise
+        raise ExperimentError(line) from error
+
+
+def note_log_errors() -> None:
+    """Let a log file that the disk refuses say so once, in one line; without this each line prints a traceback."""
+    before, noted = logging.Handler.handleError, set[str]()
+
+    def note(handler: logging.Handler, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        line = reason(error, getattr(handler, "baseFilename", None)) if error is not None else None
+        if line is None:
+            before(handler, record)
+        elif line not in noted:
+            noted.add(line)
+            print(f"the log is not complete: {line}", file=sys.stderr)
+
+    logging.Handler.handleError = note  # type: ignore[method-assign,assignment]
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
+    """Write a file under a temporary name, which becomes ``path`` at the end and is deleted after an error.
+
+    A reader sees the old content or the new. ``durable``: also after a loss of power.
+
+    Raises:
+        ExperimentError: the disk refuses it.
+    """
+    with explained(path):
+        make_folder(path.parent)
+        handle, name = tempfile.mkstemp(TEMPORARY, f".{path.name}.", path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        if durable:
+            sync_folder(path.parent)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Fill a folder under a temporary name, which becomes ``path`` at the end and is deleted after an error.
+
+    Raises:
+        ExperimentError: the disk refuses it.
+    """
+    with explained(path):
+        make_folder(path.parent)
+        clear_temporaries(path.parent, path.name)
+        temporary = Path(tempfile.mkdtemp(TEMPORARY, f".{path.name}.", path.parent))
+        try:
+            yield temporary
+            os.chmod(temporary, 0o755)
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def clear_temporaries(folder: Path, name: str = "*") -> None:
+    """Delete what killed processes have left of ``name``; nobody else may be writing it."""
+    for path in folder.glob(f".{name}.*{TEMPORARY}"):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Raises ExperimentError if the disk refuses it, or a file is in its place."""
+    with explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's file names to disk, so that a rename survives a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def reserve(path: Path) -> None:
+    """Take the space of a file that has its size already, before it is written through a memory map.
+
+    A map of a sparse file on a full disk would end the process by SIGBUS. Raises OSError if there is no space.
+    """
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        place: Any = file.seek(0, os.SEEK_SET)
+        while place < size:
+            block = file.read(2**20)
+            file.seek(place)
+            file.write(block)
+            place += len(block)
