@@ -57,7 +57,7 @@ def test_a_value_that_cannot_be_is_refused_by_its_key(override: str, message: st
 
 
 @pytest.mark.parametrize(
-    "override", ["variant='two words'", "study=my-study_2", "outputs=../x", "cache=a/b", "variant=é☃"]
+    "override", ["variant='two words'", "study=my-study_2", "outputs=../x", "cache=a/b", "variant='é☃'"]
 )
 def test_names_and_paths_that_can_be_are_accepted(override: str):
     assert _message(override) == ""

@@ -37,7 +37,7 @@ def _with(path: Path, key: str, value: Any) -> None:
         ("test.bm25.first_stage", "x", "its key 'test.bm25.first_stage' should hold named values, not str"),
         (
             "test.bm25.depths",
-            {"3": {"RR@10": 0.5, "pairs": 12}},
+            {"3": {"RR@10": 0.5}},
             "test.bm25 has depths without the numbers of queries and pairs",
         ),
         ("test.bm25", None, "its key 'test.bm25' should hold named values, not NoneType"),

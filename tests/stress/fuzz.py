@@ -20,7 +20,7 @@ from pathlib import Path
 
 from stress.fuzzing.verdicts import ACCEPTED, FAILED, REFUSED, Outcome
 
-SHARES = {"readers": 0.4, "studies": 0.25, "overrides": 0.25, "tables": 0.1}  # of all inputs
+SHARES = {"readers": 0.55, "overrides": 0.2, "tables": 0.1, "studies": 0.15}  # of all inputs
 SHOWN = 60  # failures that are printed in full
 
 
