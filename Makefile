@@ -11,7 +11,7 @@ TORCH ?= $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
 RUN := $(BIN)/python -m
 SOURCES := experiments tests docs
 
-.PHONY: help quickstart test test-slow check format docs findings bench statistics scale kills install sweeps lock clean
+.PHONY: help quickstart test test-slow check format docs findings bench statistics scale kills install sweeps lock fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -101,6 +101,11 @@ sweeps: $(STAMPS)/run ## write the files in sweeps/ as W&B sweeps into sweeps/wa
 lock: $(BIN)/uv ## write constraints.txt anew from pyproject.toml
 	echo "torch==2.13.0" | UV_FIND_LINKS= $(BIN)/uv pip compile --universal --no-annotate --no-header --no-emit-index-url \
 		--extra dev --extra joblib --extra ray -c - pyproject.toml -o constraints.txt
+
+N ?= 10000
+SEED ?= 16
+fuzz: $(STAMPS)/dev ## N damaged files, studies, overrides and tables are read right or refused in one line: N=..., SEED=...
+	PYTHONPATH="tests:$$PYTHONPATH" OMP_NUM_THREADS=1 $(RUN) stress.fuzz $(N) --seed $(SEED)
 
 clean: ## remove the environment, caches and stamps; results in outputs/ stay
 	rm -rf $(VENV) $(STAMPS) site .cache .pytest_cache .mypy_cache .ruff_cache *.egg-info

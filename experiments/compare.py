@@ -17,6 +17,7 @@ from experiments.analysis.combine import PROJECT, Combined, combine
 from experiments.common.cache import write_atomic
 from experiments.common.disk import explained
 from experiments.common.errors import ExperimentError
+from experiments.common.strict_text import replace_halves
 from experiments.job_files.archive import as_given, study_folder
 from experiments.reporting.summary import markdown, print_findings
 from experiments.reporting.tables.render import to_csv
@@ -31,7 +32,7 @@ def write(combined: Combined, folder: Path) -> list[Path]:
         text += "\n" + "\n".join(f"- {remark}" for remark in combined.remarks) + "\n"
     texts = {folder / "compare.md": text, folder / "compare.csv": to_csv(*result_rows(combined.findings))}
     for path, content in texts.items():
-        write_atomic(path, content)
+        write_atomic(path, replace_halves(content))
     return list(texts)
 
 

@@ -20,6 +20,7 @@ from experiments.common import stopping
 from experiments.common.cache import write_atomic
 from experiments.common.disk import explained
 from experiments.common.errors import ExperimentError
+from experiments.common.strict_text import replace_halves
 from experiments.job_files.archive import as_given, place_of, study_folder
 from experiments.reporting.summary import latex, markdown, print_findings
 from experiments.reporting.tables.render import to_csv
@@ -52,7 +53,7 @@ def summarise(place: Path, measure: str | None = None, track: bool = True, out: 
         log_report(findings, paths)
     console.print()
     for path in paths:
-        console.print(Text(str(path)), soft_wrap=True)
+        console.print(Text(replace_halves(str(path))), soft_wrap=True)
     return paths
 
 
@@ -64,7 +65,7 @@ def write(findings: Findings, folder: Path) -> list[Path]:
 
     texts = {"table.md": markdown(findings), "table.csv": to_csv(*result_rows(findings)), "table.tex": latex(findings)}
     for name, text in texts.items():
-        write_atomic(folder / name, text)
+        write_atomic(folder / name, replace_halves(text))
     figures = figures_of(findings)
     drawn = save_figures(figures, folder)
     return [*(folder / name for name in texts), *drawn, write_page(findings, figures, folder / PAGE)]

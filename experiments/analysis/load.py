@@ -21,9 +21,10 @@ from typing import Any
 from experiments.common.errors import ExperimentError
 from experiments.common.text import first_line, plural
 from experiments.job_files.archive import as_given
-from experiments.job_files.files import CONFIG, METRICS, STATUS, as_mapping, read_mapping
+from experiments.job_files.checked_results import read_config, read_metrics, read_status
+from experiments.job_files.files import CONFIG, METRICS, STATUS, as_mapping
 from experiments.job_files.per_query import PerQuery, per_query_path, read_depths, read_per_query
-from experiments.job_files.status import FINISHED, MISSING, RUNNING, UNREADABLE, hash_of, last_launch, read_status
+from experiments.job_files.status import FINISHED, MISSING, RUNNING, UNREADABLE, hash_of, last_launch
 
 INCOMPLETE = "incomplete"  # folds of one setting, some of which have not finished
 REASONS = {
@@ -115,7 +116,7 @@ def read_job(folder: Path) -> JobResult:
         state = str(status.get("state", "unknown"))
         if state == FINISHED:
             return _finished_job(folder, status)
-        config = read_mapping(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+        config = read_config(folder) if (folder / CONFIG).is_file() else {}
         return JobResult(folder, state, first_line(status.get("error")) or None, hash_of(status, folder.name), config)
     except ExperimentError as error:
         return JobResult(folder, UNREADABLE, first_line(as_given(error)), hash_of({}, folder.name))
@@ -132,7 +133,7 @@ def mixed_code(jobs: Iterable[JobResult]) -> str | None:
 
 def _finished_job(folder: Path, status: Mapping[str, Any]) -> JobResult:
     path = folder / METRICS
-    metrics = read_mapping(path)
+    metrics = read_metrics(folder)
     labels, test, compute = (as_mapping(path, metrics.get(key), key) for key in ("labels", "test", "compute"))
     for key in ("loss", "data"):
         if key not in labels:
@@ -144,7 +145,7 @@ def _finished_job(folder: Path, status: Mapping[str, Any]) -> JobResult:
         folder,
         FINISHED,
         hash=hash_of(status, folder.name),
-        config=read_mapping(folder / CONFIG),
+        config=read_config(folder),
         labels=labels,
         test=by_first_stage,
         compute=compute,

@@ -3,14 +3,14 @@
 import math
 from typing import Any
 
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, shown
 
 
 def one_of(key: str, value: Any, allowed: tuple[Any, ...]) -> None:
     """Raise ExperimentError unless a value is among the allowed ones."""
-    if value not in allowed:
+    if not any(value == choice for choice in allowed):  # an unhashable value is none of them
         choices = ", ".join(str(choice) for choice in allowed if choice is not None)
-        raise ExperimentError(f"{key} is {value!r}: it must be {'null or ' * (None in allowed)}one of {choices}")
+        raise ExperimentError(f"{key} is {shown(value)}: it must be {'null or ' * (None in allowed)}one of {choices}")
 
 
 def at_least(key: str, value: float | None, least: float, *, strictly: bool = False) -> None:

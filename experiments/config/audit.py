@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
+from experiments.config.values import check_path
 from experiments.data.source import SPLITS
 
 
@@ -36,6 +37,7 @@ class Audit:
             at_least("audit.depths", depth, 1)
         at_least("audit.queries", self.queries, 1)
         at_least("audit.worst", self.worst, 0)
+        check_path("audit.scorer", self.scorer)
         for name, value in (("near_duplicate", self.near_duplicate), ("twin_query", self.twin_query)):
             if not 0 < value <= 1:
                 raise ExperimentError(f"audit.{name} is {value}: it must be above 0 and at most 1")

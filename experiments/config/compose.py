@@ -6,6 +6,7 @@ CONTRIBUTING.md lists the modules that know Hydra.
 import importlib.util
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -26,7 +27,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, one_line
 from experiments.common.model_files import resolved
 from experiments.common.text import first_line
 from experiments.config import Experiment
@@ -41,6 +42,9 @@ from experiments.config.part_checks import check_parts, no_key_of_loss, settings
 from experiments.config.retriever_roles import check_first_stages, check_positives, check_whole_collection
 from experiments.config.sweeps_group import register_folders
 from experiments.config.test_sets import TestSet
+from experiments.config.values import check_values
+
+CARETS = re.compile(r"\n *\^ *(?=\n|$)")  # Hydra's mark below the letter that it cannot read
 
 
 def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
@@ -160,6 +164,7 @@ def check_settings(settings: DictConfig, *, parts: bool = True) -> Experiment:
         raise ExperimentError(f"{', '.join(missing)} must be given: add {missing[0]}=... to the command")
     for key in undeclared(unresolved, Experiment):
         raise ExperimentError(_no_such_key(settings, key))
+    check_values(unresolved)
     experiment = OmegaConf.to_object(settings)
     assert isinstance(experiment, Experiment)
     return check_experiment(experiment) if parts else experiment
@@ -203,8 +208,11 @@ def restored(config: Mapping[str, Any]) -> Experiment:
     Raises:
         ExperimentError: the config is not of this version.
     """
-    with explained():
-        return check(typed(config), parts=False)
+    try:
+        with explained():
+            return check(typed(config), parts=False)
+    except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
+        raise ExperimentError(f"it is not the config of a job of this version ({error})") from error
 
 
 def typed(config: Mapping[str, Any]) -> DictConfig:
@@ -248,7 +256,11 @@ def explained(where: str = "", within: str = "the command") -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str:
-    """Return the message of an error: the wrong key or option, and the existing ones."""
+    """Return the message of an error on one line: the wrong key or option, and the existing ones."""
+    return one_line(CARETS.sub("", _explained(error))) or type(error).__name__
+
+
+def _explained(error: BaseException) -> str:
     cause = error.__cause__
     if isinstance(error, InstantiationException) and isinstance(cause, ExperimentError):
         return str(cause)

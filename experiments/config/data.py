@@ -1,5 +1,6 @@
 """Settings of the data set, the pretrained weights and the negatives."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,7 @@ from omegaconf import MISSING
 from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
 from experiments.config.negatives import NegativeRule
+from experiments.config.values import REVISION, SHA256, VERSION, check_name, check_path, check_pattern
 from experiments.data.query_split import QuerySplit, check_folds
 from experiments.data.splits import MEASURED_ON, REPEATED_QUERIES, TEST, WITHOUT_RELEVANT
 
@@ -69,6 +71,9 @@ class Data:
             raise ExperimentError("data.folds measures every query once: data.measured_on must be test")
         at_least("data.min_grade", self.min_grade, 1)
         at_least("data.carve_dev", self.carve_dev, 0)
+        check_path("data.path", self.path)
+        if isinstance(self.source, Mapping) and isinstance(self.source.get("name"), str):
+            check_name("data.source.name", self.source["name"])
 
 
 SHAPE = ("layers", "hidden", "encoder", "embeddings")  # keys of backbone.shape
@@ -97,6 +102,14 @@ class Backbone:
     its ``encoder`` and its ``embeddings`` have; null where the files are at hand."""
 
     def __post_init__(self) -> None:
+        check_name("backbone.name", self.name)
+        for key, place in (("path", self.path), ("package", self.package), ("folder", self.folder)):
+            check_path(f"backbone.{key}", place)
+        check_pattern("backbone.version", self.version, VERSION, "a version such as 1.2.0")
+        check_pattern("backbone.revision", self.revision, REVISION, "a branch, a tag or a commit of the hub")
+        check_pattern("backbone.sha256", self.sha256, SHA256, "a checksum of 64 hexadecimal digits")
+        for name, size in (self.shape or {}).items():
+            at_least(f"backbone.shape.{name}", size, 0)
         if self.shape is not None:
             one_of("the keys of backbone.shape", sorted(self.shape), (sorted(SHAPE),))
         if (self.path is None) == (self.package is None):
@@ -112,3 +125,7 @@ class Negatives(NegativeRule):
 
     name: str = "uniform"
     """Name of the rule in tables."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_name("negatives.name", self.name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import MISSING
 
 from experiments.common.checks import at_least, at_most, one_of
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, shown
 from experiments.config.audit import Audit, Retrieve
 from experiments.config.compute import (
     INCIDENTAL_CALLBACKS,
@@ -39,6 +39,7 @@ from experiments.config.training import (
     check_scheduler,
     linear_schedule,
 )
+from experiments.config.values import check_folder, check_name, check_path
 from experiments.data.splits import TRAIN
 from experiments.evaluation.measure_names import resolve
 
@@ -136,8 +137,14 @@ class Experiment:
     """A Lightning logger by ``_target_``, or null; the job's folder has everything either way."""
 
     def __post_init__(self) -> None:
+        check_folder("study", self.study)
+        for key, place in (("outputs", self.outputs), ("cache", self.cache), ("checkpoint", self.checkpoint)):
+            check_path(key, place)
+        check_name("variant", self.variant)
+        check_name("test_set", self.test_set)
         at_least("seed", self.seed, 0)
         at_most("seed", self.seed, MAX_SEED)
+        self._check_parts_are_mappings()
         depths_of(self.first_stage_depth)
         if not self.first_stage:
             raise ExperimentError(
@@ -196,6 +203,20 @@ class Experiment:
         if self.table is not None:
             table_of(self.table)
         self.batch.queries(self.negatives.count)
+
+    def _check_parts_are_mappings(self) -> None:
+        """Raise ExperimentError for a part without keys of its own, such as ``retrievers.bm25=x``."""
+        parts = {"loss": self.loss, "loss.fn": self.loss.get("fn") if isinstance(self.loss, Mapping) else None}
+        parts |= {f"retrievers.{name}": part for name, part in self.retrievers.items()}
+        parts |= {"data.source": self.data.source}
+        for key, part in parts.items():
+            if part is not None and not isinstance(part, Mapping):
+                raise ExperimentError(f"{key} is {shown(part)}: it must have the keys of a part, _target_ among them")
+        if isinstance(self.loss, Mapping) and "name" in self.loss:
+            name = self.loss["name"]
+            if not isinstance(name, str):
+                raise ExperimentError(f"loss.name is {shown(name)}: it must be a text")
+            check_name("loss.name", name)
 
     @property
     def learns_from_teacher(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 from experiments.common.errors import ExperimentError
 from experiments.common.model_files import model_in
 from experiments.config.job_overrides import check_job
+from experiments.config.values import check_name, check_path
 
 KEY = "init_from"
 JOB, PATH = f"{KEY}.job", f"{KEY}.path"
@@ -27,6 +28,8 @@ class InitFrom:
 
     def __post_init__(self) -> None:
         check_job(JOB, self.job)
+        check_path(PATH, self.path)
+        check_name(f"{KEY}.label", self.label)
         if self.path is not None:
             self.path = model_in(self.path)
         if self.label is not None and not self.given:

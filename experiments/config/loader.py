@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+import yaml
 from hydra import initialize_config_dir, version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import CachingConfigRepository, ConfigRepository
@@ -23,15 +24,20 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobRuntime
+from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
+from experiments.common.errors import ExperimentError
 from experiments.config.files import CONF
 from experiments.config.overrides import parsed as parsed_override
 from experiments.config.sweeps_group import SweepsSource, below
 
 SETTLED_NS = 2_000_000_000  # a file changed less than 2 s ago may change again within the resolution of its time stamp
+# What Hydra and OmegaConf raise for a file or a value of another kind than they expect.
+UNREADABLE = (yaml.YAMLError, ValueError, TypeError, AttributeError, RecursionError, OSError)
 NOT_PICKLED = (pickle.PicklingError, AttributeError)  # for a type that is defined inside a function
 Stamp = tuple[int, int, int, int] | None  # of a file or folder; None where there is none
 
@@ -141,6 +147,21 @@ class CachedLoader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
+        try:
+            return self._loaded(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
+        except (HydraException, OmegaConfBaseException):  # some are ValueErrors or OSErrors too
+            raise
+        except UNREADABLE as error:
+            raise ExperimentError(f"the configuration cannot be composed: {error}") from error
+
+    def _loaded(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool,
+        validate_sweep_overrides: bool,
+    ) -> DictConfig:
         parsed = [parsed_override(override) for override in overrides]
         if any(override.key_or_group == "hydra.searchpath" for override in parsed):
             return super()._load_configuration_impl(
@@ -194,10 +215,30 @@ class _RecordingRepository(ConfigRepository):
         result = _read.get(key)
         if result is None:
             started = time.time_ns()
-            result = super().load_config(config_path)
+            try:
+                result = super().load_config(config_path)
+            except (HydraException, OmegaConfBaseException):
+                raise
+            except UNREADABLE as error:
+                places = [place for source in self.sources for place in _places(source, config_path) or ()]
+                path = next((place for place in places if os.path.isfile(place)), config_path)
+                raise ExperimentError(f"{path} cannot be read: {error}") from error
+            _refuse_hidden_header(self.sources, config_path)
             _read.put(key, result, self.sources, [config_path], started)
         assert result is None or isinstance(result, ConfigResult)
         return result
+
+
+def _refuse_hidden_header(sources: Iterable[ConfigSource], config_path: str) -> None:
+    """Raise ExperimentError for a file whose first line Hydra misses, because a byte order mark is before it."""
+    for path in (place for source in sources for place in _places(source, config_path) or ()):
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                beginning = file.read(512)
+            if beginning.startswith(b"\xef\xbb\xbf") and b"@package" in beginning:
+                raise ExperimentError(
+                    f"{path} begins with a byte order mark, which hides its first line: save it without"
+                )
 
 
 def _note_overrides(overrides: list[Override], hydra: DictConfig) -> None:

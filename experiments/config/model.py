@@ -18,6 +18,7 @@ from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
 from experiments.config.compute import INT8
 from experiments.config.negatives import RUN_ORDER
+from experiments.config.values import check_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,6 +120,7 @@ class Model(ABC):
     """
 
     def __post_init__(self) -> None:
+        check_name("model.name", self.name)
         at_least("model.max_length", self.max_length, 8)
         at_least("model.max_query_tokens", self.max_query_tokens, 1)
         one_of("model.logits", self.logits, (1, 2))
@@ -226,7 +228,7 @@ def class_of(target: Any) -> type[Model]:
     module, _, name = target.rpartition(".")
     try:
         model = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ExperimentError(f"model._target_: {target} cannot be imported ({error})") from error
     if not (inspect.isclass(model) and issubclass(model, Model)) or inspect.isabstract(model):
         raise ExperimentError(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 
 from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
+from experiments.config.values import check_path
 
 MIN_COUNT, MAX_COUNT = 1, 31
 MAX_LIST = 100  # passages of a list in run order
@@ -82,6 +83,7 @@ class NegativeFilter:
             raise ExperimentError(
                 f"negatives.filter.relative_margin is {self.relative_margin}: it must be null, or finite and at least 0"
             )
+        check_path("negatives.filter.scorer", self.scorer)
         if self.compares_scores and not self.scorer:
             key = "absolute_margin" if self.absolute_margin is not None else "relative_margin"
             raise ExperimentError(

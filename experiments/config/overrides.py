@@ -4,15 +4,19 @@ from functools import lru_cache
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 
+from experiments.common.errors import shown
 from experiments.config.job_overrides import quoted
 
 
 @lru_cache(maxsize=4096)  # a grid has the same ones in each of its jobs, and each takes a millisecond
 def parsed(argument: str) -> Override:
     """Return an override as Hydra reads it, not to be changed. Raises HydraException if its grammar refuses it."""
-    (override,) = OverridesParser.create().parse_overrides([argument])
+    try:
+        (override,) = OverridesParser.create().parse_overrides([argument])
+    except (ValueError, OverflowError, RecursionError) as error:  # such as a number of thousands of digits
+        raise OverrideParseException(argument, f"the override {shown(argument)} cannot be read ({error})") from error
     return override
 
 

@@ -4,15 +4,18 @@ It is no part of a job's identity. Cells are addressed by the labels that tables
 ``source``, ``first_stage``, ``backbone`` ...), or by the dotted key of the config that varies.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from experiments.common.checks import one_of
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, shown
 
 MARKS = ("primary", "second-hand", "unknown")
 KINDS = ("beats", "improves", "rises", "falls", "within")
+LONGEST = 5_000  # letters of a text
+LONGEST_LABEL = 500  # letters of a label's value
 OF = ("test", "layers")
 
 Where = Mapping[str, Any]
@@ -105,14 +108,19 @@ def table_of(settings: Mapping[str, Any]) -> PaperTable:
         if not values.get(key):
             raise ExperimentError(f"table.{key} must be given")
     mark = values.pop("mark", None)
-    where = dict(values.pop("where", None) or {})
-    published, claimed = values.pop("published", []), values.pop("claims", [])
+    where = _labels("table.where", values.pop("where", None))
+    published, claimed = (_list(f"table.{name}", values.pop(name, None)) for name in ("published", "claims"))
+    for name in ("title", "source", "measure", "data", "tolerance_source", "notes"):
+        _text(f"table.{name}", values.get(name))
+    _share("table.tolerance", values.get("tolerance"))
     cells = [_published(f"table.published[{i}]", cell, where, mark) for i, cell in enumerate(published)]
     claims = [_claim(f"table.claims[{i}]", claim, where) for i, claim in enumerate(claimed)]
     for name, usual in (("rows", ("loss",)), ("columns", ("negatives",))):
-        values[name] = tuple(values.get(name) or usual)
+        values[name] = tuple(_list(f"table.{name}", values.get(name)) or usual)
+        for label in values[name]:
+            _text(f"table.{name}", label)
     for name in ("stand_ins", "reference"):
-        values[name] = dict(values.get(name) or {})
+        values[name] = _labels(f"table.{name}", values.get(name))
     if values["reference"]:
         values["reference"] = where | values["reference"]
     keys = [repr(sorted(cell.where.items(), key=str)) for cell in cells]
@@ -122,19 +130,18 @@ def table_of(settings: Mapping[str, Any]) -> PaperTable:
 
 
 def _published(key: str, settings: Mapping[str, Any], where: Where, default_mark: str | None) -> Published:
-    cell = dict(settings)
+    cell = _labels(key, settings)
     if "value" not in cell:
         raise ExperimentError(f"{key} has no value: a number, or null with mark: unknown")
     value = cell.pop("value")
     mark = cell.pop("mark", None) or ("unknown" if value is None else default_mark)
     if mark not in MARKS:
-        raise ExperimentError(f"{key}.mark is {mark!r}: it must be one of {', '.join(MARKS)}")
+        raise ExperimentError(f"{key}.mark is {shown(mark)}: it must be one of {', '.join(MARKS)}")
     if (value is None) != (mark == "unknown"):
         raise ExperimentError(
-            f"{key}: the value is {value!r} and the mark {mark!r}; unknown values are null, and no other"
+            f"{key}: the value is {shown(value)} and the mark {mark!r}; unknown values are null, and no other"
         )
-    if value is not None and not 0 <= float(value) <= 1:
-        raise ExperimentError(f"{key}.value is {value!r}: it must lie between 0 and 1")
+    _share(f"{key}.value", value)
     return Published(dict(where) | cell, None if value is None else float(value), mark)
 
 
@@ -143,6 +150,11 @@ def _claim(key: str, settings: Mapping[str, Any], where: Where) -> Claim:
     for name in ("says", "kind"):
         if not values.get(name):
             raise ExperimentError(f"{key}.{name} must be given")
+    for name in ("says", "kind", "of", "over", "published"):
+        _text(f"{key}.{name}", values.get(name))
+    if not isinstance(values.get("relative", False), bool):
+        raise ExperimentError(f"{key}.relative is {shown(values['relative'])}: it must be true or false")
+    _share(f"{key}.margin", values.get("margin"))
     kind = values["kind"]
     one_of(f"{key}.kind", kind, KINDS)
     one_of(f"{key}.of", values.get("of", "test"), OF)
@@ -154,20 +166,58 @@ def _claim(key: str, settings: Mapping[str, Any], where: Where) -> Claim:
         raise ExperimentError(
             f"{key}: kind: improves compares test results with their first stage; leave out worse and of"
         )
-    own = dict(values.get("where") or {})
+    own = _labels(f"{key}.where", values.get("where"))
     # Probed layers do not have the labels of the table's published cells, such as a first stage.
     values["where"] = own if values.get("of") == "layers" else dict(where) | own
     for name in ("better", "worse"):
-        values[name] = dict(values.get(name) or {})
+        values[name] = _labels(f"{key}.{name}", values.get(name))
         values["where"] = {label: value for label, value in values["where"].items() if label not in values[name]}
     if kind in ("beats", "within") and set(values["better"]) != set(values["worse"]):
         raise ExperimentError(f"{key}: better and worse must name the same labels")
     return Claim(**values)
 
 
+def _labels(key: str, value: Any) -> dict[str, Any]:
+    """Return labels and their values, none for null. Raises ExperimentError unless each value is a text or a number."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise ExperimentError(f"{key} is {shown(value)}: it must be labels with their values, such as {{loss: lce}}")
+    for label, each in value.items():
+        if not _is_label(each):
+            raise ExperimentError(f"{key}.{label} is {shown(each)}: it must be a text or a finite number")
+    return {str(label): each for label, each in value.items()}
+
+
+def _is_label(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= LONGEST_LABEL
+    return value is None or (isinstance(value, int | float) and math.isfinite(value) and abs(value) < 2**63)
+
+
+def _list(key: str, value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list | tuple):
+        raise ExperimentError(f"{key} is {shown(value)}: it must be a list")
+    return list(value)
+
+
+def _text(key: str, value: Any) -> None:
+    if value is not None and (not isinstance(value, str) or not value.strip() or len(value) > LONGEST):
+        raise ExperimentError(f"{key} is {shown(value)}: it must be a text of 1 to {LONGEST:,} letters")
+
+
+def _share(key: str, value: Any) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1):
+        raise ExperimentError(f"{key} is {shown(value)}: it must lie between 0 and 1")
+
+
 def _known(key: str, settings: Any, known: set[str]) -> dict[str, Any]:
     if not isinstance(settings, Mapping):
         raise ExperimentError(f"{key} should hold named values, not {type(settings).__name__}")
     if unknown := sorted(set(map(str, settings)) - known):
-        raise ExperimentError(f"there is no key {key}.{unknown[0]}; the keys of {key} are {', '.join(sorted(known))}")
+        raise ExperimentError(
+            f"there is no key {key}.{shown(unknown[0])[1:-1]}; the keys of {key} are {', '.join(sorted(known))}"
+        )
     return {str(name): value for name, value in settings.items()}

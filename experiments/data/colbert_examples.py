@@ -1,11 +1,11 @@
 """Read ColBERT's training examples: lists of a query, a positive and negatives, bare ids or with a teacher's scores."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, shown
+from experiments.common.strict_text import parse_json
 from experiments.data.readers import lines
 from experiments.data.teacher_rows import Row, checked_id, checked_score
 
@@ -24,15 +24,12 @@ def examples(path: Path) -> Iterator[tuple[int, str, list[tuple[str, Any]]]]:
 
 def example_of(where: str, line: str) -> tuple[str, list[tuple[str, Any]]]:
     """Parse one line into the query id and its passages. The message of an error begins with ``where``."""
-    try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise ExperimentError(f"{where}: not JSON ({error})") from error
+    value = parse_json(line, where, nested=False)
     if not isinstance(value, list) or len(value) < 2:
-        raise ExperimentError(f"{where}: {EXPECTED} is expected, not {line[:80]!r}")
+        raise ExperimentError(f"{where}: {EXPECTED} is expected, not {shown(line)}")
     pairs = [passage if isinstance(passage, list) else [passage, None] for passage in value[1:]]
     if any(len(pair) != 2 for pair in pairs):
-        raise ExperimentError(f"{where}: {EXPECTED} is expected, not {line[:80]!r}")
+        raise ExperimentError(f"{where}: {EXPECTED} is expected, not {shown(line)}")
     query = checked_id(where, "the query", value[0])
     return query, [(checked_id(where, "a passage", passage), score) for passage, score in pairs]
 

@@ -8,10 +8,19 @@ decoded.
 import re
 from urllib.parse import quote, unquote
 
+from experiments.common.errors import ExperimentError, shown
+
 # What no file with an id a field can hold: nothing at all, control characters, blanks at the ends (RE2, for pyarrow).
 UNUSABLE = r"^$|\p{Cc}|^\p{Z}|\p{Z}$"
 BLANKS = r"\p{Z}"  # of any script; tabs and line ends are control characters
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # of those: what a field of a line may hold and an id may not
 FIELD = re.compile(r"[^ \t\r\n\f\v]+")
+
+
+def check_id(where: str, text: str) -> None:
+    """Raise ExperimentError for an id with a control character. ``where`` begins the message."""
+    if CONTROL.search(text):
+        raise ExperimentError(f"{where}: the id {shown(text)} has a control character: the file is damaged")
 
 
 def escaped(text: str) -> str:

@@ -4,7 +4,6 @@ Files are read as a stream, of which only the lines of the requested queries are
 no more memory than their queries' negatives. A query's negatives have the order of the file.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -16,9 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, one_line, shown
+from experiments.common.strict_text import parse_json
 from experiments.data.colbert_examples import example_of, examples
-from experiments.data.ids import fields
+from experiments.data.ids import UNUSABLE, check_id, fields
 from experiments.data.readers import lines
 
 SENTENCE_TRANSFORMERS, TEVATRON, COLBERT, TRIPLES = "sentence_transformers", "tevatron", "colbert", "triples"
@@ -66,6 +66,8 @@ def read_negatives(
     layout = format_of(path, key) if format == "auto" else format
     if systems is not None and layout != SENTENCE_TRANSFORMERS:
         raise ExperimentError(f"{path}: systems are those of sentence-transformers' files, and this one has none")
+    if next(lines.lines(path), None) is None:
+        raise ExperimentError(f"{path}: the file of negatives is empty")
     kept = Kept(depth)
     if layout == TRIPLES:
         _read_triples(path, asked, kept)
@@ -111,15 +113,14 @@ def format_of(path: Path, key: str) -> str:
         raise ExperimentError(f"{path}: the file of negatives is empty")
     number, line = first
     if line.lstrip().startswith("{"):
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise ExperimentError(f"{path}, line {number}: not JSON ({error})") from error
+        value = parse_json(line, f"{path}, line {number}", nested=False)
         if "neg" in value:
             return SENTENCE_TRANSFORMERS
         if any(name in value for name in NEGATIVES_OF_TEVATRON):
             return TEVATRON
-        raise ExperimentError(f"{path}, line {number}: {EXPECTED} is expected, not one with {', '.join(value)}")
+        raise ExperimentError(
+            f"{path}, line {number}: {EXPECTED} is expected, not one with {shown(', '.join(value))[1:-1]}"
+        )
     if line.lstrip().startswith("["):
         return COLBERT
     by_tabs = line.split("\t")
@@ -127,7 +128,7 @@ def format_of(path: Path, key: str) -> str:
         return TEXT_TRIPLES
     if len(_ids_of(line)) == 3:
         return TRIPLES
-    raise ExperimentError(f"{path}, line {number}: {EXPECTED} is expected, not {line[:80]!r}: check {key}")
+    raise ExperimentError(f"{path}, line {number}: {EXPECTED} is expected, not {shown(line)}: check {key}")
 
 
 def line_of(path: Path, format: str, query_ids: Sequence[str], passage_id: str) -> int | None:
@@ -144,7 +145,9 @@ def line_of(path: Path, format: str, query_ids: Sequence[str], passage_id: str) 
             query, scored = example_of(f"{path}, line {number}", line)
             lists = {"": [passage for passage, _ in scored[1:]]}
         else:
-            query, lists = _of_line(path, number, json.loads(line), layout, set())
+            query, lists = _of_line(
+                path, number, parse_json(line, f"{path}, line {number}", nested=False), layout, set()
+            )
         if query in query_ids and passage_id in chain(*lists.values()):
             return number
     return None
@@ -159,11 +162,13 @@ def _of_line(
     query = next((value[name] for name in names if name in value), None)
     found = [value[name] for name in ("neg", *NEGATIVES_OF_TEVATRON) if name in value]
     if query is None or not found or (layout == SENTENCE_TRANSFORMERS) != ("neg" in value):
-        raise ExperimentError(f"{where}: {EXPECTED} is expected, not one with {', '.join(value)}")
+        raise ExperimentError(f"{where}: {EXPECTED} is expected, not one with {shown(', '.join(value))[1:-1]}")
     lists = found[0] if isinstance(found[0], Mapping) else {"": found[0]}
     if not all(isinstance(own, list) for own in lists.values()):
         raise ExperimentError(f"{where}: the negatives are expected as lists of ids")
     known.update(lists)
+    if isinstance(query, bool) or not isinstance(query, str | int) or query == "":
+        raise ExperimentError(f"{where}: {shown(query)} is no id of a query: a text or a whole number is expected")
     return str(query), {name: [_id_of(where, passage) for passage in own] for name, own in lists.items()}
 
 
@@ -173,6 +178,9 @@ def _id_of(where: str, passage: Any) -> str:
         passage = next((passage[name] for name in ID_OF_PASSAGE if name in passage), None)
     if not isinstance(passage, str | int) or isinstance(passage, bool):
         raise ExperimentError(f"{where}: a negative has no id: {', '.join(ID_OF_PASSAGE)} are looked for")
+    check_id(where, str(passage))
+    if passage == "":
+        raise ExperimentError(f"{where}: a negative has an empty id")
     return str(passage)
 
 
@@ -202,6 +210,8 @@ def _read_triples(path: Path, asked: Mapping[str, int], kept: "Kept") -> None:
             pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), null_values=[]),
         )
         for batch in reader:
+            if any(pc.any(pc.match_substring_regex(batch.column(name), UNUSABLE)).as_py() for name in names):
+                raise pa.ArrowInvalid("an id is empty or has a control character")
             found = pc.index_in(batch.column("query"), value_set=ids)
             mask = pc.is_valid(found)
             kept.extend(
@@ -211,9 +221,11 @@ def _read_triples(path: Path, asked: Mapping[str, int], kept: "Kept") -> None:
         for number, line in lines.lines(path):
             if len(_ids_of(line)) != 3 or not all(_ids_of(line)):
                 raise ExperimentError(
-                    f"{path}, line {number}: three ids (query, positive, negative) are expected, not {line[:80]!r}"
+                    f"{path}, line {number}: three ids (query, positive, negative) are expected, not {shown(line)}"
                 ) from error
-        raise ExperimentError(f"{path}: cannot be read as triples of ids ({error})") from error
+            for text in _ids_of(line):
+                check_id(f"{path}, line {number}", text)
+        raise ExperimentError(f"{path}: cannot be read as triples of ids ({one_line(str(error))})") from error
 
 
 class Kept:

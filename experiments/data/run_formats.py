@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, shown
+from experiments.data.ids import check_id
 from experiments.data.ragged import group_by_key
 from experiments.data.run_header import header_end, run_lines
-from experiments.data.run_lines import TOP1000, fields_of, layout_of
+from experiments.data.run_lines import MOST_RANKS, TOP1000, fields_of, layout_of
 
-ODD = r"^#?$|^\s|\s$"  # no id: the beginning of a comment, or blanks to strip
+ODD = r"^#?$|^[\s\p{Z}]|[\s\p{Z}]$|\p{Cc}"  # no id: the beginning of a comment, blanks to strip, or a control character
 BATCH = 1_000_000  # rows of Python objects held at once
 
 # per line: query id and passage id (Arrow dictionaries), sort key (more is better), and score if given
@@ -176,6 +177,8 @@ def _by_column(path: Path, layout: str, first: str, header: int) -> Columns | No
     except (pa.ArrowInvalid, OSError):
         return None  # reading by line reports where
     queries, passages = _encoded(table.column("query").chunks), _encoded(table.column("passage").chunks)
+    if layout == "msmarco" and pc.max(table.column("rank")).as_py() > MOST_RANKS:
+        return None
     with np.errstate(over="ignore"):  # too large a score becomes infinite, which is reported
         score = table.column("score").to_numpy().astype(np.float32) if "score" in names else None
     odd = any(pc.any(pc.match_substring_regex(ids.dictionary, ODD)).as_py() for ids in (queries, passages))
@@ -191,9 +194,12 @@ def _by_line(path: Path, layout: str, key: str, header: int) -> Columns:
     rows: list[tuple[str, str, int, float]] = []
     seen: set[tuple[str, str]] = set()
     for number, line in run_lines(path, header):
-        query, passage, rank, score = fields_of(f"{path}, line {number}", line, layout, key)
+        where = f"{path}, line {number}"
+        query, passage, rank, score = fields_of(where, line, layout, key)
+        check_id(where, query)
+        check_id(where, passage)
         if (query, passage) in seen:
-            raise ExperimentError(f"{path}, line {number}: passage {passage!r} is listed twice for the query {query!r}")
+            raise ExperimentError(f"{where}: passage {shown(passage)} is listed twice for the query {shown(query)}")
         seen.add((query, passage))
         rows.append((query, passage, rank, score))
     queries, passages, ranks, scores = zip(*rows, strict=True)

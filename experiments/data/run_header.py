@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common.errors import ExperimentError
+from experiments.common.strict_text import YamlError, parse_yaml
 from experiments.data.readers import lines
 from experiments.data.run_lines import is_comment
 
@@ -67,12 +68,10 @@ def _unended(path: Path, begun: int, why: str) -> ExperimentError:
 
 def _check(path: Path, begun: int, inside: Sequence[tuple[int, str]]) -> None:
     """Raise ExperimentError unless the lines of a header, without their number signs, are YAML of named values."""
-    import yaml
-
     try:
-        content = yaml.safe_load("\n".join(line for _, line in inside))
-    except yaml.YAMLError as error:
-        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        content = parse_yaml("\n".join(line for _, line in inside))
+    except YamlError as error:
+        mark, problem = getattr(error.__cause__, "problem_mark", None), getattr(error.__cause__, "problem", None)
         at = inside[min(mark.line, len(inside) - 1)][0] if mark is not None else begun
         raise ExperimentError(
             f"{path}, line {at}: the header that begins in line {begun} is no YAML ({problem or error}): correct it or "

@@ -1,9 +1,10 @@
 """Parse one line of a run file: detect its format and read its query, passage, rank and score."""
 
 import math
+import re
 from pathlib import Path
 
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, shown
 from experiments.data.ids import fields
 
 TREC = "query Q0 passage rank score name"
@@ -12,6 +13,9 @@ SCORES = "query, passage, score"
 TOP1000 = "top1000"  # MS MARCO's official candidates: no ranks, no scores
 CANDIDATES = "query, passage, text of the query, text of the passage, separated by tabs"
 FORMATS = ("auto", "trec", "msmarco", "scores", TOP1000)
+NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+RANK = re.compile("[0-9]{1,20}")
+MOST_RANKS = 2**24  # ranks are compared as float32, which has no larger whole numbers one by one
 TOO_LARGE = 3.4028235677973366e38  # rounds to infinity in float32
 
 
@@ -32,8 +36,8 @@ def layout_of(path: Path, number: int, line: str, key: str) -> str:
     if _trec_fields(line) is not None:
         return "trec"
     raise ExperimentError(
-        f"{path}, line {number}: '{TREC}' is expected, or {MSMARCO}, or {SCORES}, not {line!r}; set {key} to trec, "
-        f"msmarco or scores, or to {TOP1000} if the last two fields are texts"
+        f"{path}, line {number}: '{TREC}' is expected, or {MSMARCO}, or {SCORES}, not {shown(line)}; set {key} to "
+        f"trec, msmarco or scores, or to {TOP1000} if the last two fields are texts"
     )
 
 
@@ -46,22 +50,26 @@ def fields_of(where: str, line: str, layout: str, key: str) -> tuple[str, str, i
     if layout == "trec":
         parts = _trec_fields(line)
         if parts is None:
-            raise ExperimentError(f"{where}: '{TREC}' is expected, not {line!r}")
+            raise ExperimentError(f"{where}: '{TREC}' is expected, not {shown(line)}")
         return parts[0], parts[2], 0, _score(where, parts[4])
     parts = [field.strip() for field in line.split("\t")]
     if layout == TOP1000:
         if len(parts) != 4 or not all(parts[:2]):
-            raise ExperimentError(f"{where}: {CANDIDATES}, are expected, not {line!r}")
+            raise ExperimentError(f"{where}: {CANDIDATES}, are expected, not {shown(line)}")
         return parts[0], parts[1], 0, 0.0
     if layout == "scores":
         parts = parts if len(parts) == 3 else fields(line)
         if len(parts) != 3 or not all(parts):
-            raise ExperimentError(f"{where}: {SCORES} are expected, not {line!r}")
+            raise ExperimentError(f"{where}: {SCORES} are expected, not {shown(line)}")
         return parts[0], parts[1], 0, _score(where, parts[2])
     if len(parts) not in (3, 4) or not all(parts):
-        raise ExperimentError(f"{where}: {MSMARCO} are expected, not {line!r}")
-    if not parts[2].isdecimal():
-        raise ExperimentError(f"{where}: the rank {parts[2]!r} is not a whole number; if a score, set {key}=scores")
+        raise ExperimentError(f"{where}: {MSMARCO} are expected, not {shown(line)}")
+    if not RANK.fullmatch(parts[2]):
+        raise ExperimentError(
+            f"{where}: the rank {shown(parts[2])} is not a whole number; if a score, set {key}=scores"
+        )
+    if int(parts[2]) > MOST_RANKS:
+        raise ExperimentError(f"{where}: the rank {parts[2]} is above {MOST_RANKS:,}; if a score, set {key}=scores")
     return parts[0], parts[1], int(parts[2]), _score(where, parts[3]) if len(parts) == 4 else math.nan
 
 
@@ -86,17 +94,13 @@ def is_comment(line: str) -> bool:
 
 
 def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+    return NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
 
 
 def _score(where: str, text: str) -> float:
-    try:
-        score = float(text)
-    except ValueError as error:
-        raise ExperimentError(f"{where}: the score {text!r} is not a number") from error
+    if not NUMBER.fullmatch(text):
+        raise ExperimentError(f"{where}: the score {shown(text)} is not a number")
+    score = float(text)
     if not abs(score) < TOO_LARGE:
-        raise ExperimentError(f"{where}: the score {text!r} is not a finite number of 32 bits")
+        raise ExperimentError(f"{where}: the score {shown(text)} is not a finite number of 32 bits")
     return score

@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, one_line, shown
 from experiments.data import run_formats
 from experiments.data.colbert_examples import scored_examples
-from experiments.data.ids import fields
+from experiments.data.ids import check_id, fields
 from experiments.data.readers import lines
 from experiments.data.run_formats import BATCH, ODD
 from experiments.data.run_lines import CANDIDATES, TOP1000, is_comment, layout_of
@@ -142,10 +142,11 @@ def _of_parquet(path: Path) -> ScoredIds:
         file = pyarrow.parquet.ParquetFile(path)
         names = names_in(file.schema_arrow.names)
         if names is None:
-            raise ExperimentError(f"{path}: columns {NAMES} are expected, not {', '.join(file.schema_arrow.names)}")
+            columns_there = ", ".join(file.schema_arrow.names)
+            raise ExperimentError(f"{path}: columns {NAMES} are expected, not {shown(columns_there)[1:-1]}")
         table = file.read(columns=list(names))
     except (pa.ArrowInvalid, OSError) as error:
-        raise ExperimentError(f"{path}: cannot be read as parquet ({error})") from error
+        raise ExperimentError(f"{path}: cannot be read as parquet ({one_line(str(error))})") from error
     columns = [table.column(name) for name in names]
     for name, column, whole in zip(names, columns, (True, True, False), strict=True):
         kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
@@ -211,8 +212,10 @@ def _by_line(path: Path, columns: Sequence[str], skip: int) -> Iterator[Row]:
     for number, line in islice(_content(path), skip, None):
         parts, where = _fields(line), f"{path}, line {number}"
         if len(parts) != len(columns) or not all(parts):
-            raise ExperimentError(f"{where}: {expected} are expected, not {line!r}")
+            raise ExperimentError(f"{where}: {expected} are expected, not {shown(line)}")
         for query, passage, score in _pairs_of(columns):
+            check_id(where, parts[at[query]])
+            check_id(where, parts[at[passage]])
             yield parts[at[query]], parts[at[passage]], checked_score(where, parts[at[score]])
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, shown
+from experiments.data.ids import check_id
 from experiments.data.readers import lines
-from experiments.data.run_lines import TOO_LARGE
+from experiments.data.run_lines import NUMBER, TOO_LARGE
 
 Row = tuple[str, str, float]  # query id, passage id, score
 QUERY = ("query_id", "query-id", "qid", "query")  # the first that a file has: its query may be a text
@@ -32,7 +33,7 @@ def json_rows(path: Path) -> Iterator[Row]:
     for number, row in lines.json_lines(path):
         names, where = names_in(list(row)), f"{path}, line {number}"
         if names is None:
-            raise ExperimentError(f"{where}: keys {NAMES} are expected, not {', '.join(row) or 'none'}")
+            raise ExperimentError(f"{where}: keys {NAMES} are expected, not {shown(', '.join(row) or 'none')[1:-1]}")
         query, passage, score = (row[name] for name in names)
         yield checked_id(where, names[0], query), checked_id(where, names[1], passage), checked_score(where, score)
 
@@ -51,12 +52,15 @@ def hard_negative_rows(path: Path) -> Iterator[Row]:
             raise ExperimentError(f"{where}: neg must map each system to its passages, not be {type(systems).__name__}")
         for name, passages in (("pos", row.get("pos", [])), *systems.items()):
             if not isinstance(passages, list):
-                raise ExperimentError(f"{where}: {name} must be a list of passages, not {type(passages).__name__}")
+                raise ExperimentError(
+                    f"{where}: {shown(name)} must be a list of passages, not {type(passages).__name__}"
+                )
             for passage in passages:
                 if not isinstance(passage, Mapping) or "pid" not in passage or "ce-score" not in passage:
                     raise ExperimentError(
-                        f"{where}: a passage of {name} is {passage!r}, without pid and ce-score: the scores of the "
-                        f"edition that lists bare ids are in a pickle of their own; write them as query, passage, score"
+                        f"{where}: a passage of {shown(name)[1:-1]} is {shown(passage)}, without pid and ce-score: the "
+                        f"scores of the edition that lists bare ids are in a pickle of their own; write them as query, "
+                        f"passage, score"
                     )
                 yield query, checked_id(where, "pid", passage["pid"]), checked_score(where, passage["ce-score"])
 
@@ -67,17 +71,22 @@ def checked_score(where: str, score: Any) -> float:
     Raises:
         ExperimentError: it is not a finite number of 32 bits. The message begins with ``where``.
     """
+    if isinstance(score, str) and not NUMBER.fullmatch(score.strip()):
+        raise ExperimentError(f"{where}: the score {shown(score)} is not a number")
     try:
         value = math.nan if isinstance(score, bool) or score is None else float(score)
+    except OverflowError:  # a whole number of hundreds of digits
+        value = math.inf
     except (TypeError, ValueError) as error:
-        raise ExperimentError(f"{where}: the score {score!r} is not a number") from error
+        raise ExperimentError(f"{where}: the score {shown(score)} is not a number") from error
     if not abs(value) < TOO_LARGE:
-        raise ExperimentError(f"{where}: the score {score!r} is not a finite number of 32 bits")
+        raise ExperimentError(f"{where}: the score {shown(score)} is not a finite number of 32 bits")
     return value
 
 
 def checked_id(where: str, name: str, value: Any) -> str:
     """Return an id as a text; raises ExperimentError unless it is a text or a whole number."""
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise ExperimentError(f"{where}: {name} is {value!r}, no id: a text or a whole number is expected")
+        raise ExperimentError(f"{where}: {name} is {shown(value)}, no id: a text or a whole number is expected")
+    check_id(where, str(value))
     return str(value)

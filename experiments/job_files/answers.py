@@ -5,6 +5,7 @@ Two jobs can thus be compared query by query without the collection. Long passag
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.common.disk import replacing
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, shown
+from experiments.common.strict_text import parse_json
 from experiments.data.collection import Collection
 from experiments.data.run import Run
 
@@ -97,23 +99,29 @@ def read_answers(path: Path) -> Iterator[Answer]:
     """
     number = 0
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):  # noqa: B007 - the message below names it
-                yield _answer(json.loads(line))
-    except (EOFError, gzip.BadGzipFile, UnicodeDecodeError) as error:
+        with gzip.open(path, "rt", encoding="utf-8-sig", newline="\n") as file:
+            for number, line in enumerate(file, 1):
+                yield _answer(f"{path}, line {number}", parse_json(line, f"{path}, line {number}", halves=True))
+    except (EOFError, OSError, zlib.error, UnicodeDecodeError) as error:
         raise ExperimentError(f"{path} is damaged after line {number} ({error}); run the job again") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ExperimentError(f"{path}, line {number}: not an answer ({error}); run the job again") from error
 
 
-def _answer(value: Mapping[str, Any]) -> Answer:
-    relevant = value["relevant"]
-    return Answer(
-        value["query"],
-        value["text"],
-        tuple(Passage(**passage) for passage in value["top"]),
-        None if relevant is None else Passage(**relevant),
-    )
+def _answer(where: str, value: Any) -> Answer:
+    """Return the answer of a line. Raises ExperimentError if a key is missing or a value has another type."""
+    try:
+        relevant, texts = value["relevant"], (value["query"], value["text"])
+        passages = [Passage(**passage) for passage in (*value["top"], *([] if relevant is None else [relevant]))]
+    except (KeyError, TypeError) as error:
+        raise ExperimentError(f"{where}: not an answer ({error}); run the job again") from error
+    for name, allowed, values in (
+        ("a text", str, (*texts, *(text for passage in passages for text in (passage.id, passage.text)))),
+        ("a rank", int | None, [rank for passage in passages for rank in (passage.rank, passage.before)]),
+        ("a grade", int, [passage.grade for passage in passages]),
+    ):
+        if wrong := [each for each in values if not isinstance(each, allowed) or isinstance(each, bool)]:
+            raise ExperimentError(f"{where}: not an answer ({shown(wrong[0])} is not {name}); run the job again")
+    top = passages if relevant is None else passages[:-1]
+    return Answer(*texts, tuple(top), None if relevant is None else passages[-1])
 
 
 def _rows_of(run: Run) -> dict[int, NDArray[Any]]:

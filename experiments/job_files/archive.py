@@ -21,6 +21,7 @@ import yaml
 
 from experiments.common.disk import replacing
 from experiments.common.errors import ExperimentError
+from experiments.job_files.checked_results import read_config, read_launch, read_metrics, read_status
 from experiments.job_files.files import CONFIG, GRID, METRICS, STATUS, TABLE, read_json, read_mapping, read_text
 from experiments.job_files.history import FILE as HISTORY
 from experiments.job_files.history import read_history, rounded_history
@@ -86,19 +87,14 @@ def _study_files(study: Path, done: Sequence[str]) -> Iterator[tuple[str, bytes]
     if launched := [name for name in last_launch(study) if name in done]:
         yield GRID, _json(launched)
     if (study / MULTIRUN).is_file():
-        try:
-            overrides = read_mapping(study / MULTIRUN)["hydra"]["overrides"]
-            yield MULTIRUN, _yaml({"hydra": {"overrides": {name: overrides[name] for name in ("hydra", "task")}}})
-        except (KeyError, TypeError) as error:
-            path = study / MULTIRUN
-            raise ExperimentError(f"{path} is not a launch record of Hydra ({error!r}): delete it") from error
+        yield MULTIRUN, _yaml({"hydra": {"overrides": read_launch(study / MULTIRUN)}})
 
 
 def _job_files(folder: Path, runs: bool) -> Iterator[tuple[str, bytes]]:
-    config = read_mapping(folder / CONFIG)
+    config = read_config(folder)
     yield CONFIG, _yaml({key: INCIDENTAL.get(key, value) for key, value in config.items()})
-    yield METRICS, _json(read_mapping(folder / METRICS))
-    yield STATUS, _json(read_mapping(folder / STATUS))
+    yield METRICS, _json(read_metrics(folder))
+    yield STATUS, _json(read_status(folder))
     if (folder / HISTORY).is_file():
         yield HISTORY, rounded_history(read_history(folder / HISTORY)).encode()
     for path in sorted(folder.glob(PER_QUERY)):

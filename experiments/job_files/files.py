@@ -1,11 +1,12 @@
 """Name the files in the folders of studies and jobs; read JSON and YAML with errors that name the file."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from experiments.common import strict_text
 from experiments.common.errors import ExperimentError
+from experiments.common.strict_text import YamlError
 
 # in the folder of a job
 STATUS = "status.json"
@@ -22,42 +23,27 @@ def run_path(folder: Path, first_stage: str, depth: int | None = None) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """Read a file of a job. Raises ExperimentError if it is missing or is no text."""
+    """Read a file of a job without a byte order mark. Raises ExperimentError if it is missing or is no text."""
     try:
-        return path.read_text(encoding="utf-8")
+        return strict_text.decode(path, path.read_bytes()).replace("\r\n", "\n")
     except FileNotFoundError as error:
         raise ExperimentError(f"{path} is missing: delete the job's folder and run the study again") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ExperimentError(f"{path} cannot be read ({error}): run the job again") from error
 
 
 def read_json(path: Path) -> Any:
     """Read a JSON file. Raises ExperimentError if it is missing or malformed."""
-    try:
-        return json.loads(read_text(path))
-    except ValueError as error:
-        raise ExperimentError(f"{path} is not readable JSON ({error})") from error
+    return strict_text.parse_json(read_text(path), str(path), finite=False, said=" is not readable JSON")
 
 
 def read_yaml(path: Path) -> Any:
     """Read a YAML file. Raises ExperimentError if it is missing or malformed."""
-    import yaml
-
     text = read_text(path)
     try:
-        return parse_yaml(text)
-    except yaml.YAMLError as error:
-        raise ExperimentError(f"{path} is not readable YAML ({' '.join(str(error).split())})") from error
-
-
-def parse_yaml(text: str) -> Any:
-    """Return the value of a YAML text. Raises yaml.YAMLError if it is malformed."""
-    import yaml
-
-    try:  # the C parser, where there is one, is ten times as fast
-        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError:
-        return yaml.safe_load(text)  # whose error says more
+        return strict_text.parse_yaml(text)
+    except YamlError as error:
+        raise ExperimentError(f"{path} is not readable YAML ({error})") from error
 
 
 def read_mapping(path: Path) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.common.cache import write_atomic
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, shown
 from experiments.job_files.files import read_text
 
 FILE = "history.tsv"
@@ -70,7 +70,12 @@ def read_history(path: Path) -> dict[str, list[float]]:
             raise ExperimentError(f"{path}, line {number}: {len(fields)} fields, but line 1 names {len(names)} columns")
         for name, field in zip(names, fields, strict=True):
             try:
-                columns[name].append(float(field) if field else math.nan)
+                value = float(field) if field else math.nan
+                if field and not math.isfinite(value):
+                    raise ValueError
+                columns[name].append(value)
             except ValueError as error:
-                raise ExperimentError(f"{path}, line {number}: {name} is {field!r}, which is no number") from error
+                raise ExperimentError(
+                    f"{path}, line {number}: {shown(name)[1:-1]} is {shown(field)}, which is no number"
+                ) from error
     return columns

@@ -6,6 +6,7 @@ Shapes: Q queries.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.common.cache import write_atomic
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, shown
 from experiments.job_files.files import METRICS, read_text
 
 FloatArray = NDArray[np.float64]
 
+NUMBER = re.compile(r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?")
+DEPTH = re.compile("[1-9][0-9]{0,9}")
 FIRST_STAGE_PREFIX = "first_stage:"
 PROBE = "probe"  # in the place of a first stage: the probed layers
 DEPTHS = "depths"  # key of a first stage's metrics: depth of re-ranking -> its measures, pairs and milliseconds
@@ -87,7 +90,7 @@ def read_depths(folder: Path, first_stage: str, saved: Mapping[str, Any], deepes
         ExperimentError: a table is missing, malformed, or of other queries.
     """
     noted = saved.get(DEPTHS) or {}
-    if not isinstance(noted, Mapping) or not all(str(depth).isdecimal() for depth in noted):
+    if not isinstance(noted, Mapping) or not all(DEPTH.fullmatch(str(depth)) for depth in noted):
         raise ExperimentError(f"{folder / METRICS}, test.{first_stage}.{DEPTHS}: it should hold measures by depth")
     depths = sorted(map(int, noted))
     tables = {depth: read_per_query(per_query_path(folder, first_stage, depth)) for depth in depths[:-1]}
@@ -114,6 +117,8 @@ def read_per_query(path: Path) -> PerQuery:
     header = lines[0].split("\t")
     if len(header) < 2 or header[0] != "query":
         raise ExperimentError(f"{path}, line 1: a header of 'query' and the measures, separated by tabs, is expected")
+    if len(set(header)) < len(header):
+        raise ExperimentError(f"{path}, line 1: a column is named twice")
     rows: dict[str, list[float]] = {}
     for number, line in enumerate(lines[1:], start=2):
         query_id, *fields = line.split("\t")
@@ -121,11 +126,12 @@ def read_per_query(path: Path) -> PerQuery:
             count = len(fields) + 1
             raise ExperimentError(f"{path}, line {number}: {len(header)} columns are expected, there are {count}")
         if query_id in rows:
-            raise ExperimentError(f"{path}, line {number}: query {query_id!r} stands in the file twice")
+            raise ExperimentError(f"{path}, line {number}: query {shown(query_id)} stands in the file twice")
         try:
             rows[query_id] = [float(field) for field in fields]
         except ValueError as error:
-            raise ExperimentError(f"{path}, line {number}: {error}") from error
+            wrong = next((field for field in fields if not NUMBER.fullmatch(field)), "")
+            raise ExperimentError(f"{path}, line {number}: {shown(wrong)} is no number") from error
         if not all(map(math.isfinite, rows[query_id])):
             raise ExperimentError(f"{path}, line {number}: a value is not finite")
     columns = np.array(list(rows.values()), dtype=np.float64).reshape(len(rows), len(header) - 1).T

@@ -4,7 +4,6 @@ A job counts as running only while a process holds its lock; its progress is the
 torch.
 """
 
-import csv
 import logging
 import re
 from collections import Counter
@@ -19,7 +18,8 @@ from filelock import FileLock, Timeout
 from experiments.common.cache import write_json
 from experiments.common.errors import ExperimentError, why
 from experiments.common.text import first_line
-from experiments.job_files.files import GRID, STATUS, read_json, read_mapping
+from experiments.job_files.checked_results import read_status
+from experiments.job_files.files import GRID, STATUS, read_json, read_text
 from experiments.job_files.history import FILE
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ CHANGED = "changed"  # done, but made from other inputs: it runs again
 MISSING = "missing"  # of the last launch, and never began
 UNREADABLE = "unreadable"
 STATES = (DONE, CHANGED, RUNNING, INTERRUPTED, FAILED, MISSING, UNREADABLE)
+JOB = re.compile(r"(?!\.{1,2}$)[^/\0]{1,250}")  # name of a job's folder
 HASH_IN_NAME = re.compile(r".*-([0-9a-f]{8})")
 
 
@@ -77,11 +78,6 @@ def note_failure(folder: Path, error: BaseException, hash: str) -> None:
             log.warning("how the job ended could not be noted: %s", refused)
 
 
-def read_status(folder: Path) -> Mapping[str, Any]:
-    """Read the status of a job. Raises ExperimentError if it is missing or malformed."""
-    return read_mapping(folder / STATUS)
-
-
 def hash_of(noted: Mapping[str, Any], name: str) -> str | None:
     """Return a job's noted config hash, or the one in its name for jobs of earlier versions."""
     match = HASH_IN_NAME.fullmatch(name)
@@ -105,7 +101,10 @@ def status_of(folder: Path) -> JobStatus:
         state, reason = (INTERRUPTED, None) if reason == "interrupted" else (FAILED, reason)
     else:
         return JobStatus(UNREADABLE, f"{STATUS} has the state {state!r}")
-    step, groups = _progress(folder / FILE)
+    try:
+        step, groups = _progress(folder / FILE)
+    except ExperimentError:  # a table that cannot be read hides no state
+        step = groups = None
     return JobStatus(state, reason, _time(noted.get("started")), int(noted.get("attempts", 1)), step, groups)
 
 
@@ -118,7 +117,10 @@ def noted_inputs(folder: Path) -> Mapping[str, str]:
 def last_launch(study: Path) -> list[str]:
     """Return the names of the jobs of a study's last launch, begun or not; none if it was not a multirun."""
     path = study / GRID
-    return [str(name) for name in read_json(path)] if path.is_file() else []
+    names = read_json(path) if path.is_file() else []
+    if not isinstance(names, list) or not all(isinstance(name, str) and JOB.fullmatch(name) for name in names):
+        raise ExperimentError(f"{path} should be a list of the names of jobs: delete it, or start the study again")
+    return names
 
 
 def job_folders(study: Path) -> list[Path]:
@@ -158,15 +160,15 @@ def _progress(history: Path) -> tuple[int | None, int | None]:
     """Return step and groups of the last line of a job's history; None without one."""
     if not history.is_file():
         return None, None
-    rows = list(csv.DictReader(history.read_text(encoding="utf-8").splitlines(), delimiter="\t"))
-    last: Mapping[str, Any] = rows[-1] if rows else {}
+    header, *rows = [line.split("\t") for line in read_text(history).split("\n") if line] or [[]]
+    last: Mapping[str, Any] = dict(zip(header, rows[-1], strict=False)) if rows else {}
     return _whole(last.get("step")), _whole(last.get("groups"))
 
 
 def _whole(text: Any) -> int | None:
     try:
         return int(float(text))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
@@ -93,6 +94,8 @@ def _run_to_end(main: Callable[[], Any]) -> None:
     except (ExperimentError, HydraException, OmegaConfBaseException) as error:
         if any(job.state == FAILED for job in jobs):  # each was named above
             raise SystemExit(2) from None
+        _exit(explain(error))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:  # a file of the user's own configuration
         _exit(explain(error))
     except KeyboardInterrupt:
         _interrupted(128 + signal.SIGINT)

@@ -34,7 +34,7 @@ from experiments.analysis.settings import ResultGroup, SettingResult, group_resu
 from experiments.common.errors import ExperimentError
 from experiments.common.text import count, decimals, difference, duration
 from experiments.evaluation.comparison import Comparison, compare
-from experiments.job_files.status import read_status
+from experiments.job_files.checked_results import read_status
 
 PLACEHOLDER = re.compile(r"\{\{([^{}]*)\}\}")
 # What may hold a decimal that is no result: an address, a setting in code such as `optimizer.lr=0.001`.

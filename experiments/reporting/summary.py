@@ -13,7 +13,7 @@ from experiments.reporting.tables.depths import depth_table
 from experiments.reporting.tables.layers import layer_tables
 from experiments.reporting.tables.over_sets import over_sets_tables
 from experiments.reporting.tables.published import claims_table, published_table
-from experiments.reporting.tables.render import to_latex, to_markdown
+from experiments.reporting.tables.render import latex_comment, latex_label, to_latex, to_markdown
 from experiments.reporting.tables.results import MARK, left_out, legend, result_table
 from experiments.reporting.tables.table import Table
 from experiments.reporting.tables.terminal import listing_of, print_tables
@@ -65,6 +65,6 @@ def markdown(findings: Findings) -> str:
 
 def latex(findings: Findings) -> str:
     """Return the tables as LaTeX floats for ``\\input``; they need the package booktabs."""
-    name = findings.folder.name.replace("_", "-")
+    name = latex_label(findings.folder.name)
     floats = [to_latex(table, f"{name}-{number}") for number, table in enumerate(tables_of(findings), 1)]
-    return "\n".join([f"% {findings.folder.name}: needs \\usepackage{{booktabs}}", "", *floats])
+    return "\n".join([rf"{latex_comment(findings.folder.name)}: needs \usepackage{{booktabs}}", "", *floats])

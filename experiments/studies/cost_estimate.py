@@ -4,7 +4,6 @@ seconds = training pairs / training rate + scored pairs / rate of the rest (prep
 are medians over finished jobs; without any, there is no estimate of time.
 """
 
-import json
 import logging
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common.cache import Cache, fingerprint
+from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.config.long_documents import MAX_P
 from experiments.data.source import Source
 from experiments.data.splits import TEST, TRAIN
 from experiments.evaluation.measure_names import WHOLE_COLLECTION
-from experiments.job_files.files import CONFIG, METRICS, STATUS, parse_yaml
+from experiments.job_files.checked_results import read_config, read_metrics, read_status
+from experiments.job_files.files import METRICS
 from experiments.job_files.status import FINISHED
 
 log = logging.getLogger(__name__)
@@ -183,7 +184,7 @@ def rates_in(outputs: Path, settings: Iterable[Setting], dev: Mapping[str, int])
     for path in sorted(outputs.glob(f"*/*/{METRICS}")):
         try:
             measured = _finished(path.parent, wanted, dev)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ExperimentError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
             log.debug("%s says nothing of speed: %r", path.parent, error)  # another version, or partly deleted
             continue
         if measured is not None:
@@ -200,12 +201,12 @@ def _median(jobs: Sequence[Mapping[str, float]]) -> Rates:
 
 def _finished(folder: Path, wanted: set[Setting], dev: Mapping[str, int]) -> tuple[Setting, Mapping[str, float]] | None:
     """Return the setting and the rates of a job, if its setting is wanted and it ran in one attempt."""
-    status, metrics = (json.loads((folder / name).read_text(encoding="utf-8")) for name in (STATUS, METRICS))
+    status, metrics = (read_status(folder), read_metrics(folder))
     compute, backbone = metrics["compute"], metrics["labels"]["backbone"]
     backbones = {setting.backbone for setting in wanted}
     if status["state"] != FINISHED or status["attempts"] != 1 or backbone not in backbones:
         return None
-    config = _yaml(folder / CONFIG)
+    config = read_config(folder)
     device = str(compute["device"]).split(":")[0]
     threads = compute["threads"] if device == "cpu" else None
     data, validation = config["data"], config["validation"]
@@ -225,12 +226,3 @@ def _finished(folder: Path, wanted: set[Setting], dev: Mapping[str, int]) -> tup
         "flops": compute["flops"] / pairs,
         "tokens": compute["tokens"] / pairs,
     }
-
-
-def _yaml(path: Path) -> Any:
-    import yaml
-
-    try:
-        return parse_yaml(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} is not readable YAML") from error

@@ -13,7 +13,8 @@ from experiments.config.grid import Grid
 from experiments.config.identity import job_name, short_name
 from experiments.data.collection import open_collection
 from experiments.evaluation.measure_names import mean_name
-from experiments.job_files.files import GRID, METRICS, TABLE, read_json, read_mapping, read_yaml
+from experiments.job_files.checked_results import read_launch, read_metrics
+from experiments.job_files.files import GRID, TABLE, read_json, read_yaml
 from experiments.job_files.job_folder import JobFolder
 from experiments.job_files.live_status import DONE_BEFORE, LiveStatus
 from experiments.job_files.status import noted_inputs
@@ -41,7 +42,7 @@ def finished_before(grid: Grid, entries: Sequence[Entry]) -> list[LiveStatus] | 
 def _study_files_stay(grid: Grid) -> bool:
     """Return whether a launch would write the files of the study as they are."""
     study = Path(str(grid.config.outputs)) / str(grid.config.study)
-    launched, now = read_yaml(study / MULTIRUN)["hydra"]["overrides"], grid.config.hydra.overrides
+    launched, now = read_launch(study / MULTIRUN), grid.config.hydra.overrides
     same_launch = all(_told(launched[kind]) == _told(OmegaConf.to_container(now[kind])) for kind in ("task", "hydra"))
     table = grid.config.get("table")
     same_table = table is None or read_yaml(study / TABLE) == OmegaConf.to_container(table, resolve=True)
@@ -86,5 +87,5 @@ def _shown(grid: Grid, entries: Sequence[Entry]) -> Iterator[LiveStatus]:
 def _score(entry: Entry) -> str:
     """Return the headline measure of a job's results as its multirun shows it."""
     experiment = entry.experiment
-    means, measure = read_mapping(entry.folder / METRICS)["test"][experiment.first_stage[0]], experiment.measures[0]
+    means, measure = read_metrics(entry.folder)["test"][experiment.first_stage[0]], experiment.measures[0]
     return f"test {mean_name(measure)} {float(means[measure]):.3f}"

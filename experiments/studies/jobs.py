@@ -9,7 +9,8 @@ from typing import Any
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment, compose
 from experiments.config.grid import Grid, compose_grid
-from experiments.job_files.files import CONFIG, parse_yaml, read_mapping
+from experiments.job_files.checked_results import read_config, read_launch
+from experiments.job_files.files import read_yaml
 from experiments.job_files.status import DONE, JobStatus, job_folders, status_of
 from experiments.jobs.check_jobs import check_jobs
 from experiments.jobs.job_states import JobStates
@@ -220,20 +221,17 @@ def saved_overrides(folders: Iterable[Path]) -> Iterator[tuple[list[str], list[P
 
 def _kept(folder: Path) -> tuple[list[str], list[str]]:
     """Read a job's own overrides, and Hydra's (its launcher)."""
-    import yaml
-
-    try:
-        task = parse_yaml((folder / "hydra" / "overrides.yaml").read_text(encoding="utf-8"))
-        settings = parse_yaml((folder / "hydra" / "hydra.yaml").read_text(encoding="utf-8"))
-        hydra = settings["hydra"]["overrides"]["hydra"]
-    except FileNotFoundError as error:
-        raise ExperimentError(
-            f"{folder}: hydra/{Path(error.filename).name} is missing: it was not launched on its own, but for another "
-            "job; run that job's study again"
-        ) from error
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise ExperimentError(f"{folder}/hydra cannot be read: {' '.join(str(error).split())}") from error
-    return list(task), [kept for kept in hydra if LAUNCH not in kept and not kept.startswith("hydra.mode=")]
+    for name in ("overrides.yaml", "hydra.yaml"):
+        if not (folder / "hydra" / name).is_file():
+            raise ExperimentError(
+                f"{folder}: hydra/{name} is missing: it was not launched on its own, but for another job; run that "
+                "job's study again"
+            )
+    task = read_yaml(folder / "hydra" / "overrides.yaml")
+    if not isinstance(task, list) or not all(isinstance(override, str) for override in task):
+        raise ExperimentError(f"{folder}/hydra/overrides.yaml cannot be read: it should be a list of overrides")
+    hydra = read_launch(folder / "hydra" / "hydra.yaml")["hydra"]
+    return task, [kept for kept in hydra if LAUNCH not in kept and not kept.startswith("hydra.mode=")]
 
 
 def _swept(column: Sequence[str]) -> str:
@@ -245,19 +243,16 @@ def _swept(column: Sequence[str]) -> str:
 
 def _budget(folder: Path) -> int | None:
     """Return the training groups of a job; None if this version cannot read its config."""
-    import yaml
-
     try:
-        config = parse_yaml((folder / CONFIG).read_text(encoding="utf-8"))
-        return cost_estimate.groups_of(compose.restored(config))
-    except (OSError, yaml.YAMLError, TypeError, ExperimentError):
+        return cost_estimate.groups_of(compose.restored(read_config(folder)))
+    except ExperimentError:
         return None
 
 
 def _run_by(folder: Path, folders: Sequence[Path]) -> Path | None:
     """Return the job of the study that measures its model on a test set in this folder; None for any other job."""
     try:
-        config = read_mapping(folder / CONFIG)
+        config = read_config(folder)
         place = Path(str(config["model"]["path"])).parent if config.get("test_set") else None
     except (ExperimentError, KeyError, TypeError):  # not begun, or damaged: status says so
         return None

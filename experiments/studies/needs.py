@@ -16,6 +16,7 @@ from experiments.common.errors import ExperimentError
 from experiments.common.text import duration, plural
 from experiments.config import Backbone, Experiment, Model
 from experiments.config.long_documents import LongDocuments
+from experiments.job_files.checked_results import read_metrics
 from experiments.job_files.files import METRICS
 from experiments.models.memory_estimate import bytes_of_activations, bytes_of_states
 from experiments.pretrained.token_budget import tokens_per_batch
@@ -198,10 +199,10 @@ def share_of_peak(outputs: Path, card: Card) -> tuple[float, int]:
     shares = []
     for path in sorted(outputs.glob(f"*/*/{METRICS}")):
         try:
-            compute = json.loads(path.read_text(encoding="utf-8"))["compute"]
+            compute = read_metrics(path.parent)["compute"]
             if re.search(rf"\b{card.mark}\b", compute["machine"]):
                 shares.append(compute["flops"] / compute["train_seconds"] / card.peak)
-        except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
+        except (ExperimentError, KeyError, TypeError, ZeroDivisionError):
             continue  # of another version, or partly deleted
     return (statistics.median(shares), len(shares)) if shares else (ASSUMED_SHARE, 0)
 

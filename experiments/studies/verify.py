@@ -14,9 +14,10 @@ from experiments.config.identity import RETRIEVED, first_stages_hash, job_hash
 from experiments.data.run import read_trec
 from experiments.evaluation.measure_names import min_grade_in, resolve
 from experiments.evaluation.measures import evaluate
-from experiments.job_files.files import CONFIG, METRICS, STATUS, read_mapping, run_path
+from experiments.job_files.checked_results import read_config, read_metrics, read_status
+from experiments.job_files.files import CONFIG, METRICS, STATUS, run_path
 from experiments.job_files.per_query import DEPTHS, PerQuery, per_query_path, read_depths, read_per_query
-from experiments.job_files.status import hash_of, read_status
+from experiments.job_files.status import hash_of
 from experiments.studies.current_inputs import CurrentInputs
 
 TOLERANCE = 1e-6
@@ -67,7 +68,7 @@ def verify_job(folder: Path, load: Callable[[Mapping[str, Any]], CurrentInputs])
     """
     differences = Differences(folder.name)
     try:
-        config, status, metrics = read_mapping(folder / CONFIG), read_status(folder), read_mapping(folder / METRICS)
+        config, status, metrics = read_config(folder), read_status(folder), read_metrics(folder)
         verify_hash(folder, config, status, differences)
         # First stages measured alone note their split; a training is tested on test.
         current = load({**config, "retrieve": {"split": str(metrics.get("split", "test"))}})

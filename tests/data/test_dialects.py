@@ -144,7 +144,7 @@ def test_half_of_a_surrogate_pair_is_refused_and_a_whole_one_is_a_character(tmp_
     assert "\\ud83d\\ude00" in (good / "corpus.jsonl").read_text()
     assert open_collection(BeirFolder(str(good)), Cache(tmp_path)).passages.text(0) == "\U0001f600"
     bad = beir(tmp_path / "bad", [{"_id": "p1", "text": "one"}, {"_id": "p2", "text": "half \ud83d"}], queries, qrels)
-    with pytest.raises(ExperimentError, match="data set 'bad': the passage 'p2' has half of a character"):
+    with pytest.raises(ExperimentError, match=r"corpus.jsonl, line 2: 'half \\ud83d' has half of a character"):
         open_collection(BeirFolder(str(bad)), Cache(tmp_path))
 
 

@@ -1,7 +1,6 @@
 """Read text files line by line, plain or gzipped, with errors that name the file and the line."""
 
 import gzip
-import json
 import logging
 import re
 import zlib
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common.cache import content_digest
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, one_line, shown
+from experiments.common.strict_text import NUL, parse_json
 from experiments.data.ids import fields
 
 log = logging.getLogger(__name__)
@@ -47,26 +47,25 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (line number from 1, line without its end) of every line that is not blank, without a byte order mark.
 
     Raises:
-        ExperimentError: the file cannot be read as UTF-8 or is broken gzip.
+        ExperimentError: the file cannot be read as UTF-8, holds NUL, or is broken gzip.
     """
     number = 0
     try:
         # newline: a lone carriage return is part of a text
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="\n") as file:
             for number, line in enumerate(file, 1):
+                if "\0" in line:
+                    raise ExperimentError(f"{path}, line {number}: {NUL}")
                 if line.strip():
                     yield number, line.rstrip("\r\n")
     except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
-        raise ExperimentError(f"{path}, after line {number}: cannot be read ({error})") from error
+        raise ExperimentError(f"{path}, after line {number}: cannot be read ({one_line(str(error))})") from error
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number, object) of a file with one JSON object a line."""
     for number, line in lines(path):
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise ExperimentError(f"{path}, line {number}: not JSON ({error})") from error
+        value = parse_json(line, f"{path}, line {number}", nested=False)
         if not isinstance(value, dict):
             raise ExperimentError(f"{path}, line {number}: a JSON object is expected, not {type(value).__name__}")
         yield number, value
@@ -84,7 +83,7 @@ def columns(path: Path, count: int) -> Iterator[tuple[int, list[str]]]:
             raise ExperimentError(f"{path}, line {number}: {count} tab-separated fields are expected, {len(row)} found")
         *ids, text = (field.strip().lower() for field in row)
         if first and text in TEXT_HEADS and ID_HEADS.issuperset(ids):
-            log.info("%s, line %s: %r is taken for a header", path, number, line)
+            log.info("%s, line %s: %s is taken for a header", path, number, shown(line))
         else:
             yield number, row
         first = False
@@ -108,13 +107,13 @@ def qrels(path: Path) -> Iterator[tuple[str, str, int]]:
                 continue
             if not grade:
                 raise ExperimentError(
-                    f"{path}, line {number}: 'query 0 passage grade' or 'query passage grade' is expected, not {line!r}"
-                    f"; separate fields by tabs if ids have blanks"
+                    f"{path}, line {number}: 'query 0 passage grade' or 'query passage grade' is expected, not "
+                    f"{shown(line)}; separate fields by tabs if ids have blanks"
                 )
             if not (first and grade.lower() in GRADE_HEADS):
-                raise ExperimentError(f"{path}, line {number}: the grade {grade!r} is not a whole number")
+                raise ExperimentError(f"{path}, line {number}: the grade {shown(grade)} is not a whole number")
         elif not -INT32 <= value < INT32:
-            raise ExperimentError(f"{path}, line {number}: the grade {grade} does not fit into 32 bits")
+            raise ExperimentError(f"{path}, line {number}: the grade {shown(grade)[1:-1]} does not fit into 32 bits")
         else:
             yield query, passage, value
         first = False

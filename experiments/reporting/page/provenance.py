@@ -4,15 +4,13 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from experiments.analysis.findings import Findings
 from experiments.analysis.load import JobResult
 from experiments.common.cache import fingerprint
-from experiments.common.errors import ExperimentError
 from experiments.common.text import count, value_or_dash
 from experiments.job_files.archive import MULTIRUN, place_of
-from experiments.job_files.status import MISSING, UNREADABLE, read_status
+from experiments.job_files.checked_results import read_launch, read_status
+from experiments.job_files.status import MISSING, UNREADABLE
 from experiments.reporting.tables.results import left_out
 
 UNRECORDED = "-"
@@ -95,13 +93,8 @@ def commands_of(folder: Path) -> list[tuple[str, str]]:
     path = folder / MULTIRUN
     if not path.is_file():
         return commands
-    try:
-        launched = yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]["overrides"]
-        given = [*launched["task"], *(name for name in launched["hydra"] if not name.startswith("hydra.mode="))]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise ExperimentError(
-            f"{path} is not a launch record of Hydra ({' '.join(str(error).split())}): delete it"
-        ) from error
+    launched = read_launch(path)
+    given = [*launched["task"], *(name for name in launched["hydra"] if not name.startswith("hydra.mode="))]
     given = [name.removeprefix("+") if name.startswith("+sweeps=") else name for name in given]
     run = shlex.join(["python", "-m", "experiments.study", "run", *given])
     return [("Run the study again (its last launch; finished jobs are skipped)", run), *commands]

@@ -1,6 +1,5 @@
 """Draw a study's claims as a forest plot: each estimate with its interval, a zero line, and the verdict."""
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from experiments.evaluation.comparison import QUERIES, Comparison
 from experiments.evaluation.measure_names import mean_name
 from experiments.reporting.names import THIS_SEED
 from experiments.reporting.plots.figure import ReportFigure, report_figure
-from experiments.reporting.plots.style import COLOURS, FAINT, GRID, INK, PAPER, framed
+from experiments.reporting.plots.style import COLOURS, FAINT, GRID, INK, PAPER, framed, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +29,7 @@ def forest(findings: Findings) -> list[ReportFigure]:
     if not known:
         return []
     explanation = _explained(findings, [verdict for verdict, _ in known])
-    claims = [textwrap.wrap(verdict.claim.says, LETTERS) for verdict, _ in known]
+    claims = [wrapped(verdict.claim.says, LETTERS) for verdict, _ in known]
     heights = [LINE * max(2, len(lines)) + GAP for lines in claims]
     body = sum(heights) + 0.6
     frame = framed(f"Claims, {findings.title}", explanation, body, width=WIDTH)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from experiments.reporting.plots.style import INK
+from experiments.reporting.plots.style import INK, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+LETTERS = 44  # of a label, which has half of the figure at most
 GAP = 0.055  # smallest distance of two labels, as a share of the axes' height
 # The line from the left end of a label to its point.
 LEADER = {"arrowstyle": "-", "linewidth": 0.6, "alpha": 0.5, "shrinkA": 1, "shrinkB": 4, "relpos": (0, 0.5)}
@@ -35,7 +36,7 @@ def write_labels(axes: "Axes", labels: Sequence[Label]) -> None:
     heights = spread([(label.y - low) / (high - low) for label in labels], min(GAP, 1 / max(1, len(labels))))
     for label, height in zip(labels, heights, strict=True):
         axes.annotate(
-            label.text,
+            shortened(label.text, LETTERS),
             xy=(label.x, label.y),
             xytext=(1.025, height),
             textcoords="axes fraction",
@@ -74,7 +75,8 @@ def name_points(axes: "Axes", points: Sequence[tuple[float, float]], names: Sequ
     scale = axes.figure.dpi / 72
     inside = axes.get_window_extent()
     taken: list[Box] = [(x - 3 * scale, y - 3 * scale, x + 3 * scale, y + 3 * scale) for x, y in at]
-    for (x, y), name, point in zip(at, names, points, strict=True):
+    for (x, y), full, point in zip(at, names, points, strict=True):
+        name = shortened(full, LETTERS)
         if not name:
             continue
         choices = [(side, name_box((x, y), name, side, size * scale)) for side in SIDES]

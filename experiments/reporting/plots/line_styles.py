@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from experiments.reporting.names import phrase
-from experiments.reporting.plots.style import COLOURS, DASHES, FAINT, MARKERS, PAPER, RAMP
+from experiments.reporting.plots.style import COLOURS, DASHES, FAINT, LEGEND_LETTERS, MARKERS, PAPER, RAMP, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -185,7 +185,15 @@ def handle(name: str, style: LineStyle, markers: bool = True, line: bool = True)
 
     marker = marked(style) if markers else {}
     dashes = style.dashes or (None, None)
-    return Line2D([], [], color=style.colour, linewidth=1.6 if line else 0, dashes=dashes, label=name, **marker)
+    return Line2D(
+        [],
+        [],
+        color=style.colour,
+        linewidth=1.6 if line else 0,
+        dashes=dashes,
+        label=shortened(name, LEGEND_LETTERS - 8),
+        **marker,
+    )
 
 
 def marked(style: LineStyle, hollow: bool = False) -> dict[str, Any]:

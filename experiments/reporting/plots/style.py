@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from experiments.common.strict_text import replace_halves
 from experiments.common.text import amount
 
 if TYPE_CHECKING:
@@ -33,10 +34,13 @@ PANEL_LETTERS = 80  # in the titles of panels side by side
 LEGEND_LINE = 0.2  # inches per line of a legend
 LETTERS = 112  # per line of the explanation, at the usual width
 LEGEND_LETTERS = 104  # per line of a legend, marks included
+TITLE_LETTERS, TITLE_LINE = 64, 0.19  # per line of a figure's title, at the usual width, and the inches of a line
+MOST_LINES = 8  # of a title, an explanation or a claim; the rest is left out
 LEAST_ROOM = 0.06  # smallest padding of a y axis
 HEADING = "heading"  # marks the texts that a page writes itself
 STYLE: dict[Any, Any] = {
     "font.size": 9,
+    "text.parse_math": False,  # a dollar sign in a title or a label is one
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": FAINT,
@@ -90,15 +94,18 @@ def framed(title: str, explanation: str, body: float, legend: Sequence[Any] = ()
     """Return an empty figure with its heading. ``body``: inches below the header; ``legend``: its entries."""
     from matplotlib.figure import Figure
 
-    lines = textwrap.wrap(explanation, int(LETTERS * width / WIDTH))
-    heading = 0.52 + LINE * len(lines)
+    lines = wrapped(explanation, int(LETTERS * width / WIDTH))
+    titles = wrapped(title, int(TITLE_LETTERS * width / WIDTH), 3)
+    below = TITLE_LINE * (len(titles) - 1)
+    heading = 0.52 + below + LINE * len(lines)
     header = heading + LEGEND_LINE * legend_rows(legend)
     height = body + header
     figure = Figure(figsize=(width, height))
     left = 0.128 / width
     grey: dict[str, Any] = {"size": 7.5, "color": FAINT, "linespacing": 1.35}
-    figure.text(left, 1 - 0.14 / height, title, size=11, weight="bold", va="top", gid=f"{HEADING}-title")
-    figure.text(left, 1 - 0.38 / height, "\n".join(lines), va="top", gid=f"{HEADING}-explanation", **grey)
+    bold: dict[str, Any] = {"size": 11, "weight": "bold"}
+    figure.text(left, 1 - 0.14 / height, "\n".join(titles), va="top", gid=f"{HEADING}-title", **bold)
+    figure.text(left, 1 - (0.38 + below) / height, "\n".join(lines), va="top", gid=f"{HEADING}-explanation", **grey)
     if legend:
         figure.legend(
             handles=legend,
@@ -115,6 +122,17 @@ def framed(title: str, explanation: str, body: float, legend: Sequence[Any] = ()
             borderaxespad=0.0,
         )
     return Frame(figure, title, explanation, heading, header)
+
+
+def wrapped(text: str, letters: int, most: int = MOST_LINES) -> list[str]:
+    """Return a user's text as lines that fit; long words are broken, and what is beyond ``most`` lines is left out."""
+    return textwrap.wrap(replace_halves(text), letters, max_lines=most, placeholder=" …") or [""]
+
+
+def shortened(text: str, letters: int) -> str:
+    """Return a user's text on one line of at most some letters."""
+    line = " ".join(replace_halves(text).split())
+    return line if len(line) <= letters else f"{line[: letters - 1].rstrip()}…"
 
 
 def legend_rows(handles: Sequence[Any]) -> int:
@@ -149,9 +167,9 @@ def set_amounts(axes: "Axes", name: str) -> None:
 def panel_titles(grids: Any, titles: Sequence[str]) -> float:
     """Write the wrapped titles of panels, and return the inches needed above each panel."""
     letters = PANEL_LETTERS // len(grids[0])
-    wrapped = [textwrap.wrap(title, letters) for title in titles]
-    most = max(map(len, wrapped))
-    for axes, lines in zip(grids.flat, wrapped, strict=False):
+    lines_of = [wrapped(title, letters) for title in titles]
+    most = max(map(len, lines_of))
+    for axes, lines in zip(grids.flat, lines_of, strict=False):
         axes.set_title("\n".join(lines), size=8, loc="left", pad=4)
     return PANEL_LINE * most + 0.04
 

@@ -25,7 +25,7 @@ FAINT = ("other data", "not measured", "unknown", "-")
 def to_markdown(table: Table) -> str:
     """Return a table as GitHub-flavoured Markdown, under its title and above its notes."""
     ruler = ["---" if name in table.words else "---:" for name in table.columns]
-    rows = ([cell.strip().replace("|", "\\|") for cell in row] for row in (table.columns, ruler, *table.rows))
+    rows = ([" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in (table.columns, ruler, *table.rows))
     lines = "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
     return "\n\n".join(filter(None, (f"## {table.title}", lines, table.caption)))
 
@@ -53,11 +53,24 @@ def to_latex(table: Table, label: str) -> str:
 
 
 def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(_latex(cell.strip()) for cell in cells) + r" \\"
+    row = " & ".join(_latex(cell.strip()) for cell in cells)
+    # LaTeX would take a bracket or a star after the row before for an argument of its line end.
+    return ("{}" if row.startswith(("[", "*")) else "") + row + r" \\"
 
 
 def _latex(text: str) -> str:
-    return "".join(LATEX.get(character, character) for character in text)
+    """Escape a text for LaTeX, on one line: an empty line would end a caption."""
+    return "".join(LATEX.get(character, character) for character in " ".join(text.split()))
+
+
+def latex_comment(text: str) -> str:
+    """Return a text as a comment of LaTeX, which ends with its line."""
+    return f"% {_latex(text)}"
+
+
+def latex_label(text: str) -> str:
+    r"""Return a text as a name for ``\ref``, of letters, digits, hyphens and points alone."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-") or "study"
 
 
 def to_html(table: Table) -> str:
