@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-import torch
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
@@ -20,7 +19,8 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
-from experiments.callbacks.checkpoints import AtomicIO, KeepCheckpoints
+from experiments.callbacks.checkpoint_format import read_state
+from experiments.callbacks.checkpoints import KeepCheckpoints, SafeIO
 from experiments.callbacks.stage_profiler import FILE as FILE_OF_PROFILE
 from experiments.callbacks.stage_profiler import StageProfiler
 from experiments.common.errors import ExperimentError
@@ -86,7 +86,7 @@ def make_trainer(
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_checkpointing=False,
-        plugins=[AtomicIO(), *environment_of(experiment.trainer.devices)],
+        plugins=[SafeIO(), *environment_of(experiment.trainer.devices)],
         default_root_dir=job.folder,
     )
     return trainer, checkpoints
@@ -203,8 +203,7 @@ def select(experiment: Experiment, module: Ranker, checkpoints: KeepCheckpoints)
     if experiment.validation.select == "last":
         return {"selected": "last", **({f"best {measure}": newest.value} if newest.best is not None else {})}
     assert newest.best is not None  # validation.times is above 0
-    state = torch.load(checkpoints.files.path_of(newest.best), map_location="cpu", weights_only=True)
-    module.load_state_dict(state["state_dict"])
+    module.load_state_dict(read_state(checkpoints.files.path_of(newest.best), only="state_dict")["state_dict"])
     return {"selected": "best", measure: newest.value, "step": newest.best.step}
 
 

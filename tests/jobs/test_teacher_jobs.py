@@ -260,4 +260,4 @@ def test_a_setting_that_a_loss_refuses_stops_before_anything_is_trained(
 ):
     with pytest.raises(ExperimentError, match=message):
         run([*overrides[:-2], *changes, f"outputs={tmp_path / 'outputs'}"])
-    assert list((tmp_path / "outputs").rglob("*.ckpt")) == []
+    assert list((tmp_path / "outputs").rglob("checkpoints/*")) == []
