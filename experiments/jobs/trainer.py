@@ -35,7 +35,7 @@ from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
 
 log = logging.getLogger(__name__)
 
-Make = Callable[[Mapping[str, Any]], "partial[Any]"]  # see ``experiments.jobs.components.Components``
+Make = Callable[[str, Mapping[str, Any]], "partial[Any]"]  # see ``experiments.jobs.components.Components``
 QUIET = (
     "pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda",
     "lightning_fabric.utilities.distributed",
@@ -75,7 +75,7 @@ def make_trainer(
         arguments["strategy"] = DDPStrategy(find_unused_parameters=True) if several else "auto"
     trainer: pl.Trainer = construct(
         "trainer",
-        make({"enable_model_summary": False, **arguments}),
+        make("trainer", {"enable_model_summary": False, **arguments}),
         logger=logger,
         callbacks=callbacks,
         max_steps=setup.steps,
@@ -123,7 +123,7 @@ def make_callbacks(
     callbacks: list[pl.Callback] = []
     for name, settings in experiment.callbacks.items():
         if settings is not None:
-            made = make(settings)
+            made = make(f"callbacks.{name}", settings)
             given = left_out(made, own) if is_own(made) else monitor_of(made, monitor)
             callbacks.append(construct(f"callbacks.{name}", made, **given))
     checkpoints = [callback for callback in callbacks if isinstance(callback, KeepCheckpoints)]
@@ -156,7 +156,7 @@ def make_logger(
     """
     if settings is None or getattr(rank_zero_only, "rank", 0) != 0:
         return False
-    made = make(settings)
+    made = make("logger", settings)
     given = {"identity": identity, "folder": study} if is_own(made) else {"save_dir": folder}
     logger: Logger = construct("logger", made, **left_out(made, given))
     return logger
