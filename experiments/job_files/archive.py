@@ -20,12 +20,13 @@ from typing import Any
 import yaml
 
 from experiments.common.errors import ExperimentError
+from experiments.common.manifest import FILES, SEAL
 from experiments.job_files.files import CONFIG, GRID, METRICS, STATUS, TABLE, read_json, read_mapping, read_text
 from experiments.job_files.history import FILE as HISTORY
 from experiments.job_files.history import read_history, rounded_history
 from experiments.job_files.local_paths import without_local_paths
 from experiments.job_files.per_query import read_per_query
-from experiments.job_files.status import DONE, job_folders, last_launch, status_of
+from experiments.job_files.status import DONE, job_folders, last_launch, read_status, status_of
 
 SUFFIX = ".zip"
 MANIFEST = "archive.json"
@@ -100,7 +101,8 @@ def _job_files(folder: Path, runs: bool) -> Iterator[tuple[str, bytes]]:
     config = read_mapping(folder / CONFIG)
     yield CONFIG, _yaml({key: INCIDENTAL.get(key, value) for key, value in config.items()})
     yield METRICS, _json(read_mapping(folder / METRICS))
-    yield STATUS, _json(read_mapping(folder / STATUS))
+    status = read_status(folder)  # whose digests are of files as they are in the folder
+    yield STATUS, _json({name: value for name, value in status.items() if name not in (FILES, SEAL)})
     if (folder / HISTORY).is_file():
         yield HISTORY, rounded_history(read_history(folder / HISTORY)).encode()
     for path in sorted(folder.glob(PER_QUERY)):

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 RECORD = "record.json"
 VERSION, PICKLES = 2, 1  # of the record; of the one whose checkpoints were pickles
-OLD_FILES = "*.ckpt"
+OLD_FILES, FILES = "*.ckpt", "*.safetensors"
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class CheckpointFolder:
             ExperimentError: the checkpoints are pickles of an earlier version, which are not read.
         """
         self._refuse_pickles()
+        if not (self.folder / RECORD).is_file() and any(self.folder.glob(FILES)):
+            log.warning("%s is missing: the training begins anew", self.folder / RECORD)
         generations = self._generations()
         for i, generation in enumerate(generations):
             problems = [
