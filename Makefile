@@ -11,7 +11,7 @@ TORCH ?= $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
 RUN := $(BIN)/python -m
 SOURCES := experiments tests docs
 
-.PHONY: help quickstart test test-slow check format docs findings bench statistics scale kills install sweeps lock fuzz clean
+.PHONY: help quickstart test test-slow check format docs findings bench statistics scale kills install sweeps lock fuzz stress stress-damages soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -97,6 +97,9 @@ $(STAMPS)/dev: $(STAMPS)/run
 
 sweeps: $(STAMPS)/run ## write the files in sweeps/ as W&B sweeps into sweeps/wandb
 	$(RUN) experiments.wandb_sweeps
+
+stress-damages: $(STAMPS)/dev ## every damage of every file of a job: tracebacks, wrong numbers, damages that nobody names
+	PYTHONPATH="tests:$$PYTHONPATH" OMP_NUM_THREADS=1 $(RUN) stress.damages
 
 lock: $(BIN)/uv ## write constraints.txt anew from pyproject.toml
 	echo "torch==2.13.0" | UV_FIND_LINKS= $(BIN)/uv pip compile --universal --no-annotate --no-header --no-emit-index-url \

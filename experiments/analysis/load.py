@@ -23,8 +23,9 @@ from experiments.common.text import first_line, plural
 from experiments.job_files.archive import as_given
 from experiments.job_files.checked_results import read_config, read_metrics, read_status
 from experiments.job_files.files import CONFIG, METRICS, STATUS, as_mapping
+from experiments.job_files.integrity import refuse_unreportable
 from experiments.job_files.per_query import PerQuery, per_query_path, read_depths, read_per_query
-from experiments.job_files.status import FINISHED, MISSING, RUNNING, UNREADABLE, hash_of, last_launch
+from experiments.job_files.status import FINISHED, MISSING, RUNNING, UNREADABLE, begun_in, hash_of, last_launch
 
 INCOMPLETE = "incomplete"  # folds of one setting, some of which have not finished
 REASONS = {
@@ -99,7 +100,7 @@ def read_study(folder: Path) -> list[JobResult]:
         raise ExperimentError(f"{folder} is not a folder: give the folder of a study, for example outputs/quickstart")
     if (folder / STATUS).is_file():
         raise ExperimentError(f"{folder} is the folder of one job: give the study's folder, {folder.parent}")
-    jobs = [read_job(path.parent) for path in sorted(folder.glob(f"*/{STATUS}"))]
+    jobs = [read_job(place) for place in sorted(begun_in(folder))]
     if not jobs:
         raise ExperimentError(f"{folder} holds no job (no folder in it has a {STATUS}): run the study first")
     began = {job.name for job in jobs}
@@ -132,6 +133,7 @@ def mixed_code(jobs: Iterable[JobResult]) -> str | None:
 
 
 def _finished_job(folder: Path, status: Mapping[str, Any]) -> JobResult:
+    refuse_unreportable(folder, status)
     path = folder / METRICS
     metrics = read_metrics(folder)
     labels, test, compute = (as_mapping(path, metrics.get(key), key) for key in ("labels", "test", "compute"))

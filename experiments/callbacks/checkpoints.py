@@ -1,6 +1,6 @@
 """Write checkpoints of a training: at each validation, at a time interval, and when the training is stopped.
 
-Lightning's ``ModelCheckpoint`` writes ``last.ckpt`` only with a new best and loses the best when the folder moves. Here
+Lightning's ``ModelCheckpoint`` keeps the last state only with a new best and loses the best when the folder moves. Here
 state, last and best do not depend on the folder (``experiments.job_files.checkpoint_files``). The position in the
 training follows from the step alone, so a checkpoint between any two optimiser steps resumes to the same end.
 """
@@ -12,27 +12,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning_fabric.plugins.io.checkpoint_io import CheckpointIO
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
+from experiments.callbacks.checkpoint_format import SUFFIX, read_state, write_state
 from experiments.common import stopping
 from experiments.common.checks import at_least
-from experiments.common.disk import replacing
 from experiments.job_files.checkpoint_files import CheckpointFolder, Generation, Saved
 from experiments.models.ranker import Ranker
 
 log = logging.getLogger(__name__)
 
 
-class AtomicIO(TorchCheckpointIO):
-    """Write a checkpoint atomically, and read only tensors, numbers and texts: nothing is unpickled."""
+class SafeIO(CheckpointIO):
+    """Read and write checkpoints without pickles: ``experiments.callbacks.checkpoint_format``."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write to a temporary file, flush it to disk, and rename it."""
-        with replacing(Path(path), durable=True) as file:
-            torch.save(checkpoint, file)
+        write_state(Path(path), checkpoint)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return read_state(Path(path))
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
 
 
 class KeepCheckpoints(Callback):
@@ -140,7 +145,7 @@ class KeepCheckpoints(Callback):
 
     def _save_whole(self, trainer: Trainer, value: float | None) -> None:
         step = trainer.global_step
-        name = f"{self._serial:06d}-step-{step}.ckpt"
+        name = f"{self._serial:06d}-step-{step}{SUFFIX}"
         trainer.save_checkpoint(self.files.folder / name, weights_only=False)
         saved: Saved = trainer.strategy.broadcast(self.files.described(name, step) if trainer.is_global_zero else None)  # type: ignore[assignment]
         before, self._serial = self.current, self._serial + 1

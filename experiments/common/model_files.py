@@ -4,6 +4,7 @@ A moved or copied folder keeps its digest; an edited file changes it.
 """
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 from experiments.common.cache import content_digest
 from experiments.common.errors import ExperimentError
+from experiments.common.manifest import FILES, MANIFEST, is_broken
 
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 EXPORTED = "model"  # the folder of a finished job that holds its trained model
@@ -59,7 +61,9 @@ def model_digest(place: str, revision: str | None, key: str) -> str:
     """
     if is_folder(place):
         check_folder(place, key)
-        return folder_digest(Path(place))
+        contents = _contents(Path(place))
+        _refuse_altered(Path(place), contents, key)
+        return _digest_of(contents)
     return f"{place}@{hub_commit(place, revision) or f'{UNKNOWN}:{revision or MAIN}'}"
 
 
@@ -73,13 +77,46 @@ def check_folder(place: str, key: str) -> None:
 
 def folder_digest(folder: Path) -> str:
     """Return the digest of the names and contents of all files that can change what a model computes."""
-    whole = hashlib.blake2b(digest_size=16)
+    return _digest_of(_contents(folder))
+
+
+def _contents(folder: Path) -> dict[str, str]:
+    """Map each file that can change what a model computes to the digest of its content."""
+    contents = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         hidden = any(part.startswith(".") for part in name.split("/"))
         if path.is_file() and not hidden and not NOT_READ.fullmatch(path.name):
-            whole.update(f"{name} {content_digest(path)}\n".encode())
+            contents[name] = content_digest(path)
+    return contents
+
+
+def _digest_of(contents: Mapping[str, str]) -> str:
+    whole = hashlib.blake2b(digest_size=16)
+    for name, digest in contents.items():
+        whole.update(f"{name} {digest}\n".encode())
     return whole.hexdigest()
+
+
+def _refuse_altered(folder: Path, contents: Mapping[str, str], key: str) -> None:
+    """Raise ExperimentError if a file of a finished job's model is not the one that the job wrote."""
+    manifest = folder.parent / MANIFEST
+    if folder.name != EXPORTED or not manifest.is_file():
+        return
+    try:
+        noted = json.loads(manifest.read_text(encoding="utf-8"))
+        files = {} if is_broken(noted) else noted[FILES]  # the job itself says that its manifest is damaged
+        digests = {
+            name.removeprefix(f"{EXPORTED}/"): file["blake2b"]
+            for name, file in files.items()
+            if name.startswith(f"{EXPORTED}/")
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    for name, digest in digests.items():
+        if contents.get(name) != digest:
+            problem = "was altered since its job finished" if name in contents else "is missing"
+            raise ExperimentError(f"{key}: {folder / name} {problem}: run the job {folder.parent.name} again")
 
 
 def hub_commit(place: str, revision: str | None) -> str | None:

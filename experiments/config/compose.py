@@ -18,7 +18,7 @@ from hydra import compose
 from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, InstantiationException, MissingConfigException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import (
     ConfigAttributeError,
@@ -33,6 +33,7 @@ from experiments.common.text import first_line
 from experiments.config import Experiment
 from experiments.config.identity import job_name
 from experiments.config.keys import declared, no_such_key, undeclared
+from experiments.config.kinds import check_kind
 from experiments.config.launchers import missing_extra
 from experiments.config.loader import copy_of, hydra_of_conf
 from experiments.config.measures import check_measures
@@ -240,7 +241,7 @@ def composed_alone(overrides: Sequence[str]) -> DictConfig:
 def source_of(experiment: Experiment) -> Any:
     """Make the data source of an experiment."""
     with explained():
-        return make(settings_of_part("data.source", experiment.data.source))
+        return make("data.source", settings_of_part("data.source", experiment.data.source))
 
 
 @contextmanager
@@ -283,12 +284,26 @@ def _explained(error: BaseException) -> str:
     return message.removeprefix("In 'config': ").replace("\n\t", " ").replace("\n\n", ". ")
 
 
-def make(settings: Mapping[str, Any], **given: Any) -> Any:
-    """Call the ``_target_`` of a part with its settings and the given arguments."""
+def make(key: str, settings: Mapping[str, Any], **given: Any) -> Any:
+    """Call the ``_target_`` of a part with its settings and the given arguments. ``key``: of the part in the config.
+
+    Raises:
+        ExperimentError: the target is no part of the kind that the key needs.
+    """
+    _check_target(key, settings)
     return instantiate(dict(settings), **given)
 
 
-def partly_made(settings: Mapping[str, Any]) -> "partial[Any]":
-    """Return the ``_target_`` of a part with its settings filled in."""
+def partly_made(key: str, settings: Mapping[str, Any]) -> "partial[Any]":
+    """Return the ``_target_`` of a part with its settings filled in. Raises as ``make``."""
+    _check_target(key, settings)
     made: partial[Any] = instantiate(dict(settings), _partial_=True, _convert_="all")
     return made
+
+
+def _check_target(key: str, settings: Mapping[str, Any]) -> None:
+    try:
+        part = get_object(str(settings["_target_"]))
+    except (InstantiationException, ImportError, AttributeError, ValueError) as error:
+        raise ExperimentError(f"{key}._target_: {' '.join(str(error).split())}") from error
+    check_kind(key, settings, part)

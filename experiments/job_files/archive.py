@@ -21,6 +21,7 @@ import yaml
 
 from experiments.common.disk import replacing
 from experiments.common.errors import ExperimentError
+from experiments.common.manifest import FILES, SEAL
 from experiments.job_files.checked_results import read_config, read_launch, read_metrics, read_status
 from experiments.job_files.files import CONFIG, GRID, METRICS, STATUS, TABLE, read_json, read_mapping, read_text
 from experiments.job_files.history import FILE as HISTORY
@@ -94,7 +95,8 @@ def _job_files(folder: Path, runs: bool) -> Iterator[tuple[str, bytes]]:
     config = read_config(folder)
     yield CONFIG, _yaml({key: INCIDENTAL.get(key, value) for key, value in config.items()})
     yield METRICS, _json(read_metrics(folder))
-    yield STATUS, _json(read_status(folder))
+    status = read_status(folder)  # whose digests are of files as they are in the folder
+    yield STATUS, _json({name: value for name, value in status.items() if name not in (FILES, SEAL)})
     if (folder / HISTORY).is_file():
         yield HISTORY, rounded_history(read_history(folder / HISTORY)).encode()
     for path in sorted(folder.glob(PER_QUERY)):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common.errors import ExperimentError, shown
+from experiments.common.manifest import is_broken
 from experiments.job_files.files import CONFIG, METRICS, STATUS, as_mapping, read_mapping
 
 LARGEST = 2**63  # of a number
@@ -25,9 +26,11 @@ LISTS = ("first_stage", "measures")
 
 
 def read_status(folder: Path) -> Mapping[str, Any]:
-    """Read the status of a job. Raises ExperimentError if it is missing or a value has another type."""
+    """Read the status of a job. Raises ExperimentError if it is missing, altered, or a value has another type."""
     path = folder / STATUS
     noted = read_mapping(path)
+    if is_broken(noted):
+        raise ExperimentError(f"{path} was altered: run the study again, which restores it or the job")
     for key in TEXTS_OF_STATUS:
         _text(path, key, noted.get(key))
     for key in ("attempts", "seconds"):

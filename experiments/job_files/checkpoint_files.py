@@ -22,7 +22,8 @@ from experiments.job_files.files import read_mapping
 log = logging.getLogger(__name__)
 
 RECORD = "record.json"
-VERSION = 1
+VERSION, PICKLES = 2, 1  # of the record; of the one whose checkpoints were pickles
+OLD_FILES, FILES = "*.ckpt", "*.safetensors"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,14 @@ class CheckpointFolder:
         self.folder, self.inputs = folder, dict(inputs)
 
     def usable(self) -> Generation | None:
-        """Return the newest undamaged checkpoint; None if the training has to start over. Log each damaged file."""
+        """Return the newest undamaged checkpoint; None if the training has to start over. Log each damaged file.
+
+        Raises:
+            ExperimentError: the checkpoints are pickles of an earlier version, which are not read.
+        """
+        self._refuse_pickles()
+        if not (self.folder / RECORD).is_file() and any(self.folder.glob(FILES)):
+            log.warning("%s is missing: the training begins anew", self.folder / RECORD)
         generations = self._generations()
         for i, generation in enumerate(generations):
             problems = [
@@ -131,8 +139,18 @@ class CheckpointFolder:
         (self.folder / RECORD).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _refuse_pickles(self) -> None:
+        """Raise ExperimentError for checkpoints of an earlier version: that version can still finish the job."""
+        record = self._read()
+        if record.get("version", PICKLES) == PICKLES and (old := sorted(self.folder.glob(OLD_FILES))):
+            raise ExperimentError(
+                f"{old[-1]} is a checkpoint of an earlier version, a pickle, which could run code and is not read: "
+                f"finish the job with that version, or delete {self.folder} to begin anew"
+            )
+
     def _generations(self) -> Sequence[Generation]:
-        return [_generation(recorded) for recorded in self._read().get("generations", ())]
+        record = self._read()
+        return [_generation(recorded) for recorded in record["generations"]] if record.get("version") == VERSION else []
 
     def _read(self) -> Mapping[str, Any]:
         path = self.folder / RECORD
@@ -143,7 +161,8 @@ class CheckpointFolder:
         except ExperimentError as error:
             log.warning("%s: the training begins anew", error)
             return {}
-        if record.get("version") != VERSION or record.pop("digest", None) != fingerprint(record):
+        digest = record.pop("digest", None)
+        if record.get("version") not in (VERSION, PICKLES) or digest != fingerprint(record):
             log.warning("%s is damaged or of another version: the training begins anew", path)
             return {}
         return record

@@ -17,10 +17,12 @@ from filelock import FileLock, Timeout
 
 from experiments.common.cache import write_json
 from experiments.common.errors import ExperimentError, why
+from experiments.common.manifest import FILES, MANIFEST, sealed
 from experiments.common.text import first_line
 from experiments.job_files.checked_results import read_status
-from experiments.job_files.files import GRID, STATUS, read_json, read_text
+from experiments.job_files.files import CONFIG, GRID, STATUS, read_json, read_text
 from experiments.job_files.history import FILE
+from experiments.job_files.integrity import damaged_config, fatal_damage, lost_file
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +60,12 @@ class JobStatus:
 def write_status(
     folder: Path, state: str, error: str | None, seconds: float, noted: Mapping[str, Any], hash: str
 ) -> None:
-    """Write the status of a job. ``noted``: its inputs, start and attempts. ``hash``: of its config."""
+    """Write the status of a job. ``noted``: its inputs, start, attempts and files. ``hash``: of its config."""
     current = {"state": state, "error": error, "seconds": round(seconds, 2), "updated": now(), "hash": hash}
-    write_json(folder / STATUS, {**current, **noted})
+    value = sealed({**current, **noted})
+    if state == FINISHED:
+        write_json(folder / MANIFEST, value)
+    write_json(folder / STATUS, value)
 
 
 def now() -> str:
@@ -85,16 +90,19 @@ def hash_of(noted: Mapping[str, Any], name: str) -> str | None:
 
 
 def status_of(folder: Path) -> JobStatus:
-    """Return the state of the job in a folder; ``missing`` without a status."""
-    if not (folder / STATUS).is_file():
-        return JobStatus(MISSING)
+    """Return the state of the job in a folder; ``missing`` if it never began."""
+    if not (folder / STATUS).exists():
+        began = (folder / CONFIG).exists() or (folder / MANIFEST).exists()
+        return JobStatus(UNREADABLE, f"{STATUS} is missing: run the study again") if began else JobStatus(MISSING)
     try:
         noted = read_status(folder)
     except ExperimentError as error:
         return JobStatus(UNREADABLE, first_line(str(error).removeprefix(f"{folder}/")))
     state, reason = noted.get("state"), first_line(noted.get("error")) or None
     if state == FINISHED:
-        return JobStatus(DONE, attempts=int(noted.get("attempts") or 1))
+        if (damaged := fatal_damage(folder, noted.get(FILES))) is not None:
+            return JobStatus(UNREADABLE, f"{damaged}: run the study again, which runs this job anew")
+        return JobStatus(DONE, lost_file(folder, noted), attempts=_whole(noted.get("attempts")) or 1)
     if state == RUNNING:
         state = RUNNING if _is_held(folder) else INTERRUPTED
     elif state == FAILED:
@@ -105,12 +113,14 @@ def status_of(folder: Path) -> JobStatus:
         step, groups = _progress(folder / FILE)
     except ExperimentError:  # a table that cannot be read hides no state
         step = groups = None
-    return JobStatus(state, reason, _time(noted.get("started")), int(noted.get("attempts", 1)), step, groups)
+    reason = reason or damaged_config(folder, noted)
+    attempts = _whole(noted.get("attempts", 1)) or 0
+    return JobStatus(state, reason, _time(noted.get("started")), attempts, step, groups)
 
 
 def noted_inputs(folder: Path) -> Mapping[str, str]:
     """Return the input digests that a job noted; empty without any."""
-    inputs = read_status(folder).get("inputs") if (folder / STATUS).is_file() else None
+    inputs = read_status(folder).get("inputs") if (folder / STATUS).exists() else None
     return inputs if isinstance(inputs, Mapping) else {}
 
 
@@ -131,11 +141,16 @@ def job_folders(study: Path) -> list[Path]:
     """
     if not study.is_dir():
         raise ExperimentError(f"there is no folder {study}: name the folder of a study, such as outputs/quickstart")
-    begun = {path.parent for path in study.glob(f"*/{STATUS}")}
+    begun = begun_in(study)
     folders = sorted({*begun, *(study / name for name in last_launch(study))})
     if not folders:
         raise ExperimentError(f"no job has begun in {study}: name the folder of a study, such as outputs/quickstart")
     return folders
+
+
+def begun_in(study: Path) -> set[Path]:
+    """Return the folders of all jobs that ever began, also those whose status was lost since."""
+    return {path.parent for name in (STATUS, MANIFEST, "checkpoints") for path in study.glob(f"*/{name}")}
 
 
 def totals(statuses: Iterable[JobStatus]) -> str:
@@ -154,6 +169,8 @@ def _is_held(folder: Path) -> bool:
             return False
     except Timeout:
         return True
+    except OSError:  # a folder in its place; what runs the job says so
+        return False
 
 
 def _progress(history: Path) -> tuple[int | None, int | None]:

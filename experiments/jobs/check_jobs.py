@@ -68,7 +68,7 @@ def _check_networks(experiment: Experiment) -> None:
         from experiments.models.backbone_check import check_backbone
 
     check_backbone(experiment)
-    make(experiment.loss["fn"])  # imports it
+    make("loss.fn", experiment.loss["fn"])  # imports it
 
 
 def _locate_package(experiment: Experiment) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
-from experiments.config.compose import make, partly_made
+from experiments.config.compose import make, partly_made, source_of
 from experiments.config.negatives import RUN_ORDER
 from experiments.config.part_checks import settings_of_part
 from experiments.config.retriever_references import in_place_of_names, is_run_file, place_of, references
@@ -31,13 +31,13 @@ class Components:
     retrievers: Mapping[str, Retriever]
     """Retrievers with a role, and the ones whose runs they read."""
     loss_settings: Mapping[str, Any]
-    make: Callable[[Mapping[str, Any]], "partial[Any]"]
-    """Turns the settings of a Trainer, callback or logger into its class with those arguments filled in."""
+    make: Callable[[str, Mapping[str, Any]], "partial[Any]"]
+    """Turns the key and the settings of a Trainer, callback or logger into its class with those arguments filled in."""
 
     @property
     def loss(self) -> Callable[..., "Tensor"]:
         """The loss; importing it imports torch."""
-        loss: Callable[..., Tensor] = make(self.loss_settings)
+        loss: Callable[..., Tensor] = make("loss.fn", self.loss_settings)
         return loss
 
 
@@ -65,13 +65,13 @@ def make_components(experiment: Experiment, trained: Trained | None = None) -> C
                     f"retrievers.{name}.path is null: set it to a run file, or retrievers.{name}.job to the overrides "
                     f"of a job that ranks the training queries first"
                 )
-            made[name] = make(settings, name=name)
+            made[name] = make(f"retrievers.{name}", settings, name=name)
         return made[name]
 
     for name in sorted(experiment.roles):
         retriever(name)
     return Components(
-        source=make(settings_of_part("data.source", experiment.data.source)),
+        source=source_of(experiment),
         retrievers=made,
         loss_settings=settings_of_part("loss.fn", experiment.loss["fn"]),
         make=partly_made,

@@ -19,7 +19,9 @@ from experiments.config.identity import job_hash, job_name, located, scientific,
 from experiments.data.collection import Collection, open_collection
 from experiments.data.splits import TEST
 from experiments.evaluation.measures import rerank
-from experiments.job_files.files import CONFIG, METRICS, read_mapping
+from experiments.job_files.checked_results import read_status
+from experiments.job_files.files import CONFIG, METRICS, STATUS, read_mapping
+from experiments.job_files.integrity import refuse_unreportable
 from experiments.job_files.job_folder import JobFolder
 from experiments.job_files.per_query import DEPTHS
 from experiments.jobs.components import Components
@@ -58,7 +60,7 @@ def evaluate_checkpoint(experiment: Experiment, config: Mapping[str, Any], compo
     with explained(job.folder), job.locked():
         collection = open_collection(components.source, cache, experiment.data.ignore_identical_ids)
         digests = inputs_of(experiment, components, collection.fingerprint)
-        finished = job.finished_with(digests)
+        finished = job.finished_with(config, digests)
         if finished is not None:
             log.info("%s is measured already: %s", short_name(config), job.folder)
             return finished
@@ -151,6 +153,8 @@ def training_of(place: str) -> dict[str, Any] | None:
     job = Path(place).parent
     if not is_folder(place) or Path(place).name != EXPORTED or not (job / METRICS).is_file():
         return None
+    if (job / STATUS).exists():
+        refuse_unreportable(job, read_status(job))
     labels = read_mapping(job / METRICS).get("labels")
     if not isinstance(labels, Mapping):
         raise ExperimentError(f"{job / METRICS} has no labels: run the job again")

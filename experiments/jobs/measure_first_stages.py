@@ -49,7 +49,7 @@ def measure_first_stages(
     with job.locked():
         opened = OpenEvaluation(experiment, parts, experiment.retrieve.split)
         inputs = first_stage_inputs_of(parts, opened.collection.fingerprint)
-        done = job.finished_with(inputs)
+        done = job.finished_with(config, inputs)
         if done is not None:
             log.info("measured before: %s", job.folder)
             return done, job.folder

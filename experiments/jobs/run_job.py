@@ -60,7 +60,7 @@ def run_job(
     with stopping.handled(), explained(job.folder), job.locked() if first else nullcontext():
         collection = open_collection(components.source, cache, experiment.data.ignore_identical_ids)
         digests = inputs_of(experiment, components, collection.fingerprint) if first else {}
-        finished = job.finished_with(digests) if first else None
+        finished = job.finished_with(config, digests) if first else None
         if finished is not None:
             log.info("%s is finished already: %s", label, job.folder)
             return finished

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
-import torch
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
@@ -20,7 +19,8 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 
-from experiments.callbacks.checkpoints import AtomicIO, KeepCheckpoints
+from experiments.callbacks.checkpoint_format import read_state
+from experiments.callbacks.checkpoints import KeepCheckpoints, SafeIO
 from experiments.callbacks.stage_profiler import FILE as FILE_OF_PROFILE
 from experiments.callbacks.stage_profiler import StageProfiler
 from experiments.common.errors import ExperimentError
@@ -35,7 +35,7 @@ from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
 
 log = logging.getLogger(__name__)
 
-Make = Callable[[Mapping[str, Any]], "partial[Any]"]  # see ``experiments.jobs.components.Components``
+Make = Callable[[str, Mapping[str, Any]], "partial[Any]"]  # see ``experiments.jobs.components.Components``
 QUIET = (
     "pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda",
     "lightning_fabric.utilities.distributed",
@@ -75,7 +75,7 @@ def make_trainer(
         arguments["strategy"] = DDPStrategy(find_unused_parameters=True) if several else "auto"
     trainer: pl.Trainer = construct(
         "trainer",
-        make({"enable_model_summary": False, **arguments}),
+        make("trainer", {"enable_model_summary": False, **arguments}),
         logger=logger,
         callbacks=callbacks,
         max_steps=setup.steps,
@@ -86,7 +86,7 @@ def make_trainer(
         use_distributed_sampler=False,
         enable_progress_bar=False,
         enable_checkpointing=False,
-        plugins=[AtomicIO(), *environment_of(experiment.trainer.devices)],
+        plugins=[SafeIO(), *environment_of(experiment.trainer.devices)],
         default_root_dir=job.folder,
     )
     # Lightning's answer to SIGTERM is an exit with 0, and a broadcast in the middle of a step: see common/stopping.py.
@@ -125,7 +125,7 @@ def make_callbacks(
     callbacks: list[pl.Callback] = []
     for name, settings in experiment.callbacks.items():
         if settings is not None:
-            made = make(settings)
+            made = make(f"callbacks.{name}", settings)
             given = left_out(made, own) if is_own(made) else monitor_of(made, monitor)
             callbacks.append(construct(f"callbacks.{name}", made, **given))
     checkpoints = [callback for callback in callbacks if isinstance(callback, KeepCheckpoints)]
@@ -158,7 +158,7 @@ def make_logger(
     """
     if settings is None or getattr(rank_zero_only, "rank", 0) != 0:
         return False
-    made = make(settings)
+    made = make("logger", settings)
     given = {"identity": identity, "folder": study} if is_own(made) else {"save_dir": folder}
     logger: Logger = construct("logger", made, **left_out(made, given))
     return logger
@@ -205,8 +205,7 @@ def select(experiment: Experiment, module: Ranker, checkpoints: KeepCheckpoints)
     if experiment.validation.select == "last":
         return {"selected": "last", **({f"best {measure}": newest.value} if newest.best is not None else {})}
     assert newest.best is not None  # validation.times is above 0
-    state = torch.load(checkpoints.files.path_of(newest.best), map_location="cpu", weights_only=True)
-    module.load_state_dict(state["state_dict"])
+    module.load_state_dict(read_state(checkpoints.files.path_of(newest.best), only="state_dict")["state_dict"])
     return {"selected": "best", measure: newest.value, "step": newest.best.step}
 
 

@@ -115,9 +115,9 @@ def _check_start(experiment: Experiment, source: Source) -> None:
     experiment.model.check_start(source)
     name, backbone = experiment.backbone.name, source_of(experiment.backbone)
     with source.reading():
-        theirs = AutoConfig.from_pretrained(source.place)
+        theirs = AutoConfig.from_pretrained(source.place, trust_remote_code=False)
     with backbone.reading():
-        ours = AutoConfig.from_pretrained(backbone.place, revision=backbone.revision)
+        ours = AutoConfig.from_pretrained(backbone.place, revision=backbone.revision, trust_remote_code=False)
     for key in OF_BACKBONE:
         actual, needed = getattr(theirs, key, None), getattr(ours, key, None)
         if actual != needed:
@@ -136,7 +136,7 @@ def _check_start(experiment: Experiment, source: Source) -> None:
 def _skeleton(source: Source, auto: Any, settings: dict[str, Any]) -> tuple[PreTrainedModel, Report | None]:
     """Return the network without weights, and the report of loading them; None where the files are not local."""
     with source.reading():
-        config = AutoConfig.from_pretrained(source.place, revision=source.revision, **settings)
+        config = AutoConfig.from_pretrained(source.place, revision=source.revision, trust_remote_code=False, **settings)
         with torch.device("meta"):
             network: PreTrainedModel = auto.from_config(config)
     files = weight_files(network_source(source))

@@ -84,7 +84,9 @@ def load_mono(source: Source, settings: Mapping[str, Any]) -> tuple[PreTrainedMo
     _check_supported(source, settings)
     config = _encoder_config(source, settings)
     with source.reading():
-        tokenizer = AutoTokenizer.from_pretrained(source.place, tokenizer_type=settings[BACKBONE])
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.place, tokenizer_type=settings[BACKBONE], trust_remote_code=False
+        )
     kind: Any = MODEL_MAPPING[type(config)]
     kind = kind[0] if isinstance(kind, tuple) else kind  # the first is the encoder's own class
     pooler = {"add_pooling_layer": False} if "add_pooling_layer" in signature(kind).parameters else {}

@@ -10,6 +10,7 @@ from torch import nn
 
 from experiments.common.errors import ExperimentError
 from experiments.config import Optimizer
+from experiments.config.kinds import check_kind
 
 
 def make_optimizer(module: nn.Module, settings: Optimizer, *, fused: bool = True) -> torch.optim.Optimizer:
@@ -23,6 +24,7 @@ def make_optimizer(module: nn.Module, settings: Optimizer, *, fused: bool = True
         ExperimentError: the optimiser refuses a setting.
     """
     optimizer_class = resolve_name(settings._target_)
+    check_kind("optimizer", vars(settings), optimizer_class)
     accepted = inspect.signature(optimizer_class).parameters
     # torch expects tuples, such as AdamW's betas, where a config has lists
     arguments = {n: tuple(value) if isinstance(value, list) else value for n, value in settings.arguments().items()}
@@ -49,5 +51,6 @@ def make_schedule(settings: Mapping[str, Any], steps: int) -> Callable[[int], fl
     ``experiments.models.schedules``.
     """
     factor = resolve_name(settings["_target_"])
+    check_kind("scheduler", settings, factor)
     arguments = {name: value for name, value in settings.items() if name != "_target_"}
     return lambda step: float(factor(step, steps, **arguments))

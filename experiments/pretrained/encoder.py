@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
+from experiments.common.errors import ExperimentError
 from experiments.pretrained.source import Source
 from experiments.pretrained.tokenizer import tokenizer_of
 from experiments.pretrained.weights import check_weights, is_pooler, load_weights
 
+LIBRARIES = ("sentence_transformers", "pylate")  # whose classes a saved model may name
 # Mismatched weights pass here and are refused by check_network, which names them.
 MODEL = {"dtype": torch.float32, "ignore_mismatched_sizes": True}
 
@@ -37,12 +39,27 @@ def load_sentence_transformer(source: Source, kind: str, device: str) -> Any:
     """
     import sentence_transformers
 
+    check_modules(source)
     with source.reading():
         model = getattr(sentence_transformers, kind)(
             source.place, revision=source.revision, device=device, model_kwargs=dict(MODEL)
         )
     check_network(model[0], source)
     return model
+
+
+def check_modules(source: Source) -> None:
+    """Raise ExperimentError if a saved model names classes of other packages, which would be imported and called."""
+    modules = source.local_file("modules.json")
+    if modules is None:
+        return
+    with source.reading():
+        kinds = [str(module["type"]) for module in json.loads(modules.read_text(encoding="utf-8"))]
+    if foreign := [kind for kind in kinds if kind.partition(".")[0] not in LIBRARIES]:
+        raise ExperimentError(
+            f"{source.label}: {modules} names {foreign[0]}, which is not of {' or '.join(LIBRARIES)} and is not run: "
+            f"{source.fix}"
+        )
 
 
 def check_network(transformer: Any, source: Source) -> None:

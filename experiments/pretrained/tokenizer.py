@@ -11,7 +11,7 @@ def tokenizer_of(source: Source, **settings: Any) -> PreTrainedTokenizerBase:
     """Load the tokenizer of a source, or raise ExperimentError."""
     with source.reading():
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            source.place, revision=source.revision, **settings
+            source.place, revision=source.revision, trust_remote_code=False, **settings
         )
     return tokenizer
 

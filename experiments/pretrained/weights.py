@@ -66,6 +66,7 @@ def load_weights(
             **({} if config is None else {"config": config}),
             dtype=torch.float32,
             weights_only=True,
+            trust_remote_code=False,  # else transformers asks on the terminal whether to run the source's own code
             ignore_mismatched_sizes=True,  # else a traceback; see refuse_random
             output_loading_info=True,
             **arguments,

@@ -12,7 +12,7 @@ from experiments.common.errors import ExperimentError
 from experiments.common.text import plural
 from experiments.config.grid import Grid
 from experiments.job_files.archive import keep_study, place_of
-from experiments.job_files.status import CHANGED, DONE, FAILED
+from experiments.job_files.status import CHANGED, DONE, FAILED, UNREADABLE
 from experiments.jobs.multirun_display import show_ended
 from experiments.studies.finished import finished_before
 from experiments.studies.jobs import (
@@ -91,7 +91,7 @@ def verify(jobs: Sequence[ListedJob], console: Console) -> int:
     from experiments.studies.verify import summary, verify_job
     from experiments.studies.verify_archive import verify_archived_job
 
-    done = [job for job in jobs if job.status.state == DONE]
+    done = [job for job in jobs if job.status.state in (DONE, UNREADABLE)]
     if len(done) < len(jobs):
         console.print(f"{len(jobs) - len(done)} of {len(jobs)} jobs are not done, and not verified", markup=False)
     if not done:

@@ -22,6 +22,9 @@ from experiments.studies.needs import card_of, needs_of, share_of_peak
 from experiments.studies.plan import Plan, PlannedJob, places_of
 from experiments.studies.preparation import stages_of
 
+# overrides of Hydra's own settings that a folder may repeat; others, such as callbacks, may name any code
+OF_A_LAUNCH = ("hydra/launcher=", "hydra.launcher.", "hydra/sweeper=basic", "hydra.sweep.", "hydra.verbose=")
+
 
 @dataclass(frozen=True)
 class ListedJob:
@@ -231,7 +234,14 @@ def _kept(folder: Path) -> tuple[list[str], list[str]]:
     if not isinstance(task, list) or not all(isinstance(override, str) for override in task):
         raise ExperimentError(f"{folder}/hydra/overrides.yaml cannot be read: it should be a list of overrides")
     hydra = read_launch(folder / "hydra" / "hydra.yaml")["hydra"]
-    return task, [kept for kept in hydra if LAUNCH not in kept and not kept.startswith("hydra.mode=")]
+    own = [kept for kept in hydra if LAUNCH not in kept and not kept.startswith("hydra.mode=")]
+    for override in own:
+        if not override.lstrip("+~").startswith(OF_A_LAUNCH):
+            raise ExperimentError(
+                f"{folder}/hydra/hydra.yaml has the override {override}, which is not taken from a folder: "
+                f"run the study's own command again"
+            )
+    return task, own
 
 
 def _swept(column: Sequence[str]) -> str:

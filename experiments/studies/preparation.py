@@ -164,7 +164,7 @@ class Preparation:
         return identity, self._by_passages(what, rates.TOKENISE, kept, kept)
 
     def _bm25(self, name: str, settings: Mapping[str, Any], split: str, depth: int) -> Iterator[Identified]:
-        retriever = compose.make(settings, name=name)
+        retriever = compose.make(f"retrievers.{name}", settings, name=name)
         own = dict(retriever.fingerprint())
         identity = tuple(sorted((key, str(value)) for key, value in own.items()))
         key = self._run_key(split, depth)

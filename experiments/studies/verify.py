@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.common.errors import ExperimentError
+from experiments.common.manifest import FILES, FULL, MANIFEST, damages
 from experiments.common.text import plural
 from experiments.config.identity import RETRIEVED, first_stages_hash, job_hash
 from experiments.data.run import read_trec
@@ -69,6 +70,13 @@ def verify_job(folder: Path, load: Callable[[Mapping[str, Any]], CurrentInputs])
     differences = Differences(folder.name)
     try:
         config, status, metrics = read_config(folder), read_status(folder), read_metrics(folder)
+        damaged = dict(damages(folder, status.get(FILES), FULL))
+        for name, problem in damaged.items():
+            differences.say(f"{name} {problem} since the job finished: run the study again, or delete the job's folder")
+        if FILES in status and not (folder / MANIFEST).is_file():
+            differences.say(f"{MANIFEST} is missing: run the study again, which restores it")
+        if damaged.keys() & {CONFIG, METRICS}:
+            raise ExperimentError("its config or its metrics are not those that it wrote")
         verify_hash(folder, config, status, differences)
         # First stages measured alone note their split; a training is tested on test.
         current = load({**config, "retrieve": {"split": str(metrics.get("split", "test"))}})
@@ -102,7 +110,7 @@ def verify_hash(folder: Path, config: Mapping[str, Any], status: Mapping[str, An
     """Compare the hash that a job noted with that of its config. Raises ExperimentError if it is no job's config."""
     try:
         expected = first_stages_hash(config) if folder.name.startswith(RETRIEVED) else job_hash(config)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ExperimentError(f"{CONFIG} is not the config of a job of this version: {error!r}") from error
     noted = hash_of(status, folder.name)
     if noted != expected:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from helpers.file_operations import Killed, Operations
 from helpers.jobs import run, tiny_overrides
 
 from experiments.callbacks.checkpoints import KeepCheckpoints
+from experiments.common.cache import file_digest, fingerprint
+from experiments.common.errors import ExperimentError
 from experiments.common.stopping import Stopped
 from experiments.job_files.checkpoint_files import RECORD
 from experiments.job_files.history import FILE, read_history
@@ -228,6 +232,71 @@ def test_a_finished_job_whose_metrics_were_cut_runs_again(
     (path,) = outputs.rglob("metrics.json")
     path.write_bytes(CUTS[cut](path.read_bytes()))
     assert_same(run([*overrides, f"outputs={outputs}"]), whole)
+    assert steps.begun == list(range(STEPS))
+
+
+class Boom:
+    """What a pickle of it would run."""
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return exec, ("raise SystemExit('the file was run')",)
+
+
+def as_an_earlier_version_left_it(record: Path) -> Path:
+    """Turn the checkpoints of a job into those of an earlier version; returns the last one."""
+    content = json.loads(record.read_text())
+    for saved in [generation[kind] for generation in content["generations"] for kind in ("last", "best")]:
+        saved["file"] = saved["file"].replace(".safetensors", ".ckpt")
+        torch.save({"state_dict": Boom()}, record.with_name(saved["file"]))
+        written = record.with_name(saved["file"])
+        saved |= {"bytes": written.stat().st_size, "blake2b": file_digest(written)}
+    value = {**content, "version": 1}
+    value.pop("digest")
+    record.write_text(json.dumps({**value, "digest": fingerprint(value)}))
+    return record.with_name(value["generations"][0]["last"]["file"])
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_checkpoints_of_an_earlier_version_are_refused_with_the_way_out_and_kept(
+    overrides: list[str], stopped: Path, tmp_path: Path, recorded: bool
+):
+    outputs = Path(shutil.copytree(stopped, tmp_path / "outputs"))
+    (record,) = outputs.rglob(RECORD)
+    if recorded:
+        last = as_an_earlier_version_left_it(record)
+    else:  # by Lightning's own callback
+        shutil.rmtree(record.parent)
+        record.parent.mkdir()
+        last = record.with_name("last.ckpt")
+        torch.save({"state_dict": Boom()}, last)
+    way_out = f"finish the job with that version, or delete {record.parent} to begin anew"
+    with pytest.raises(ExperimentError, match=re.escape(f"{last} is a checkpoint of an earlier version")) as refused:
+        run([*overrides, f"outputs={outputs}"])
+    assert way_out in str(refused.value)
+    assert last.is_file()
+
+
+def test_the_way_out_of_an_earlier_versions_checkpoints_works(
+    overrides: list[str], whole: Job, stopped: Path, tmp_path: Path
+):
+    outputs = Path(shutil.copytree(stopped, tmp_path / "outputs"))
+    (record,) = outputs.rglob(RECORD)
+    as_an_earlier_version_left_it(record)
+    shutil.rmtree(record.parent)
+    assert_same(run([*overrides, f"outputs={outputs}"]), whole)
+
+
+def test_a_pickle_in_the_place_of_a_checkpoint_is_named_and_never_run(
+    overrides: list[str], whole: Job, stopped: Path, tmp_path: Path, steps: Steps, caplog: pytest.LogCaptureFixture
+):
+    outputs = Path(shutil.copytree(stopped, tmp_path / "outputs"))
+    paths = sorted(outputs.rglob("*.safetensors"))
+    assert len(paths) == 2
+    for path in [*paths, paths[0].with_name("last.ckpt"), paths[0].with_name("000009-step-12.safetensors")]:
+        torch.save({"state_dict": Boom()}, path)
+    with caplog.at_level(logging.WARNING):
+        assert_same(run([*overrides, f"outputs={outputs}"]), whole)
+    assert str(paths[0]) in caplog.text
     assert steps.begun == list(range(STEPS))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.jobs import run, tiny_overrides
+from helpers.seals import reseal
 from helpers.tiny import literal_collection, literal_run
 
 from experiments.analysis.depths import depth_results
@@ -143,11 +144,13 @@ def test_they_are_verified(jobs):
     metrics = json.loads(before)
     metrics["test"]["bm25"]["depths"]["5"]["AP"] += 0.25
     path.write_text(json.dumps(metrics))
+    reseal(folder)
     try:
         (line,) = verify_job(folder, InputLoader()).differences
         assert "metrics.json, test.bm25.depths.5.AP: expected" in line
     finally:
         path.write_text(before)
+        reseal(folder)
 
 
 def test_their_runs_are_scored_again(jobs):
@@ -159,15 +162,18 @@ def test_their_runs_are_scored_again(jobs):
     query = next(name for name, value in zip(table.query_ids, table.reranked["AP"], strict=True) if value > 0)
     lines = gzip.decompress(before).decode().splitlines(keepends=True)
     path.write_bytes(gzip.compress("".join(line for line in lines if not line.startswith(f"{query} ")).encode()))
+    reseal(folder)
     try:
         found = verify_job(folder, InputLoader()).differences
         assert any(f"per_query.bm25@5.tsv, query {query}, AP: expected 0, found" in line for line in found)
         assert any("metrics.json, test.bm25.depths.5.AP: expected" in line for line in found)
         path.unlink()
+        reseal(folder)
         (line,) = verify_job(folder, InputLoader()).differences
         assert line.endswith("first stage bm25: run.bm25@5.trec.gz is missing")
     finally:
         path.write_bytes(before)
+        reseal(folder)
 
 
 def test_an_archive_keeps_them(jobs, tmp_path: Path):

@@ -33,7 +33,7 @@ def test_nothing_for_any_dev_query_is_refused_before_training(tmp_path: Path, da
     folder = unmatched(tmp_path / "data", data, "dev")
     with pytest.raises(ExperimentError, match=r"first stage 'bm25' retrieves nothing for any of the 8 dev queries of"):
         run(tiny_overrides(tmp_path, folder, backbone))
-    assert not list((tmp_path / "outputs").rglob("*.ckpt"))
+    assert not list((tmp_path / "outputs").rglob("checkpoints/*"))
     assert not list((tmp_path / "outputs").rglob("history.tsv")), "nothing was trained"
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from helpers.jobs import composed, job_override, run, tiny_overrides
+from helpers.seals import reseal
 
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
@@ -126,6 +127,7 @@ def test_a_retrained_retriever_makes_a_finished_job_run_again(mixed):
     note = first[0].folder / "status.json"
     before = note.read_text()
     note.write_text(before.replace(json.loads(before)["inputs"]["backbone"], "0" * 32))
+    reseal(note.parent)
     try:
         changed = JobStates().of(folder, experiment, first)
         assert (changed.state, changed.why) == ("changed", "retrievers.colbert (its job has changed inputs: backbone)")
@@ -134,6 +136,7 @@ def test_a_retrained_retriever_makes_a_finished_job_run_again(mixed):
         ]
     finally:
         note.write_text(before)
+        reseal(note.parent)
 
 
 def test_injected_gold_stands_among_the_candidates(colbert, tmp_path: Path, data: Path, backbone: Path):

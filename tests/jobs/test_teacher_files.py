@@ -102,7 +102,7 @@ def test_a_pair_without_a_value_stops_before_anything_is_trained(overrides: list
     )
     with pytest.raises(ExperimentError, match=message):
         run([*overrides, "loss=mse", f"loss.teacher={path}"])
-    assert list((tmp_path / "outputs").rglob("*.ckpt")) == []
+    assert list((tmp_path / "outputs").rglob("checkpoints/*")) == []
 
 
 def test_pairs_without_a_value_are_left_out_if_they_may_be(

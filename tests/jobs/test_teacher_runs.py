@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from helpers.jobs import composed, run, tiny_overrides
+from helpers.seals import reseal
 
 from experiments import study
 from experiments.common.errors import ExperimentError
@@ -111,11 +112,13 @@ def test_an_edited_run_changes_what_learnt_from_it(
     before = run_of(student).read_bytes()
     try:
         run_of(student).write_bytes(gzip.compress(gzip.decompress(before).replace(b" Q0 ", b" 0 "), mtime=0))
+        reseal(run_of(student).parent)
         assert study.main(["plan", *overrides]) == 0
         said = capsys.readouterr().out
         assert f"{student[1].name} runs again: loss.teacher, retrievers.teacher_run changed" in said
     finally:
         run_of(student).write_bytes(before)
+        reseal(run_of(student).parent)
 
 
 @pytest.mark.parametrize(

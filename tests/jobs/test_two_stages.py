@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from helpers.jobs import composed, job_override, mapping_of, run, tiny_overrides
+from helpers.seals import reseal
 from helpers.tiny import write_tiny_bert
 from safetensors.torch import load_file
 
@@ -144,6 +145,7 @@ def test_a_first_stage_that_was_trained_again_changes_what_went_on_from_it(
     before = weights.read_bytes()
     try:
         weights.write_bytes(before[:-4] + b"\x00\x00\x80\x3f")
+        reseal(stage_1_of(both))
         assert study.main(["plan", *jobs]) == 0
         said = capsys.readouterr().out
         assert "2 jobs: 1 done, 1 changed" in said
@@ -152,6 +154,7 @@ def test_a_first_stage_that_was_trained_again_changes_what_went_on_from_it(
         assert f"{both[1].name}: status.json, digest of the input init_from.path" in capsys.readouterr().out
     finally:
         weights.write_bytes(before)
+        reseal(stage_1_of(both))
 
 
 def test_a_colbert_goes_on_with_its_projection(tiny: list[str]):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from helpers.jobs import tiny_overrides
+from helpers.seals import as_of_an_earlier_version
 from helpers.studies import BOTH, in_this_process
 
 from experiments import study
@@ -36,5 +37,5 @@ def finished(tmp_path_factory: pytest.TempPathFactory, data: Path, backbone: Pat
 
 @pytest.fixture
 def copied(finished: tuple[list[str], Path], tmp_path: Path) -> Path:
-    """The folder of that study, to spoil."""
-    return Path(shutil.copytree(finished[1], tmp_path / "both"))
+    """The folder of that study, to spoil; as an earlier version left it, whose files have no digests."""
+    return as_of_an_earlier_version(Path(shutil.copytree(finished[1], tmp_path / "both")))

@@ -56,7 +56,9 @@ def load_cross_encoder(
     """
     source = start if isinstance(start, Source) else source_of(start)
     with source.reading():
-        config = AutoConfig.from_pretrained(source.place, revision=source.revision, num_labels=model.logits)
+        config = AutoConfig.from_pretrained(
+            source.place, revision=source.revision, trust_remote_code=False, num_labels=model.logits
+        )
     if model.dropout is not None:
         set_dropout(config, model.dropout)
     with torch.random.fork_rng(devices=[]):

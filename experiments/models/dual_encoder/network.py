@@ -72,7 +72,7 @@ def _transformer(backbone: Backbone, model: "DualEncoderConfig") -> Any:
     source = source_of(backbone)
     revision = {"revision": backbone.revision} if backbone.revision else {}
     with source.reading():
-        config = AutoConfig.from_pretrained(source.place, **revision)
+        config = AutoConfig.from_pretrained(source.place, trust_remote_code=False, **revision)
         depth = {"num_hidden_layers": model.layers} if model.layers is not None else {}
         _check_depth(config, backbone, model)
         transformer = Transformer(

@@ -151,7 +151,7 @@ def training(tmp_path: Path, cross: str, steps: int, resume: Path | None = None)
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False,
         val_check_interval=2, check_val_every_n_epoch=None, log_every_n_steps=1,
     )  # fmt: skip
-    trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=False)
+    trainer.fit(module, datamodule=data, ckpt_path=str(resume) if resume else None, weights_only=True)
     assert {"train/loss", "train/distil_loss", "train/align_loss", "dev/RR@10"} <= set(trainer.callback_metrics)
     trainer.save_checkpoint(tmp_path / f"{steps}.ckpt")
     return module.network.state_dict()
@@ -162,5 +162,5 @@ def test_a_resumed_training_ends_with_the_same_weights(tmp_path: Path, cross: st
     training(tmp_path / "halves", cross, 2)
     resumed = training(tmp_path / "halves", cross, 4, tmp_path / "halves" / "2.ckpt")
     assert all(torch.equal(value, whole[name]) for name, value in resumed.items())
-    kept = torch.load(tmp_path / "whole" / "4.ckpt", weights_only=False)["state_dict"]
+    kept = torch.load(tmp_path / "whole" / "4.ckpt", weights_only=True)["state_dict"]
     assert set(kept) == {f"network.{name}" for name in whole}

@@ -1,0 +1,62 @@
+"""Damage every file of a finished and of an interrupted job in every way: ``python -m stress.damages [--every N]``.
+
+For each damage the commands that read the job look at it, and it is started again. Counted are tracebacks, numbers that
+are not the job's own, and damages of promised files that nobody names.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from helpers.damages import DAMAGES, Damaged, files_of, interrupted, may_be_silent
+from helpers.jobs import run, tiny_overrides
+from helpers.tiny import write_beir_folder, write_tiny_bert
+
+
+def main() -> int:
+    """Run the matrix; returns 1 if anything was lost or believed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--every", type=int, default=1, help="try every N-th damage only")
+    parser.add_argument("--only", default="", help="names of files that contain this")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        return damage_all(Path(folder), options.every, options.only)
+
+
+def damage_all(place: Path, every: int, only: str) -> int:
+    data = write_beir_folder(place / "shapes")
+    texts = [json.loads(line)["text"] for name in ("corpus", "queries") for line in (data / f"{name}.jsonl").open()]
+    overrides = tiny_overrides(place, data, write_tiny_bert(place / "bert", texts), "study=s")
+    whole, finished = run([*overrides, f"outputs={place / 'finished'}"])
+    stopped = interrupted(overrides, place / "interrupted", at=6)
+    counts: Counter[str] = Counter()
+    cases = [
+        (job, name, damage)
+        for job in (finished, stopped)
+        for name in files_of(job)
+        for damage in DAMAGES
+        if only in name
+    ]
+    for job, name, damage in cases[::every]:
+        damaged = Damaged(job, place / "copy", name, damage, whole)
+        damaged.look()
+        seen = damaged.resume(overrides)
+        counts["damages"] += 1
+        named = Path(name).name in seen.said
+        problems = [*seen.crashes, *(f"believed: {number}" for number in seen.believed)]
+        problems += [] if named or may_be_silent(name, job == finished) else ["not named"]
+        counts["tracebacks"] += len(seen.crashes)
+        counts["wrong numbers"] += len(seen.believed)
+        counts["not named"] += "not named" in problems
+        counts["ended with the job's numbers" if seen.resumed is not None else "refused with the way out"] += 1
+        for problem in problems:
+            print(f"{job.parents[1].name}: {name}, {damage}: {problem}", flush=True)
+    print(", ".join(f"{count} {what}" for what, count in counts.items()))
+    return int(bool(counts["tracebacks"] + counts["wrong numbers"] + counts["not named"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
