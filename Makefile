@@ -11,7 +11,7 @@ TORCH ?= $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
 RUN := $(BIN)/python -m
 SOURCES := experiments tests docs
 
-.PHONY: help quickstart test test-slow check format docs findings bench statistics scale kills install sweeps lock fuzz stress stress-damages soak clean
+.PHONY: help quickstart test test-slow check format docs findings bench statistics scale kills install sweeps lock fuzz stress soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -71,9 +71,8 @@ kills: $(STAMPS)/dev ## what kill -9 costs in the middle of long stages, into do
 	$(BIN)/python tests/benchmarks/measure_kills.py $(SIZE)
 
 # Programs of tests/stress, each of which takes one promise of docs/reliability.md and counts how often it was kept.
-STRESS := signals disk kills races
-.PHONY: stress
-stress: $(STAMPS)/dev ## what is promised, attacked: kills, signals, full disks, races; STRESS="kills" OPTIONS="--count 20"
+STRESS := signals disk kills races damages cache_loss processors
+stress: $(STAMPS)/dev ## what is promised, attacked: kills, signals, full disks, races, damage; STRESS="kills" OPTIONS="--count 20"
 	@set -e; for program in $(STRESS); do \
 		echo "== $$program"; PYTHONPATH="tests:$$PYTHONPATH" $(RUN) stress.$$program $(OPTIONS); \
 	done
@@ -98,9 +97,6 @@ $(STAMPS)/dev: $(STAMPS)/run
 sweeps: $(STAMPS)/run ## write the files in sweeps/ as W&B sweeps into sweeps/wandb
 	$(RUN) experiments.wandb_sweeps
 
-stress-damages: $(STAMPS)/dev ## every damage of every file of a job: tracebacks, wrong numbers, damages that nobody names
-	PYTHONPATH="tests:$$PYTHONPATH" OMP_NUM_THREADS=1 $(RUN) stress.damages
-
 lock: $(BIN)/uv ## write constraints.txt anew from pyproject.toml
 	echo "torch==2.13.0" | UV_FIND_LINKS= $(BIN)/uv pip compile --universal --no-annotate --no-header --no-emit-index-url \
 		--extra dev --extra joblib --extra ray -c - pyproject.toml -o constraints.txt
@@ -112,3 +108,6 @@ fuzz: $(STAMPS)/dev ## N damaged files, studies, overrides and tables are read r
 
 clean: ## remove the environment, caches and stamps; results in outputs/ stay
 	rm -rf $(VENV) $(STAMPS) site .cache .pytest_cache .mypy_cache .ruff_cache *.egg-info
+
+soak: $(STAMPS)/dev ## a study of JOBS tiny jobs, interrupted three times: memory, descriptors, seconds a job, status, report
+	PYTHONPATH="tests:$$PYTHONPATH" $(RUN) stress.soak --jobs $(or $(JOBS),200)
