@@ -89,7 +89,9 @@ def handled(to_exit: bool = False) -> Iterator[None]:
     guard.start()
     _state.installed, _state.guard = True, told
     descriptor = signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-    handlers = {number: signal.signal(number, _handler) for number in SIGNALS}
+    outlives_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # started by nohup
+    answered = [number for number in SIGNALS if number != signal.SIGHUP or not outlives_terminal]
+    handlers = {number: signal.signal(number, _handler) for number in answered}
     handlers[HURRY] = signal.signal(HURRY, _hurry)
     masked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:

@@ -81,6 +81,15 @@ def test_a_signal_ends_a_process_with_128_and_its_number(number: int):
     assert process.wait(5) == 128 + number
 
 
+def test_under_nohup_a_hangup_stops_nothing():
+    process = started("import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + PLAIN)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 143
+
+
 def test_a_step_ends_before_the_process_does():
     process = started(STEP)
     process.send_signal(signal.SIGTERM)

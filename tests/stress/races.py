@@ -20,7 +20,10 @@ from stress.studies import Counts, imported, leftovers, numbers_of, overrides_in
 
 STUDY = "s"
 BUSY = "another process is running the job"
-TEACHER = "++loss.job={loss:lce,seed:2}"
+TEACHER = (
+    "++loss.job={loss:lce,model.max_length:48,model.max_query_tokens:16,batch.size:4,budget.size:32,negatives.count:3,"
+    "negatives.depth:20,first_stage_depth:10,validation.depth:10,validation.times:2,seed:2}"
+)
 PROCESSES = 3
 
 

@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -84,6 +85,8 @@ def started(command: Sequence[str], mark: str, log: Path) -> "subprocess.Popen[b
         return subprocess.Popen(
             [sys.executable, "-m", f"experiments.{command[0]}", *command[1:]],
             cwd=ROOT, env=environment(mark), stdout=file, stderr=file, start_new_session=True,
+            # a shell that runs this in the background ignores SIGINT, and so would the command while it is imported
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
 
 
