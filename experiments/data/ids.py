@@ -14,6 +14,7 @@ from experiments.common.errors import ExperimentError, shown
 UNUSABLE = r"^$|\p{Cc}|^\p{Z}|\p{Z}$"
 BLANKS = r"\p{Z}"  # of any script; tabs and line ends are control characters
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # of those: what a field of a line may hold and an id may not
+SEPARATORS = re.compile(r"[\x1c-\x1f]")  # blanks for ``str.split``, and for nobody else
 FIELD = re.compile(r"[^ \t\r\n\f\v]+")
 
 
@@ -37,4 +38,4 @@ def unescaped(text: str) -> str:
 
 def fields(line: str) -> list[str]:
     """Split a line at blanks and tabs. Blanks beyond ASCII are part of a field, as in trec_eval."""
-    return line.split() if line.isascii() else FIELD.findall(line)
+    return FIELD.findall(line) if not line.isascii() or SEPARATORS.search(line) else line.split()

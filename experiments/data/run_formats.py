@@ -165,6 +165,8 @@ def _by_column(path: Path, layout: str, first: str, header: int) -> Columns | No
     else:
         names = ["query", "passage", "rank", "score"][: 4 if first.count("\t") == 3 else 3]
     types = {"query": pa.string(), "passage": pa.string(), "rank": pa.uint32(), "score": pa.float64()}
+    if layout == "trec":  # no value is taken from these, but a line that was cut lacks the last
+        types |= dict.fromkeys(("q0", "rank", "name"), pa.dictionary(pa.int32(), pa.string()))
     try:
         table = pyarrow.csv.read_csv(
             str(path),
@@ -181,6 +183,9 @@ def _by_column(path: Path, layout: str, first: str, header: int) -> Columns | No
         return None
     with np.errstate(over="ignore"):  # too large a score becomes infinite, which is reported
         score = table.column("score").to_numpy().astype(np.float32) if "score" in names else None
+    unused = [chunk for name in ("q0", "rank", "name") if layout == "trec" for chunk in table.column(name).chunks]
+    if any("" in chunk.dictionary.to_pylist() for chunk in unused):
+        return None
     odd = any(pc.any(pc.match_substring_regex(ids.dictionary, ODD)).as_py() for ids in (queries, passages))
     if odd or (score is not None and not np.isfinite(score).all()) or _repeat(queries, passages) is not None:
         return None

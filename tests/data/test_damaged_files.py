@@ -40,6 +40,8 @@ RUN, TEACHER, NEGATIVES = _run, _teacher, _negatives
         (RUN, "msmarco", b"q1\tp1\t" + b"7" * 5000, "line 1: the rank '7777"),
         (RUN, "msmarco", b"q1\tp\x001\t1\n", "line 1: a NUL byte, which no text file holds: the file is damaged"),
         (RUN, "scores", b"q\x1a1 p1 1.5\n", "line 1: the id 'q\\\\x1a1' has a control character: the file is damaged"),
+        (RUN, "scores", b"q1 p1 \x1e1.5\n", "line 1: the score '\\\\x1e1.5' is not a number"),
+        (RUN, "trec", b"q1 Q0 p1 1 2.5 t\nq1 Q0 p2 2 1.5 ", "line 2: 'query Q0 passage rank score name' is expected"),
         (RUN, "scores", b"q1 p1 1_000\n", "line 1: the score '1_000' is not a number"),
         (RUN, "scores", "q1 p1 \uff11\uff12\n".encode(), "line 1: the score '\uff11\uff12' is not a number"),
         (
