@@ -31,7 +31,7 @@ def cut(path: Path) -> None:
 
 def flipped(path: Path, at: float = 0.5) -> None:
     """Change one byte, so that a digit stays a digit: what was a number is another number."""
-    content = bytearray(path.read_bytes())
+    content = bytearray(path.read_bytes() or b"0")  # of an empty file, one byte more
     start = int(at * len(content))
     digits = [i for i in range(start, len(content)) if content[i : i + 1].isdigit()]
     place = digits[0] if digits else min(start, len(content) - 1)

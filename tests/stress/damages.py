@@ -20,13 +20,15 @@ def main() -> int:
     """Run the matrix; returns 1 if anything was lost or believed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="try every N-th damage only")
+    parser.add_argument("--first", type=int, default=0, help="number of the first damage to try")
     parser.add_argument("--only", default="", help="names of files that contain this")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        return damage_all(Path(folder), options.every, options.only)
+        return damage_all(Path(folder), options)
 
 
-def damage_all(place: Path, every: int, only: str) -> int:
+def damage_all(place: Path, options: argparse.Namespace) -> int:
+    """Damage the files of two jobs below a folder; print each problem and the counts."""
     data = write_beir_folder(place / "shapes")
     texts = [json.loads(line)["text"] for name in ("corpus", "queries") for line in (data / f"{name}.jsonl").open()]
     overrides = tiny_overrides(place, data, write_tiny_bert(place / "bert", texts), "study=s")
@@ -38,9 +40,9 @@ def damage_all(place: Path, every: int, only: str) -> int:
         for job in (finished, stopped)
         for name in files_of(job)
         for damage in DAMAGES
-        if only in name
+        if options.only in name
     ]
-    for job, name, damage in cases[::every]:
+    for job, name, damage in cases[options.first :: options.every]:
         damaged = Damaged(job, place / "copy", name, damage, whole)
         damaged.look()
         seen = damaged.resume(overrides)
