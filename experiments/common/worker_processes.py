@@ -65,7 +65,8 @@ def answers_of(module: str, arguments: Sequence[str], tasks: Sequence[str]) -> I
         for worker in workers:
             assert worker.stdin is not None
             assert worker.stdout is not None
-            worker.stdin.close()
+            with suppress(BrokenPipeError):  # a task that it was killed before it could read
+                worker.stdin.close()
             worker.stdout.close()
 
 

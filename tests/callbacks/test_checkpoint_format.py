@@ -184,7 +184,7 @@ def test_a_full_disk_leaves_the_earlier_file_and_no_other(tmp_path: Path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(ExperimentError, match="there is no space left on this disk"):
         write_state(tmp_path / "last", {"step": 2})
     assert [path.name for path in tmp_path.iterdir()] == ["last"]
     assert read_state(tmp_path / "last") == {"step": 1}
