@@ -206,17 +206,12 @@ class Experiment:
 
     def _check_parts_are_mappings(self) -> None:
         """Raise ExperimentError for a part without keys of its own, such as ``retrievers.bm25=x``."""
-        parts = {"loss": self.loss, "loss.fn": self.loss.get("fn") if isinstance(self.loss, Mapping) else None}
-        parts |= {f"retrievers.{name}": part for name, part in self.retrievers.items()}
-        parts |= {"data.source": self.data.source}
-        for key, part in parts.items():
+        loss = self.loss if isinstance(self.loss, Mapping) else {}
+        parts = {"loss": self.loss, "loss.fn": loss.get("fn"), "data.source": self.data.source}
+        for key, part in (parts | {f"retrievers.{name}": part for name, part in self.retrievers.items()}).items():
             if part is not None and not isinstance(part, Mapping):
                 raise ExperimentError(f"{key} is {shown(part)}: it must have the keys of a part, _target_ among them")
-        if isinstance(self.loss, Mapping) and "name" in self.loss:
-            name = self.loss["name"]
-            if not isinstance(name, str):
-                raise ExperimentError(f"loss.name is {shown(name)}: it must be a text")
-            check_name("loss.name", name)
+        check_name("loss.name", loss.get("name"))
 
     @property
     def learns_from_teacher(self) -> bool:

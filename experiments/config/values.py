@@ -32,8 +32,10 @@ def check_values(settings: Mapping[str, Any]) -> None:
         _check(str(key), value, 0)
 
 
-def check_name(key: str, value: str | None) -> None:
-    """Raise ExperimentError for a name that tables cannot show: blank, or of more than 200 letters."""
+def check_name(key: str, value: Any) -> None:
+    """Raise ExperimentError for a name that tables cannot show: no text, blank, or of more than 200 letters."""
+    if value is not None and not isinstance(value, str):
+        raise ExperimentError(f"{key} is {shown(value)}: it must be a text")
     if value is not None and not NAME.fullmatch(value):
         raise ExperimentError(f"{key} is {shown(value)}: a name has 1 to 200 letters, and no blanks around them")
 
