@@ -72,8 +72,8 @@ class Data:
         at_least("data.min_grade", self.min_grade, 1)
         at_least("data.carve_dev", self.carve_dev, 0)
         check_path("data.path", self.path)
-        if isinstance(self.source, Mapping) and isinstance(self.source.get("name"), str):
-            check_name("data.source.name", self.source["name"])
+        if isinstance(self.source, Mapping):
+            check_name("data.source.name", self.source.get("name"))
 
 
 SHAPE = ("layers", "hidden", "encoder", "embeddings")  # keys of backbone.shape
@@ -108,6 +108,8 @@ class Backbone:
         check_pattern("backbone.version", self.version, VERSION, "a version such as 1.2.0")
         check_pattern("backbone.revision", self.revision, REVISION, "a branch, a tag or a commit of the hub")
         check_pattern("backbone.sha256", self.sha256, SHA256, "a checksum of 64 hexadecimal digits")
+        if self.shape is not None and not isinstance(self.shape, Mapping):
+            raise ExperimentError(f"backbone.shape is {self.shape!r}: it must have the keys {', '.join(SHAPE)}")
         for name, size in (self.shape or {}).items():
             at_least(f"backbone.shape.{name}", size, 0)
         if self.shape is not None:

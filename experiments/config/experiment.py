@@ -138,10 +138,9 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_folder("study", self.study)
-        for key, place in (("outputs", self.outputs), ("cache", self.cache), ("checkpoint", self.checkpoint)):
-            check_path(key, place)
-        check_name("variant", self.variant)
-        check_name("test_set", self.test_set)
+        for key, check in (("outputs", check_path), ("cache", check_path), ("checkpoint", check_path),
+                           ("variant", check_name), ("test_set", check_name)):  # fmt: skip
+            check(key, getattr(self, key))
         at_least("seed", self.seed, 0)
         at_most("seed", self.seed, MAX_SEED)
         self._check_parts_are_mappings()
@@ -168,12 +167,11 @@ class Experiment:
                     f"{key} is {name!r}: it must be one of the composed retrievers ({', '.join(known) or 'none'}); add "
                     f"it with retriever=[{','.join([*known, name])}]"
                 )
-        for name in self.retrievers:
-            if not RETRIEVER_NAME.fullmatch(name):
-                raise ExperimentError(
-                    f"retrievers.{name}: a retriever's name is part of the names of files and W&B tables, so it has 1 "
-                    f"to 64 letters, digits, '_', '-' or '.'"
-                )
+        if unfit := [name for name in self.retrievers if not RETRIEVER_NAME.fullmatch(name)]:
+            raise ExperimentError(
+                f"retrievers.{unfit[0]}: a retriever's name is part of the names of files and W&B tables, so it has 1 "
+                f"to 64 letters, digits, '_', '-' or '.'"
+            )
         excluded, positive = self.negatives.exclude_grade, self.data.min_grade
         if excluded > positive:
             raise ExperimentError(
@@ -207,11 +205,11 @@ class Experiment:
     def _check_parts_are_mappings(self) -> None:
         """Raise ExperimentError for a part without keys of its own, such as ``retrievers.bm25=x``."""
         loss = self.loss if isinstance(self.loss, Mapping) else {}
-        parts = {"loss": self.loss, "loss.fn": loss.get("fn"), "data.source": self.data.source}
-        for key, part in (parts | {f"retrievers.{name}": part for name, part in self.retrievers.items()}).items():
+        own = {"loss": self.loss, "loss.fn": loss.get("fn"), "data.source": self.data.source}
+        for key, part in {**own, **{f"retrievers.{name}": part for name, part in self.retrievers.items()}}.items():
             if part is not None and not isinstance(part, Mapping):
                 raise ExperimentError(f"{key} is {shown(part)}: it must have the keys of a part, _target_ among them")
-        check_name("loss.name", loss.get("name"))
+        check_folder("loss.name", loss.get("name", "none"))
 
     @property
     def learns_from_teacher(self) -> bool:

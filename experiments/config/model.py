@@ -18,7 +18,7 @@ from experiments.common.checks import at_least, one_of
 from experiments.common.errors import ExperimentError
 from experiments.config.compute import INT8
 from experiments.config.negatives import RUN_ORDER
-from experiments.config.values import check_name
+from experiments.config.values import check_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,7 +120,7 @@ class Model(ABC):
     """
 
     def __post_init__(self) -> None:
-        check_name("model.name", self.name)
+        check_folder("model.name", self.name)
         at_least("model.max_length", self.max_length, 8)
         at_least("model.max_query_tokens", self.max_query_tokens, 1)
         one_of("model.logits", self.logits, (1, 2))

@@ -9,10 +9,14 @@ from hydra.errors import HydraException, OverrideParseException
 from experiments.common.errors import shown
 from experiments.config.job_overrides import quoted
 
+LONGEST = 100_000  # letters of an override
+
 
 @lru_cache(maxsize=4096)  # a grid has the same ones in each of its jobs, and each takes a millisecond
 def parsed(argument: str) -> Override:
     """Return an override as Hydra reads it, not to be changed. Raises HydraException if its grammar refuses it."""
+    if len(argument) > LONGEST:  # Hydra's grammar takes seconds for a million letters
+        raise OverrideParseException(argument, f"the override {shown(argument)} has more than {LONGEST:,} letters")
     try:
         (override,) = OverridesParser.create().parse_overrides([argument])
     except (ValueError, OverflowError, RecursionError) as error:  # such as a number of thousands of digits

@@ -40,8 +40,10 @@ def check_name(key: str, value: Any) -> None:
         raise ExperimentError(f"{key} is {shown(value)}: a name has 1 to 200 letters, and no blanks around them")
 
 
-def check_folder(key: str, value: str) -> None:
-    """Raise ExperimentError for what cannot be the name of one folder."""
+def check_folder(key: str, value: Any) -> None:
+    """Raise ExperimentError for what cannot be the name of one folder, or the beginning of one."""
+    if not isinstance(value, str):
+        raise ExperimentError(f"{key} is {shown(value)}: it must be a text")
     if not FOLDER.fullmatch(value):
         raise ExperimentError(
             f"{key} is {shown(value)}: it is the name of a folder, so it has 1 to 100 letters without / and \\, "

@@ -18,6 +18,7 @@ from experiments.data.collection import Collection, Qrels
 from experiments.data.ragged import Ragged, Rows, group_by_key
 from experiments.data.source import SPLITS
 
+MOST_FOLDS = 1_000
 KEYS = 2.0**64  # upper limit of ``key_of``
 
 
@@ -87,6 +88,8 @@ def check_folds(folds: int | None, fold: int | None, split: QuerySplit) -> None:
         return
     if folds < 2:
         raise ExperimentError(f"data.folds is {folds}: it must be null or at least 2")
+    if folds > MOST_FOLDS:
+        raise ExperimentError(f"data.folds is {folds}: it must be null or at most {MOST_FOLDS:,}")
     every = ",".join(map(str, range(folds)))
     if fold is None:
         raise ExperimentError(f"data.folds={folds} needs a fold: data.fold=0, or all by -m data.fold={every}")

@@ -37,6 +37,10 @@ def _message(*overrides: str) -> str:
         (f"data.path={'a' * 5000}", "data.path has 5,000 letters, 'aaaa"),
         ("variant=''", "variant is '': a name has 1 to 200 letters, and no blanks around them"),
         ("backbone.name=' '", "backbone.name is ' ': a name has 1 to 200 letters"),
+        ("loss.name=a/b", "loss.name is 'a/b': it is the name of a folder"),
+        ("data.folds=2147483648", "data.folds is 2147483648: it must be null or at most 1,000"),
+        ("+data.source.name={}", "data.source.name is {}: it must be a text"),
+        ("backbone.shape=${seed}", "backbone.shape is 1: it must have the keys layers, hidden, encoder, embeddings"),
         ("loss.name=7", "loss.name is 7: it must be a text"),
         ("study=a/b", "study is 'a/b': it is the name of a folder, so it has 1 to 100 letters without / and \\"),
         ("study=..", "study is '..': it is the name of a folder"),
@@ -68,6 +72,7 @@ def test_names_and_paths_that_can_be_are_accepted(override: str):
     [
         f"budget.size={'1' * 5000}",
         f"probe.depth={'a' * 10_000}",
+        f"optimizer.lr=1{'x ' * 1_000_000}",
         "budget=-1",
         "audit.margin=1,2",
         "re",

@@ -28,10 +28,10 @@ VALUES = {
     "-0.5": "negative", "1.5": "no whole number", "1e308": "", "-1e308": "negative", "1" + "0" * 30: "huge",
     "9223372036854775808": "huge", "2147483648": "", "1" * 5_000: "huge", "''": "blank", "' '": "blank",
     "null": "null", "[]": "no scalar", "{}": "no scalar", "[1]": "no scalar", "{a:1}": "no scalar",
-    "[nan]": "no scalar", "true": "", "x": "word", LONG: "impossible", quoted("a\nb"): "prose",
+    "[nan]": "no scalar", "true": "", "x": "word", LONG: "prose", quoted("a\nb"): "prose",
     quoted("a\x00b"): "impossible", quoted("a\ud800b"): "impossible", quoted("a\tb"): "prose",
     quoted("a\x1bb"): "impossible", "..": "no name", "../../x": "", "a/b": "no name", ".": "no name", "/": "no name",
-    "é☃": "", "1,2": "", "${seed}": "", "${nothing}": "impossible", "???": "impossible", "${": "impossible",
+    "é☃": "", "1,2": "", "${seed}": "", "${nothing}": "impossible", "???": "", "${": "impossible",
 }  # fmt: skip
 NAMES = (
     "backbone.name",
