@@ -141,7 +141,13 @@ def end_service(run: wandb.Run) -> None:
     """Let go of a run whose service has ended: W&B says nothing more of it, and the next run starts a new service."""
     import wandb
 
-    for end in (lambda: run.finish(exit_code=1), wandb.teardown):
+    def finish() -> None:
+        run.finish(exit_code=1)
+
+    def teardown() -> None:
+        wandb.teardown()
+
+    for end in (finish, teardown):
         try:
             end()
         except (Exception, SystemExit) as error:  # that the service has ended; SystemExit has its exit code

@@ -43,7 +43,7 @@ class WandbJob(WandbRun):
         if not goes_on or not self._run.offline:
             set_aside(offline)
         if goes_on:
-            self._had = RecordedRows([*offline, *online]) if self._run.offline else ServerRows(self._run.summary)
+            self._had = RecordedRows([*offline, *online]) if self._run.offline else ServerRows(dict(self._run.summary))
         self._sent.clear()
         self.take_up(self.rows)
 
@@ -87,12 +87,17 @@ class WandbJob(WandbRun):
         """Log values over another axis than the steps: each row has ``x``, such as "probe/layer", and its values."""
         if self._run is None:
             return
-        self._tell(lambda run: run.define_metric(x))
-        for row in rows:
-            for name in row:
-                if name != x:
-                    self._tell(lambda run, name=name: run.define_metric(name, step_metric=x))
-            self._tell(lambda run, row=row: run.log(dict(row)))
+
+        def say(run: wandb.Run) -> None:
+            run.define_metric(x)
+            for row in kept:
+                for name in row:
+                    if name != x:
+                        run.define_metric(name, step_metric=x)
+                run.log(dict(row))
+
+        kept = list(rows)
+        self._tell(say)
 
     def log_run_file(self, first_stage: str, path: Path) -> None:
         """Log a TREC run file as the artifact ``run-{first_stage}-{id}``; see ``log_files``."""

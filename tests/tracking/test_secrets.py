@@ -75,6 +75,8 @@ def test_no_secret_of_the_environment_is_written(tmp_path: Path, data: Path, bac
             [sys.executable, "-m", module, *arguments], env=env, cwd=work, capture_output=True, timeout=300, check=False
         )
         said += done.stdout + done.stderr
-    assert (study / "wandb").is_dir()
+    assert (study / "report.html").is_file()
+    assert (work / "kept" / "shapes.zip").is_file()
+    assert len(list((study / "wandb").glob("offline-run-*"))) >= 2
     assert not [name for name, secret in PLANTED.items() if secret.encode() in said]
     assert found_in(tmp_path) == []
