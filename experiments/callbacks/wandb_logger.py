@@ -1,11 +1,11 @@
 """Log one job to its Weights & Biases run, as a Lightning logger."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric.loggers.logger import rank_zero_experiment
+from lightning_fabric.loggers.logger import _DummyExperiment, rank_zero_experiment
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -36,9 +36,18 @@ class StudyWandbLogger(WandbLogger):
         self.tracking = WandbJob(identity, folder, mode, project, entity, notes=notes) if first else NoTracking()
         super().__init__(name=identity.name, save_dir=folder, id=identity.id, project=project)
 
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log a row, unless an earlier attempt at the job has logged it. One without a step is not compared."""
+        assert isinstance(self.tracking, WandbJob)
+        if step is None:
+            self.tracking.log_values(metrics)
+        else:
+            self.tracking.log_row(step, metrics)
+
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """Return the open W&B run."""
+        """Return the open W&B run, or one that drops everything where W&B's service has ended for good."""
         assert isinstance(self.tracking, WandbJob)
-        return self.tracking.run
+        return self.tracking.run if self.tracking.is_open else _DummyExperiment()

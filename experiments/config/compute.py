@@ -125,7 +125,13 @@ class Trainer(OpenPart):
         return {name: value for name, value in super().settings().items() if name != "profile"}
 
     def check(self) -> None:
-        """Refuse arguments that have moved or that the framework sets itself."""
+        """Refuse arguments that have moved or that the framework sets itself, and processes that end with a stage."""
+        named = self.strategy if isinstance(self.strategy, str) else str((self.strategy or {}).get("start_method", ""))
+        if any(way in named for way in ("spawn", "fork", "notebook")):
+            raise ExperimentError(
+                f"trainer.strategy={named} starts processes that end with the training, before the model is chosen and "
+                f"measured: set trainer.strategy=ddp"
+            )
         for name in self.added():
             check_moved(f"trainer.{name}")
             if name in SET_BY:

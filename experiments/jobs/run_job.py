@@ -66,7 +66,7 @@ def run_job(
             return finished
 
         with _failure_noted(job, config, digests) if first else nullcontext():
-            identity = _wandb_identity(experiment, config, collection)
+            identity = _wandb_identity(experiment, config, collection, resumes=job.checkpoint_files.next_serial() > 1)
             logger = make_logger(experiment.logger, components.make, identity, study, job.folder)
             with tracking_of(logger) as tracking, quiet_lightning():
                 set_threads(experiment, experiment.trainer.devices)
@@ -137,7 +137,9 @@ def labels_of(experiment: Experiment, config: Mapping[str, Any], collection: Col
     }
 
 
-def _wandb_identity(experiment: Experiment, config: Mapping[str, Any], collection: Collection) -> RunIdentity:
+def _wandb_identity(
+    experiment: Experiment, config: Mapping[str, Any], collection: Collection, resumes: bool
+) -> RunIdentity:
     """Return the identity of the job's W&B run."""
     name, labels = job_name(config), labels_of(experiment, config, collection)
     return RunIdentity(
@@ -146,6 +148,7 @@ def _wandb_identity(experiment: Experiment, config: Mapping[str, Any], collectio
         id=fingerprint({"study": experiment.study, "job": name}),
         tags=tuple(f"{axis}={value}" for axis, value in labels.items()),
         config={**config, LABELS: labels, HASH: job_hash(config)},
+        resumes=resumes,
     )
 
 

@@ -21,6 +21,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from experiments.callbacks.checkpoint_format import read_state
 from experiments.callbacks.checkpoints import KeepCheckpoints, SafeIO
+from experiments.callbacks.logged_rows import LoggedRows
 from experiments.callbacks.stage_profiler import FILE as FILE_OF_PROFILE
 from experiments.callbacks.stage_profiler import StageProfiler
 from experiments.common.errors import ExperimentError
@@ -77,7 +78,7 @@ def make_trainer(
         "trainer",
         make("trainer", {"enable_model_summary": False, **arguments}),
         logger=logger,
-        callbacks=callbacks,
+        callbacks=[*rows_of(logger), *callbacks],
         max_steps=setup.steps,
         max_epochs=-1,
         val_check_interval=interval or setup.steps,
@@ -168,6 +169,12 @@ def tracking_of(logger: Logger | Literal[False]) -> WandbJob | NoTracking:
     """Return the tracking of tables, summaries and run files: W&B's, or none for any other logger."""
     tracking: WandbJob | NoTracking = getattr(logger, "tracking", NoTracking())
     return tracking
+
+
+def rows_of(logger: Logger | Literal[False]) -> list[pl.Callback]:
+    """Return the callback that keeps the rows of W&B's logger in the checkpoints; none for any other logger."""
+    tracking = tracking_of(logger)
+    return [LoggedRows(tracking)] if isinstance(tracking, WandbJob) else []
 
 
 def is_own(made: "partial[Any]") -> bool:

@@ -129,6 +129,31 @@ class _Server:
 _server = _Server()
 
 
+def is_of_service(error: BaseException) -> bool:
+    """Return whether an error says that W&B's own process does not answer, rather than what was logged is wrong."""
+    import wandb
+
+    of_wandb = type(error).__module__.startswith("wandb.") and not isinstance(error, wandb.errors.UsageError)
+    return isinstance(error, ConnectionError | TimeoutError) or of_wandb
+
+
+def end_service(run: wandb.Run) -> None:
+    """Let go of a run whose service has ended: W&B says nothing more of it, and the next run starts a new service."""
+    import wandb
+
+    def finish() -> None:
+        run.finish(exit_code=1)
+
+    def teardown() -> None:
+        wandb.teardown()
+
+    for end in (finish, teardown):
+        try:
+            end()
+        except (Exception, SystemExit) as error:  # that the service has ended; SystemExit has its exit code
+            log.debug("W&B: %s", error)
+
+
 def start_run(settings: wandb.Settings, config: dict[str, Any], mode: Mode, timeout_s: float) -> wandb.Run:
     """Open a W&B run in ``mode``, or offline if the server cannot be used.
 

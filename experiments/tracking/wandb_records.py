@@ -73,7 +73,7 @@ def offline_runs(folder: Path) -> list[RunRecord]:
 def _offline_run(folder: Path) -> tuple[str, RunRecord]:
     """Return the start time of a run, and the run."""
     lines: dict[str, list[Any]] = {"run": [], "config": [], "summary": [], "exit": []}
-    for kind, content in _log(folder):
+    for kind, content in log_of(folder):
         if kind in lines:
             lines[kind].append(content)
     if not lines["run"]:
@@ -103,8 +103,12 @@ def _offline_run(folder: Path) -> tuple[str, RunRecord]:
     return run.get("start_time", ""), record
 
 
-def _log(folder: Path) -> Iterator[tuple[str, Any]]:
-    """Yield kind and content of each line of W&B's log of a run, by the documented command."""
+def log_of(folder: Path) -> Iterator[tuple[str, Any]]:
+    """Yield kind and content of each line of W&B's log of a run, by the documented command.
+
+    Raises:
+        ExperimentError: W&B cannot read it.
+    """
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
     environment = {**os.environ, "WANDB_MODE": "offline"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

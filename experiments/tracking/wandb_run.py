@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from experiments.common.cache import fingerprint
 from experiments.common.errors import ExperimentError, why
-from experiments.tracking.connection import resolve_mode, start_run
+from experiments.tracking.connection import Mode, end_service, is_of_service, resolve_mode, start_run
 
 if TYPE_CHECKING:
     import wandb
@@ -36,6 +36,7 @@ class RunIdentity:
     ``study``: W&B's group. ``name``: the job's overrides, short. ``id``: hash of study and scientific config, so that a
     job resumes its own run. ``tags``: a value on each axis of the study, such as "loss=lce"; cut to 64 characters.
     ``config``: the resolved config. ``job_type``: the stage, such as "train".
+    ``resumes``: whether the run goes on from what earlier attempts logged; else it replaces that.
     """
 
     study: str
@@ -44,6 +45,7 @@ class RunIdentity:
     tags: tuple[str, ...]
     config: dict[str, Any]
     job_type: str = "train"
+    resumes: bool = True
 
 
 def artifact_name(name: str) -> str:
@@ -79,6 +81,7 @@ class WandbRun:
         self.timeout_s = timeout_s
         self.notes = notes
         self._run: wandb.Run | None = None
+        self._reopened = False
 
     def __enter__(self) -> Self:
         """Open the run, offline if the server cannot be used.
@@ -86,8 +89,8 @@ class WandbRun:
         Raises:
             ExperimentError: the mode is unknown, or W&B refuses the project, the entity or the id.
         """
-        self._run = start_run(self._settings(), self.identity.config, resolve_mode(self.mode), self.timeout_s)
-        self._run.summary.update({ERROR: None})  # left by an earlier attempt
+        self._open(resolve_mode(self.mode))
+        self.log_summary({ERROR: None})  # left by an earlier attempt
         return self
 
     def __exit__(
@@ -109,11 +112,42 @@ class WandbRun:
                 str(problem) or type(problem).__name__,
                 self.folder / "wandb",
             )
+            if is_of_service(problem):
+                end_service(run)
+
+    def _tell(self, say: Callable[[wandb.Run], object]) -> None:
+        """Log to the run. Where W&B's service has ended, the run goes on in a record on disk; where that ends too,
+        nothing more is logged.
+        """
+        while self._run is not None:
+            try:
+                say(self._run)
+            except Exception as error:
+                if not is_of_service(error):
+                    raise
+                self._service_ended(error)
+            else:
+                return
+
+    def _service_ended(self, error: Exception) -> None:
+        assert self._run is not None
+        run, self._run = self._run, None
+        end_service(run)
+        place, first = self.folder / "wandb", not self._reopened
+        self._reopened = True
+        goes_on = f"its run of {self.identity.name} goes on offline: `wandb sync` uploads it from {place}"
+        if not first:
+            goes_on = f"the job goes on without it, {place} has what was logged until now for `wandb sync`"
+        log.warning("W&B's service has ended (%s); %s", str(error) or type(error).__name__, goes_on)
+        if first:
+            self._open("offline")
+
+    def _open(self, mode: Mode) -> None:
+        self._run = start_run(self._settings(), self.identity.config, mode, self.timeout_s)
 
     def log_summary(self, values: Mapping[str, float | int | str | None]) -> None:
         """Set headline values, such as "RR@10" or "bm25/RR@10", on the run's summary."""
-        if self._run is not None:
-            self._run.summary.update(dict(values))
+        self._tell(lambda run: run.summary.update(dict(values)))
 
     def log_table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Log a table; a cell may be None and a column may mix types."""
@@ -122,7 +156,8 @@ class WandbRun:
         import wandb
 
         data = [list(row) for row in rows]
-        self._run.log({name: wandb.Table(columns=list(columns), data=data, allow_mixed_types=True)})
+        table = {name: wandb.Table(columns=list(columns), data=data, allow_mixed_types=True)}
+        self._tell(lambda run: run.log(table))
 
     def log_pictures(self, pictures: Mapping[str, Path]) -> None:
         """Log pictures, PNG files by name."""
@@ -130,7 +165,8 @@ class WandbRun:
             return
         import wandb
 
-        self._run.log({name: wandb.Image(str(path), caption=path.stem) for name, path in pictures.items()})
+        images = {name: wandb.Image(str(path), caption=path.stem) for name, path in pictures.items()}
+        self._tell(lambda run: run.log(images))
 
     def log_files(self, name: str, kind: str, files: Sequence[Path], metadata: Mapping[str, Any] | None = None) -> None:
         """Log files with distinct names as one artifact of type ``kind``. They are not copied: keep them until upload.
@@ -148,7 +184,7 @@ class WandbRun:
         artifact = wandb.Artifact(artifact_name(name), type=kind, metadata=dict(metadata or {}))
         for path in files:
             artifact.add_file(str(path), policy="immutable")
-        self._run.log_artifact(artifact)
+        self._tell(lambda run: run.log_artifact(artifact))
 
     def _settings(self) -> wandb.Settings:
         import wandb
@@ -164,7 +200,7 @@ class WandbRun:
                 project=self.project,
                 entity=self.entity,
                 root_dir=str(self.folder),
-                resume="allow",
+                resume="allow" if self.identity.resumes else None,
                 reinit="create_new",  # leave other open runs alone
                 console="off",
                 init_timeout=self.timeout_s,

@@ -2,9 +2,12 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from helpers.tiny import write_beir_folder, write_tiny_bert
 from safetensors.torch import load_file
 
 from experiments.common.errors import ExperimentError
+from experiments.config.compute import Trainer
+from experiments.job_files.history import FILE, read_history
 from experiments.jobs import ranks
 
 PLAIN = ["model.infused=[]", "model.infuse_embeddings=false", "model.rest=backbone", "model.job=null"]
@@ -99,9 +104,61 @@ def test_a_job_and_the_job_that_it_needs_come_out_as_on_one_device(tiny: list[st
         assert shared["compute"][name] == alone["compute"][name]
     assert shared["test"].keys() == alone["test"].keys()
     assert shared["dev"] == pytest.approx(alone["dev"], abs=0.05)
+    logged, of_one = read_history(other / FILE), read_history(folder / FILE)
+    for name in ("step", "groups", "pairs", "tokens"):
+        assert logged[name] == of_one[name], f"{name}: of all ranks"
+    for name in ("loss", "margin", "positive_on_top"):
+        assert logged[name] == pytest.approx(of_one[name], abs=2e-3), f"{name}: of all ranks"
     assert not {"RANK", "WORLD_SIZE", "MASTER_PORT"} & set(os.environ)
     again, _ = run([*tiny, *dual, "model.distil=kl", *devices(2)])  # finished: no process waits for another
     assert again == shared
+
+
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork", "ddp_notebook"])
+def test_processes_that_would_end_with_the_training_are_refused(strategy: str):
+    with pytest.raises(ExperimentError, match=rf"trainer\.strategy={strategy} .* set trainer\.strategy=ddp"):
+        Trainer(strategy=strategy).check()
+
+
+def test_so_are_those_of_a_strategy_by_its_class():
+    spawning = {"_target_": "pytorch_lightning.strategies.DDPStrategy", "start_method": "spawn"}
+    with pytest.raises(ExperimentError, match=r"trainer\.strategy=spawn"):
+        Trainer(strategy=spawning).check()
+
+
+@pytest.mark.slow
+def test_a_grid_under_torchrun_that_was_killed_goes_on_and_ends(tiny: list[str], tmp_path: Path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "experiments.train", "-m"]
+    grid = [*tiny, "loss=bce,lce", "budget.size=400", "validation.times=50", "study=again", *devices(2)[:2]]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    log = (tmp_path / "log").open("w")
+    outputs = Path(next(one for one in tiny if one.startswith("outputs=")).removeprefix("outputs="))
+    first = subprocess.Popen([*command, *grid], env=env, stdout=log, stderr=log, start_new_session=True)
+    try:
+        latest = time.monotonic() + 240
+        while not list(outputs.glob("again/*/checkpoints/record.json")) and time.monotonic() < latest:
+            assert first.poll() is None, "it ended before it was killed"
+            time.sleep(0.1)
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
+        for child in _ranks_of(grid):
+            os.kill(child, signal.SIGKILL)
+    done = subprocess.run([*command, *grid], env=env, capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0, done.stderr
+    states = [json.loads(path.read_text())["state"] for path in outputs.glob("again/*/status.json")]
+    assert states == ["finished", "finished"]
+
+
+def _ranks_of(grid: list[str]) -> list[int]:
+    """The ranks that torchrun started, each in a session of its own: they have the grid in their command."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (place / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if set(grid) <= set(words):
+                found.append(int(place.name))
+    return found
 
 
 @pytest.mark.slow
