@@ -14,6 +14,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from experiments.common.cache import write_atomic, write_json
+from experiments.common.disk import clear_temporaries
 from experiments.common.errors import ExperimentError, why
 from experiments.common.manifest import FILES, MANIFEST, SEAL, USUAL, damage, described, is_broken, sealed
 from experiments.common.model_files import EXPORTED, changes
@@ -49,6 +50,7 @@ class JobFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.folder / ".lock", timeout=0):
+                clear_temporaries(self.folder)  # of killed processes: this one holds the job
                 yield
         except Timeout as error:
             raise ExperimentError(
