@@ -4,8 +4,8 @@ import re
 
 from experiments.common.stopping import received
 
-LONGEST = 500  # letters of a message; the path of a file and the names to choose from fit
-BEGINNING, END = 340, 150  # letters that are left of a longer one: where, and the way out
+LONGEST = 1500  # letters of a message; paths, the names to choose from and a command that helps fit
+BEGINNING, END = 1100, 380  # letters that are left of a longer one: where, and the way out
 LONG_WORD = re.compile(r"\S{300,}")
 LINE_ENDS = re.compile(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+\s*")
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

@@ -59,7 +59,7 @@ def read_metrics(folder: Path) -> Mapping[str, Any]:
     """Read the metrics of a job. Raises ExperimentError if they are missing or a value has another type."""
     path = folder / METRICS
     metrics = read_mapping(path)
-    labels, test, compute = (as_mapping(path, metrics.get(key), key) for key in ("labels", "test", "compute"))
+    labels, test, compute = (_part(path, key, metrics.get(key)) for key in ("labels", "test", "compute"))
     for key, value in labels.items():
         _scalar(path, f"labels.{key}", value)
     for key, value in compute.items():

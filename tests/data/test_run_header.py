@@ -103,7 +103,10 @@ def test_a_header_may_hold_what_looks_like_a_run(tmp_path: Path):
             "# x\n" + HEADER.replace(f"{END}\n", ""),
             "line 2: the header that begins here has no end (the file ends first)",
         ),
-        (HEADER.replace("tag: bm25", "tag: [bm25") + RUN, "the header that begins in line 1 is no YAML (expected"),
+        (
+            HEADER.replace("tag: bm25", "tag: [bm25") + RUN,
+            "the header that begins in line 1 is no YAML (did not find expected",
+        ),
         (HEADER.replace("#   hardware:", "#\thardware:") + RUN, "line 5: the header that begins in line 1 is no YAML"),
         (f"{START}\n# just words\n{END}\n{RUN}", "line 1: the header should hold named values, not str"),
         (f"{START}\n# - a\n# - list\n{END}\n{RUN}", "line 1: the header should hold named values, not list"),

@@ -147,7 +147,7 @@ def test_no_format_but_a_run_has_ranks(tmp_path: Path):
             r"a\.jsonl, line 1: keys query, passage and score .*, not query",
         ),
         ("a.jsonl", '{"qid": null, "pid": 1, "score": 1}\n', r"line 1: qid is None, no id"),
-        ("a.jsonl", '{"qid": 1, "pid": 2, "score": NaN}\n', r"line 1: the score nan is not a finite number"),
+        ("a.jsonl", '{"qid": 1, "pid": 2, "score": NaN}\n', r"line 1: not JSON .NaN is no number of JSON"),
         ("a.jsonl", '{"qid": 1, "pid": 2, "score": 1}\n{"qid"\n', r"a\.jsonl, line 2: not JSON"),
         (
             "a.jsonl",

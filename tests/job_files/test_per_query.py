@@ -43,7 +43,7 @@ def test_tables_are_put_together_by_the_columns_that_all_have() -> None:
         ("qid\tRR@10\nq1\t1\n", "line 1: a header"),
         ("query\tRR@10\nq1\t1\nq2\n", "line 3: 2 columns are expected, there are 1"),
         ("query\tRR@10\nq1\t1\nq1\t0\n", "line 3: query 'q1' stands in the file twice"),
-        ("query\tRR@10\nq1\tone\n", "line 2: could not convert"),
+        ("query\tRR@10\nq1\tone\n", "line 2: 'one' is no number"),
         ("query\tRR@10\nq1\tnan\n", "line 2: a value is not finite"),
     ],
 )

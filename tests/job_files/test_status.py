@@ -101,7 +101,7 @@ def test_a_folder_that_is_no_study_is_refused(tmp_path: Path):
 
 def test_a_job_that_could_not_begin_fails_with_why(tmp_path: Path):
     note_failure(tmp_path / "lce", ExperimentError("there is no folder data: set data.path\nmore"), "1a2b3c4d")
-    assert status_of(tmp_path / "lce").why == "there is no folder data: set data.path"
+    assert status_of(tmp_path / "lce").why == "there is no folder data: set data.path more"
     note_failure(tmp_path / "lce", ValueError("again"), "1a2b3c4d")
     assert status_of(tmp_path / "lce").why == "ValueError: again", "the second attempt to begin, as vain as the first"
 

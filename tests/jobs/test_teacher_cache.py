@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from helpers.jobs import run, tiny_overrides
+from helpers.seals import reseal
 
 from experiments.data.batches.pairs import TokenBatch
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
@@ -81,7 +82,9 @@ def test_a_teacher_that_was_trained_again_scores_anew(overrides: list[str], read
     before = weights.read_bytes()
     try:
         weights.write_bytes(before[:-4] + b"\x00\x00\x80\x3f")
+        reseal(weights.parents[1])
         run(job)
     finally:
         weights.write_bytes(before)
+        reseal(weights.parents[1])
     assert sum(read) == 2 * scored

@@ -93,4 +93,4 @@ def test_a_broken_file_is_a_difference(job: Path):
     (job / "per_query.bm25.tsv").write_text("query\tRR@10\nq1\tx\n")
     (found,) = differences(job)
     assert found.startswith("it cannot be verified: ")
-    assert found.endswith("line 2: could not convert string to float: 'x'")
+    assert found.endswith("line 2: 'x' is no number")

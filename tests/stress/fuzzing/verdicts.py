@@ -12,7 +12,7 @@ from typing import Any
 from experiments.common.errors import ExperimentError
 
 ACCEPTED, REFUSED, FAILED = "accepted", "refused", "failed"
-LONGEST = 500  # letters of a message, beside the path of the file
+LONGEST = 1500  # letters of a message, beside the path of the file
 SECONDS, WAITED = 10, 60  # of computing that an input may take, and of the clock on a busy machine
 
 
