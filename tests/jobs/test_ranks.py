@@ -129,7 +129,7 @@ def test_so_are_those_of_a_strategy_by_its_class():
 @pytest.mark.slow
 def test_a_grid_under_torchrun_that_was_killed_goes_on_and_ends(tiny: list[str], tmp_path: Path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "experiments.train", "-m"]
-    grid = [*tiny, "loss=bce,lce", "budget.size=400", "validation.times=50", "study=again", *devices(2)[:2]]
+    grid = [*tiny, "loss=bce,lce", "budget.size=64", "validation.times=16", "study=again", *devices(2)[:2]]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     log = (tmp_path / "log").open("w")
     outputs = Path(next(one for one in tiny if one.startswith("outputs=")).removeprefix("outputs="))
