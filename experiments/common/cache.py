@@ -18,12 +18,21 @@ from typing import Any
 
 from filelock import FileLock
 
-from experiments.common.disk import TEMPORARY, clear_temporaries, explained, make_folder, replacing
+from experiments.common.disk import (
+    TEMPORARY,
+    caches,
+    clear_temporaries,
+    explained,
+    is_of_a_cache,
+    make_folder,
+    replacing,
+)
 from experiments.common.disk import sync_folder as sync_folder
 
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+ATTEMPTS = 3  # to make an entry whose files are deleted meanwhile
 SMALL, BLOCK, BLOCKS = 64 * 2**20, 2**20, 16  # bytes of a file that is read whole, of a sampled block, and how many
 
 
@@ -135,6 +144,7 @@ class Cache:
         self.hits: dict[str, int] = {}
         self.builds: dict[str, int] = {}
         _digests.folder = self.root / "digests"
+        caches.add(os.path.abspath(self.root))
 
     def get(self, kind: str, key: Mapping[str, Any], build: Callable[[Path], None], *, resumable: bool = False) -> Path:
         """Return the folder of an entry; call ``build(folder)`` unless the entry exists and is whole.
@@ -146,16 +156,28 @@ class Cache:
             ExperimentError: the disk refuses the entry; nothing half-written stays that is not built upon.
         """
         folder = self.root / kind / fingerprint(key)
-        counts = self.hits
         with explained(folder):
-            if not self._is_whole(folder, key):
-                make_folder(folder.parent)
-                with FileLock(f"{folder}.lock"):
-                    if not self._is_whole(folder, key):  # else another process built it while this one waited
-                        self._build(folder, key, build, resumable)
-                        counts = self.builds
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    counts = self.builds if self._made(folder, key, build, resumable) else self.hits
+                    break
+                except FileNotFoundError as error:
+                    if attempt == ATTEMPTS or not is_of_a_cache(error):
+                        raise
+                    log.warning("the cache %s was emptied while its entry %s was made: again", self.root, kind)
         counts[kind] = counts.get(kind, 0) + 1
         return folder
+
+    def _made(self, folder: Path, key: Mapping[str, Any], build: Callable[[Path], None], resumable: bool) -> bool:
+        """Make an entry whole; returns whether it had to be built."""
+        if self._is_whole(folder, key):
+            return False
+        make_folder(folder.parent)
+        with FileLock(f"{folder}.lock"):
+            if self._is_whole(folder, key):  # another process built it while this one waited
+                return False
+            self._build(folder, key, build, resumable)
+        return True
 
     def holds(self, kind: str, key: Mapping[str, Any]) -> bool:
         """Return whether an entry exists and is whole."""

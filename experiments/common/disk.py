@@ -39,6 +39,8 @@ NUMBER = re.compile(r"(?:os error |\[Errno )(\d+)")  # in errors of libraries: s
 SHORT = re.compile(
     r"\d+ requested and \d+ written|failed writing file|file write failed|unexpected pos"
 )  # NumPy, torch
+GONE = f"it is gone, as somebody emptied the cache while this ran: {AGAIN}, and makes the cache anew"
+caches: set[str] = set()  # folders whose files somebody may delete at any time
 FEW_BYTES = 2**20  # a disk with less is full, where a library does not say why it could not write
 
 
@@ -49,6 +51,8 @@ def reason(error: BaseException, place: Path | str | None = None) -> str | None:
     """
     seen: BaseException | None = error
     while seen is not None:
+        if isinstance(seen, FileNotFoundError) and is_of_a_cache(seen):
+            return f"{os.fsdecode(seen.filename)}: {GONE}"
         number = _number_of(seen, place)
         if number is not None:
             path = getattr(seen, "filename2", None) or getattr(seen, "filename", None) or place
@@ -58,6 +62,14 @@ def reason(error: BaseException, place: Path | str | None = None) -> str | None:
             return f"{named}{ADVICE[number]}"
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def is_of_a_cache(error: FileNotFoundError) -> bool:
+    """Return whether the file that is missing belongs to a cache."""
+    if error.filename is None:
+        return False
+    path = os.path.abspath(os.fsdecode(error.filename))
+    return any(path.startswith(f"{folder}{os.sep}") for folder in caches)
 
 
 def _number_of(error: BaseException, place: Path | str | None) -> int | None:

@@ -2,12 +2,15 @@
 
 import logging
 import multiprocessing
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
 from experiments.common.cache import Cache, fingerprint
+from experiments.common.disk import explained
+from experiments.common.errors import ExperimentError
 
 KEY = {"of": "a test"}
 
@@ -117,3 +120,25 @@ def test_what_a_resumable_build_left_is_no_entry(tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
         Cache(tmp_path).get("thing", KEY, interrupted, resumable=True)
     assert not (tmp_path / "thing" / fingerprint(KEY)).exists()
+
+
+def test_an_entry_whose_cache_is_emptied_while_it_is_made_is_made_again(tmp_path: Path):
+    cache, builds = Cache(tmp_path / "cache"), []
+
+    def build(folder: Path) -> None:
+        builds.append(folder)
+        if len(builds) == 1:
+            shutil.rmtree(tmp_path / "cache")
+        (folder / "content").write_text("x")
+
+    assert (cache.get("kind", {"a": 1}, build) / "content").read_text() == "x"
+    assert (len(builds), cache.builds) == (2, {"kind": 1})
+
+
+def test_a_missing_file_of_the_cache_says_who_deleted_it_and_one_of_the_user_stays_itself(tmp_path: Path):
+    cache = Cache(tmp_path / "cache")
+    said = r"gone\.npy: it is gone, as somebody emptied the cache while this ran"
+    with pytest.raises(ExperimentError, match=said), explained():
+        (cache.root / "bm25" / "gone.npy").read_bytes()
+    with pytest.raises(FileNotFoundError):
+        cache.get("kind", {"a": 2}, lambda folder: print((tmp_path / "of_the_user").read_text()))
