@@ -76,7 +76,10 @@ def run_race(
     for command in commands:
         ((code, text),) = at_once([command], place, None)
         counts.expect(code == 0, "could not go on", f"{what}: {code} {text[-1500:]}")
-    counts.expect(trained(numbers_of(place / "outputs" / STUDY)) == undisturbed, "losses", f"{what}: other numbers")
+    found = trained(numbers_of(place / "outputs" / STUDY))
+    if race == "one teacher":  # whose scores are rounded by the batch in which the first job asks for them
+        found, undisturbed = measured(found), measured(undisturbed)
+    counts.expect(found == undisturbed, "losses", f"{what}: other numbers")
     left = leftovers(place / "outputs", place / "cache")
     counts.expect(not left, "temporary files", f"{what}: {left}")
     counts.add("races")
@@ -85,6 +88,11 @@ def run_race(
 
 def trained(numbers: dict[str, Any]) -> dict[str, Any]:
     return {name: values for name, values in numbers.items() if "/" in name}
+
+
+def measured(numbers: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the digests of weights."""
+    return {name: values for name, values in numbers.items() if not name.endswith(".safetensors")}
 
 
 def main() -> int:
