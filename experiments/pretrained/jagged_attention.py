@@ -6,11 +6,12 @@ Shapes: B pairs, T tokens of all pairs, S tokens that ask (T, or B if only first
 values each (D = H W).
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
+from torch import Tensor, nn
+from torch.nn.functional import linear, scaled_dot_product_attention
 
 
 class Rows(NamedTuple):
@@ -27,19 +28,36 @@ def takes_jagged(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-def attend_jagged(attention: Any, asking_SD: Tensor, asking: Rows, hidden_TD: Tensor, asked: Rows) -> Tensor:
+def attend_jagged(attention: Any, hidden_TD: Tensor, asked: Rows, first: tuple[Tensor, Rows] | None = None) -> Tensor:
     """Return the (S, D) attention of tokens to the tokens of their pairs.
 
-    ``attention``: the module with the projections, of transformers. ``asking``: where the S tokens of each pair lie.
-    ``asked``: where its T tokens do.
+    ``attention``: the module with the projections, of transformers. ``asked``: where the T tokens of each pair lie.
+    ``first``: the (S, D) states of the tokens that ask and where those of each pair lie; None if all tokens ask.
     """
     heads, rate = attention.num_attention_heads, attention.dropout.p if attention.training else 0.0
-    query_SHW = attention.query(asking_SD).view(len(asking_SD), heads, -1)
-    key_THW, value_THW = (
-        projection(hidden_TD).view(len(hidden_TD), heads, -1) for projection in (attention.key, attention.value)
-    )
+    if first is None:
+        asking = asked
+        query_SD, key_TD, value_TD = _projected(hidden_TD, attention.query, attention.key, attention.value)
+    else:
+        asking_SD, asking = first
+        query_SD, (key_TD, value_TD) = (
+            attention.query(asking_SD),
+            _projected(hidden_TD, attention.key, attention.value),
+        )
+    query_SHW, key_THW, value_THW = (rows.unflatten(1, (heads, -1)) for rows in (query_SD, key_TD, value_TD))
     context = _flash if _has_flash(query_SHW) else _nested
-    return context(query_SHW, asking, key_THW, value_THW, asked, rate).reshape(len(asking_SD), -1)
+    return context(query_SHW, asking, key_THW, value_THW, asked, rate).reshape(len(query_SD), -1)
+
+
+def _projected(hidden_TD: Tensor, *projections: nn.Linear) -> Sequence[Tensor]:
+    """Return the (T, D) outputs of projections of the same states by one product: to call a product may take the host
+    of a GPU longer than the GPU to compute it.
+    """
+    weight = torch.cat([projection.weight for projection in projections])
+    biases = [projection.bias for projection in projections if projection.bias is not None]
+    if biases and len(biases) < len(projections):
+        return [projection(hidden_TD) for projection in projections]
+    return linear(hidden_TD, weight, torch.cat(biases) if biases else None).chunk(len(projections), dim=1)
 
 
 def _has_flash(query_SHW: Tensor) -> bool:
@@ -70,7 +88,7 @@ def _flash(query_SHW: Tensor, asking: Rows, key_THW: Tensor, value_THW: Tensor, 
 def _nested(query_SHW: Tensor, asking: Rows, key_THW: Tensor, value_THW: Tensor, asked: Rows, rate: float) -> Tensor:
     def by_head(values: Tensor, rows: Rows) -> Tensor:
         jagged = torch.nested.nested_tensor_from_jagged(
-            values, rows.offsets, min_seqlen=rows.shortest, max_seqlen=rows.longest
+            values.contiguous(), rows.offsets, min_seqlen=rows.shortest, max_seqlen=rows.longest
         )
         return jagged.transpose(1, 2)
 

@@ -1,9 +1,9 @@
 """Compute the layers of BERT-like encoders without padding: texts lie one after another in one long row, positions
 restart at each text, and each text attends only to itself.
 
-The pass calls the model's own submodules, without changing the model. An attention function registered with
-transformers would keep ``forward``, but could not skip the last layer's work, which is most of the gain. Hooks on the
-model and on its whole layers do not run.
+The pass calls the model's own submodules, or multiplies by their weights, without changing the model. An attention
+function registered with transformers would keep ``forward``, but could not skip the last layer's work, which is most of
+the gain. Hooks on the model, on its whole layers and on the projections of an attention do not run.
 
 Shapes: B texts (or pairs), T tokens of all of them, S rows of a layer's output (T, or B if only first tokens are
 wanted), D hidden size.
@@ -148,8 +148,13 @@ def encode_jagged(layer: Any, hidden_TD: Tensor, rows: Rows, first: tuple[Tensor
     """Return the (T, D) output of a layer, or the (B, D) output of the tokens ``first``, by one attention for all
     lengths.
     """
-    asking_SD, asking = (hidden_TD, rows) if first is None else (hidden_TD.index_select(0, first[0]), first[1])
-    return _after_attention(layer, attend_jagged(layer.attention.self, asking_SD, asking, hidden_TD, rows), asking_SD)
+    if first is None:
+        return _after_attention(layer, attend_jagged(layer.attention.self, hidden_TD, rows), hidden_TD)
+    places, first_rows = first
+    first_BD = hidden_TD.index_select(0, places)
+    return _after_attention(
+        layer, attend_jagged(layer.attention.self, hidden_TD, rows, (first_BD, first_rows)), first_BD
+    )
 
 
 @cache

@@ -1,6 +1,8 @@
 """Packed logits are the padded ones, and the padded ones are those of each pair alone; gradients likewise."""
 
 import json
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +65,7 @@ def pairs_of(*lengths: int) -> TokenBatch:
 
 def gradients_of(network: PreTrainedModel, logits_BC: Tensor) -> dict[str, Tensor]:
     """Of a sum in which every logit has another weight."""
-    weights_BC = torch.arange(1.0, logits_BC.numel() + 1).view_as(logits_BC)
+    weights_BC = torch.arange(1.0, logits_BC.numel() + 1, device=logits_BC.device).view_as(logits_BC)
     network.zero_grad()
     (logits_BC * weights_BC).sum().backward()
     return {
@@ -107,18 +109,45 @@ def test_in_one_call_for_all_lengths_as_on_a_gpu_logits_and_gradients_are_the_pa
         torch.testing.assert_close(packed[name], gradient, atol=1e-5, rtol=1e-4, msg=name)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def errors_in_16_bits(
+    network: PreTrainedModel, tokens: TokenBatch, passes: Mapping[str, Callable[..., Tensor]]
+) -> dict[str, dict[str, float]]:
+    """By pass, how far its logits and the gradient of each weight are from the padded ones in 32 bits, as a share of
+    these.
+    """
+    exact_BC = padded_logits(network, tokens)
+    exact = {"logits": exact_BC.detach(), **gradients_of(network, exact_BC)}
+    errors = {}
+    for name, logits in passes.items():
+        with torch.autocast(exact_BC.device.type, torch.bfloat16):
+            logits_BC = logits(network, tokens)
+        found = {"logits": logits_BC.detach(), **gradients_of(network, logits_BC)}
+        assert found.keys() == exact.keys()
+        errors[name] = {part: float((found[part] - exact[part]).norm() / exact[part].norm()) for part in exact}
+    return errors
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_on_a_gpu_in_bf16_the_packed_logits_are_the_padded_ones(family: str, compiled: bool):
-    network = network_of(family, hidden_size=64, num_attention_heads=2).cuda()
-    tokens = pairs_of(9, 4, 4, 17, 3).to("cuda")
-    with torch.autocast("cuda", torch.bfloat16):
-        packed_BC, padded_BC = packed_logits(network, tokens, compiled=compiled), padded_logits(network, tokens)
-    torch.testing.assert_close(packed_BC, padded_BC, atol=2**-6, rtol=2**-6)
-    packed, padded = gradients_of(network, packed_BC), gradients_of(network, padded_BC)
-    for name, gradient in padded.items():
-        torch.testing.assert_close(packed[name], gradient, atol=2**-4, rtol=2**-4, msg=name)
+@pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+)
+def test_in_16_bits_a_packed_pass_rounds_no_more_than_a_padded_one(
+    family: str, device: str, compiled: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """Both are some percent off, in different ways: three times the other's error is allowed, or a percent. With a
+    wrong token or position it would be another gradient.
+    """
+    if device == "cpu":
+        if compiled:
+            pytest.skip("layers are compiled on a GPU only")
+        monkeypatch.setattr(packed_attention, "takes_jagged", lambda device: True)
+    network = network_of(family, hidden_size=64, num_attention_heads=2).to(device)
+    tokens = pairs_of(9, 4, 4, 17, 3, 30, 12, 25).to(device)
+    passes = {"padded": padded_logits, "packed": partial(packed_logits, compiled=compiled)}
+    errors = errors_in_16_bits(network, tokens, passes)
+    for part, error in errors["packed"].items():
+        assert error <= max(3 * errors["padded"][part], 0.01), part
 
 
 @pytest.mark.parametrize(
