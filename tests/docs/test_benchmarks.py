@@ -106,7 +106,7 @@ def test_page_and_table_from_a_record(line: Line, rounds: Rounds) -> None:
     assert "equal are the scores." in text
     assert "A remark." in text
     assert "A CPU (avx2), 2 cores, 24 GiB" in text
-    assert 'No run on a GPU has been recorded: `make bench LINES="gpu_train"`' in text
+    assert 'No run of this line has been recorded: `make bench LINES="gpu_train"`' in text
     console = Console(width=200, record=True)
     console.print(page.terminal(records))
     assert "2.50x" in console.export_text()

@@ -13,6 +13,8 @@ from benchmarks.contestants.job import Job, overrides
 from benchmarks.harness.child import Timing, serve
 from numpy.typing import NDArray
 
+from experiments.models.training_setup import precision_of
+
 
 class OurTraining:
     """A job that is trained in each round, from the weights that the round before left."""
@@ -25,10 +27,10 @@ class OurTraining:
         """Return scores of the first groups before and after some steps without dropout."""
         short = {**self.settings, "warm_up": 0, "steps": self.settings["equal_steps"]}
         job = Job.open(overrides(short, 0.0))
-        before = scores_of(job)
+        before = scores_of(job, self.device)
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
             job.train(Path(folder), 0, device=self.device)
-        after = scores_of(job)
+        after = scores_of(job, self.device)
         self.job = Job.open(overrides(self.settings, self.settings["dropout"]))
         return results_of(before, after, self.settings)
 
@@ -40,10 +42,11 @@ class OurTraining:
         return timing
 
 
-def scores_of(job: Job) -> NDArray[np.float32]:
-    """Return the scores of the pairs of the first step."""
-    module, batch = job.setup.module.eval(), job.setup.data.groups.batch(0)
-    with torch.no_grad():
+def scores_of(job: Job, device: str) -> NDArray[np.float32]:
+    """Return the scores of the pairs of the first step. Lightning leaves the module on the CPU, whatever trained it."""
+    module, batch = job.setup.module.eval().to(device), job.setup.data.groups.batch(0)
+    in_16_bits = device != "cpu" and "16" in precision_of(job.experiment.trainer)
+    with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=in_16_bits):
         scores = module.scored_groups(batch.to(module.device))[1].float().cpu().numpy()
     module.train()
     flat: NDArray[np.float32] = scores.ravel()

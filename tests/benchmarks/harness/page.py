@@ -26,7 +26,10 @@ not counted. "Ratio" is how many times as long the other takes, by the medians o
 greatest of a round. Seconds are {cpu}; on a GPU they are of the wall.
 """
 CPU_CLOCK = "CPU seconds of all threads of the process, which other work on the machine hardly changes"
-NO_GPU = "No run on a GPU has been recorded: `make bench LINES={lines}` on a machine with one fills this section."
+NO_GPU = (
+    "No run of this line has been recorded: `make bench LINES={lines}` on a machine with one fills this section. "
+    "What a step took on an H200: [Results: speed](results/speed.md#on-a-gpu)."
+)
 HEAD = "| work | against | ours | theirs | ratio | min - max | target | met | results differ by |"
 RULE = "|---|---|---:|---:|---:|---:|---:|---|---:|"
 
