@@ -19,7 +19,7 @@ def set_threads(experiment: Experiment, processes: int = 1) -> None:
     ``processes``: of the job. Several on a CPU share its cores, where each would else take all of them.
     """
     keep_freed_memory()
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.set_num_threads(experiment.compute.threads or _threads_of(processes, experiment.trainer.accelerator))
 
 

@@ -6,7 +6,6 @@ Shapes: B pairs, T tokens of all pairs, S tokens that ask (T, or B if only first
 values each (D = H W).
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -40,24 +39,22 @@ def attend_jagged(attention: Any, hidden_TD: Tensor, asked: Rows, first: tuple[T
         query_SD, key_TD, value_TD = _projected(hidden_TD, attention.query, attention.key, attention.value)
     else:
         asking_SD, asking = first
-        query_SD, (key_TD, value_TD) = (
-            attention.query(asking_SD),
-            _projected(hidden_TD, attention.key, attention.value),
-        )
-    query_SHW, key_THW, value_THW = (rows.unflatten(1, (heads, -1)) for rows in (query_SD, key_TD, value_TD))
+        query_SD = attention.query(asking_SD)
+        key_TD, value_TD = _projected(hidden_TD, attention.key, attention.value)
+    query_SHW, key_THW, value_THW = (rows.view(len(rows), heads, -1) for rows in (query_SD, key_TD, value_TD))
     context = _flash if _has_flash(query_SHW) else _nested
     return context(query_SHW, asking, key_THW, value_THW, asked, rate).reshape(len(query_SD), -1)
 
 
-def _projected(hidden_TD: Tensor, *projections: nn.Linear) -> Sequence[Tensor]:
+def _projected(hidden_TD: Tensor, *projections: nn.Linear) -> tuple[Tensor, ...]:
     """Return the (T, D) outputs of projections of the same states by one product: to call a product may take the host
     of a GPU longer than the GPU to compute it.
     """
+    if any(projection.bias is None for projection in projections):
+        return tuple(projection(hidden_TD) for projection in projections)
     weight = torch.cat([projection.weight for projection in projections])
-    biases = [projection.bias for projection in projections if projection.bias is not None]
-    if biases and len(biases) < len(projections):
-        return [projection(hidden_TD) for projection in projections]
-    return linear(hidden_TD, weight, torch.cat(biases) if biases else None).chunk(len(projections), dim=1)
+    bias = torch.cat([projection.bias for projection in projections])
+    return linear(hidden_TD, weight, bias).chunk(len(projections), dim=1)
 
 
 def _has_flash(query_SHW: Tensor) -> bool:
