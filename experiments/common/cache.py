@@ -25,6 +25,7 @@ from experiments.common.disk import (
     explained,
     is_of_a_cache,
     make_folder,
+    open_to_others,
     replacing,
 )
 from experiments.common.disk import sync_folder as sync_folder
@@ -206,7 +207,7 @@ class Cache:
                 if path.is_file()
             }
             write_json(temporary / MANIFEST, {"key": dict(key), "files": files})
-            os.chmod(temporary, 0o755)
+            open_to_others(temporary)
             if folder.exists():
                 shutil.rmtree(folder)
             os.replace(temporary, folder)

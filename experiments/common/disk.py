@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -135,7 +136,7 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
-            os.chmod(name, 0o644)
+            open_to_others(Path(name))
             os.replace(name, path)
         except BaseException:
             Path(name).unlink(missing_ok=True)
@@ -157,13 +158,27 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(TEMPORARY, f".{path.name}.", path.parent))
         try:
             yield temporary
-            os.chmod(temporary, 0o755)
+            open_to_others(temporary)
             if path.exists():
                 shutil.rmtree(path)
             os.replace(temporary, path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def open_to_others(path: Path) -> None:
+    """Give a file, or a folder and all in it, the permissions that the user's umask gives new ones.
+
+    Temporary files are the user's own until then, and some libraries write their files so too.
+    """
+    hidden = os.umask(0o077)
+    os.umask(hidden)
+    for each in (path, *(path.rglob("*") if path.is_dir() else ())):
+        if not each.is_symlink():
+            mode = each.stat().st_mode
+            shared = (0o777 if stat.S_ISDIR(mode) else 0o666) & ~hidden
+            each.chmod(stat.S_IMODE(mode) & ~0o777 | shared)  # the others are those of a folder that a group shares
 
 
 def clear_temporaries(folder: Path, name: str = "*") -> None:

@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,6 +13,7 @@ import pytest
 
 from experiments.common import disk
 from experiments.common.cache import Cache, write_atomic
+from experiments.common.disk import replacing_folder
 from experiments.common.errors import ExperimentError
 
 NO_SPACE = "there is no space left on this disk: free some and run the same command again: it goes on from here"
@@ -24,6 +26,41 @@ def refusing(number: int) -> Any:
         raise OSError(number, os.strerror(number))
 
     return refuse
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], int]]:
+    """Set the umask for a test."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+def modes_of(path: Path) -> dict[str, int]:
+    return {each.name: each.stat().st_mode & 0o777 for each in (path, *path.rglob("*"))}
+
+
+@pytest.mark.parametrize(
+    ("hidden", "folder", "file"), [(0o022, 0o755, 0o644), (0o002, 0o775, 0o664), (0o077, 0o700, 0o600)]
+)
+def test_what_is_replaced_is_as_open_to_others_as_any_new_file(
+    tmp_path: Path, umask: Callable[[int], int], hidden: int, folder: int, file: int
+):
+    umask(hidden)
+    with replacing_folder(tmp_path / "model") as model:
+        (model / "parts").mkdir()
+        (model / "parts" / "tokenizer.json").write_text("{}")
+        (model / "parts" / "tokenizer.json").chmod(0o600)  # as its library writes it
+    write_atomic(tmp_path / "status.json", "{}")
+    assert modes_of(tmp_path / "model") == {"model": folder, "parts": folder, "tokenizer.json": file}
+    assert modes_of(tmp_path / "status.json") == {"status.json": file}
+
+
+def test_a_folder_in_one_that_a_group_shares_stays_the_groups(tmp_path: Path):
+    tmp_path.chmod(0o2775)
+    with replacing_folder(tmp_path / "model"):
+        pass
+    assert (tmp_path / "model").stat().st_mode & 0o2000
 
 
 @pytest.mark.parametrize("operation", ["fsync", "replace", "chmod"])
