@@ -44,6 +44,11 @@ class TextTable:
     def __len__(self) -> int:
         return len(self._ids)
 
+    @property
+    def size(self) -> int:
+        """The bytes of all ids and texts."""
+        return int(self._ids.nbytes + self._texts.nbytes)
+
     def id(self, row: int) -> str:
         return str(self._ids[int(row)].as_py())
 

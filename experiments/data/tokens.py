@@ -12,7 +12,9 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from experiments.common.cache import Cache
+from experiments.common.memory import notice_memory
 from experiments.common.progress import tracked
+from experiments.common.stage_rates import TOKENISE
 from experiments.data.collection import Collection
 from experiments.data.ragged import Ragged
 from experiments.data.ragged_files import Part, read_ragged, write_ragged
@@ -60,6 +62,7 @@ def _tokenise(
     collection: Collection, kind: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int, prompt: str, folder: Path
 ) -> None:
     table = collection.passages if kind == "passages" else collection.queries
+    notice_memory(f"tokens of {kind}:", TOKENISE, len(table), table.size)
     dtype = np.dtype(np.uint16 if len(tokenizer) <= 2**16 else np.int32)
 
     def parts_from(first: int) -> Iterator[Part]:

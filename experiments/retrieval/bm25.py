@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
+from experiments.common.memory import notice_memory
 from experiments.common.packages import version
+from experiments.common.stage_rates import INDEX
 from experiments.data.collection import Collection
 from experiments.data.run import Run, run_in_order
 from experiments.retrieval.bm25_index import build_index, open_index
@@ -80,6 +82,7 @@ class BM25:
 
     def _build(self, collection: Collection, folder: Path) -> None:
         log.info("indexing %s passages for BM25", f"{len(collection.passages):,}")
+        notice_memory(f"the index of {self.name}:", INDEX, len(collection.passages), collection.passages.size)
         if not build_index(collection.passages, self._words(), self.k1, self.b, self.name, folder):
             raise ExperimentError(
                 f"retrievers.{self.name}: none of the {len(collection.passages):,} passages of {collection.name!r} has "

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.common.stage_rates import BYTES_A_PASSAGE, LONGER
 from experiments.config import Experiment, compose
 from experiments.data.collection import Collection, open_collection
 from experiments.data.splits import DEV, TEST, TRAIN
 from experiments.jobs.prepare import splits_of
 from experiments.studies.cost_estimate import NotThereError, ReadOnlyCache, counts_of, queries_of
-from experiments.studies.stage_rates import BYTES_A_PASSAGE, LONGER
 
 HEAPS = 0.7  # exponent by which the different words of a text grow with its length
 

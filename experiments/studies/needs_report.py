@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from experiments.common.stage_rates import MACHINE, TOKENS_A_PASSAGE
 from experiments.common.text import duration, plural
 from experiments.studies.needs import Needs, card_of, gb
 from experiments.studies.preparation import Stage
-from experiments.studies.stage_rates import MACHINE, TOKENS_A_PASSAGE
 
 TIGHT = 0.85  # share of a card above which an estimate is called tight: it leaves out what CUDA takes, and the scores
 UNKNOWN = "?"

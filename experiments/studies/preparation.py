@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.common import stage_rates as rates
 from experiments.common.cache import Cache
 from experiments.common.model_files import folder_digest, is_folder
 from experiments.common.text import plural
@@ -20,7 +21,6 @@ from experiments.config.retriever_references import references
 from experiments.data.splits import DEV, TEST, TRAIN
 from experiments.jobs.prerequisites import Prerequisite
 from experiments.retrieval.retriever import run_key
-from experiments.studies import stage_rates as rates
 from experiments.studies.cost_estimate import data_key
 from experiments.studies.data_sizes import DataSize, size_of
 from experiments.studies.needs import Shape, shape_in, shape_of

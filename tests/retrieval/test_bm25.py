@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers.tiny import LiteralSource
 
+from experiments.common import memory
 from experiments.common.cache import Cache
 from experiments.common.errors import ExperimentError
 from experiments.data.collection import Collection, open_collection
@@ -51,6 +52,15 @@ def test_settings_make_another_run_and_the_same_settings_the_same(collection: Co
     for k1 in (0.9, 1.2, 0.9):
         run_for(BM25(k1=k1), collection, np.array([0]), 4, store)
     assert (store.builds["run"], store.hits["run"]) == (2, 1)
+
+
+def test_an_index_that_may_not_fit_into_memory_is_noticed_before_it_is_built(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(memory, "available_memory", lambda: 1)
+    run_for(BM25(), collection, np.array([0]), 4, Cache(tmp_path))
+    (warning,) = caplog.messages
+    assert warning.startswith("the index of bm25: 4 texts may need 0.5 GB of memory, and 0.0 GB are free")
 
 
 @pytest.mark.parametrize(

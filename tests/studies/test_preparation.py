@@ -6,9 +6,9 @@ import pytest
 from helpers.jobs import composed, run, tiny_overrides
 from helpers.tiny import write_beir_folder
 
+from experiments.common import stage_rates as rates
 from experiments.config import Experiment, compose
 from experiments.jobs.prerequisites import prerequisites_of
-from experiments.studies import stage_rates as rates
 from experiments.studies.data_sizes import DataSize
 from experiments.studies.needs import shape_of
 from experiments.studies.needs_report import preparation_lines
