@@ -46,8 +46,7 @@ STUCK = (
 import ctypes
 library = ctypes.CDLL(None)
 with stopping.handled(to_exit=True):
-    ready()
-    library.system(b"sleep 60")  # goes on after a signal
+    library.system(b"echo ready; sleep 60")  # ready once it is inside; goes on after a signal
 """
 )
 # a launcher with a worker that does not hear
