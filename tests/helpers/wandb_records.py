@@ -56,7 +56,7 @@ def end_service() -> None:
     """End W&B's service process. One that still asks a server which does not answer sometimes misses the word, and W&B
     then waits for it for ever (seen with 0.31): after ten seconds it is killed.
     """
-    late = threading.Timer(10, _kill_service)
+    late = threading.Timer(10, kill_service)
     late.start()
     try:
         wandb.teardown()
@@ -67,8 +67,10 @@ def end_service() -> None:
         late.cancel()
 
 
-def _kill_service() -> None:
-    subprocess.run(["pkill", "-KILL", "-P", str(os.getpid()), "wandb-core"], check=False)
+def kill_service() -> bool:
+    """Kill W&B's service of this process as the kernel does when memory runs out; returns whether there was one."""
+    killed = subprocess.run(["pkill", "-KILL", "-P", str(os.getpid()), "wandb-core"], check=False)
+    return killed.returncode == 0
 
 
 def read_offline_runs(study_folder: Path) -> list[dict[str, Any]]:
