@@ -67,6 +67,7 @@ def started(program: str, seconds: float = 10) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", stopping.LIMIT: str(seconds)}, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # ignored where the tests run under nohup
     )  # fmt: skip
     assert process.stdout is not None
     process.first_line = process.stdout.readline()  # type: ignore[attr-defined]
