@@ -10,9 +10,11 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from experiments.common.errors import ExperimentError
+from experiments.tracking.record_files import close_log
 
 if TYPE_CHECKING:
     import wandb
@@ -141,6 +143,8 @@ def end_service(run: wandb.Run) -> None:
     """Let go of a run whose service has ended: W&B says nothing more of it, and the next run starts a new service."""
     import wandb
 
+    folder = Path(run.sync_dir)
+
     def finish() -> None:
         run.finish(exit_code=1)
 
@@ -152,6 +156,7 @@ def end_service(run: wandb.Run) -> None:
             end()
         except (Exception, SystemExit) as error:  # that the service has ended; SystemExit has its exit code
             log.debug("W&B: %s", error)
+    close_log(folder)
 
 
 def start_run(settings: wandb.Settings, config: dict[str, Any], mode: Mode, timeout_s: float) -> wandb.Run:

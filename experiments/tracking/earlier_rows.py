@@ -77,7 +77,9 @@ class ServerRows:
 
 def records_of(folder: Path, id: str, online: bool) -> list[Path]:
     """Return the records of a run in a folder ``wandb``, the oldest first. ``online``: of its online attempts."""
-    return sorted(folder.glob(f"{ONLINE_RUNS if online else OFFLINE_RUNS}-{id}"))
+    kind = ONLINE_RUNS if online else OFFLINE_RUNS
+    # W&B numbers those that began in the same second: -1, -2 ...
+    return sorted(record for end in ("", "-[0-9]*") for record in folder.glob(f"{kind}-{id}{end}"))
 
 
 def set_aside(folders: Iterable[Path]) -> None:

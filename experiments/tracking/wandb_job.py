@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from experiments.tracking.connection import Mode, resolve_mode
 from experiments.tracking.earlier_rows import STEP, RecordedRows, Rows, ServerRows, records_of, set_aside
+from experiments.tracking.record_files import wait_until_written
 from experiments.tracking.wandb_run import RunIdentity, WandbRun
 
 if TYPE_CHECKING:
     import wandb
 
 __all__ = ["NoTracking", "RunIdentity", "WandbJob", "resolve_mode"]
+
+log = logging.getLogger(__name__)
 
 
 class WandbJob(WandbRun):
@@ -39,6 +43,8 @@ class WandbJob(WandbRun):
         self._run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
         if self._run.disabled:
             return
+        for late in wait_until_written([*offline, *online]):
+            log.warning("W&B still writes %s, of an earlier attempt: its last rows are logged again", late)
         goes_on = self.identity.resumes or self._reopened
         if not goes_on or not self._run.offline:
             set_aside(offline)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from experiments.common.cache import fingerprint
 from experiments.common.errors import ExperimentError, why
 from experiments.tracking.connection import Mode, end_service, is_of_service, resolve_mode, start_run
+from experiments.tracking.record_files import wait_until_written
 
 if TYPE_CHECKING:
     import wandb
@@ -104,6 +105,8 @@ class WandbRun:
             if error is not None:
                 run.summary.update({ERROR: why(error)})
             run.finish(exit_code=0 if kind is None else 1)
+            if not run.disabled and wait_until_written([Path(run.sync_dir)]):
+                log.warning("W&B still writes the record of %s: read it once this process ends", self.identity.name)
         except Exception as problem:
             # A slow upload or a dead W&B service must neither fail the finished work nor hide its exception.
             log.warning(

@@ -46,8 +46,7 @@ STUCK = (
 import ctypes
 library = ctypes.CDLL(None)
 with stopping.handled(to_exit=True):
-    ready()
-    library.system(b"sleep 60")  # goes on after a signal
+    library.system(b"echo ready; sleep 60")  # ready once it is inside; goes on after a signal
 """
 )
 # a launcher with a worker that does not hear
@@ -68,6 +67,7 @@ def started(program: str, seconds: float = 10) -> "subprocess.Popen[str]":
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", stopping.LIMIT: str(seconds)}, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # ignored where the tests run under nohup
     )  # fmt: skip
     assert process.stdout is not None
     process.first_line = process.stdout.readline()  # type: ignore[attr-defined]
@@ -78,7 +78,8 @@ def started(program: str, seconds: float = 10) -> "subprocess.Popen[str]":
 def test_a_signal_ends_a_process_with_128_and_its_number(number: int):
     process = started(PLAIN)
     process.send_signal(number)
-    assert process.wait(5) == 128 + number
+    assert process.wait(20) == 128 + number
+    assert process.communicate()[1] == "", "it was not killed"
 
 
 def test_under_nohup_a_hangup_stops_nothing():
@@ -87,21 +88,21 @@ def test_under_nohup_a_hangup_stops_nothing():
     time.sleep(0.5)
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    assert process.wait(5) == 143
+    assert process.wait(20) == 143
 
 
 def test_a_step_ends_before_the_process_does():
     process = started(STEP)
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=5)
+    said, _ = process.communicate(timeout=20)
     assert (process.returncode, said) == (143, "checkpoint\n")
 
 
 def test_a_step_that_lasts_is_interrupted():
-    process, began = started(LONG_STEP, seconds=2), time.monotonic()
+    process, began = started(LONG_STEP, seconds=5), time.monotonic()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(5) == 143
-    assert time.monotonic() - began > 0.7, "four tenths of two seconds"
+    assert process.wait(20) == 143
+    assert time.monotonic() - began > 1.8, "four tenths of five seconds"
     assert process.communicate()[1] == ""
 
 
@@ -109,7 +110,7 @@ def test_a_step_that_lasts_is_interrupted():
 def test_what_does_not_end_in_time_is_killed(program: str):
     process, began = started(program, seconds=2), time.monotonic()
     process.send_signal(signal.SIGHUP)
-    assert process.wait(5) == 129
+    assert process.wait(20) == 129
     assert time.monotonic() - began > 1.3
     assert "killed before it had ended by itself" in process.communicate()[1]
 
@@ -117,25 +118,25 @@ def test_what_does_not_end_in_time_is_killed(program: str):
 def test_a_second_signal_kills_at_once():
     process = started(DEAF, seconds=60)
     process.send_signal(signal.SIGINT)
-    time.sleep(stopping.SAME_SECONDS + 0.2)
+    time.sleep(stopping.SAME_SECONDS + 1)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert process.wait(2) == 130
+    assert process.wait(10) == 130, "not after three quarters of a minute"
 
 
 def test_two_signals_of_one_moment_are_one():
     process = started(STEP)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=5)[0] == "checkpoint\n"
+    assert process.communicate(timeout=20)[0] == "checkpoint\n"
     assert process.returncode == 143
 
 
 def test_a_process_that_waits_tells_its_workers_and_kills_those_that_do_not_end():
-    process = started(WAITING, seconds=2)
+    process = started(WAITING, seconds=4)
     worker = int(process.first_line)  # type: ignore[attr-defined]
     process.send_signal(signal.SIGTERM)
-    assert process.wait(5) == 143
+    assert process.wait(20) == 143
     assert process.communicate()[0] == "told 15\n"
     end = time.monotonic() + 2
     while Path(f"/proc/{worker}").exists() and time.monotonic() < end:

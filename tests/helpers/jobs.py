@@ -1,5 +1,6 @@
 """Experiments composed as the command line composes them, and run in this process."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from omegaconf import DictConfig
 from experiments.config import compose
 
 ROOT = Path(__file__).parents[2]
+# the line of a multirun's job that has gone on for a while: on a busy machine also of one of seconds
+GOES_ON = re.compile(r": \S.* [\d,]+ of [\d,]+")
 
 
 def composed(*overrides: str) -> DictConfig:

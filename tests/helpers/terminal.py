@@ -37,8 +37,12 @@ def run_in_terminal(
     columns: int = 80,
     environment: dict[str, str] | None = None,
     interrupt_when: Callable[[], bool] | None = None,
+    on_output: Callable[[str], object] = lambda written: None,
 ) -> Session:
-    """Run a command on a terminal of some columns, and press Ctrl-C once a condition holds."""
+    """Run a command on a terminal of some columns, and press Ctrl-C once a condition holds.
+
+    ``on_output``: gets all that has come to the terminal, each time that more has.
+    """
     ours, theirs = os.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     child = subprocess.Popen(
@@ -57,6 +61,7 @@ def run_in_terminal(
         if not found:
             break
         written += found
+        on_output(written.decode(errors="replace"))
         if interrupt_when is not None and interrupt_when():
             os.killpg(child.pid, signal.SIGINT)
             interrupt_when = None

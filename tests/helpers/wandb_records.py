@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -56,7 +57,7 @@ def end_service() -> None:
     """End W&B's service process. One that still asks a server which does not answer sometimes misses the word, and W&B
     then waits for it for ever (seen with 0.31): after ten seconds it is killed.
     """
-    late = threading.Timer(10, _kill_service)
+    late = threading.Timer(10, kill_service)
     late.start()
     try:
         wandb.teardown()
@@ -67,8 +68,17 @@ def end_service() -> None:
         late.cancel()
 
 
-def _kill_service() -> None:
-    subprocess.run(["pkill", "-KILL", "-P", str(os.getpid()), "wandb-core"], check=False)
+def kill_service() -> bool:
+    """Kill W&B's service of this process as the kernel does when memory runs out, and wait for its end; returns whether
+    there was one.
+    """
+    command = ["pgrep", "-P", str(os.getpid()), "-r", "DIRST", "wandb-core"]  # not one that has ended
+    services = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    for service in services:
+        os.kill(int(service), signal.SIGKILL)
+    while subprocess.run(command, capture_output=True, check=False).returncode == 0:
+        time.sleep(0.02)
+    return bool(services)
 
 
 def read_offline_runs(study_folder: Path) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments.job_files import live_status
 from experiments.job_files.live_status import LiveStatus, LiveStatusFile, read_statuses
 
 
@@ -32,7 +33,8 @@ def test_after_some_work_a_job_is_again_at_what_is_around_it(tmp_path: Path):
         assert (file.status.doing, file.status.done, file.status.total) == ("training", 7, 100)
 
 
-def test_what_changes_fast_is_not_written_each_time(tmp_path: Path):
+def test_what_changes_fast_is_not_written_each_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(live_status, "WRITE_SECONDS", 60.0)
     file = LiveStatusFile(tmp_path, 1, "")
     with file.tracked("training", total=100) as advance:
         advance(1)

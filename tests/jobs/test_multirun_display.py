@@ -8,18 +8,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from helpers.jobs import ROOT, tiny_overrides
+from helpers.jobs import GOES_ON, ROOT, tiny_overrides
 from helpers.terminal import Session, run_in_terminal
 
 from experiments.job_files.status import status_of
 
 TRAIN = [sys.executable, "-m", "experiments.train", "-m"]
 PATHS = {"PYTHONPATH": str(ROOT)}
-SCORE, SECONDS = re.compile(r"\b0\.\d{3}\b"), re.compile(r"\b\d+ s\b")
-LOSS = '''"""A loss that warns, prints and breaks."""
+SCORE, SECONDS = re.compile(r"\b0\.\d{3}\b"), re.compile(r"\b\d+ (s|min)\b")
+LOSS = '''"""A loss that warns, prints and breaks, and one that waits."""
 
 import logging
+import pathlib
+import time
 import warnings
+
+from experiments.losses.lce import lce
 
 
 def breaking(scores_QN):
@@ -27,17 +31,26 @@ def breaking(scores_QN):
     logging.getLogger(__name__).info("nobody needs to see this")
     print("printed by a loss")
     raise RuntimeError("out of memory\\nin layer 7")
+
+
+def patient(scores_QN):
+    """Wait in the training until the terminal has shown it, two minutes at most."""
+    end = time.monotonic() + 120
+    while scores_QN.grad_fn is not None and not pathlib.Path("shown").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    return lce(scores_QN)
 '''
 
 
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
-    """A folder of a user, with a loss of their own that breaks."""
+    """A folder of a user, with losses of their own: one that breaks, one that waits."""
     (tmp_path / "my_losses.py").write_text(LOSS)
     (tmp_path / "my_conf" / "loss").mkdir(parents=True)
-    (tmp_path / "my_conf" / "loss" / "broken.yaml").write_text(
-        "# Broken\nname: broken\nlogits: 1\nfn: {_target_: my_losses.breaking, _partial_: true}\n"
-    )
+    for name, function in (("broken", "breaking"), ("patient", "patient")):
+        (tmp_path / "my_conf" / "loss" / f"{name}.yaml").write_text(
+            f"# Mine\nname: {name}\nlogits: 1\nfn: {{_target_: my_losses.{function}, _partial_: true}}\n"
+        )
     return tmp_path
 
 
@@ -63,7 +76,7 @@ def test_in_a_pipe_each_job_has_its_lines_and_nothing_else_is_said(here: Path, o
     warning = "[1/2] loss=broken: the scores look odd"  # the job's own line, which waits for nobody
     lines = without_numbers(done.stderr.splitlines())
     assert lines.count(warning) == 1
-    assert [line for line in lines if line != warning] == [
+    assert [line for line in lines if line != warning and not GOES_ON.search(line)] == [
         "[1/2] loss=broken: starts",
         f"[1/2] loss=broken: failed: RuntimeError: out of memory (see {folder.relative_to(here)}/train.log)",
         "[2/2] loss=lce: starts",
@@ -77,7 +90,9 @@ def test_in_a_pipe_each_job_has_its_lines_and_nothing_else_is_said(here: Path, o
 
 def test_in_a_terminal_one_table_stays_and_messages_are_above_it(here: Path, overrides: list[str]):
     side_by_side = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    found = run_in_terminal([*TRAIN, *overrides, "loss=broken,lce", *side_by_side], here, 80, PATHS)
+    command = [*TRAIN, *overrides, "loss=broken,patient", *side_by_side]
+    shown = lambda written: "training" in written and (here / "shown").touch()  # noqa: E731
+    found = run_in_terminal(command, here, 80, PATHS, on_output=shown)
     assert found.code == 1
     assert not found.cursor_is_hidden
     assert rows(found)[:-2] == [
@@ -86,7 +101,7 @@ def test_in_a_terminal_one_table_stays_and_messages_are_above_it(here: Path, ove
         "# job state step score left",
         rows(found)[3],
         "1 loss=broken failed",
-        "2 loss=lce done test MRR@10 0.NNN (N s)",
+        "2 loss=patient done test MRR@10 0.NNN (N s)",
         "2 jobs: 1 done, 1 failed",
     ]
     assert set(rows(found)[3]) == {"─"}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from helpers.jobs import composed, tiny_overrides
+from helpers.jobs import GOES_ON, composed, tiny_overrides
 from helpers.studies import broken, in_this_process
 
 from experiments.common.errors import ExperimentError
@@ -30,7 +30,7 @@ def launched(
     """Run ``experiments.train -m``; returns the exit code and the lines of jobs that start, end or are refused."""
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     code = in_this_process(["python", "-m", "experiments.train", "-m", *overrides], None)
-    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("[") and "training " not in line]
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("[") and not GOES_ON.search(line)]
     return code, [line.partition(" in ")[0] for line in lines if "put in their places" not in line]
 
 

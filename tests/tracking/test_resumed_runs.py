@@ -17,7 +17,7 @@ from helpers.wandb_records import WANDB_EXECUTABLE, WELL_FORMED_KEY, isolated_wa
 
 from experiments.callbacks.checkpoints import KeepCheckpoints
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
-from experiments.tracking.earlier_rows import SUPERSEDED, ServerRows, row_of
+from experiments.tracking.earlier_rows import SUPERSEDED, ServerRows, records_of, row_of
 
 CLOCK = "callbacks.checkpoint.minutes=0"  # a checkpoint after every step, before Lightning logs it
 TIMES = ("_runtime", "_timestamp", "_step", "train/tokens_per_second")
@@ -137,6 +137,13 @@ def test_online_the_server_has_each_row_once(
         (got,) = server.runs.values()
     assert rows_of(got.rows) == whole
     assert not list(tmp_path.glob("outputs/shapes/wandb/offline-run-*"))
+
+
+def test_the_records_of_a_run_are_those_with_its_id_and_among_them_two_of_one_second(tmp_path: Path):
+    first, second = "offline-run-20260102_030405-1a2b3c4d", "offline-run-20260102_030405-1a2b3c4d-1"
+    for name in (second, first, "offline-run-20260102_030405-5e6f7a8b", "run-20260102_030405-1a2b3c4d"):
+        (tmp_path / name).mkdir()
+    assert records_of(tmp_path, "1a2b3c4d", online=False) == [tmp_path / first, tmp_path / second]
 
 
 def test_a_row_is_told_by_its_step_and_what_it_is_of():

@@ -4,15 +4,13 @@ The service is W&B's own process, `wandb-core`; the server is a local one.
 """
 
 import logging
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.jobs import run, tiny_overrides
 from helpers.wandb_backend import wandb_backend
-from helpers.wandb_records import UNREACHABLE, WELL_FORMED_KEY, isolated_wandb, read_offline_runs
+from helpers.wandb_records import UNREACHABLE, WELL_FORMED_KEY, isolated_wandb, kill_service, read_offline_runs
 
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 
@@ -35,11 +33,6 @@ def losses_of(records: list[dict[str, Any]]) -> list[int]:
     return [row["trainer/global_step"] for row in rows]
 
 
-def kill_service() -> None:
-    """Kill W&B's service of this process as the kernel does when memory runs out."""
-    assert subprocess.run(["pkill", "-KILL", "-P", str(os.getpid()), "wandb-core"], check=False).returncode == 0
-
-
 @pytest.fixture
 def killed_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The steps at whose start the service is killed."""
@@ -48,7 +41,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def step(module: CrossEncoder, batch: Any, batch_idx: int) -> Any:
         if batch.step in steps:
-            kill_service()
+            assert kill_service()
         return train(module, batch, batch_idx)
 
     monkeypatch.setattr(CrossEncoder, "training_step", step)

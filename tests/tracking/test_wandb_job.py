@@ -72,9 +72,11 @@ def fit(logger: Any) -> Trainer:
     return trainer
 
 
-def run_job(identity: RunIdentity, folder: Path, mode: str = "offline", value: float = 0.25) -> None:
+def run_job(
+    identity: RunIdentity, folder: Path, mode: str = "offline", value: float = 0.25, timeout_s: float = 15.0
+) -> None:
     """A job that only sets one headline value."""
-    with WandbJob(identity, folder, mode=mode, timeout_s=1.0) as job:
+    with WandbJob(identity, folder, mode=mode, timeout_s=timeout_s) as job:
         job.log_summary({"RR@10": value})
 
 
@@ -261,8 +263,8 @@ class TestNoServer:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         with isolated_wandb(home, WANDB_BASE_URL=UNREACHABLE, **environment):
-            run_job(LCE, tmp_path, mode, value=0.1)
-            run_job(BCE, tmp_path, mode, value=0.2)
+            run_job(LCE, tmp_path, mode, value=0.1, timeout_s=4.0)
+            run_job(BCE, tmp_path, mode, value=0.2, timeout_s=4.0)
         runs = read_offline_runs(tmp_path)
         assert [(run["id"], run["summary"]["RR@10"], run["exit_code"]) for run in runs] == [
             (LCE.id, 0.1, 0),
