@@ -109,9 +109,10 @@ def log_of(folder: Path) -> Iterator[tuple[str, Any]]:
     Raises:
         ExperimentError: W&B cannot read it.
     """
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder.absolute())]
     environment = {**os.environ, "WANDB_MODE": "offline"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    with tempfile.TemporaryDirectory() as here:  # where it leaves a folder `wandb`
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=here)
     if done.returncode != 0:
         why = " ".join((done.stderr or done.stdout).split()) or f"exit code {done.returncode}"
         raise ExperimentError(f"{folder}: W&B cannot read its own record of this run ({why})")

@@ -5,6 +5,7 @@ Every assertion is made on the records that W&B itself wrote to disk, read back 
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader
 from experiments.callbacks.wandb_logger import StudyWandbLogger
 from experiments.common.errors import ExperimentError
 from experiments.tracking.wandb_job import NoTracking, RunIdentity, WandbJob
+from experiments.tracking.wandb_records import log_of
 from experiments.tracking.wandb_run import artifact_name
 
 LCE = RunIdentity(
@@ -120,6 +122,18 @@ def complete(study: list[dict[str, Any]]) -> dict[str, Any]:
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name.startswith("experiments.tracking")]
+
+
+def test_reading_a_record_leaves_nothing_in_the_folder_of_the_reader(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with isolated_wandb(tmp_path_factory.mktemp("home")):
+        run_job(LCE, tmp_path)
+    (record,) = (tmp_path / "wandb").glob("offline-run-*")
+    here = tmp_path_factory.mktemp("here")
+    monkeypatch.chdir(here)
+    assert any(kind == "run" for kind, _ in log_of(Path(os.path.relpath(record))))
+    assert list(here.iterdir()) == []
 
 
 class TestRecord:
