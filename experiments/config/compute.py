@@ -129,7 +129,7 @@ class Trainer(OpenPart):
         by_class = isinstance(self.strategy, Mapping) and self.strategy.get("_target_")
         if not by_class and not (isinstance(self.strategy, str) and self.strategy.strip()):
             raise ExperimentError(
-                f"trainer.strategy is {shown(self.strategy)}: it must be auto, ddp, the name of another of Lightning's, "
+                f"trainer.strategy is {shown(self.strategy)}: it must be auto, ddp, another name of Lightning's, "
                 f"or its class by trainer.strategy._target_"
             )
         named = self.strategy if isinstance(self.strategy, str) else str(self.strategy.get("start_method", ""))

@@ -128,7 +128,7 @@ def test_so_are_those_of_a_strategy_by_its_class():
 
 @pytest.mark.parametrize("strategy", [2147483648, -0.5, True, None, "", " ", [], ["ddp"], {}, {"a": 1}])
 def test_a_strategy_that_is_neither_a_name_nor_a_class_is_refused(strategy: object):
-    with pytest.raises(ExperimentError, match=r"^trainer\.strategy is .*: it must be auto, ddp, .* trainer\.strategy\._t"):
+    with pytest.raises(ExperimentError, match=r"^trainer\.strategy is .*: it must be auto, ddp, "):
         Trainer(strategy=strategy).check()
 
 
