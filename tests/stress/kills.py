@@ -122,7 +122,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200, help="how many kills")
     parser.add_argument("--kinds", nargs="*", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--at", type=int, nargs="*", help="numbers of the operations to kill before, instead of --count")
+    parser.add_argument(
+        "--at", type=int, nargs="*", help="numbers of the operations to kill before, instead of --count"
+    )
     options = parser.parse_args()
     counts = Counts()
     imported()

@@ -1,0 +1,165 @@
+"""Plant pickles under every name of a job's folder, and read it by every command: ``python -m stress.pickles``.
+
+(PYTHONPATH=tests.) Loading one makes a file, which must never appear. They are planted as a pickle, as torch and NumPy
+write one, and as a tag of YAML; under the names of a finished and of an interrupted job, and under those that libraries
+and earlier versions look for in the place of others. All digests of the job are made those of the planted file, as
+whoever plants one would. The commands are status, verify, report, compare, probe and the next start.
+"""
+
+import argparse
+import contextlib
+import gzip
+import io
+import json
+import pickle
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from helpers.damages import READ_ON, Damaged, files_of, interrupted
+from helpers.jobs import run, tiny_overrides
+from helpers.seals import reseal
+from helpers.tiny import write_beir_folder, write_tiny_bert
+
+from experiments.common.cache import file_digest, fingerprint
+
+MARKER = Path(tempfile.gettempdir(), f"pickle-was-loaded-{fingerprint(sys.argv)}")
+INSTEAD = {  # names that something may look for -> the file that is missing then
+    "model/pytorch_model.bin": "model/model.safetensors",
+    "model/model.safetensors.index.json": "model/model.safetensors",
+    "model/pytorch_model.bin.index.json": "model/model.safetensors",
+    "model/adapter_model.bin": "model/model.safetensors",
+    "model/training_args.bin": "model/config.json",
+    "model/tokenizer.pkl": "model/tokenizer.json",
+    "model/modules.json": "model/config.json",
+    "model/0_Dense/pytorch_model.bin": "model/config.json",
+    "checkpoints/last.ckpt": "checkpoints/record.json",
+    "checkpoints/best.ckpt": "checkpoints/record.json",
+    "negatives.npy": "negatives.tsv.gz",
+    "config.pickle": "hydra/config.yaml",
+}  # fmt: skip
+
+
+class Planted:
+    """What a pickle of it would run."""
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (MARKER,)
+
+
+def _torch(file: io.BytesIO) -> None:
+    torch.save({"state_dict": {"weight": torch.zeros(2)}, "planted": Planted()}, file)
+
+
+def _numpy(file: io.BytesIO) -> None:
+    np.save(file, np.array([Planted()], dtype=object), allow_pickle=True)
+
+
+def _yaml(file: io.BytesIO) -> None:
+    file.write(f"state: finished\nx: !!python/object/apply:pathlib.Path.touch\n- {MARKER}\n".encode())
+
+
+FORMS: dict[str, Callable[[io.BytesIO], None]] = {
+    "pickle": partial(pickle.dump, Planted()), "torch": _torch, "numpy": _numpy, "yaml": _yaml,
+}  # fmt: skip
+
+
+def content_of(form: str, name: str) -> bytes:
+    """Return a file that runs code when it is loaded, packed if its name says so."""
+    file = io.BytesIO()
+    FORMS[form](file)
+    return gzip.compress(file.getvalue()) if name.endswith(".gz") else file.getvalue()
+
+
+def check_forms() -> None:
+    """Make sure that each form does run code where pickles are loaded."""
+    loads: dict[str, Callable[[io.BytesIO], Any]] = {
+        "pickle": pickle.load,
+        "torch": partial(torch.load, weights_only=False),
+        "numpy": partial(np.load, allow_pickle=True),
+    }
+    for form, load in loads.items():
+        load(io.BytesIO(content_of(form, "x")))
+        assert MARKER.exists(), form
+        MARKER.unlink()
+    assert yaml.unsafe_load("!!python/object/apply:os.path.basename [a/b]") == "b"
+
+
+def plant(form: str, path: Path) -> None:
+    """Write a pickle in the place of a file of a job, and make the digests of the job those of it."""
+    job = next(folder for folder in path.parents if folder.name.startswith("lce-"))
+    instead = INSTEAD.get(path.relative_to(job).as_posix())
+    if instead is not None:
+        (job / instead).unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content_of(form, path.name))
+    if path.name not in ("status.json", "manifest.json"):
+        reseal(job)
+    record = job / "checkpoints" / "record.json"
+    if path.parent == record.parent and record.is_file() and path != record:
+        value = json.loads(record.read_text())
+        for saved in (generation[part] for generation in value["generations"] for part in ("last", "best")):
+            if saved is not None and saved["file"] == path.name:
+                saved |= {"bytes": path.stat().st_size, "blake2b": file_digest(path)}
+        value.pop("digest")
+        record.write_text(json.dumps({**value, "digest": fingerprint(value)}))
+
+
+class Watched(Damaged):
+    """Notes the commands that have loaded a pickle."""
+
+    @contextlib.contextmanager
+    def _watched(self, who: str) -> Iterator[None]:
+        with super()._watched(who):
+            yield
+        if MARKER.exists():
+            MARKER.unlink()
+            self.ran = [*getattr(self, "ran", []), who]
+
+
+def main() -> int:
+    """Plant them all; returns 1 if one was loaded, or a command ended in a traceback or with other numbers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--every", type=int, default=1, help="try every N-th only")
+    options = parser.parse_args()
+    check_forms()
+    with tempfile.TemporaryDirectory() as folder:
+        return plant_all(Path(folder), options.every)
+
+
+def plant_all(place: Path, every: int) -> int:
+    """Plant each form under each name in two jobs below a folder; print each problem and the counts."""
+    data = write_beir_folder(place / "shapes")
+    texts = [json.loads(line)["text"] for name in ("corpus", "queries") for line in (data / f"{name}.jsonl").open()]
+    overrides = tiny_overrides(place, data, write_tiny_bert(place / "bert", texts), "study=s")
+    whole, finished = run([*overrides, f"outputs={place / 'finished'}"])
+    stopped = interrupted(overrides, place / "interrupted", at=6)
+    with contextlib.redirect_stdout(io.StringIO()):
+        sound = {who: read(finished, overrides, place / "sound") for who, read in READ_ON.items()}
+    names = ((job, name) for job in (finished, stopped) for name in sorted({*files_of(job), *INSTEAD}))
+    cases = [(job, name, form) for job, name in names for form in FORMS]
+    counts = Counter({"planted": 0, "loaded": 0, "tracebacks": 0, "wrong numbers": 0})
+    for job, name, form in cases[::every]:
+        planted = Watched(job, place / "copy", name, partial(plant, form), whole)
+        planted.look()
+        planted.read_on(overrides, sound)
+        seen = planted.resume(overrides)
+        ran = getattr(planted, "ran", [])
+        counts += Counter({"planted": 1, "loaded": len(ran), "tracebacks": len(seen.crashes)})
+        counts["wrong numbers"] += len(seen.believed)
+        for problem in (*(f"loaded by {who}" for who in ran), *seen.crashes, *seen.believed):
+            print(f"{job.parents[1].name}: {name}, {form}: {problem}", flush=True)
+    wrong = [name for name in ("loaded", "tracebacks", "wrong numbers") if counts[name]]
+    print(", ".join(f"{counts[name]} {name}" for name in ("planted", "loaded", "tracebacks", "wrong numbers")))
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
