@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from experiments.common.cache import write_json
-from experiments.common.errors import ExperimentError, why
+from experiments.common.errors import ExperimentError, noted_reason, why
 from experiments.common.manifest import MANIFEST, sealed
 from experiments.common.text import first_line
 from experiments.job_files.checked_results import read_status
@@ -98,7 +98,7 @@ def status_of(folder: Path) -> JobStatus:
         noted = read_status(folder)
     except ExperimentError as error:
         return JobStatus(UNREADABLE, first_line(str(error).removeprefix(f"{folder}/")))
-    state, reason = noted.get("state"), first_line(noted.get("error")) or None
+    state, reason = noted.get("state"), noted_reason(noted.get("error"))
     if state == FINISHED:
         problem, runs_again = problem_of_finished(folder, noted)
         if runs_again:

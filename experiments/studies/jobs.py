@@ -214,7 +214,8 @@ def saved_overrides(folders: Iterable[Path]) -> Iterator[tuple[list[str], list[P
     for (_, hydra_overrides), jobs in alike.items():
         columns = zip(*(task for _, task in jobs), strict=True)
         overrides = [*map(_swept, columns), *hydra_overrides]
-        made = {folder_of(row.experiment(parts=False), row.plain).resolve() for row in compose_grid(overrides).rows}
+        with compose.explained(f"{jobs[0][0]}: ", within="its hydra/overrides.yaml"):
+            made = {folder_of(row.experiment(parts=False), row.plain).resolve() for row in compose_grid(overrides).rows}
         for folder, task in jobs:
             if folder.resolve() not in made:
                 raise ExperimentError(
