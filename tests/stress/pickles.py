@@ -3,7 +3,8 @@
 (PYTHONPATH=tests.) Loading one makes a file, which must never appear. They are planted as a pickle, as torch and NumPy
 write one, and as a tag of YAML; under the names of a finished and of an interrupted job, and under those that libraries
 and earlier versions look for in the place of others. All digests of the job are made those of the planted file, as
-whoever plants one would. The commands are status, verify, report, compare, probe and the next start.
+whoever plants one would. The commands are status, verify, report, compare, probe and the next start. Then they are
+planted in the place of each file of the cache, and the job is run anew.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import gzip
 import io
 import json
 import pickle
+import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -29,6 +31,7 @@ from helpers.seals import reseal
 from helpers.tiny import write_beir_folder, write_tiny_bert
 
 from experiments.common.cache import file_digest, fingerprint
+from experiments.common.errors import ExperimentError
 
 MARKER = Path(tempfile.gettempdir(), f"pickle-was-loaded-{fingerprint(sys.argv)}")
 INSTEAD = {  # names that something may look for -> the file that is missing then
@@ -45,6 +48,11 @@ INSTEAD = {  # names that something may look for -> the file that is missing the
     "negatives.npy": "negatives.tsv.gz",
     "config.pickle": "hydra/config.yaml",
 }  # fmt: skip
+
+
+LOADED = "loaded"
+FORGED = "forged files of the cache refused by the library that reads them"
+COUNTED = ("planted", LOADED, "tracebacks", "wrong numbers", FORGED)
 
 
 class Planted:
@@ -145,7 +153,7 @@ def plant_all(place: Path, every: int) -> int:
         sound = {who: read(finished, overrides, place / "sound") for who, read in READ_ON.items()}
     names = ((job, name) for job in (finished, stopped) for name in sorted({*files_of(job), *INSTEAD}))
     cases = [(job, name, form) for job, name in names for form in FORMS]
-    counts = Counter({"planted": 0, "loaded": 0, "tracebacks": 0, "wrong numbers": 0})
+    counts = Counter(dict.fromkeys(COUNTED, 0))
     for job, name, form in cases[::every]:
         planted = Watched(job, place / "copy", name, partial(plant, form), whole)
         planted.look()
@@ -156,9 +164,39 @@ def plant_all(place: Path, every: int) -> int:
         counts["wrong numbers"] += len(seen.believed)
         for problem in (*(f"loaded by {who}" for who in ran), *seen.crashes, *seen.believed):
             print(f"{job.parents[1].name}: {name}, {form}: {problem}", flush=True)
-    wrong = [name for name in ("loaded", "tracebacks", "wrong numbers") if counts[name]]
-    print(", ".join(f"{counts[name]} {name}" for name in ("planted", "loaded", "tracebacks", "wrong numbers")))
-    return int(bool(wrong))
+    for path in sorted(path.relative_to(place / "cache") for path in (place / "cache").rglob("*") if path.is_file()):
+        for form in list(FORMS)[::every]:
+            problem = planted_in_cache(place, path, form, overrides)
+            counts += Counter({"planted": 1, LOADED: problem == LOADED, FORGED: problem not in ("", LOADED)})
+            print(f"cache: {path}, {form}: {problem}\n" if problem == LOADED else "", end="", flush=True)
+    print(", ".join(f"{counts[name]} {name}" for name in COUNTED))
+    return int(any(counts[name] for name in (LOADED, "tracebacks", "wrong numbers")))
+
+
+def planted_in_cache(place: Path, name: Path, form: str, overrides: list[str]) -> str:
+    """Plant a pickle in the place of a file of the cache and run the job anew; returns what was wrong with that."""
+    for copied in ("cache-copy", "copy"):
+        shutil.rmtree(place / copied, ignore_errors=True)
+    cache = Path(shutil.copytree(place / "cache", place / "cache-copy"))
+    path, manifest = cache / name, cache / name.parts[0] / name.parts[1] / "manifest.json"
+    path.write_bytes(content_of(form, path.name))
+    if path != manifest and manifest.is_file():
+        value = json.loads(manifest.read_text())
+        file = path.relative_to(manifest.parent).as_posix()
+        value["files"][file] = {"bytes": path.stat().st_size, "blake2b": file_digest(path)}
+        manifest.write_text(json.dumps(value))
+    problem = ""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            run([*overrides, f"outputs={place / 'copy'}", f"cache={cache}"])
+        except ExperimentError:
+            pass
+        except Exception as error:
+            problem = f"{type(error).__name__}: {str(error)[:200]}"
+    if MARKER.exists():
+        MARKER.unlink()
+        return LOADED
+    return problem
 
 
 if __name__ == "__main__":
