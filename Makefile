@@ -71,7 +71,7 @@ kills: $(STAMPS)/dev ## what kill -9 costs in the middle of long stages, into do
 	$(BIN)/python tests/benchmarks/measure_kills.py $(SIZE)
 
 # Programs of tests/stress, each of which takes one promise of docs/reliability.md and counts how often it was kept.
-STRESS := signals disk kills races users damages cache_loss processors
+STRESS := signals disk kills races users damages pickles cache_loss processors
 stress: $(STAMPS)/dev ## what is promised, attacked: kills, signals, full disks, races, damage; STRESS="kills" OPTIONS="--count 20"
 	@set -e; for program in $(STRESS); do \
 		echo "== $$program"; PYTHONPATH="tests:$$PYTHONPATH" $(RUN) stress.$$program $(OPTIONS); \

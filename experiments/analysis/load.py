@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, noted_reason
 from experiments.common.text import first_line, plural
 from experiments.job_files.archive import as_given
 from experiments.job_files.checked_results import read_config, read_metrics, read_status
@@ -118,7 +118,7 @@ def read_job(folder: Path) -> JobResult:
         if state == FINISHED:
             return _finished_job(folder, status)
         config = read_config(folder) if (folder / CONFIG).is_file() else {}
-        return JobResult(folder, state, first_line(status.get("error")) or None, hash_of(status, folder.name), config)
+        return JobResult(folder, state, noted_reason(status.get("error")), hash_of(status, folder.name), config)
     except ExperimentError as error:
         return JobResult(folder, UNREADABLE, first_line(as_given(error)), hash_of({}, folder.name))
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from experiments.analysis.load import JobResult
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, noted_reason
 from experiments.common.text import first_line
+from experiments.job_files.checked_results import check_compute
 from experiments.job_files.per_query import DEPTHS, PerQuery
 from experiments.job_files.status import FAILED, FINISHED, RUNNING, UNREADABLE, hash_of
 from experiments.tracking.summary import COMPUTE, HASH, LABELS, PER_QUERY, PROBE, TRAINED_BY, depth_table, nested
@@ -42,7 +43,8 @@ def job_of(record: RunRecord) -> JobResult:
     hashed = hash_of(record.config, record.name)
     if record.state != FINISHED:
         state = RUNNING if record.state in AT_WORK else FAILED
-        why = record.summary.get(ERROR) or (f"W&B shows it as {record.state}" if state == FAILED else None)
+        why = noted_reason(record.summary.get(ERROR))
+        why = why or (f"W&B shows it as {record.state}" if state == FAILED else None)
         return JobResult(folder, state, why, hashed, config)
     try:
         return _finished_job(record, folder, hashed, config)
@@ -64,6 +66,8 @@ def _finished_job(record: RunRecord, folder: Path, hashed: str | None, config: M
     ordered = [name for name in config.get("first_stage", ()) if name in first_stages]
     ordered += [name for name in first_stages if name not in ordered]
     test = {name: nested(record.summary, name) for name in ordered}
+    compute = nested(record.summary, COMPUTE)
+    check_compute(f"the W&B run {record.name} ({record.id})", compute)
     per_query = {name: _per_query(record, f"{PER_QUERY}/{name}") for name in ordered}
     return JobResult(
         folder,
@@ -72,7 +76,7 @@ def _finished_job(record: RunRecord, folder: Path, hashed: str | None, config: M
         config=config,
         labels=dict(labels),
         test=test,
-        compute=nested(record.summary, COMPUTE),
+        compute=compute,
         per_query=per_query,
         per_depth={name: _per_depth(record, name, test[name], table) for name, table in per_query.items()},
         probe=json.loads(record.summary[PROBE]) if PROBE in record.summary else None,

@@ -1,6 +1,7 @@
 """Write files so that nothing half-written stays, and say in one line why a path could not be written or read."""
 
 import errno
+import fcntl
 import logging
 import os
 import re
@@ -122,16 +123,18 @@ def note_log_errors() -> None:
 def replacing(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
     """Write a file under a temporary name, which becomes ``path`` at the end and is deleted after an error.
 
-    A reader sees the old content or the new. ``durable``: also after a loss of power.
+    A reader sees the old content or the new. ``durable``: also after a loss of power. Temporary files that killed
+    processes have left of ``path`` are deleted.
 
     Raises:
         ExperimentError: the disk refuses it.
     """
     with explained(path):
         make_folder(path.parent)
-        handle, name = tempfile.mkstemp(TEMPORARY, f".{path.name}.", path.parent)
+        _clear_abandoned(path)
+        handle, name = _locked_temporary(path)
         try:
-            with os.fdopen(handle, "wb") as file:
+            with os.fdopen(os.dup(handle), "wb") as file:
                 yield file
                 if durable:
                     file.flush()
@@ -141,8 +144,42 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[IO[bytes]]:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+        finally:
+            os.close(handle)
         if durable:
             sync_folder(path.parent)
+
+
+def _locked_temporary(path: Path) -> tuple[int, str]:
+    """Open a temporary file for ``path``, locked as long as its process writes it; returns its descriptor and name."""
+    while True:
+        handle, name = tempfile.mkstemp(TEMPORARY, f".{path.name}.", path.parent)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # another process has found it before it was locked, and deletes it
+            os.close(handle)
+            continue
+        except OSError:  # a disk without locks, on which nobody deletes it
+            return handle, name
+        if os.path.exists(name):
+            return handle, name
+        os.close(handle)
+
+
+def _clear_abandoned(path: Path) -> None:
+    """Delete the temporary files of ``path`` whose processes are gone."""
+    for left in _temporaries(path.parent, path.name):
+        try:
+            handle = os.open(left, os.O_RDWR | os.O_NOFOLLOW)
+        except OSError:  # a folder, or renamed or deleted meanwhile
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink(missing_ok=True)
+        except OSError:  # its process writes it
+            pass
+        finally:
+            os.close(handle)
 
 
 @contextmanager
@@ -181,10 +218,16 @@ def open_to_others(path: Path) -> None:
             each.chmod(stat.S_IMODE(mode) & ~0o777 | shared)  # the others are those of a folder that a group shares
 
 
-def clear_temporaries(folder: Path, name: str = "*") -> None:
-    """Delete what killed processes have left of ``name``; nobody else may be writing it."""
-    for path in folder.glob(f".{name}.*{TEMPORARY}"):
+def clear_temporaries(folder: Path, name: str | None = None) -> None:
+    """Delete what killed processes have left of ``name``, or of anything; nobody else may be writing it."""
+    for path in _temporaries(folder, name):
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _temporaries(folder: Path, name: str | None) -> list[Path]:
+    beginning = "." if name is None else f".{name}."
+    names = os.listdir(folder)
+    return [folder / each for each in names if each.startswith(beginning) and each.endswith(TEMPORARY)]
 
 
 def make_folder(path: Path) -> None:

@@ -3,6 +3,7 @@
 import re
 
 from experiments.common.stopping import received
+from experiments.common.text import first_line
 
 LONGEST = 1500  # letters of a message; paths, the names to choose from and a command that helps fit
 BEGINNING, END = 1100, 380  # letters that are left of a longer one: where, and the way out
@@ -48,6 +49,14 @@ def shown(value: object, letters: int = 80) -> str:
     except (RecursionError, ValueError):  # nested without end, or a number of thousands of digits
         text = type(value).__name__
     return text if len(text) <= letters else f"{text[: letters - 4]} ..."
+
+
+def noted_reason(text: object) -> str | None:
+    """Return the reason that a file or a record notes as one printable line; None without one.
+
+    A file may hold any text as the reason why a job failed.
+    """
+    return one_line(first_line(text)) or None
 
 
 def why(error: BaseException) -> str:

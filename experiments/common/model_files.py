@@ -98,6 +98,24 @@ def _digest_of(contents: Mapping[str, str]) -> str:
     return whole.hexdigest()
 
 
+_found_whole: set[tuple[object, ...]] = set()  # names, sizes and times of the files of models that were checked
+
+
+def refuse_altered(place: str, key: str) -> None:
+    """Raise ExperimentError if a place is the model of a finished job, and a file of it is not the one that the job
+    wrote. ``key``: of ``place`` in the config. The files are read once, as long as their sizes and times stay.
+    """
+    folder = Path(place)
+    if folder.name != EXPORTED or not (folder.parent / MANIFEST).is_file():
+        return
+    files = [path for path in sorted(folder.parent.glob(f"{EXPORTED}/**/*")) if path.is_file()]
+    files.append(folder.parent / MANIFEST)
+    state = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files)
+    if state not in _found_whole:
+        _refuse_altered(folder, _contents(folder), key)
+        _found_whole.add(state)
+
+
 def _refuse_altered(folder: Path, contents: Mapping[str, str], key: str) -> None:
     """Raise ExperimentError if a file of a finished job's model is not the one that the job wrote."""
     manifest = folder.parent / MANIFEST

@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ STOP_SECONDS = float(os.environ.get(LIMIT, 10))
 STEP, JOB, LAUNCHER = 0.4, 0.75, 0.85
 SAME_SECONDS = 0.5  # signals within this time are one: `timeout` sends it to a process and then to its group
 POLL_SECONDS = 0.2
+ALONE_SECONDS = 0.05  # for which a thread runs before another may
 
 
 class Stopped(SystemExit):
@@ -255,7 +257,12 @@ def _interrupt_step() -> None:
 
 
 def _end_now() -> NoReturn:
-    """Kill this process and its children."""
-    kill_descendants()
+    """Kill this process and its children.
+
+    From the kills to the exit no other thread may run: one that calls a library which waits for a killed process, and
+    lets no thread run meanwhile (Ray's start), would keep this process.
+    """
     os.write(2, b"killed before it had ended by itself: the same command goes on from the last checkpoint\n")
+    sys.setswitchinterval(ALONE_SECONDS)
+    kill_descendants()
     os._exit(128 + (_state.number or signal.SIGKILL))

@@ -263,6 +263,8 @@ def explain(error: BaseException) -> str:
 
 def _explained(error: BaseException) -> str:
     cause = error.__cause__
+    if isinstance(error, ExperimentError):  # explained already, whatever its cause
+        return str(error)
     if isinstance(error, InstantiationException) and isinstance(cause, ExperimentError):
         return str(cause)
     if isinstance(error, InterpolationToMissingValueError):

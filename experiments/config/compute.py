@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from experiments.common.checks import at_least, one_of
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, shown
 from experiments.config.keys import check_moved
 from experiments.config.part import OpenPart
 
@@ -126,7 +126,13 @@ class Trainer(OpenPart):
 
     def check(self) -> None:
         """Refuse arguments that have moved or that the framework sets itself, and processes that end with a stage."""
-        named = self.strategy if isinstance(self.strategy, str) else str((self.strategy or {}).get("start_method", ""))
+        by_class = isinstance(self.strategy, Mapping) and self.strategy.get("_target_")
+        if not by_class and not (isinstance(self.strategy, str) and self.strategy.strip()):
+            raise ExperimentError(
+                f"trainer.strategy is {shown(self.strategy)}: it must be auto, ddp, another name of Lightning's, "
+                f"or its class by trainer.strategy._target_"
+            )
+        named = self.strategy if isinstance(self.strategy, str) else str(self.strategy.get("start_method", ""))
         if any(way in named for way in ("spawn", "fork", "notebook")):
             raise ExperimentError(
                 f"trainer.strategy={named} starts processes that end with the training, before the model is chosen and "

@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
-from experiments.config.compose import check, check_experiment, explain, plain
+from experiments.config.compose import check, check_experiment, explain, explained, plain
 from experiments.config.grid_settings import GridSettings, JobSettings
 from experiments.config.loader import CachedLoader, hydra_of_conf
 from experiments.config.overrides import parsed
@@ -47,14 +47,16 @@ class Row:
 
     @cached_property
     def plain(self) -> dict[str, Any]:
-        """The config, resolved: see ``compose.plain``. Not to be changed."""
-        return plain(self.config) if self._read is None else self._read.plain
+        """The config, resolved: see ``compose.plain``. Not to be changed. Raises ExperimentError if it cannot be."""
+        with explained():
+            return plain(self.config) if self._read is None else self._read.plain
 
     def experiment(self, *, parts: bool = True) -> Experiment:
         """Return the config as typed objects; see ``compose.check``."""
-        if self._read is None:
-            return check(self.config, parts=parts)
-        return check_experiment(self._read.experiment) if parts else self._read.experiment
+        with explained():
+            if self._read is None:
+                return check(self.config, parts=parts)
+            return check_experiment(self._read.experiment) if parts else self._read.experiment
 
     @property
     def where(self) -> str:

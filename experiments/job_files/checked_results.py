@@ -17,6 +17,8 @@ TEXTS_OF_STATUS = ("state", "error", "started", "updated", "git", "version", "ha
 TEXTS_OF_RUN = ("compared_to", "first_stage_digest")
 COUNTS_OF_RUN = ("ties", "pairs", "queries", "without_relevant")
 TEXTS_OF_COMPUTE = ("machine", "device", "layout", "precision")
+FLAGS_OF_COMPUTE = ("memory_spared",)
+COUNTS_BY_KIND = ("cache_hits", "cache_builds")  # of entries of the cache
 PARTS = (
     "data", "backbone", "model", "loss", "negatives", "retrievers", "budget", "batch", "optimizer", "scheduler",
     "validation", "probe", "trainer", "compute", "callbacks", "logger", "init_from", "run_files", "audit", "retrieve",
@@ -62,16 +64,26 @@ def read_metrics(folder: Path) -> Mapping[str, Any]:
     labels, test, compute = (_part(path, key, metrics.get(key)) for key in ("labels", "test", "compute"))
     for key, value in labels.items():
         _scalar(path, f"labels.{key}", value)
-    for key, value in compute.items():
-        if key in TEXTS_OF_COMPUTE:
-            _text(path, f"compute.{key}", value)
-        elif isinstance(value, Mapping):
-            _numbers(path, f"compute.{key}", value)
-        else:
-            _number(path, f"compute.{key}", value)
+    check_compute(path, compute)
     for name, measured in test.items():
         _check_run(path, f"test.{name}", as_mapping(path, measured, f"test.{name}"))
     return metrics
+
+
+def check_compute(where: Path | str, compute: Mapping[str, Any]) -> None:
+    """Check what a job cost. Raises ExperimentError, which begins with ``where``, if a value has another type."""
+    for key, value in compute.items():
+        name = f"compute.{key}"
+        if key in TEXTS_OF_COMPUTE:
+            _text(where, name, value)
+        elif key in FLAGS_OF_COMPUTE:
+            if not isinstance(value, bool):
+                raise ExperimentError(f"{where}: {name} is {shown(value)}, which should be true or false")
+        elif key in COUNTS_BY_KIND:
+            for kind, count in _part(where, name, value).items():
+                _number(where, f"{name}.{kind}", count, given=True)
+        else:
+            _number(where, name, value)
 
 
 def read_launch(path: Path) -> Mapping[str, list[str]]:
@@ -110,7 +122,7 @@ def _check_run(path: Path, key: str, measured: Mapping[str, Any]) -> None:
             _number(path, f"{key}.{name}", value, whole=name in COUNTS_OF_RUN)
 
 
-def _part(path: Path, key: str, value: Any) -> Mapping[str, Any]:
+def _part(path: Path | str, key: str, value: Any) -> Mapping[str, Any]:
     """Return a part that may be missing."""
     return {} if value is None else as_mapping(path, value, key)
 
@@ -120,13 +132,13 @@ def _numbers(path: Path, key: str, value: Any) -> None:
         _number(path, f"{key}.{name}", number)
 
 
-def _text(path: Path, key: str, value: Any) -> None:
+def _text(path: Path | str, key: str, value: Any) -> None:
     if value is not None and not isinstance(value, str):
         raise ExperimentError(f"{path}: {key} is {shown(value)}, which should be a text")
 
 
-def _number(path: Path, key: str, value: Any, *, whole: bool = False) -> None:
-    if value is None:
+def _number(path: Path | str, key: str, value: Any, *, whole: bool = False, given: bool = False) -> None:
+    if value is None and not given:
         return
     kinds = int if whole else int | float
     if isinstance(value, bool) or not isinstance(value, kinds) or not _is_usable(value) or (whole and value < 0):

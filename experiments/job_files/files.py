@@ -51,8 +51,12 @@ def read_mapping(path: Path) -> Mapping[str, Any]:
     return as_mapping(path, read_yaml(path) if path.suffix == ".yaml" else read_json(path))
 
 
-def as_mapping(path: Path, value: Any, key: str | None = None) -> Mapping[str, Any]:
-    """Return ``value``, the content of a file or of its ``key``. Raises ExperimentError if it is no mapping."""
+def as_mapping(path: Path | str, value: Any, key: str | None = None) -> Mapping[str, Any]:
+    """Return ``value``, the content of a file or of its ``key``. ``path``: what names it in a message.
+
+    Raises:
+        ExperimentError: it is no mapping.
+    """
     if not isinstance(value, Mapping):
         what = "it" if key is None else f"its key {key!r}"
         raise ExperimentError(f"{path}: {what} should hold named values, not {type(value).__name__}")

@@ -34,22 +34,24 @@ def promised(folder: Path) -> dict[str, Any]:
 def fatal_damages(folder: Path, files: Any, effort: int = QUICK) -> Iterator[tuple[str, str]]:
     """Yield name and problem of each damaged file without which a job is not done. ``files``: as its status notes."""
     for name, problem in damages(folder, files, effort):
-        if problem != "is missing" or _is_any(name, RESULTS) or _of_a_model_that_is_there(folder, name):
+        if _is_fatal(folder, name, problem):
             yield name, problem
 
 
-def fatal_damage(folder: Path, files: Any, effort: int = QUICK) -> str | None:
-    """Name the first damaged file without which a job is not done, and what is wrong with it; None if there is none."""
-    return next((f"{name} {problem}" for name, problem in fatal_damages(folder, files, effort)), None)
+def problem_of_finished(folder: Path, noted: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """Say what is wrong with the files of a finished job, and whether it runs again for that; None if nothing is.
 
-
-def lost_file(folder: Path, noted: Mapping[str, Any]) -> str | None:
-    """Name a file of a finished job that is missing, though its results are there; None if there is none."""
-    lost = [name for name, _ in damages(folder, noted.get(FILES))]
-    copy = FILES in noted and not (folder / MANIFEST).is_file()
-    lost += [MANIFEST] if copy else []
+    Each file is read once. A file that is missing though the job's results are whole does not make it run again.
+    """
+    found = list(damages(folder, noted.get(FILES)))
+    for name, problem in found:
+        if _is_fatal(folder, name, problem):
+            return f"{name} {problem}", True
+    lost = [name for name, _ in found]
+    lost += [MANIFEST] if FILES in noted and not (folder / MANIFEST).is_file() else []
     others = f" and {len(lost) - 1} others" if len(lost) > 1 else ""
-    return f"{lost[0]}{others} missing, its results are whole; to make them anew, delete its folder" if lost else None
+    said = f"{lost[0]}{others} missing, its results are whole; to make them anew, delete its folder" if lost else None
+    return said, False
 
 
 def damaged_config(folder: Path, noted: Mapping[str, Any]) -> str | None:
@@ -73,6 +75,10 @@ def refuse_folders(folder: Path) -> None:
         for path in place.iterdir() if place.is_dir() else ():
             if (path.suffix in FILES_ARE or path.name == ".lock") and path.is_dir():
                 raise ExperimentError(f"{path} is a folder, and the job needs a file there: delete it")
+
+
+def _is_fatal(folder: Path, name: str, problem: str) -> bool:
+    return problem != "is missing" or _is_any(name, RESULTS) or _of_a_model_that_is_there(folder, name)
 
 
 def _is_any(name: str, patterns: tuple[str, ...]) -> bool:

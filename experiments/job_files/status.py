@@ -16,13 +16,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from experiments.common.cache import write_json
-from experiments.common.errors import ExperimentError, why
-from experiments.common.manifest import FILES, MANIFEST, sealed
+from experiments.common.errors import ExperimentError, noted_reason, why
+from experiments.common.manifest import MANIFEST, sealed
 from experiments.common.text import first_line
 from experiments.job_files.checked_results import read_status
 from experiments.job_files.files import CONFIG, GRID, STATUS, read_json, read_text
 from experiments.job_files.history import FILE
-from experiments.job_files.integrity import damaged_config, fatal_damage, lost_file
+from experiments.job_files.integrity import damaged_config, problem_of_finished
 
 log = logging.getLogger(__name__)
 
@@ -98,11 +98,12 @@ def status_of(folder: Path) -> JobStatus:
         noted = read_status(folder)
     except ExperimentError as error:
         return JobStatus(UNREADABLE, first_line(str(error).removeprefix(f"{folder}/")))
-    state, reason = noted.get("state"), first_line(noted.get("error")) or None
+    state, reason = noted.get("state"), noted_reason(noted.get("error"))
     if state == FINISHED:
-        if (damaged := fatal_damage(folder, noted.get(FILES))) is not None:
-            return JobStatus(UNREADABLE, f"{damaged}: run the study again, which runs this job anew")
-        return JobStatus(DONE, lost_file(folder, noted), attempts=_whole(noted.get("attempts")) or 1)
+        problem, runs_again = problem_of_finished(folder, noted)
+        if runs_again:
+            return JobStatus(UNREADABLE, f"{problem}: run the study again, which runs this job anew")
+        return JobStatus(DONE, problem, attempts=_whole(noted.get("attempts")) or 1)
     if state == RUNNING:
         state = RUNNING if _is_held(folder) else INTERRUPTED
     elif state == FAILED:

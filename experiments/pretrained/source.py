@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.common.errors import ExperimentError
-from experiments.common.model_files import is_folder
+from experiments.common.model_files import is_folder, refuse_altered
 from experiments.common.text import first_line
 
 
@@ -42,9 +42,10 @@ class Source:
         return Path(path) if path is not None else None
 
     def check_place(self) -> None:
-        """Raise ExperimentError if the place can only be a folder and does not exist."""
+        """Raise ExperimentError if the place can only be a folder and does not exist, or is a job's altered model."""
         if is_folder(self.place) and not Path(self.place).is_dir():
             raise ExperimentError(f"{self.label}: there is no folder {self.place}: {self.fix}")
+        refuse_altered(self.place, self.label)
 
     @contextmanager
     def reading(self) -> Iterator[None]:

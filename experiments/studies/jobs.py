@@ -29,7 +29,8 @@ OF_A_LAUNCH = ("hydra/launcher=", "hydra.launcher.", "hydra/sweeper=basic", "hyd
 @dataclass(frozen=True)
 class ListedJob:
     """A job and its status. ``number``: in its grid; None for a prerequisite or a test set. ``budget``: groups of its
-    training, if known and of use. ``run_by``: the folder of the grid's job that runs it, for a test set.
+    training, if known and of use. ``run_by``: the folder of the grid's job that runs it, for a test set; in a folder,
+    of a job to be rerun alone.
     """
 
     number: int | None
@@ -82,7 +83,8 @@ def jobs_in(study: Path) -> list[ListedJob]:
 def _listed(number: int, folder: Path, folders: Sequence[Path]) -> ListedJob:
     status = status_of(folder)
     budget = None if status.groups is None else _budget(folder)  # else there is no progress to compare with it
-    return ListedJob(number, folder, "", status, budget, _run_by(folder, folders))
+    run_by = _run_by(folder, folders) if status.needs_rerun else None  # only a launch asks for it
+    return ListedJob(number, folder, "", status, budget, run_by)
 
 
 def checked_entries(grid: Grid) -> list["Entry"]:
@@ -212,7 +214,8 @@ def saved_overrides(folders: Iterable[Path]) -> Iterator[tuple[list[str], list[P
     for (_, hydra_overrides), jobs in alike.items():
         columns = zip(*(task for _, task in jobs), strict=True)
         overrides = [*map(_swept, columns), *hydra_overrides]
-        made = {folder_of(row.experiment(parts=False), row.plain).resolve() for row in compose_grid(overrides).rows}
+        with compose.explained(f"{jobs[0][0]}: ", within="its hydra/overrides.yaml"):
+            made = {folder_of(row.experiment(parts=False), row.plain).resolve() for row in compose_grid(overrides).rows}
         for folder, task in jobs:
             if folder.resolve() not in made:
                 raise ExperimentError(

@@ -168,6 +168,7 @@ def test_a_table_per_query_becomes_the_measures_before_and_after() -> None:
     [
         ("running", {}, ("running", None)),
         ("failed", {"error": "RuntimeError: out of memory"}, ("failed", "RuntimeError: out of memory")),
+        ("failed", {"error": "ValueError: no\nat line 7"}, ("failed", "ValueError: no")),
         ("crashed", {}, ("failed", "W&B shows it as crashed")),
     ],
 )
@@ -184,6 +185,10 @@ def test_states_of_runs_that_have_not_finished(
         ({"config": {"first_stage": ["bm25"]}}, "says nothing of its labels"),
         ({"summary": {"RR@10": 1.0}}, "has finished without test results"),
         ({"summary": {"bm25/first_stage/RR@10": 0.5}}, "lacks the table per_query/bm25"),
+        (
+            {"summary": {"bm25/first_stage/RR@10": 0.5, "compute/pairs": "x"}},
+            "(f00): compute.pairs is 'x', which should",
+        ),
         ({"read": lambda path: "{"}, "the table per_query/bm25 of the W&B run lce-n7-bm25-s1-1a2b3c4d"),
         ({"read": lambda path: json.dumps({**TABLE, "data": TABLE["data"] * 2})}, "has a query twice"),
         ({"read": lambda path: json.dumps({**TABLE, "data": [["q1", "", None, 1]]})}, "RR@10 that is not finite"),

@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -103,6 +104,42 @@ def test_what_a_killed_process_has_left_is_deleted_by_the_next_that_writes_the_f
     with disk.replacing_folder(tmp_path / "model"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_what_a_killed_process_has_left_of_a_file_is_deleted_by_the_next_that_writes_it(tmp_path: Path):
+    for name in (".a[1].json.x1y2.part", ".a[1].json.z.part", ".b.json.x1y2.part"):
+        (tmp_path / name).write_text("half")
+    write_atomic(tmp_path / "a[1].json", "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".b.json.x1y2.part", "a[1].json"]
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path: Path):
+    path = tmp_path / "table.md"
+    with disk.replacing(path) as file:
+        file.write(b"slow")
+        write_atomic(path, "quick")
+        assert path.read_text() == "quick"
+    assert path.read_text() == "slow"
+    assert [each.name for each in tmp_path.iterdir()] == ["table.md"]
+
+
+def test_a_temporary_file_that_is_deleted_before_it_is_locked_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    real = tempfile.mkstemp
+    made: list[str] = []
+
+    def make(*arguments: Any) -> tuple[int, str]:
+        handle, name = real(*arguments)
+        made.append(name)
+        if len(made) == 1:  # as by another process, between its making and its locking
+            os.unlink(name)
+        return handle, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", make)
+    write_atomic(tmp_path / "a.json", "new")
+    assert len(made) == 2
+    assert (tmp_path / "a.json").read_text() == "new"
 
 
 def test_a_file_where_a_folder_should_be_is_named(tmp_path: Path):

@@ -62,6 +62,20 @@ with stopping.handled(to_exit=True), stopping.waiting(lambda number: print('told
 )
 
 
+# a library that waits for a worker, and lets no other thread run meanwhile
+STARVING = (
+    HEAD
+    + """
+import ctypes, subprocess
+workers = [subprocess.Popen(["sleep", "60"]) for _ in range(100)]
+with stopping.handled(to_exit=True), stopping.waiting(lambda number: None):
+    ready()
+    workers[0].wait()
+    ctypes.PyDLL(None).sleep(30)
+"""
+)
+
+
 def started(program: str, seconds: float = 10) -> "subprocess.Popen[str]":
     """Start a program that says when it is ready. ``seconds``: from a signal to its end."""
     process = subprocess.Popen(
@@ -143,6 +157,12 @@ def test_a_process_that_waits_tells_its_workers_and_kills_those_that_do_not_end(
         time.sleep(0.02)
     state = subprocess.run(["ps", "-o", "stat=", "-p", str(worker)], capture_output=True, text=True, check=False).stdout
     assert state.strip()[:1] in ("", "Z")
+
+
+def test_a_process_ends_though_a_library_waits_for_a_worker_that_was_killed_and_lets_no_thread_run():
+    process = started(STARVING, seconds=2)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(5) == 129
 
 
 def test_handlers_and_masks_are_as_they_were_afterwards():

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers.jobs import run
+from helpers.jobs import composed, run
 
-from experiments import study
+from experiments import compare, report, study
 from experiments.analysis.load import read_job
 from experiments.callbacks.checkpoints import KeepCheckpoints
 from experiments.common.errors import ExperimentError
+from experiments.config import compose
+from experiments.jobs.open_evaluation import without_training
+from experiments.jobs.prerequisites import components_of
+from experiments.jobs.probe_checkpoint import probe_checkpoint
 from experiments.models.cross_encoder.lightning_module import CrossEncoder
 
 
@@ -90,6 +94,40 @@ def files_of(job: Path) -> list[str]:
     return sorted(path.relative_to(job).as_posix() for path in job.rglob("*") if path.is_file())
 
 
+def reported(job: Path, overrides: list[str], to: Path) -> str | None:
+    """Return the table that a report writes of a job's study; None if it refuses the study."""
+    refused = report.main([str(job.parent), "--no-wandb", "--out", str(to)])
+    return None if refused else (to / "table.csv").read_text()
+
+
+def compared(job: Path, overrides: list[str], to: Path) -> str | None:
+    """Return the table of a comparison; None if it is refused."""
+    refused = compare.main([str(job.parent), "--offline", "--out", str(to)])
+    return None if refused else (to / "compare.csv").read_text()
+
+
+def probed(job: Path, overrides: list[str], to: Path) -> dict[str, Any]:
+    """Return what the layers of a job's model measure. Raises ExperimentError if its model is refused."""
+    config = composed(*overrides, f"outputs={to}", f"checkpoint={job / 'model'}")
+    experiment = compose.check(config)
+    parts = components_of(without_training(experiment, experiment.first_stage))
+    found, _ = probe_checkpoint(experiment, compose.plain(config), parts)
+    return _unplaced(found)
+
+
+def _unplaced(value: Any) -> Any:
+    """Leave out where a model lies and how long it took."""
+    if isinstance(value, dict):
+        kept = {name: part for name, part in value.items() if "seconds" not in name and "/" not in str(part)[:1]}
+        return {name: _unplaced(part) for name, part in kept.items()}
+    return value
+
+
+READ_ON: Mapping[str, Callable[[Path, list[str], Path], Any]] = {
+    "report": reported, "compare": compared, "probe": probed,
+}  # fmt: skip
+
+
 @dataclass
 class Seen:
     """What the commands made of a damaged job. ``said``: all they printed and logged. ``crashes``: tracebacks.
@@ -107,15 +145,18 @@ class Seen:
 class Damaged:
     """A copy of a job's outputs in which one file is damaged.
 
-    ``whole``: the metrics of the undamaged job at its end.
+    ``damage``: one of ``DAMAGES``, or a function of the file's path. ``whole``: the metrics of the undamaged job at its
+    end.
     """
 
-    def __init__(self, job: Path, to: Path, name: str, damage: str, whole: Mapping[str, Any]) -> None:
+    def __init__(
+        self, job: Path, to: Path, name: str, damage: str | Callable[[Path], None], whole: Mapping[str, Any]
+    ) -> None:
         shutil.rmtree(to, ignore_errors=True)
         shutil.copytree(job.parents[1], to)
         self.outputs, self.job = to, to / job.parent.name / job.name
         self.path, self.whole, self.seen = self.job / name, whole, Seen()
-        DAMAGES[damage](self.path)
+        (DAMAGES[damage] if isinstance(damage, str) else damage)(self.path)
 
     def look(self) -> Seen:
         """Look at the job with ``study status``, ``study verify``, and as reports and comparisons read it."""
@@ -139,6 +180,21 @@ class Damaged:
                 self._compare("resume", self.seen.resumed["test"])
                 again = json.loads((self.job / "metrics.json").read_text())
                 self._compare("resume, in its folder", again["test"])
+        return self.seen
+
+    def read_on(self, overrides: list[str], sound: Mapping[str, Any]) -> Seen:
+        """Report, compare and probe the job. ``sound``: what ``READ_ON`` gives of the undamaged job; nothing else is
+        believed, but that a command refuses the job.
+        """
+        for who, command in READ_ON.items():
+            with self._watched(who):
+                try:
+                    read = command(self.job, overrides, self.outputs.parent / "read-on")
+                except ExperimentError as error:
+                    self.seen.said += f"{error}\n"
+                    continue
+                if read is not None and read != sound[who]:
+                    self.seen.believed.append(f"{who}: {str(read)[:200]}")
         return self.seen
 
     def _compare(self, who: str, test: Mapping[str, Any]) -> None:

@@ -1,12 +1,14 @@
 """What readers of a job rely on is checked where its files are read; each key that is wrong is named."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.study_folder import write_job, write_unfinished_job
 
+from experiments.analysis.load import read_job
 from experiments.common.errors import ExperimentError
 from experiments.job_files.checked_results import read_config, read_launch, read_metrics, read_status
 from experiments.job_files.status import last_launch, status_of
@@ -32,6 +34,10 @@ def _with(path: Path, key: str, value: Any) -> None:
         ("labels.negatives", float("nan"), "labels.negatives is nan, which should be a text or a finite number"),
         ("labels.negatives", 10**40, "labels.negatives is 1000"),
         ("compute.pairs", "many", "compute.pairs is 'many', which should be a finite number"),
+        ("compute.pairs", {"": None}, "compute.pairs is {'': None}, which should be a finite number"),
+        ("compute.cache_hits", {"bm25": None}, "compute.cache_hits.bm25 is None, which should be a finite number"),
+        ("compute.cache_hits", 3, "its key 'compute.cache_hits' should hold named values, not int"),
+        ("compute.memory_spared", "yes", "compute.memory_spared is 'yes', which should be true or false"),
         ("compute.machine", 7, "compute.machine is 7, which should be a text"),
         ("test.bm25.ties", -1, "test.bm25.ties is -1, which should be a count"),
         ("test.bm25.first_stage", "x", "its key 'test.bm25.first_stage' should hold named values, not str"),
@@ -49,6 +55,22 @@ def test_a_metric_of_another_type_is_named(tmp_path: Path, key: str, value: Any,
     with pytest.raises(ExperimentError) as found:
         read_metrics(job)
     assert str(found.value).startswith(f"{job / 'metrics.json'}: {message}")
+
+
+def test_a_job_whose_step_did_not_fit_into_memory_is_read(tmp_path: Path):
+    job = write_job(tmp_path, "lce", REACHED)
+    _with(job / "metrics.json", "compute.memory_spared", True)
+    assert read_metrics(job)["compute"]["memory_spared"] is True
+    assert read_job(job).finished
+
+
+@pytest.mark.parametrize("reader", [lambda job: status_of(job).why, lambda job: read_job(job).reason])
+def test_a_reason_of_any_length_is_one_line_that_can_be_printed(tmp_path: Path, reader: Callable[[Path], str]):
+    job = write_unfinished_job(tmp_path, "lce", "failed", "a" * 100_000 + "\x1b[2J " + "word " * 20_000 + "\nmore")
+    said = reader(job)
+    assert len(said) <= 1500
+    assert said.startswith("a" * 80 + " ... aaaaaa")
+    assert said.isprintable()
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from experiments.common import cache, manifest
 from experiments.common.errors import ExperimentError
-from experiments.job_files.status import JobStatus, job_folders, note_failure, status_of, totals
+from experiments.job_files.integrity import promised
+from experiments.job_files.status import JobStatus, job_folders, note_failure, status_of, totals, write_status
 
 
 def write(folder: Path, **status: Any) -> Path:
@@ -116,3 +118,13 @@ def test_looking_at_states_imports_nothing_that_computes():
     code = "import sys, experiments.job_files.status, experiments.studies.plan; print('torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+def test_the_status_of_a_finished_job_reads_each_of_its_files_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("config.yaml", "metrics.json", "run.bm25.trec.gz"):
+        (tmp_path / name).write_text(f"content of {name}")
+    write_status(tmp_path, "finished", None, 1.0, {"files": promised(tmp_path)}, "12345678")
+    read: list[str] = []
+    monkeypatch.setattr(manifest, "file_digest", lambda path: [read.append(path.name), cache.file_digest(path)][1])
+    assert status_of(tmp_path) == JobStatus("done", attempts=1)
+    assert read == ["config.yaml", "metrics.json", "run.bm25.trec.gz"]

@@ -6,6 +6,7 @@
 import json
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from experiments import study
 from experiments.analysis.load import read_job
 from experiments.common.errors import ExperimentError
 from experiments.job_files.status import status_of
+from experiments.models.pair_scorer import load_scorer
+from experiments.probing.model import load_model
 
 Jobs = tuple[list[str], dict[str, Any], Path, Path]
 PARTS = 5  # of the damages, of which the usual tests take one
@@ -122,6 +125,16 @@ def test_a_folder_in_the_place_of_a_file_is_refused_with_the_way_out(jobs: Jobs,
         run([*jobs[0], f"outputs={tmp_path / 'outputs'}"])
     (job / "metrics.json").rmdir()
     assert run([*jobs[0], f"outputs={tmp_path / 'outputs'}"])[0]["test"] == jobs[1]["test"]
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("load", [load_model, lambda place: load_scorer(place, "audit.scorer")])
+def test_an_altered_model_is_loaded_by_no_command(jobs: Jobs, tmp_path: Path, name: str, load: Callable[[str], object]):
+    model = copied(jobs, tmp_path) / "model"
+    load(str(model))
+    flipped(model / name)
+    with pytest.raises(ExperimentError, match=rf"{name} was altered since its job finished: run the job lce-.* again"):
+        load(str(model))
 
 
 def test_an_altered_model_is_not_measured(jobs: Jobs, tmp_path: Path):

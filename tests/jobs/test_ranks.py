@@ -126,6 +126,12 @@ def test_so_are_those_of_a_strategy_by_its_class():
         Trainer(strategy=spawning).check()
 
 
+@pytest.mark.parametrize("strategy", [2147483648, -0.5, True, None, "", " ", [], ["ddp"], {}, {"a": 1}])
+def test_a_strategy_that_is_neither_a_name_nor_a_class_is_refused(strategy: object):
+    with pytest.raises(ExperimentError, match=r"^trainer\.strategy is .*: it must be auto, ddp, "):
+        Trainer(strategy=strategy).check()
+
+
 @pytest.mark.slow
 def test_a_grid_under_torchrun_that_was_killed_goes_on_and_ends(tiny: list[str], tmp_path: Path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "-m", "experiments.train", "-m"]

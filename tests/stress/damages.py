@@ -1,17 +1,19 @@
 """Damage every file of a finished and of an interrupted job in every way: ``python -m stress.damages [--every N]``.
 
-For each damage the commands that read the job look at it, and it is started again. Counted are tracebacks, numbers that
-are not the job's own, and damages of promised files that nobody names.
+For each damage the commands that read the job look at it (status, verify, report, compare, probe), and it is started
+again. Counted are tracebacks, numbers that are not the job's own, and damages of promised files that nobody names.
 """
 
 import argparse
+import contextlib
+import io
 import json
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
-from helpers.damages import DAMAGES, Damaged, files_of, interrupted, may_be_silent
+from helpers.damages import DAMAGES, READ_ON, Damaged, files_of, interrupted, may_be_silent
 from helpers.jobs import run, tiny_overrides
 from helpers.tiny import write_beir_folder, write_tiny_bert
 
@@ -34,6 +36,8 @@ def damage_all(place: Path, options: argparse.Namespace) -> int:
     overrides = tiny_overrides(place, data, write_tiny_bert(place / "bert", texts), "study=s")
     whole, finished = run([*overrides, f"outputs={place / 'finished'}"])
     stopped = interrupted(overrides, place / "interrupted", at=6)
+    with contextlib.redirect_stdout(io.StringIO()):
+        sound = {who: read(finished, overrides, place / "sound") for who, read in READ_ON.items()}
     counts: Counter[str] = Counter()
     cases = [
         (job, name, damage)
@@ -45,6 +49,7 @@ def damage_all(place: Path, options: argparse.Namespace) -> int:
     for job, name, damage in cases[options.first :: options.every]:
         damaged = Damaged(job, place / "copy", name, damage, whole)
         damaged.look()
+        damaged.read_on(overrides, sound)
         seen = damaged.resume(overrides)
         counts["damages"] += 1
         named = Path(name).name in seen.said

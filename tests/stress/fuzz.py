@@ -57,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--input", type=int, help="this input of the subject alone")
     parser.add_argument("--keep", type=Path, help="folder in which its files are kept")
     options = parser.parse_args(arguments)
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
     seed = int(time.time()) if options.seed is None else options.seed
     prepare()
     failed, began, every = 0, time.monotonic(), Counter[str]()

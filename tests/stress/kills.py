@@ -122,6 +122,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200, help="how many kills")
     parser.add_argument("--kinds", nargs="*", choices=KINDS, default=list(KINDS))
+    parser.add_argument(
+        "--at", type=int, nargs="*", help="numbers of the operations to kill before, instead of --count"
+    )
     options = parser.parse_args()
     counts = Counts()
     imported()
@@ -140,8 +143,8 @@ def main() -> int:
             print(f"{name}: {numbers[name]} file operations", flush=True)
         tries = -(-options.count * 2 // (3 * len(options.kinds)))  # every second one has two kills
         for name in options.kinds:
-            for i in range(tries):
-                at = 1 + i * (numbers[name] - 1) // max(1, tries - 1)
+            spread = [1 + i * (numbers[name] - 1) // max(1, tries - 1) for i in range(tries)]
+            for i, at in enumerate(options.at or spread):
                 attack(name, at, bool(i % 2), folder, whole, undisturbed[name], counts)
             print(f"{name}: {counts.line()}", flush=True)
     return counts.end()

@@ -24,14 +24,13 @@ TEACHER = (
     "++loss.job={loss:lce,model.max_length:48,model.max_query_tokens:16,batch.size:4,budget.size:32,negatives.count:3,"
     "negatives.depth:20,first_stage_depth:10,validation.depth:10,validation.times:2,seed:2}"
 )
-PROCESSES = 3
 
 
-def jobs_of(race: str, folder: Path, place: Path) -> list[list[str]]:
+def jobs_of(race: str, folder: Path, place: Path, processes: int) -> list[list[str]]:
     """The commands that a race starts at once."""
-    seeds = ("1", "2", "3")
+    seeds = [str(seed) for seed in range(1, processes + 1)]
     if race == "one job":
-        return [["train", *overrides_in(folder, place, "study=s")]] * PROCESSES
+        return [["train", *overrides_in(folder, place, "study=s")]] * processes
     if race == "one cache":
         return [["train", *overrides_in(folder, place, "study=s", f"seed={seed}")] for seed in seeds]
     if race == "one teacher":
@@ -40,8 +39,7 @@ def jobs_of(race: str, folder: Path, place: Path) -> list[list[str]]:
             for seed in seeds
         ]
     return [
-        ["train", *overrides_in(folder, place, "study=s", "seed=1")],
-        ["train", *overrides_in(folder, place, "study=s", "seed=2")],
+        *(["train", *overrides_in(folder, place, "study=s", f"seed={seed}")] for seed in seeds[:-1]),
         ["report", str(place / "outputs" / STUDY), "--no-wandb"],
     ]
 
@@ -63,11 +61,10 @@ def at_once(commands: Sequence[list[str]], place: Path, kill: float | None) -> l
 
 
 def run_race(
-    race: str, number: int, folder: Path, undisturbed: dict[str, Any], kill: float | None, counts: Counts
-) -> None:
-    place = folder / f"race-{number}"
-    place.mkdir()
-    commands = jobs_of(race, folder, place)
+    race: str, number: int, commands: Sequence[list[str]], place: Path, undisturbed: dict[str, Any],
+    kill: float | None, counts: Counts,
+) -> None:  # fmt: skip
+    """Start the commands of a race at once, then one after the other, and compare."""
     what = f"{race} {number}{'' if kill is None else f', one killed after {kill:.1f} s'}"
     for code, text in at_once(commands, place, kill):
         counts.expect("Traceback" not in text, "tracebacks", f"{what}: {text[-2000:]}")
@@ -98,6 +95,7 @@ def measured(numbers: dict[str, Any]) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=8)
+    parser.add_argument("--processes", type=int, default=3, help="how many processes race at once")
     options = parser.parse_args()
     counts, rng = Counts(), random.Random(1)
     imported()
@@ -107,14 +105,17 @@ def main() -> int:
             place = folder / race.replace(" ", "-")
             place.mkdir()
             began = time.monotonic()
-            for command in jobs_of(race, folder, place):
+            for command in jobs_of(race, folder, place, options.processes):
                 ((code, text),) = at_once([command], place, None)
                 assert code == 0, text
             alone[race], longest = trained(numbers_of(place / "outputs" / STUDY)), time.monotonic() - began
         for number in range(options.count):
             race = RACES[number % len(RACES)]
             kill = rng.uniform(0.2, longest / 2) if number // len(RACES) % 2 else None
-            run_race(race, number, folder, alone[race], kill, counts)
+            place = folder / f"race-{number}"
+            place.mkdir()
+            commands = jobs_of(race, folder, place, options.processes)
+            run_race(race, number, commands, place, alone[race], kill, counts)
     return counts.end()
 
 

@@ -182,3 +182,25 @@ def test_a_job_whose_overrides_make_another_one_today_is_not_rerun_as_that(
     assert study.main(["rerun-failed", str(copied)]) == 2
     assert "its overrides (data=beir" in (said := capsys.readouterr().err)
     assert "make another job today" in said
+
+
+def test_a_job_whose_overrides_have_lost_a_line_is_named_with_the_key_that_is_missing(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = job(copied, "bce")
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps(status | {"state": "failed"}))
+    kept = folder / "hydra" / "overrides.yaml"
+    lines = kept.read_text().splitlines()
+    kept.write_text("\n".join(line for line in lines if not line.startswith("- data.path=")))
+    assert study.main(["rerun-failed", str(copied)]) == 2
+    way_out = "data.path must be given: add data.path=... to its hydra/overrides.yaml"
+    assert capsys.readouterr().err == f"error: {folder}: {way_out}\n"
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "rerun-failed", "plan", "run"])
+def test_overrides_without_a_key_that_must_be_given_are_refused_by_every_command(
+    overrides: list[str], command: str, capsys: pytest.CaptureFixture[str]
+):
+    assert study.main([command, *(one for one in overrides if not one.startswith("data.path="))]) == 2
+    assert "data.path must be given: add data.path=... to the command\n" in capsys.readouterr().err
