@@ -29,6 +29,7 @@ FLOORS = (
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 KNOW_HYDRA = (
     "config/compose.py",
+    "config/explanations.py",
     "config/grid.py",
     "config/grid_settings.py",
     "config/loader.py",

@@ -6,9 +6,7 @@ CONTRIBUTING.md lists the modules that know Hydra.
 import importlib.util
 import inspect
 import pkgutil
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -17,35 +15,27 @@ from typing import Any
 from hydra import compose
 from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, InstantiationException, MissingConfigException
+from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import (
-    ConfigAttributeError,
-    ConfigKeyError,
-    InterpolationToMissingValueError,
-    OmegaConfBaseException,
-)
 
-from experiments.common.errors import ExperimentError, one_line
+from experiments.common.errors import ExperimentError
 from experiments.common.model_files import resolved
-from experiments.common.text import first_line
 from experiments.config import Experiment
+from experiments.config.explanations import explain as explain
+from experiments.config.explanations import explained as explained
 from experiments.config.identity import job_name
 from experiments.config.keys import declared, no_such_key, undeclared
 from experiments.config.kinds import check_kind
-from experiments.config.launchers import missing_extra
 from experiments.config.loader import copy_of, hydra_of_conf
 from experiments.config.measures import check_measures
 from experiments.config.model import Model, class_of
 from experiments.config.overrides import readable
-from experiments.config.part_checks import check_parts, no_key_of_loss, settings_of_part
+from experiments.config.part_checks import check_parts, settings_of_part
 from experiments.config.retriever_roles import check_first_stages, check_positives, check_whole_collection
 from experiments.config.sweeps_group import register_folders
 from experiments.config.test_sets import TestSet
 from experiments.config.values import check_values
-
-CARETS = re.compile(r"\n *\^ *(?=\n|$)")  # Hydra's mark below the letter that it cannot read
 
 
 def register(name_of: Callable[[Mapping[str, Any]], str] = job_name) -> None:
@@ -242,48 +232,6 @@ def source_of(experiment: Experiment) -> Any:
     """Make the data source of an experiment."""
     with explained():
         return make("data.source", settings_of_part("data.source", experiment.data.source))
-
-
-@contextmanager
-def explained(where: str = "", within: str = "the command") -> Iterator[None]:
-    """Turn errors of Hydra and OmegaConf into an ExperimentError.
-
-    ``where``: beginning of the message. ``within``: place to add a missing key to.
-    """
-    try:
-        yield
-    except (ExperimentError, HydraException, OmegaConfBaseException) as error:
-        raise ExperimentError(where + explain(error).replace(" to the command", f" to {within}")) from error
-
-
-def explain(error: BaseException) -> str:
-    """Return the message of an error on one line: the wrong key or option, and the existing ones."""
-    return one_line(CARETS.sub("", _explained(error))) or type(error).__name__
-
-
-def _explained(error: BaseException) -> str:
-    cause = error.__cause__
-    if isinstance(error, ExperimentError):  # explained already, whatever its cause
-        return str(error)
-    if isinstance(error, InstantiationException) and isinstance(cause, ExperimentError):
-        return str(cause)
-    if isinstance(error, InterpolationToMissingValueError):
-        key = first_line(error.msg or error).rpartition(" ")[2]
-        return f"{key} must be given: add {key}=... to the command"
-    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.full_key:
-        parent = cause.parent_node
-        siblings = sorted(str(key) for key in parent) if isinstance(parent, DictConfig) else []
-        if ".job." in cause.full_key:
-            return f"{cause.full_key} is not among the overrides of the job: add it with +{cause.full_key}=..."
-        if cause.full_key.startswith("loss.") and isinstance(parent, DictConfig) and "fn" in parent:
-            return no_key_of_loss(cause.full_key.removeprefix("loss."), parent)
-        return no_such_key(cause.full_key, siblings, declared(Experiment))
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return f"{cause.full_key}: {first_line(cause.msg or cause)}"
-    if isinstance(error, MissingConfigException) and (extra := missing_extra(error.missing_cfg_file)) is not None:
-        return extra
-    message = str(error).split("\nConfig search path:")[0].strip()
-    return message.removeprefix("In 'config': ").replace("\n\t", " ").replace("\n\n", ". ")
 
 
 def make(key: str, settings: Mapping[str, Any], **given: Any) -> Any:
