@@ -15,6 +15,7 @@ from experiments.config import compose
 from experiments.data.collection import open_collection
 from experiments.jobs.components import make_components
 from experiments.jobs.prepare import prepare
+from experiments.models.ranker import Ranker
 
 STEPS = 6
 
@@ -52,12 +53,13 @@ class Keep(pl.Callback):
         self.result = result
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        scores_P = pl_module.gathered_scores()  # all ranks take part
+        assert isinstance(pl_module, Ranker)
+        scores_P, spent = pl_module.gathered_scores(), pl_module.total_spent()  # all ranks take part
         if trainer.is_global_zero:
             state = {
                 "weights": pl_module.network.state_dict(),
                 "dev_scores": scores_P,
-                "spent": pl_module.spent.as_dict(),
+                "spent": spent.as_dict(),
             }
             torch.save(state, self.result)
 
