@@ -6,7 +6,8 @@ no set of versions fulfils together with this project's, and at Ctrl-C it kills 
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,8 @@ class RayLauncher(Launcher):
         if self.n_jobs is not None:
             here["num_cpus"] = max(1, round(self.n_jobs * self.cpus))
         try:
-            ray.init(logging_level="error", **({"address": self.address} if self.address is not None else here))
+            with stopping.left_to_the_system(), _no_handlers():
+                ray.init(logging_level="error", **({"address": self.address} if self.address is not None else here))
         except ConnectionError as error:
             raise ExperimentError(
                 f"hydra.launcher.address={self.address}: no Ray cluster answers there: start one with "
@@ -137,6 +139,18 @@ class RayLauncher(Launcher):
         import ray
 
         return self.gpus if self.gpus is not None else min(1.0, ray.cluster_resources().get("GPU", 0.0))
+
+
+@contextmanager
+def _no_handlers() -> Iterator[None]:
+    """Keep Ray from answering SIGTERM itself, by an exit with 15."""
+    import ray._private.utils as utils
+
+    before, utils.set_sigterm_handler = utils.set_sigterm_handler, lambda handler: None
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = before
 
 
 def _surroundings() -> dict[str, Any]:
