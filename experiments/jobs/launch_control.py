@@ -39,9 +39,7 @@ class LaunchControl:
         """Make a control below ``parent``. ``only``: jobs that may start. ``fail_fast``: none after a failure."""
         with explained(parent):
             parent.mkdir(parents=True, exist_ok=True)
-            for left in parent.glob(".launch-*"):
-                if not cls(left).owner_is_alive:
-                    shutil.rmtree(left, ignore_errors=True)  # another process may be at it
+            cls.clear_abandoned(parent)
             launch = cls(Path(tempfile.mkdtemp(prefix=".launch-", dir=parent.resolve())))
         try:
             write_atomic(launch.folder / _OWNER, json.dumps([socket.gethostname(), os.getpid()]))
@@ -53,6 +51,13 @@ class LaunchControl:
             launch.end()
             raise
         return launch
+
+    @classmethod
+    def clear_abandoned(cls, parent: Path) -> None:
+        """Delete the controls below ``parent`` whose processes were killed."""
+        for left in parent.glob(".launch-*"):
+            if not cls(left).owner_is_alive:
+                shutil.rmtree(left, ignore_errors=True)  # another process may be at it
 
     @classmethod
     def of(cls, environment: Mapping[str, Any] | None) -> "LaunchControl | None":

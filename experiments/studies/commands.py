@@ -13,6 +13,7 @@ from experiments.common.text import plural
 from experiments.config.grid import Grid
 from experiments.job_files.archive import keep_study, place_of
 from experiments.job_files.status import CHANGED, DONE, FAILED, UNREADABLE
+from experiments.jobs.launch_control import LaunchControl
 from experiments.jobs.multirun_display import show_ended
 from experiments.studies.finished import finished_before
 from experiments.studies.jobs import (
@@ -42,6 +43,8 @@ def run(overrides: Sequence[str], grid: Grid, fail_fast: bool, console: Console)
     done_before = None if plan.left else finished_before(grid, entries)
     if done_before is not None:
         show_ended(done_before)
+        for parent in {entry.folder.parent for entry in entries}:
+            LaunchControl.clear_abandoned(parent)
         code = 0
     else:
         code = launch_jobs(overrides, [entry.folder for entry in entries], fail_fast=fail_fast)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from helpers.jobs import ROOT
 
+from experiments.common import stopping
 from experiments.common.errors import ExperimentError
 from experiments.job_files.status import status_of
 from experiments.jobs import ray_launcher
@@ -45,6 +46,21 @@ def test_without_ray_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch
         ExperimentError, match=r"^hydra/launcher=ray is not installed: pip install 'rerank-ablations\[ray\]'$"
     ):
         ray_launcher.register({"_target_": ray_launcher.TARGET})
+
+
+def test_what_a_start_of_ray_has_begun_ends_with_a_process_that_is_killed_in_it():
+    program = (
+        "import os, signal, subprocess\nfrom experiments.jobs.ray_launcher import _ended_with_this_process\n"
+        "with _ended_with_this_process():\n"
+        "    print(subprocess.Popen(['sleep', '60'], start_new_session=True, stdout=-3).pid, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    left, end = int(done.stdout), time.monotonic() + 5
+    while stopping.is_alive(left) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert done.returncode == -signal.SIGKILL
+    assert not stopping.is_alive(left)
 
 
 @pytest.mark.slow

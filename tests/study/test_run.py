@@ -5,6 +5,7 @@ Hydra's multirun runs in this process.
 
 import json
 import re
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -66,6 +67,18 @@ def test_a_finished_study_is_not_launched_again_and_shows_its_jobs(
         for number, (loss, score) in enumerate(zip(LOSSES, scores, strict=True), 1)
     ]
     assert total == "2 jobs: 2 done before"
+
+
+def test_what_a_killed_launch_has_left_is_deleted_though_nothing_is_launched_again(
+    finished: tuple[list[str], Path], launched: list[list[Path]]
+):
+    overrides, folder = finished
+    left = folder / ".launch-x1y2"
+    left.mkdir()
+    (left / "owner.json").write_text(json.dumps([socket.gethostname(), 2**22 + 1]))  # no process has this id
+    assert study.main(["run", "--no-report", *overrides]) == 0
+    assert launched == []
+    assert not left.exists()
 
 
 def test_other_passages_launch_a_finished_study(
