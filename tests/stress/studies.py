@@ -85,9 +85,14 @@ def started(command: Sequence[str], mark: str, log: Path) -> "subprocess.Popen[b
         return subprocess.Popen(
             [sys.executable, "-m", f"experiments.{command[0]}", *command[1:]],
             cwd=ROOT, env=environment(mark), stdout=file, stderr=file, start_new_session=True,
-            # a shell that runs this in the background ignores SIGINT, and so would the command while it is imported
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=_heed_signals,
         )  # fmt: skip
+
+
+def _heed_signals() -> None:
+    """Undo that a shell which runs this in the background ignores SIGINT, and nohup SIGHUP: commands inherit both."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def new_mark() -> str:
