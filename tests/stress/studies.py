@@ -85,8 +85,8 @@ def started(command: Sequence[str], mark: str, log: Path) -> "subprocess.Popen[b
         return subprocess.Popen(
             [sys.executable, "-m", f"experiments.{command[0]}", *command[1:]],
             cwd=ROOT, env=environment(mark), stdout=file, stderr=file, start_new_session=True,
-            # a shell that runs this in the background ignores SIGINT, and so would the command while it is imported
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            # a shell that runs this in the background ignores SIGINT, nohup ignores SIGHUP, and so would the command
+            preexec_fn=lambda: [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGHUP)],
         )  # fmt: skip
 
 
