@@ -154,28 +154,6 @@ def waiting(tell: Callable[[int], None], block: bool = False) -> Iterator[None]:
             _state.tell.remove(tell)
 
 
-@contextmanager
-def left_to_the_system() -> Iterator[None]:
-    """Let a signal end this process at once inside this context, before which it has nothing to lose.
-
-    For a library that lets no thread run for seconds, so that the guard could not end it. What the library answers
-    signals with itself is undone afterwards.
-
-    Raises:
-        Stopped: this process was told to stop before.
-    """
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    own = [number for number, handler in handlers.items() if handler is _handler]  # none that nohup ignores
-    for number in own:
-        signal.signal(number, signal.SIG_DFL)
-    try:
-        check()
-        yield
-    finally:
-        for number in own:
-            signal.signal(number, handlers[number])
-
-
 def request(number: int) -> None:
     """Stop this process without a limit of time; called in the main thread. ``number``: of the signal that says so."""
     _state.number = _state.number or number
@@ -282,7 +260,7 @@ def _end_now() -> NoReturn:
     """Kill this process and its children.
 
     From the kills to the exit no other thread may run: one that calls a library which waits for a killed process, and
-    lets no thread run meanwhile (Ray's start), would keep this process.
+    lets no thread run meanwhile, would keep this process.
     """
     os.write(2, b"killed before it had ended by itself: the same command goes on from the last checkpoint\n")
     sys.setswitchinterval(ALONE_SECONDS)

@@ -5,9 +5,7 @@ no set of versions fulfils together with this project's, and at Ctrl-C it kills 
 """
 
 import os
-import subprocess
 import time
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -26,7 +24,6 @@ from experiments.common import stopping
 from experiments.common.errors import ExperimentError
 from experiments.common.stopping import STOP_SECONDS
 
-MARK = "RAY_STARTED_BY"  # the variable by which processes that a start of Ray has left are found
 TARGET = "hydra_plugins.rerank_ablations.RayLauncher"  # Hydra takes no launcher from outside this namespace
 POLL_SECONDS, STOP_SHARE = 0.5, 0.5  # share of the seconds to stop that jobs have
 PASSED_ON = ("EXPERIMENTS_", "HYDRA_", "RERANK_ABLATIONS_", "WANDB_", "PYTHONPATH")  # beginnings of variables
@@ -98,7 +95,7 @@ class RayLauncher(Launcher):
         if self.n_jobs is not None:
             here["num_cpus"] = max(1, round(self.n_jobs * self.cpus))
         try:
-            with stopping.left_to_the_system(), _ended_with_this_process(), _no_handlers():
+            with _no_handlers():
                 ray.init(logging_level="error", **({"address": self.address} if self.address is not None else here))
         except ConnectionError as error:
             raise ExperimentError(
@@ -144,37 +141,9 @@ class RayLauncher(Launcher):
         return self.gpus if self.gpus is not None else min(1.0, ray.cluster_resources().get("GPU", 0.0))
 
 
-# Waits until it is told that all is well; if its input ends without that, it kills what has the mark.
-WATCH = """
-read -r mark
-read -r well || for round in 1 2 3 4; do
-    ps axeww -o pid=,command= | grep -F "$mark" | while read -r process command; do
-        case "$command" in grep*) ;; *) kill -9 "$process" 2>/dev/null ;; esac
-    done
-    sleep 0.5
-done
-"""
-
-
-@contextmanager
-def _ended_with_this_process() -> Iterator[None]:
-    """Kill the processes that start in this context if this one is killed in it: some of Ray's would stay a while."""
-    mark = uuid.uuid4().hex
-    watch = subprocess.Popen(["sh", "-c", WATCH], stdin=subprocess.PIPE, text=True, start_new_session=True)
-    assert watch.stdin is not None
-    os.environ[MARK] = mark
-    watch.stdin.write(f"{MARK}={mark}\n")
-    watch.stdin.flush()
-    try:
-        yield
-    finally:
-        del os.environ[MARK]
-        watch.communicate("well\n")
-
-
 @contextmanager
 def _no_handlers() -> Iterator[None]:
-    """Keep Ray from answering SIGTERM itself, by an exit with 15."""
+    """Keep Ray from answering SIGTERM itself: by an exit with 15."""
     import ray._private.utils as utils
 
     before, utils.set_sigterm_handler = utils.set_sigterm_handler, lambda handler: None

@@ -8,12 +8,12 @@ import time
 from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from helpers.jobs import ROOT
 
-from experiments.common import stopping
 from experiments.common.errors import ExperimentError
 from experiments.job_files.status import status_of
 from experiments.jobs import ray_launcher
@@ -48,19 +48,21 @@ def test_without_ray_the_message_names_the_extra(monkeypatch: pytest.MonkeyPatch
         ray_launcher.register({"_target_": ray_launcher.TARGET})
 
 
-def test_what_a_start_of_ray_has_begun_ends_with_a_process_that_is_killed_in_it():
-    program = (
-        "import os, signal, subprocess\nfrom experiments.jobs.ray_launcher import _ended_with_this_process\n"
-        "with _ended_with_this_process():\n"
-        "    print(subprocess.Popen(['sleep', '60'], start_new_session=True, stdout=-3).pid, flush=True)\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    left, end = int(done.stdout), time.monotonic() + 5
-    while stopping.is_alive(left) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert done.returncode == -signal.SIGKILL
-    assert not stopping.is_alive(left)
+def test_ray_answers_no_signal_itself(monkeypatch: pytest.MonkeyPatch):
+    answered: list[str] = []
+    utils = SimpleNamespace(set_sigterm_handler=answered.append)
+    for name, module in (
+        ("ray", SimpleNamespace()),
+        ("ray._private", SimpleNamespace()),
+        ("ray._private.utils", utils),
+    ):
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(sys.modules["ray"], "_private", sys.modules["ray._private"], raising=False)
+    monkeypatch.setattr(sys.modules["ray._private"], "utils", utils, raising=False)
+    with ray_launcher._no_handlers():
+        utils.set_sigterm_handler("Ray's")
+    utils.set_sigterm_handler("another's")
+    assert answered == ["another's"]
 
 
 @pytest.mark.slow
