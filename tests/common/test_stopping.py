@@ -165,31 +165,6 @@ def test_a_process_ends_though_a_library_waits_for_a_worker_that_was_killed_and_
     assert process.wait(5) == 129
 
 
-UNANSWERED = (
-    HEAD
-    + """
-import ctypes, signal, sys
-with stopping.handled(to_exit=True), stopping.waiting(lambda number: None):
-    with stopping.left_to_the_system():
-        {inside}
-    {after}
-"""
-)
-
-
-def test_a_library_that_lets_no_thread_run_is_ended_by_the_system():
-    process = started(UNANSWERED.format(inside="ready(); ctypes.PyDLL(None).sleep(30)", after="pass"))
-    process.send_signal(signal.SIGHUP)
-    assert process.wait(2) == -signal.SIGHUP
-
-
-def test_what_a_library_answers_signals_with_is_undone():
-    inside = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(15))"
-    process = started(UNANSWERED.format(inside=inside, after="ready(); time.sleep(60)"), seconds=1)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(5) == 143
-
-
 def test_handlers_and_masks_are_as_they_were_afterwards():
     before = [signal.getsignal(number) for number in stopping.SIGNALS]
     with stopping.handled(), stopping.waiting(lambda number: None, block=True):
