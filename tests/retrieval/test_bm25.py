@@ -1,5 +1,6 @@
 """BM25: a score worked out by hand, stems, queries without a match, caching."""
 
+import logging
 import math
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def test_an_index_that_may_not_fit_into_memory_is_noticed_before_it_is_built(
 ):
     monkeypatch.setattr(memory, "available_memory", lambda: 1)
     run_for(BM25(), collection, np.array([0]), 4, Cache(tmp_path))
-    (warning,) = caplog.messages
+    (warning,) = (record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
     assert warning.startswith("the index of bm25: 4 texts may need 0.5 GB of memory, and 0.0 GB are free")
 
 
