@@ -8,6 +8,7 @@ A process that only waits for workers (a launcher of Hydra's) raises nothing: it
 A thread, the guard, keeps the time, since the main thread may be inside a long call of a library.
 """
 
+import ctypes
 import os
 import select
 import signal
@@ -29,6 +30,7 @@ STEP, JOB, LAUNCHER = 0.4, 0.75, 0.85
 SAME_SECONDS = 0.5  # signals within this time are one: `timeout` sends it to a process and then to its group
 POLL_SECONDS = 0.2
 ALONE_SECONDS = 0.05  # for which a thread runs before another may
+PR_SET_CHILD_SUBREAPER = 36  # of Linux
 
 
 class Stopped(SystemExit):
@@ -108,6 +110,17 @@ def handled(to_exit: bool = False) -> Iterator[None]:
             os.close(told)
             guard.join()
             vars(_state).update(vars(_State()))
+
+
+def answer_again() -> None:
+    """Answer the signals again after a library has put answers of its own below Python's, and drop an alarm that these
+    have set: those of abseil, which Ray uses, abort a process three seconds after SIGTERM.
+    """
+    if _state.installed and threading.current_thread() is threading.main_thread():
+        signal.alarm(0)
+        for number in SIGNALS:
+            if signal.getsignal(number) is _handler:
+                signal.signal(number, _handler)
 
 
 @contextmanager
@@ -203,6 +216,12 @@ def descendants() -> list[int]:
     for process in found:  # grows
         found += children.get(process, [])
     return found
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose own parent ends, so that ``descendants`` goes on to find them (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def kill_descendants() -> None:

@@ -4,6 +4,7 @@ The plugin hydra-ray-launcher 1.2.2 is not used: it asks for cloudpickle below 3
 no set of versions fulfils together with this project's, and at Ctrl-C it kills jobs without telling them.
 """
 
+import atexit
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -72,6 +73,8 @@ class RayLauncher(Launcher):
             ExperimentError: no cluster answers at the address.
             LostJobError: a worker was lost; the other jobs have ended.
         """
+        atexit.register(_end_what_is_left)  # after what Ray registers
+
         import ray
 
         setup_globals()
@@ -94,6 +97,7 @@ class RayLauncher(Launcher):
         here: dict[str, Any] = {"include_dashboard": False}
         if self.n_jobs is not None:
             here["num_cpus"] = max(1, round(self.n_jobs * self.cpus))
+        stopping.adopt_orphans()
         try:
             with _no_handlers():
                 ray.init(logging_level="error", **({"address": self.address} if self.address is not None else here))
@@ -102,6 +106,7 @@ class RayLauncher(Launcher):
                 f"hydra.launcher.address={self.address}: no Ray cluster answers there: start one with "
                 "ray start --head, or leave the address out"
             ) from error
+        stopping.answer_again()
 
     def _run(self, jobs: Sequence[tuple[int, list[str]]]) -> list[JobReturn]:
         """Keep ``n_jobs`` jobs in Ray's hands until all have ended. ``jobs``: number and overrides of each."""
@@ -139,6 +144,12 @@ class RayLauncher(Launcher):
         import ray
 
         return self.gpus if self.gpus is not None else min(1.0, ray.cluster_resources().get("GPU", 0.0))
+
+
+def _end_what_is_left() -> None:
+    """Kill Ray's agents when a stopped process ends: they look only now and then whether the rest of Ray has ended."""
+    if stopping.received() is not None:
+        stopping.kill_descendants()
 
 
 @contextmanager

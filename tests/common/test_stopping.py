@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from helpers.jobs import ROOT
@@ -75,6 +74,32 @@ with stopping.handled(to_exit=True), stopping.waiting(lambda number: None):
 """
 )
 
+# a library that has put its own answers to SIGTERM and SIGALRM below Python's, as Ray's does
+OVERRIDDEN = (
+    HEAD
+    + """
+import ctypes, signal
+library, ignore = ctypes.CDLL(None), ctypes.c_void_p(1)
+with stopping.handled(to_exit=True):
+    library.signal(signal.SIGTERM, ignore)
+    library.alarm(1)
+    stopping.answer_again()
+    ready()
+    time.sleep(60)
+"""
+)
+# a worker whose own worker outlives it
+ORPHAN = (
+    HEAD
+    + """
+import subprocess
+stopping.adopt_orphans()
+shell = subprocess.run("sleep 60 > /dev/null 2>&1 & echo $!", shell=True, capture_output=True, text=True)
+print(shell.stdout, flush=True)
+stopping.kill_descendants()
+"""
+)
+
 
 def started(program: str, seconds: float = 10) -> "subprocess.Popen[str]":
     """Start a program that says when it is ready. ``seconds``: from a signal to its end."""
@@ -86,6 +111,17 @@ def started(program: str, seconds: float = 10) -> "subprocess.Popen[str]":
     assert process.stdout is not None
     process.first_line = process.stdout.readline()  # type: ignore[attr-defined]
     return process
+
+
+def has_ended(process: int, seconds: float = 2) -> bool:
+    """Return whether a process ends within some seconds; a zombie has."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        shown = ["ps", "-o", "stat=", "-p", str(process)]
+        if subprocess.run(shown, capture_output=True, text=True, check=False).stdout.strip()[:1] in ("", "Z"):
+            return True
+        time.sleep(0.02)
+    return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -152,11 +188,22 @@ def test_a_process_that_waits_tells_its_workers_and_kills_those_that_do_not_end(
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 143
     assert process.communicate()[0] == "told 15\n"
-    end = time.monotonic() + 2
-    while Path(f"/proc/{worker}").exists() and time.monotonic() < end:
-        time.sleep(0.02)
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(worker)], capture_output=True, text=True, check=False).stdout
-    assert state.strip()[:1] in ("", "Z")
+    assert has_ended(worker)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has it")
+def test_a_worker_of_a_worker_that_has_ended_is_killed_too():
+    process = started(ORPHAN)
+    assert has_ended(int(process.first_line))  # type: ignore[attr-defined]
+    assert process.wait(20) == 0
+
+
+def test_signals_that_a_library_has_taken_are_answered_again_and_its_alarm_does_not_go_off():
+    process = started(OVERRIDDEN)
+    time.sleep(1.5)
+    assert process.poll() is None, "its alarm went off"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 143
 
 
 def test_a_process_ends_though_a_library_waits_for_a_worker_that_was_killed_and_lets_no_thread_run():

@@ -80,11 +80,11 @@ def stop(
 
 def check_stopped(code: int, number: int, study: Path, place: Path, counts: Counts, what: str, log: Path) -> None:
     """Count what is wrong after a stop."""
+    text = log.read_text(errors="replace")
     # before the command has begun to answer signals, the system's own answer is to end it
-    counts.expect(code in (128 + number, -number), "wrong exit codes", f"{what}: {code}")
+    counts.expect(code in (128 + number, -number), "wrong exit codes", f"{what}: {code}: {text[-1500:]}")
     states = {path.parent.name: status_of(path.parent).state for path in study.glob("*/status.json")}
     counts.expect(set(states.values()) <= {"interrupted", "done"}, "wrong states", f"{what}: {states}")
-    text = log.read_text(errors="replace")
     begun = bool(states)
     counts.expect("Traceback" not in text or not begun, "tracebacks", f"{what}: {text[-1500:]}")
     del place
@@ -101,7 +101,7 @@ def attacked(
     for attempt in range(count):
         told, after = next(signals), next(times)
         log = place / f"log-{attempt}"
-        group = kind in ("job", "basic", "joblib") and attempt % 2 == 1  # as Ctrl-C in a terminal
+        group = kind in ("job", "basic", "joblib", "ray") and attempt % 2 == 1  # as Ctrl-C in a terminal
         to = " to the group" if group else ""
         what = f"{kind} {number}.{attempt}, {signal.Signals(told).name}{to} after {after:.1f} s"
         code = stop(command, mark, log, after, told, counts, group)
