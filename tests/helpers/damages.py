@@ -8,10 +8,10 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from helpers.jobs import composed, run
+from helpers.jobs import composed, run, tiny_overrides
 
 from experiments import compare, report, study
 from experiments.analysis.load import read_job
@@ -82,6 +82,27 @@ def interrupted(overrides: list[str], outputs: Path, at: int) -> Path:
         with contextlib.suppress(Killed):
             run([*overrides, f"outputs={outputs}"])
     return next(outputs.glob("*/*/status.json")).parent
+
+
+class TwoJobs(NamedTuple):
+    """A job that finished, and the same job killed after six of its eight steps, with one cache."""
+
+    overrides: list[str]
+    whole: dict[str, Any]  # the metrics of the finished one
+    finished: Path
+    stopped: Path
+
+    @classmethod
+    def run_in(cls, place: Path, data: Path, backbone: Path, *more: str) -> "TwoJobs":
+        """Run both below a folder. ``more``: overrides."""
+        overrides = tiny_overrides(place, data, backbone, *more)
+        whole, finished = run([*overrides, f"outputs={place / 'finished'}"])
+        return cls(overrides, whole, finished, interrupted(overrides, place / "interrupted", at=6))
+
+    def read(self, to: Path) -> dict[str, Any]:
+        """Return what each command of ``READ_ON`` gives of the finished one."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            return {who: command(self.finished, self.overrides, to) for who, command in READ_ON.items()}
 
 
 def may_be_silent(name: str, finished: bool) -> bool:

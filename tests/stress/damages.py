@@ -5,17 +5,13 @@ again. Counted are tracebacks, numbers that are not the job's own, and damages o
 """
 
 import argparse
-import contextlib
-import io
-import json
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
-from helpers.damages import DAMAGES, READ_ON, Damaged, files_of, interrupted, may_be_silent
-from helpers.jobs import run, tiny_overrides
-from helpers.tiny import write_beir_folder, write_tiny_bert
+from helpers.damages import DAMAGES, Damaged, TwoJobs, files_of, may_be_silent
+from stress.studies import write_inputs
 
 
 def main() -> int:
@@ -31,30 +27,25 @@ def main() -> int:
 
 def damage_all(place: Path, options: argparse.Namespace) -> int:
     """Damage the files of two jobs below a folder; print each problem and the counts."""
-    data = write_beir_folder(place / "shapes")
-    texts = [json.loads(line)["text"] for name in ("corpus", "queries") for line in (data / f"{name}.jsonl").open()]
-    overrides = tiny_overrides(place, data, write_tiny_bert(place / "bert", texts), "study=s")
-    whole, finished = run([*overrides, f"outputs={place / 'finished'}"])
-    stopped = interrupted(overrides, place / "interrupted", at=6)
-    with contextlib.redirect_stdout(io.StringIO()):
-        sound = {who: read(finished, overrides, place / "sound") for who, read in READ_ON.items()}
+    jobs = TwoJobs.run_in(place, *write_inputs(place), "study=s")
+    sound = jobs.read(place / "sound")
     counts: Counter[str] = Counter()
     cases = [
         (job, name, damage)
-        for job in (finished, stopped)
+        for job in (jobs.finished, jobs.stopped)
         for name in files_of(job)
         for damage in DAMAGES
         if options.only in name
     ]
     for job, name, damage in cases[options.first :: options.every]:
-        damaged = Damaged(job, place / "copy", name, damage, whole)
+        damaged = Damaged(job, place / "copy", name, damage, jobs.whole)
         damaged.look()
-        damaged.read_on(overrides, sound)
-        seen = damaged.resume(overrides)
+        damaged.read_on(jobs.overrides, sound)
+        seen = damaged.resume(jobs.overrides)
         counts["damages"] += 1
         named = Path(name).name in seen.said
         problems = [*seen.crashes, *(f"believed: {number}" for number in seen.believed)]
-        problems += [] if named or may_be_silent(name, job == finished) else ["not named"]
+        problems += [] if named or may_be_silent(name, job == jobs.finished) else ["not named"]
         counts["tracebacks"] += len(seen.crashes)
         counts["wrong numbers"] += len(seen.believed)
         counts["not named"] += "not named" in problems

@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from helpers.damages import READ_ON, Damaged, files_of, interrupted
-from helpers.jobs import run, tiny_overrides
+from helpers.damages import Damaged, TwoJobs, files_of
+from helpers.jobs import run
 from helpers.seals import reseal
-from helpers.tiny import write_beir_folder, write_tiny_bert
+from stress.studies import write_inputs
 
 from experiments.common.cache import file_digest, fingerprint
 from experiments.common.errors import ExperimentError
@@ -144,21 +144,16 @@ def main() -> int:
 
 def plant_all(place: Path, every: int) -> int:
     """Plant each form under each name in two jobs below a folder; print each problem and the counts."""
-    data = write_beir_folder(place / "shapes")
-    texts = [json.loads(line)["text"] for name in ("corpus", "queries") for line in (data / f"{name}.jsonl").open()]
-    overrides = tiny_overrides(place, data, write_tiny_bert(place / "bert", texts), "study=s")
-    whole, finished = run([*overrides, f"outputs={place / 'finished'}"])
-    stopped = interrupted(overrides, place / "interrupted", at=6)
-    with contextlib.redirect_stdout(io.StringIO()):
-        sound = {who: read(finished, overrides, place / "sound") for who, read in READ_ON.items()}
-    names = ((job, name) for job in (finished, stopped) for name in sorted({*files_of(job), *INSTEAD}))
+    jobs = TwoJobs.run_in(place, *write_inputs(place), "study=s")
+    sound = jobs.read(place / "sound")
+    names = ((job, name) for job in (jobs.finished, jobs.stopped) for name in sorted({*files_of(job), *INSTEAD}))
     cases = [(job, name, form) for job, name in names for form in FORMS]
     counts = Counter(dict.fromkeys(COUNTED, 0))
     for job, name, form in cases[::every]:
-        planted = Watched(job, place / "copy", name, partial(plant, form), whole)
+        planted = Watched(job, place / "copy", name, partial(plant, form), jobs.whole)
         planted.look()
-        planted.read_on(overrides, sound)
-        seen = planted.resume(overrides)
+        planted.read_on(jobs.overrides, sound)
+        seen = planted.resume(jobs.overrides)
         ran = getattr(planted, "ran", [])
         counts += Counter({"planted": 1, "loaded": len(ran), "tracebacks": len(seen.crashes)})
         counts["wrong numbers"] += len(seen.believed)
@@ -166,7 +161,7 @@ def plant_all(place: Path, every: int) -> int:
             print(f"{job.parents[1].name}: {name}, {form}: {problem}", flush=True)
     for path in sorted(path.relative_to(place / "cache") for path in (place / "cache").rglob("*") if path.is_file()):
         for form in list(FORMS)[::every]:
-            problem = planted_in_cache(place, path, form, overrides)
+            problem = planted_in_cache(place, path, form, jobs.overrides)
             counts += Counter({"planted": 1, LOADED: problem == LOADED, FORGED: problem not in ("", LOADED)})
             print(f"cache: {path}, {form}: {problem}\n" if problem == LOADED else "", end="", flush=True)
     print(", ".join(f"{counts[name]} {name}" for name in COUNTED))

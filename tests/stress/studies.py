@@ -55,14 +55,18 @@ class Counts:
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A folder that is gone afterwards, with a collection (``shapes``) and a tiny BERT (``bert``) in it."""
+    with tempfile.TemporaryDirectory(prefix="stress-") as name:
+        write_inputs(Path(name))
+        yield Path(name)
+
+
+def write_inputs(folder: Path) -> tuple[Path, Path]:
+    """Write a collection and a tiny BERT of its words; returns their folders, ``shapes`` and ``bert``."""
     from helpers.tiny import write_beir_folder, write_tiny_bert
 
-    with tempfile.TemporaryDirectory(prefix="stress-") as name:
-        folder = Path(name)
-        data = write_beir_folder(folder / "shapes")
-        lines = (line for part in ("corpus", "queries") for line in (data / f"{part}.jsonl").open(encoding="utf-8"))
-        write_tiny_bert(folder / "bert", [json.loads(line)["text"] for line in lines])
-        yield folder
+    data = write_beir_folder(folder / "shapes")
+    lines = (line for part in ("corpus", "queries") for line in (data / f"{part}.jsonl").open(encoding="utf-8"))
+    return data, write_tiny_bert(folder / "bert", [json.loads(line)["text"] for line in lines])
 
 
 def overrides_in(folder: Path, place: Path, *more: str) -> list[str]:
