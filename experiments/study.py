@@ -14,6 +14,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from experiments.common import stopping
+from experiments.common.allocator import look_for_cycles_rarely
 from experiments.common.disk import explained
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
@@ -82,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ExperimentError(f"--no-report is for run, not for {options.command}")
         if (options.to or options.runs) and options.command != "keep":
             raise ExperimentError(f"--to and --runs are for keep, not for {options.command}")
+        look_for_cycles_rarely()
         with stopping.handled(to_exit=True), explained():
             return _run_command(options)
     except ExperimentError as error:

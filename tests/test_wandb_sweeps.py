@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from helpers.jobs import composed
-from helpers.sweeps import SCALES, SWEEPS, jobs_of
+from helpers.sweeps import SCALES, SWEEPS, job_of, jobs_of, rows_of
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from experiments.config import compose
@@ -118,8 +118,8 @@ def test_the_arguments_of_the_runs_are_the_overrides_of_the_grids_jobs(written: 
         for values in runs_of(settings)
     ]
     jobs = [
-        {one.removeprefix("+") if one.partition("=")[0] in added else one for one in job.overrides}
-        for job in jobs_of(sweep, scale)
+        {one.removeprefix("+") if one.partition("=")[0] in added else one for one in row.overrides}
+        for row in rows_of(sweep, scale)
     ]
     assert sorted(map(sorted, runs)) == sorted(map(sorted, jobs))
 
@@ -138,7 +138,7 @@ def test_every_value_composes_to_a_job_of_the_grid(written: Path, sweep: str):
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_the_first_run_at_paper_scale_composes_to_the_first_job_of_the_grid(written: Path, sweep: str):
     settings = sweep_file(written, sweep, "paper")
-    assert name_of(arguments_of(settings, runs_of(settings)[0])) == jobs_of(sweep, "paper")[0].name
+    assert name_of(arguments_of(settings, runs_of(settings)[0])) == job_of(sweep, "paper", 0).name
 
 
 def test_values_that_hold_commas_are_kept_whole():

@@ -12,7 +12,7 @@ from helpers.settings import setting_of
 
 from experiments.analysis.settings import SettingResult
 from experiments.config import Experiment, compose
-from experiments.config.grid import compose_grid
+from experiments.config.grid import Row, compose_grid
 from experiments.config.identity import job_name
 from experiments.config.paper_table import PaperTable, table_of
 from experiments.data.collection import Collection
@@ -39,11 +39,21 @@ class SweepJob:
 
 
 @cache
-def jobs_of(sweep: str, scale: str) -> tuple[SweepJob, ...]:
-    """The jobs of a sweep's grid with seed 1, checked as a launch checks them."""
+def rows_of(sweep: str, scale: str) -> tuple[Row, ...]:
+    """The jobs of a sweep's grid with seed 1, not checked."""
     compose.register()
-    rows = compose_grid([f"+sweeps={sweep}", f"scale={scale}", "seed=1"]).rows
-    return tuple(_job(row.config) for row in rows)
+    return compose_grid([f"+sweeps={sweep}", f"scale={scale}", "seed=1"]).rows
+
+
+@cache
+def job_of(sweep: str, scale: str, number: int) -> SweepJob:
+    """One of them, from 0, checked as a launch checks it."""
+    return _job(rows_of(sweep, scale)[number].config)
+
+
+def jobs_of(sweep: str, scale: str) -> tuple[SweepJob, ...]:
+    """All of them, checked as a launch checks them."""
+    return tuple(job_of(sweep, scale, number) for number in range(len(rows_of(sweep, scale))))
 
 
 @cache
