@@ -1,6 +1,7 @@
 """Stop small studies by signals, and run them again: ``python -m stress.signals --count 50`` (PYTHONPATH=tests).
 
 Every study is stopped up to three times, at moments drawn at random between its start and its end, then left to end.
+The third time, every second study is told twice, and must then end at once.
 Printed are the tries, what was lost (numbers that differ from an undisturbed run), exit codes that say nothing, states
 other than interrupted, processes that are left after ten seconds, temporary files, and the slowest stop.
 """
@@ -18,10 +19,11 @@ from pathlib import Path
 
 from stress.studies import Counts, alive, leftovers, moments, new_mark, numbers_of, overrides_in, scratch, started
 
+from experiments.common.stopping import SAME_SECONDS
 from experiments.job_files.status import status_of
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LIMIT = 10.0  # seconds
+LIMIT, AT_ONCE = 10.0, 2.0  # seconds until the last process has ended, after a signal and after a second one
 GRID = ["seed=1,2"]
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 SUBMITIT = ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=30"]
@@ -51,25 +53,26 @@ def available(kind: str) -> bool:
 
 
 def stop(
-    command: Sequence[str], mark: str, log: Path, after: float, number: int, counts: Counts, whole_group: bool,
-    twice: bool = False,
-) -> int | None:  # fmt: skip
-    """Start a command and send it a signal; returns its exit code, or None if it had ended before."""
+    command: Sequence[str], mark: str, log: Path, after: float, number: int, counts: Counts, group: bool, twice: bool
+) -> int | None:
+    """Start a command and send it, or its group, a signal, or two; returns its exit code, None if it ended before."""
     process = started(command, mark, log)
     try:
         process.wait(after)
     except subprocess.TimeoutExpired:
-        sent = time.monotonic()
-        (os.killpg if whole_group else os.kill)(process.pid, number)
+        send = os.killpg if group else os.kill
+        send(process.pid, number)
         if twice:
-            time.sleep(0.7)
-            sent = time.monotonic()
-            (os.killpg if whole_group else os.kill)(process.pid, number)
+            time.sleep(1.4 * SAME_SECONDS)
+            send(process.pid, number)
+        sent = time.monotonic()
         # ps may not see the environment of a process that ends
         while ((left := alive(mark)) or process.poll() is None) and time.monotonic() - sent < LIMIT + 5:
             time.sleep(0.1)
         took = time.monotonic() - sent
-        counts.expect(took <= (2.0 if twice else LIMIT), "left running", f"after {took:.1f} s: {list(left.values())}")
+        counts.expect(
+            took <= (AT_ONCE if twice else LIMIT), "left running", f"after {took:.1f} s: {list(left.values())}"
+        )
         counts.most("slowest second stop (s)" if twice else "slowest stop (s)", round(took, 2))
         for one in alive(mark):
             os.kill(one, signal.SIGKILL)
@@ -78,7 +81,7 @@ def stop(
     return None
 
 
-def check_stopped(code: int, number: int, study: Path, place: Path, counts: Counts, what: str, log: Path) -> None:
+def check_stopped(code: int, number: int, study: Path, counts: Counts, what: str, log: Path) -> None:
     """Count what is wrong after a stop."""
     text = log.read_text(errors="replace")
     # before the command has begun to answer signals, the system's own answer is to end it
@@ -87,7 +90,6 @@ def check_stopped(code: int, number: int, study: Path, place: Path, counts: Coun
     counts.expect(set(states.values()) <= {"interrupted", "done"}, "wrong states", f"{what}: {states}")
     begun = bool(states)
     counts.expect("Traceback" not in text or not begun, "tracebacks", f"{what}: {text[-1500:]}")
-    del place
 
 
 def attacked(
@@ -102,14 +104,15 @@ def attacked(
         told, after = next(signals), next(times)
         log = place / f"log-{attempt}"
         group = kind in ("job", "basic", "joblib", "ray") and attempt % 2 == 1  # as Ctrl-C in a terminal
-        to = " to the group" if group else ""
+        twice = attempt == 2 and number % 2 == 0
+        to = f"{' to the group' if group else ''}{' and again' if twice else ''}"
         what = f"{kind} {number}.{attempt}, {signal.Signals(told).name}{to} after {after:.1f} s"
-        code = stop(command, mark, log, after, told, counts, group)
+        code = stop(command, mark, log, after, told, counts, group, twice)
         if code is None:
             counts.add("ended before the signal")
             break
         counts.add("signals")
-        check_stopped(code, told, study, place, counts, what, log)
+        check_stopped(code, told, study, counts, what, log)
         print(f"{what}: exit code {code}", flush=True)
     log = place / "log-end"
     code = started(command, mark, log).wait(600)
