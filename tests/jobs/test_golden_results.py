@@ -6,8 +6,9 @@ them anew and says so in CHANGELOG.md:
     GOLDEN=record python -m pytest tests/jobs/test_golden_results.py
 
 Recorded on a Linux x86_64 CPU in fp32. Another processor adds in another order, which a training of a few steps
-amplifies a little: losses agree to 1e-3 of the largest, the best scores to 2e-2, and RR@10 to .1, since a query of the
-twelve may then swap two passages of nearly equal scores.
+amplifies a little: losses agree to 1e-3 of the largest, to 5e-3 where a teacher was trained before, the best scores to
+2e-2, and RR@10 to .1, since a query of the twelve may then swap two passages of nearly equal scores. So they do where
+torch and MKL are told to use SSE alone, AVX2 or AVX-512.
 """
 
 import csv
@@ -64,7 +65,8 @@ def test_a_tiny_training_gives_the_recorded_numbers(
     if os.environ.get("GOLDEN") == "record":
         RECORD.write_text(json.dumps({**json.loads(RECORD.read_text() or "{}"), name: found}, indent=1) + "\n")
         pytest.skip("recorded")
-    assert found["losses"] == pytest.approx(recorded[name]["losses"], abs=1e-3 * max(recorded[name]["losses"]))
+    apart = (5e-3 if learns else 1e-3) * max(recorded[name]["losses"])
+    assert found["losses"] == pytest.approx(recorded[name]["losses"], abs=apart)
     assert found["scores"] == pytest.approx(recorded[name]["scores"], rel=2e-2, abs=2e-2)
     assert found["RR@10"] == pytest.approx(recorded[name]["RR@10"], abs=0.1)
 
