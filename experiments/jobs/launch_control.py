@@ -5,6 +5,7 @@ in the config (``hydra.job.env_set``) or the environment, so that workers on thi
 deleted when the launch is over.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ from experiments.common.disk import explained
 LAUNCH = "EXPERIMENTS_LAUNCH"  # the variable of a job's environment that names the folder
 
 _ONLY, _FAIL_FAST, _FAILED, _STOPPED = "only.json", "fail_fast", "failed", "stopped"
-_OWNER = "owner.json"
+_PREFIX = ".launch-"  # then the machine, the process that launches, and something of its own
 _LABELS, _FIRST, _LACKING = "labels.json", "prerequisites.json", "lacking.json"
 
 
@@ -40,9 +41,9 @@ class LaunchControl:
         with explained(parent):
             parent.mkdir(parents=True, exist_ok=True)
             cls.clear_abandoned(parent)
-            launch = cls(Path(tempfile.mkdtemp(prefix=".launch-", dir=parent.resolve())))
+            owner = f"{_PREFIX}{_this_machine()}-{os.getpid()}-"
+            launch = cls(Path(tempfile.mkdtemp(prefix=owner, dir=parent.resolve())))
         try:
-            write_atomic(launch.folder / _OWNER, json.dumps([socket.gethostname(), os.getpid()]))
             if only is not None:
                 write_atomic(launch.folder / _ONLY, json.dumps(sorted(only)))
             if fail_fast:
@@ -55,7 +56,7 @@ class LaunchControl:
     @classmethod
     def clear_abandoned(cls, parent: Path) -> None:
         """Delete the controls below ``parent`` whose processes were killed."""
-        for left in parent.glob(".launch-*"):
+        for left in parent.glob(f"{_PREFIX}*"):
             if not cls(left).owner_is_alive:
                 shutil.rmtree(left, ignore_errors=True)  # another process may be at it
 
@@ -155,6 +156,14 @@ class LaunchControl:
 
     @property
     def owner_is_alive(self) -> bool:
-        """Whether the process that made this launch runs; True for one of another machine."""
-        host, process = self._read(_OWNER, [None, 0])
-        return host != socket.gethostname() or stopping.is_alive(process)
+        """Whether the process that made this launch runs; True for one of another machine.
+
+        The folder's name says which it is: a file would be missing where one was killed as it made or deleted it.
+        """
+        machine, _, rest = self.folder.name.removeprefix(_PREFIX).partition("-")
+        process = rest.partition("-")[0]
+        return machine != _this_machine() or not process.isdecimal() or stopping.is_alive(int(process))
+
+
+def _this_machine() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments.common.errors import ExperimentError
+from experiments.pretrained.products import multiply_fast
 from experiments.pretrained.source import Source
 from experiments.pretrained.tokenizer import tokenizer_of
 from experiments.pretrained.weights import check_weights, is_pooler, load_weights
@@ -45,6 +46,7 @@ def load_sentence_transformer(source: Source, kind: str, device: str) -> Any:
             source.place, revision=source.revision, device=device, model_kwargs=dict(MODEL)
         )
     check_network(model[0], source)
+    multiply_fast(model)
     return model
 
 

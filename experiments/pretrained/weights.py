@@ -15,6 +15,7 @@ import torch
 from transformers import PreTrainedModel
 
 from experiments.common.errors import ExperimentError
+from experiments.pretrained.products import multiply_fast
 from experiments.pretrained.source import Source
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ def load_weights(
     report = Report.of(info)
     refuse_random(network, report, source, may_be_random)
     warn_of_new_weights(network, report, source)
+    multiply_fast(network)
     return network, report
 
 

@@ -57,6 +57,8 @@ def maxsim(queries: Queries, passages: Ragged) -> "Tensor":
     """Score all queries with all passages (ragged rows of at least one token): (Q, P) fp32, on the queries' device."""
     import torch
 
+    from experiments.pretrained.products import linear
+
     tokens_TD = torch.from_numpy(passages.values).to(queries.device)
     scores_QP = torch.empty(len(queries), len(passages), device=queries.device)
     for rows_P in batches_by_length(passages.lengths, queries.block_tokens):
@@ -66,7 +68,7 @@ def maxsim(queries: Queries, passages: Ragged) -> "Tensor":
         block_RD = tokens_TD[torch.from_numpy(places_LP.ravel()).to(queries.device)].float()
         columns_P = torch.from_numpy(rows_P).to(queries.device)
         for chunk in queries.chunks:
-            similar_LPX = (block_RD @ chunk.tokens_DX).view(*places_LP.shape, -1)
+            similar_LPX = linear(block_RD, chunk.tokens_DX.T).view(*places_LP.shape, -1)
             best_PCS = similar_LPX.amax(0).view(len(rows_P), len(chunk.rows_C), -1)
             scores_QP[chunk.rows_C[:, None], columns_P] = best_PCS.sum(-1).T
     return scores_QP

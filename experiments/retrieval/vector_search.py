@@ -177,11 +177,13 @@ def exact_search(
     """Return the best ``depth`` passages of each query row by inner product, or by ``cosine``; ties by passage row."""
     import torch
 
+    from experiments.pretrained.products import linear
+
     vectors_QD = unit(vectors_QD) if cosine else vectors_QD
 
     def scorer_of(places: Rows) -> Scorer:
         batch_QD = torch.from_numpy(vectors_QD[places]).to(device)
-        return lambda part: batch_QD @ torch.from_numpy(unit(part.values) if cosine else part.values).to(device).T
+        return lambda part: linear(batch_QD, torch.from_numpy(unit(part.values) if cosine else part.values).to(device))
 
     return search_in_parts(name, queries, embeddings, depth, PART, scorer_of)
 

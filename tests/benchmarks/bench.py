@@ -3,8 +3,8 @@
     PYTHONPATH=tests python -m benchmarks.bench [LINE ...] [--rounds N] [--threads N] [--data FOLDER] [--no-record]
 
 Each line of ``benchmarks/lines`` is measured as ``harness.runner`` says; environments of peers are made by the Makefile
-in ``.bench``. The records go to ``docs/benchmarks/cpu.json`` and ``gpu.json``, those of other lines stay, and
-``docs/benchmarks.md`` is written from them.
+in ``.bench``. The records go to the file of ``docs/benchmarks`` for this kind of machine, those of other lines and
+kinds stay, and ``docs/benchmarks.md`` is written from them.
 """
 
 import argparse
@@ -87,12 +87,12 @@ def shown(options: argparse.Namespace) -> str:
 
 
 def keep(name: str, line: Line, new: dict[str, Any]) -> None:
-    """Put a record in its file and write the page anew."""
-    path = page.RECORDS / f"{line.device}.json"
+    """Put a record in the file of its kind of machine and write the page anew."""
+    path = page.RECORDS / f"{page.kind_of(line.device, new['machine'])}.json"
     page.write(path, {**page.read(path), name: new})
     gpu_lines = [other for other in names() if load(other).device == "gpu"]
-    text = page.page(page.read(page.RECORDS / "cpu.json"), page.read(page.RECORDS / "gpu.json"), gpu_lines)
-    page.PAGE.write_text(text, encoding="utf-8")
+    records = {kind: page.read(page.RECORDS / f"{kind}.json") for kind in page.KINDS}
+    page.PAGE.write_text(page.page(records, gpu_lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -24,10 +24,18 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from experiments.models.int8 import Int8Linear
+from experiments.pretrained.products import FastLinear, multiply_fast
 
 PROGRAMS = {"score_minilm": our_scoring, "score_int8": our_scoring, "embed": our_encoding}
 KINDS = {
-    "products": ("aten::addmm", "aten::mm", "aten::bmm", "quantized::linear_dynamic", "aten::linear"),
+    "products": (
+        "aten::addmm",
+        "aten::mm",
+        "aten::bmm",
+        "quantized::linear_dynamic",
+        "aten::linear",
+        "mkldnn::_linear_pointwise",
+    ),
     "attention": ("aten::_scaled_dot_product_flash_attention_for_cpu",),
     "GELU": ("aten::gelu",),
     "normalisation": ("aten::native_layer_norm",),
@@ -73,7 +81,7 @@ def products_of() -> Iterator[list[Product]]:
     """Collect the linear layers that are called in a ``with`` block, with random inputs of the same shapes."""
     found: list[Product] = []
     inputs_of: dict[torch.Size, Tensor] = {}  # one for all calls of a shape, as all would take gigabytes
-    calls = {kind: kind.forward for kind in (nn.Linear, Int8Linear)}
+    calls = {kind: kind.forward for kind in (nn.Linear, FastLinear, Int8Linear)}
 
     def noting(call: Callable[..., Tensor]) -> Callable[..., Tensor]:
         def forward(layer: nn.Module, inputs: Tensor) -> Tensor:
@@ -122,6 +130,7 @@ def seconds_of(function: Callable[[], Any]) -> float:
 def peak(integers: bool) -> float:
     """Return the operations a second of one large product."""
     layer: nn.Module = nn.Linear(2048, 2048)
+    multiply_fast(layer)
     layer = Int8Linear(layer) if integers else layer  # type: ignore[arg-type]
     inputs = torch.randn(2048, 2048)
     return 2 * 2048**3 / seconds_of(lambda: layer(inputs))
@@ -135,7 +144,7 @@ def shares(function: Callable[[], Any]) -> dict[str, float]:
     seconds, kind_of = time.perf_counter() - began, {name: kind for kind, names in KINDS.items() for name in names}
     totals: dict[str, float] = defaultdict(float)
     for event in profiled.key_averages():
-        if event.key.startswith(("aten::", "quantized::")):
+        if event.key.startswith(("aten::", "quantized::", "mkldnn::")):
             totals[kind_of.get(event.key, "other operations")] += event.self_cpu_time_total / 1e6 / seconds
     totals["outside of torch's operations"] = 1 - sum(totals.values())
     return dict(sorted(totals.items(), key=lambda item: -item[1]))

@@ -100,11 +100,13 @@ def test_seconds_have_three_digits(value: float, expected: str) -> None:
 
 def test_page_and_table_from_a_record(line: Line, rounds: Rounds) -> None:
     records = {"train": json.loads(json.dumps(record_of(line, rounds, HOW)))}
-    text = page.page(records, {}, ["gpu_train"])
+    text = page.page({"cpu": records}, ["gpu_train"])
     row = "| training | a library 1.2 | 1.00 s a group | 2.50 s a group | 2.50x | 2.50 - 4.00 | 2x | yes |"
     assert row in text
     assert "equal are the scores." in text
     assert "A remark." in text
+    assert "## On a CPU without AVX-512" in text
+    assert "with AVX-512" not in text, "nothing was measured on one"
     assert "A CPU (avx2), 2 cores, 24 GiB" in text
     assert 'No run of this line has been recorded: `make bench LINES="gpu_train"`' in text
     console = Console(width=200, record=True)
@@ -112,7 +114,20 @@ def test_page_and_table_from_a_record(line: Line, rounds: Rounds) -> None:
     assert "2.50x" in console.export_text()
 
 
+@pytest.mark.parametrize(
+    ("device", "cpu", "expected"),
+    [
+        ("cpu", "AMD EPYC (avx2)", "cpu"),
+        ("cpu", "AMD EPYC (avx512_vnni)", "cpu_avx512"),
+        ("cpu", "arm64", "cpu"),
+        ("gpu", "AMD EPYC (avx512_vnni)", "gpu"),
+    ],
+)
+def test_each_kind_of_machine_has_its_own_table(device: str, cpu: str, expected: str) -> None:
+    assert page.kind_of(device, {"cpu": cpu}) == expected
+
+
 def test_page_is_what_the_records_give() -> None:
     gpu_lines = [name for name in names() if load(name).device == "gpu"]
-    records = [page.read(page.RECORDS / f"{device}.json") for device in ("cpu", "gpu")]
-    assert page.PAGE.read_text(encoding="utf-8") == page.page(*records, gpu_lines)
+    records = {kind: page.read(page.RECORDS / f"{kind}.json") for kind in page.KINDS}
+    assert page.PAGE.read_text(encoding="utf-8") == page.page(records, gpu_lines)

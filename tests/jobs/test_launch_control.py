@@ -1,10 +1,14 @@
 """The launch of a launch: which jobs may start."""
 
+import multiprocessing
 import shutil
+import socket
 from pathlib import Path
 
+import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from experiments.common import stopping
 from experiments.jobs.launch_control import LAUNCH, LaunchControl
 
 
@@ -42,6 +46,27 @@ def test_a_worker_that_outlives_its_launch_starts_nothing(tmp_path: Path):
     shutil.rmtree(launch.folder)
     launch.note_failure("lce-n7")
     assert launch.refusal("lce-n7") == "its launch is over"
+
+
+def test_what_a_killed_launch_has_left_is_deleted_by_the_next_however_little_it_is(tmp_path: Path):
+    process = multiprocessing.get_context("fork").Process(target=LaunchControl.make, args=(tmp_path,))
+    process.start()
+    process.join()
+    (left,) = tmp_path.glob(".launch-*")
+    for path in left.iterdir():  # as where it was killed as it deleted them
+        path.unlink()
+    own, second = LaunchControl.make(tmp_path), LaunchControl.make(tmp_path)
+    assert sorted(tmp_path.glob(".launch-*")) == sorted([own.folder, second.folder])
+
+
+def test_the_launch_of_another_machine_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(socket, "gethostname", lambda: "node7")
+    elsewhere = LaunchControl.make(tmp_path)
+    monkeypatch.undo()
+    monkeypatch.setattr(stopping, "is_alive", lambda process: False)
+    LaunchControl.clear_abandoned(tmp_path)
+    assert elsewhere.folder.is_dir()
+    assert elsewhere.asks_to_stop() is None
 
 
 def test_the_override_that_names_a_gate_is_one_that_hydra_reads_back_whatever_the_folder_is_called(tmp_path: Path):

@@ -5,7 +5,6 @@ Hydra's multirun runs in this process.
 
 import json
 import re
-import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from helpers.studies import BOTH, broken, job, states
 
 from experiments import study
+from experiments.jobs.launch_control import LaunchControl
 
 LOSSES = ("bce", "lce")
 
@@ -70,12 +70,12 @@ def test_a_finished_study_is_not_launched_again_and_shows_its_jobs(
 
 
 def test_what_a_killed_launch_has_left_is_deleted_though_nothing_is_launched_again(
-    finished: tuple[list[str], Path], launched: list[list[Path]]
+    finished: tuple[list[str], Path], launched: list[list[Path]], monkeypatch: pytest.MonkeyPatch
 ):
     overrides, folder = finished
-    left = folder / ".launch-x1y2"
-    left.mkdir()
-    (left / "owner.json").write_text(json.dumps([socket.gethostname(), 2**22 + 1]))  # no process has this id
+    with monkeypatch.context() as patch:
+        patch.setattr("os.getpid", lambda: 2**22 + 1)  # no process has this id
+        left = LaunchControl.make(folder).folder
     assert study.main(["run", "--no-report", *overrides]) == 0
     assert launched == []
     assert not left.exists()

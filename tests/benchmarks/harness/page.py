@@ -1,7 +1,7 @@
 """Render what is kept of the lines: a table on the terminal, and ``docs/benchmarks.md``.
 
-Every number is read from ``docs/benchmarks/cpu.json`` and ``gpu.json``, which map a line's name to its record
-(``harness.results``).
+Every number is read from the files of ``docs/benchmarks``, one for each kind of machine (``KINDS``), which map a line's
+name to its record (``harness.results``).
 """
 
 import json
@@ -14,10 +14,11 @@ from rich.table import Table
 DOCS = Path(__file__).parents[3] / "docs"
 PAGE, RECORDS = DOCS / "benchmarks.md", DOCS / "benchmarks"
 Records = Mapping[str, Mapping[str, Any]]
+KINDS = {"cpu_avx512": "On a CPU with AVX-512", "cpu": "On a CPU without AVX-512", "gpu": "On a GPU"}  # file -> title
 
 TOP = """# Benchmarks
 
-<!-- written by make bench from docs/benchmarks/cpu.json and gpu.json -->
+<!-- written by make bench from the files of docs/benchmarks -->
 `make bench` measures this page on a fresh clone; `make bench LINES="train_minilm maxsim"` measures some of its lines
 again and keeps the others. Each peer is installed by the command into an environment of its own and does the work by
 its own trainer, `predict` or `encode`, on the same texts with the same weights. Its results are compared with ours
@@ -44,6 +45,11 @@ def write(path: Path, records: Mapping[str, Any]) -> None:
     """Write records, the lines in alphabetical order."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(records, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def kind_of(device: str, machine: Mapping[str, Any]) -> str:
+    """Return the kind of machine that a line was measured on. ``device``: the line's."""
+    return "cpu_avx512" if device == "cpu" and "avx512" in machine["cpu"] else device
 
 
 def seconds(value: float, unit: str) -> str:
@@ -88,10 +94,14 @@ def terminal(records: Records) -> Table:
     return table
 
 
-def page(cpu: Records, gpu: Records, gpu_lines: list[str]) -> str:
-    """Return the whole page. ``gpu_lines``: the names of the lines for a GPU."""
-    parts = [TOP.format(cpu=CPU_CLOCK), "\n## On a CPU\n", *section(cpu), "\n## On a GPU\n"]
-    parts += section(gpu) if gpu else [NO_GPU.format(lines='"' + " ".join(gpu_lines) + '"')]
+def page(records: Mapping[str, Records], gpu_lines: list[str]) -> str:
+    """Return the whole page. ``records``: of each kind of machine. ``gpu_lines``: the names of the lines for a GPU."""
+    parts = [TOP.format(cpu=CPU_CLOCK)]
+    for kind, title in KINDS.items():
+        if records.get(kind):
+            parts += [f"\n## {title}\n", *section(records[kind])]
+        elif kind == "gpu":
+            parts += [f"\n## {title}\n", NO_GPU.format(lines='"' + " ".join(gpu_lines) + '"')]
     return "\n".join(parts) + "\n"
 
 
