@@ -2,7 +2,7 @@
 oneDNN, its use is forced: only the speed differs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from experiments.pretrained import products
+from experiments.pretrained.encoder import load_encoder, load_sentence_transformer
 from experiments.pretrained.products import FastLinear, linear, multiply_fast
+from experiments.pretrained.source import Source
 
+KIND = "SentenceTransformer"
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
@@ -67,6 +70,13 @@ def test_only_layers_that_multiply_plainly_are_changed_and_their_weights_stay(ma
     }
     network[0](torch.randn(2, 4))
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("load", [load_encoder, lambda source: [load_sentence_transformer(source, KIND, "cpu")]])
+def test_every_loaded_network_multiplies_so(backbone: Path, load: Callable[[Source], Sequence[nn.Module]]):
+    layers = list(load(Source(str(backbone), "model.path", "give another"))[0].modules())
+    assert any(type(layer) is FastLinear for layer in layers)
+    assert not any(type(layer) is nn.Linear for layer in layers)
 
 
 def test_16_bits_and_other_types_are_left_to_torch(made: list[Tensor]):
