@@ -2,19 +2,26 @@
 oneDNN, its use is forced: only the speed differs.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from experiments.config import Backbone
+from experiments.models.colbert.config import ColBERTConfig
+from experiments.models.colbert.network import load_colbert
+from experiments.models.cross_encoder.config import CrossEncoderConfig
+from experiments.models.cross_encoder.network import load_cross_encoder
+from experiments.models.dual_encoder.config import DualEncoderConfig
+from experiments.models.dual_encoder.network import load_dual_encoder
 from experiments.pretrained import products
 from experiments.pretrained.encoder import load_encoder, load_sentence_transformer
 from experiments.pretrained.products import FastLinear, linear, multiply_fast
 from experiments.pretrained.source import Source
 
-KIND = "SentenceTransformer"
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
@@ -72,11 +79,30 @@ def test_only_layers_that_multiply_plainly_are_changed_and_their_weights_stay(ma
     assert len(made) == 1
 
 
-@pytest.mark.parametrize("load", [load_encoder, lambda source: [load_sentence_transformer(source, KIND, "cpu")]])
-def test_every_loaded_network_multiplies_so(backbone: Path, load: Callable[[Source], Sequence[nn.Module]]):
-    layers = list(load(Source(str(backbone), "model.path", "give another"))[0].modules())
-    assert any(type(layer) is FastLinear for layer in layers)
-    assert not any(type(layer) is nn.Linear for layer in layers)
+LENGTHS = {"max_length": 16, "max_query_tokens": 8}
+LOADERS: dict[str, Callable[[Path], nn.Module]] = {
+    "an encoder": lambda folder: load_encoder(source(folder))[0],
+    "a library's encoder": lambda folder: load_sentence_transformer(source(folder), "SentenceTransformer", "cpu"),
+    "a cross-encoder": lambda folder: load_cross_encoder(own(folder), CrossEncoderConfig(max_length=16), 1),
+    "a ColBERT": lambda folder: load_colbert(own(folder), ColBERTConfig(dimension=8, **LENGTHS), 1),
+    "a dual encoder": lambda folder: load_dual_encoder(own(folder), DualEncoderConfig(**PLAIN, **LENGTHS), 1),
+}
+PLAIN: dict[str, Any] = {"layers": None, "infused": [], "infuse_embeddings": False, "rest": "backbone"}
+
+
+def source(folder: Path) -> Source:
+    return Source(str(folder), "model.path", "give another")
+
+
+def own(folder: Path) -> Backbone:
+    return Backbone(name="own", path=str(folder))
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+def test_every_loaded_network_multiplies_so(backbone: Path, kind: str):
+    layers = [type(layer) for layer in LOADERS[kind](backbone).modules()]
+    assert FastLinear in layers
+    assert nn.Linear not in layers
 
 
 def test_16_bits_and_other_types_are_left_to_torch(made: list[Tensor]):

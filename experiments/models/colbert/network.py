@@ -13,6 +13,7 @@ from experiments.models.backbone import source_of
 from experiments.models.text_encoder import check_reach, set_module_dropout, settle_text_tokenizer
 from experiments.pretrained.encoder import MODEL, check_network, load_sentence_transformer
 from experiments.pretrained.limits import check_vocabulary
+from experiments.pretrained.products import multiply_fast
 from experiments.pretrained.source import Source
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def load_colbert(start: Backbone | Source, model: "ColBERTConfig", seed: int) ->
     check_vocabulary(transformer.model, transformer.tokenizer, source.label)
     check_reach(transformer.model, model, source.label)
     set_module_dropout(encoder, model.dropout)
+    multiply_fast(encoder)
     return encoder.float()
 
 

@@ -17,6 +17,7 @@ from experiments.models.teacher import load_encoder
 from experiments.models.text_encoder import check_reach, set_module_dropout, settle_text_tokenizer
 from experiments.pretrained.encoder import MODEL
 from experiments.pretrained.limits import check_vocabulary
+from experiments.pretrained.products import multiply_fast
 from experiments.pretrained.weights import check_weights, is_pooler
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def load_dual_encoder(backbone: Backbone, model: "DualEncoderConfig", seed: int)
     if model.similarity == "cosine":
         modules.append(Normalize())
     similarity: Any = model.similarity
-    return SentenceTransformer(modules=modules, similarity_fn_name=similarity, device="cpu").float()
+    encoder = SentenceTransformer(modules=modules, similarity_fn_name=similarity, device="cpu").float()
+    multiply_fast(encoder)
+    return encoder
 
 
 def _transformer(backbone: Backbone, model: "DualEncoderConfig") -> Any:
