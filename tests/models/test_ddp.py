@@ -1,6 +1,8 @@
 """Two gloo processes are one: the same weights after training, the same scores, no pair scored twice."""
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,15 @@ from experiments.jobs.prepare import prepare
 from experiments.models.ranker import Ranker
 
 STEPS = 6
+
+
+@pytest.fixture(autouse=True)
+def _environment_as_before() -> Iterator[None]:
+    """Lightning leaves the ranks of its processes in the environment of this one."""
+    before = set(os.environ)
+    yield
+    for name in set(os.environ) - before:
+        del os.environ[name]
 
 
 def train_and_score(overrides: list[str], processes: int, result: Path) -> None:
