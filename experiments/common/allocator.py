@@ -11,11 +11,8 @@ import platform
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 _KEPT_BYTES = 1 << 30  # free memory at the end of the heap that is kept
-_LOOKS = (
-    50_000,
-    20,
-    20,
-)  # new objects until Python looks among them for cycles, and looks until it looks at older ones
+# New objects until Python looks among them for cycles, and how often it does until it looks among older ones.
+_LOOKS = (50_000, 20, 20)
 _LARGEST_BYTES = 32 << 20  # blocks above, such as whole matrices of a collection, are handed back; glibc takes no more
 
 

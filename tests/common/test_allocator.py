@@ -1,5 +1,6 @@
 """Memory that a tensor leaves is used again for the next one, without fresh pages of the operating system."""
 
+import gc
 import platform
 import resource
 import subprocess
@@ -37,3 +38,15 @@ def test_elsewhere_nothing_is_set(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     assert not keep_freed_memory()
+
+
+def test_cycles_are_looked_for_less_often_than_by_default():
+    from experiments.common.allocator import look_for_cycles_rarely
+
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 10, 10)
+        look_for_cycles_rarely()
+        assert all(now > then for now, then in zip(gc.get_threshold(), (700, 10, 10), strict=True))
+    finally:
+        gc.set_threshold(*before)
