@@ -1,7 +1,8 @@
-"""Multiply matrices by oneDNN on processors of AMD with AVX-512, as torch's MKL keeps to AVX2 there.
+"""Multiply matrices by oneDNN on processors of AMD with AVX-512 of full width, as torch's MKL keeps to AVX2 there.
 
 A core of an EPYC of the fifth generation does 100 GFLOP/s by MKL and 230 by oneDNN (180 for the slope of the weights).
-Everywhere else, and for small products, this is torch's own product. The choice depends on the processor and the shapes
+Everywhere else, and for small products, this is torch's own product: AMD's fourth generation takes two steps for 512
+bits, and has not been measured. The choice depends on the processor and the shapes
 alone, so that numbers do not change from run to run; the two differ in the order of their sums.
 
 Shapes: N rows, I inputs and O outputs of a layer.
@@ -17,6 +18,7 @@ from torch.autograd.function import once_differentiable
 
 LEAST = 2_000_000  # multiplications from which on oneDNN saves more than the 15 us that it takes for each call
 PROCESSOR = Path("/proc/cpuinfo")  # of Linux
+FULL_WIDTH = "avx512_vp2intersect"  # an instruction that AMD has had since its fifth generation
 
 
 @cache
@@ -27,7 +29,7 @@ def by_onednn() -> bool:
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
         and PROCESSOR.exists()
-        and "AuthenticAMD" in PROCESSOR.read_text(encoding="utf-8", errors="replace")
+        and {"AuthenticAMD", FULL_WIDTH} <= set(PROCESSOR.read_text(encoding="utf-8", errors="replace").split())
     )
 
 

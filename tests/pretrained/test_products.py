@@ -19,9 +19,10 @@ from experiments.models.dual_encoder.config import DualEncoderConfig
 from experiments.models.dual_encoder.network import load_dual_encoder
 from experiments.pretrained import products
 from experiments.pretrained.encoder import load_encoder, load_sentence_transformer
-from experiments.pretrained.products import FastLinear, linear, multiply_fast
+from experiments.pretrained.products import FULL_WIDTH, FastLinear, linear, multiply_fast
 from experiments.pretrained.source import Source
 
+FIFTH = f"vendor_id\t: AuthenticAMD\nflags\t\t: avx2 avx512f {FULL_WIDTH} fsrm\n"
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
@@ -135,16 +136,17 @@ class TestChoice:
         yield tmp_path / "cpuinfo", monkeypatch
         products.by_onednn.cache_clear()
 
-    def test_amd_with_avx_512_multiplies_by_onednn(self, chosen: tuple[Path, pytest.MonkeyPatch]):
-        chosen[0].write_text("vendor_id\t: AuthenticAMD\n")
+    def test_amds_fifth_generation_multiplies_by_onednn(self, chosen: tuple[Path, pytest.MonkeyPatch]):
+        chosen[0].write_text(FIFTH)
         assert products.by_onednn() is torch.backends.mkldnn.is_available()
 
-    def test_another_maker_does_not(self, chosen: tuple[Path, pytest.MonkeyPatch]):
-        chosen[0].write_text("vendor_id\t: GenuineIntel\n")
+    @pytest.mark.parametrize("said", [FIFTH.replace("AuthenticAMD", "GenuineIntel"), FIFTH.replace(FULL_WIDTH, "")])
+    def test_another_maker_or_generation_does_not(self, chosen: tuple[Path, pytest.MonkeyPatch], said: str):
+        chosen[0].write_text(said)
         assert not products.by_onednn()
 
-    def test_an_older_processor_does_not(self, chosen: tuple[Path, pytest.MonkeyPatch]):
-        chosen[0].write_text("vendor_id\t: AuthenticAMD\n")
+    def test_where_torch_is_told_to_use_avx2_it_does_not(self, chosen: tuple[Path, pytest.MonkeyPatch]):
+        chosen[0].write_text(FIFTH)
         chosen[1].setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
         assert not products.by_onednn()
 
