@@ -2,8 +2,8 @@
 
 A core of an EPYC of the fifth generation does 100 GFLOP/s by MKL and 230 by oneDNN (180 for the slope of the weights).
 Everywhere else, and for small products, this is torch's own product: AMD's fourth generation takes two steps for 512
-bits, and has not been measured. The choice depends on the processor and the shapes
-alone, so that numbers do not change from run to run; the two differ in the order of their sums.
+bits, and has not been measured. The choice depends on the processor and the shapes alone, so that numbers do not change
+from run to run; the two differ in the order of their sums.
 
 Shapes: N rows, I inputs and O outputs of a layer.
 """
