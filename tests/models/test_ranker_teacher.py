@@ -156,6 +156,7 @@ def test_a_few_steps_bring_the_margins_closer_to_the_teachers(tmp_path: Path, cr
 
 def test_micro_batches_give_the_loss_and_the_gradient_of_the_whole_batch(tmp_path: Path, cross: str):
     setting = Setting(tmp_path, cross, loss=distill_ranknet)
+    setting.module.double()  # scores of random weights are nearly equal: fp32's rounding would be large in the slope
     found = []
     for tokens in (40, 10_000):
         batch = replace(setting.batcher, tokens_per_batch=tokens).batch(0, groups())
@@ -167,8 +168,7 @@ def test_micro_batches_give_the_loss_and_the_gradient_of_the_whole_batch(tmp_pat
     (several, loss, slope), (whole, whole_loss, whole_slope) = found
     assert several > whole == 1
     torch.testing.assert_close(loss, whole_loss)
-    # scores of random weights are nearly equal: what a processor's order of additions changes in them is large here
-    torch.testing.assert_close(slope, whole_slope, atol=1e-3 * float(whole_slope.abs().max()), rtol=0)
+    torch.testing.assert_close(slope, whole_slope, atol=1e-6, rtol=1e-4)
 
 
 def test_a_pair_without_a_value_is_masked(tmp_path: Path, cross: str):
