@@ -19,13 +19,13 @@ from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, shown
 from experiments.common.model_files import resolved
 from experiments.config import Experiment
 from experiments.config.explanations import explain as explain
 from experiments.config.explanations import explained as explained
 from experiments.config.identity import job_name
-from experiments.config.keys import declared, no_such_key, undeclared
+from experiments.config.keys import declared, groups_of_one_value, no_such_key, undeclared
 from experiments.config.kinds import check_kind
 from experiments.config.loader import copy_of, hydra_of_conf
 from experiments.config.measures import check_measures
@@ -155,6 +155,11 @@ def check_settings(settings: DictConfig, *, parts: bool = True) -> Experiment:
         raise ExperimentError(f"{', '.join(missing)} must be given: add {missing[0]}=... to the command")
     for key in undeclared(unresolved, Experiment):
         raise ExperimentError(_no_such_key(settings, key))
+    for key in groups_of_one_value(unresolved, Experiment):
+        if (value := OmegaConf.select(settings, key)) is not None and not isinstance(value, DictConfig):
+            raise ExperimentError(
+                f"{key} is {shown(value)}, and it is a group of settings: set one of them, {key}.KEY=..."
+            )
     check_values(unresolved)
     experiment = OmegaConf.to_object(settings)
     assert isinstance(experiment, Experiment)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from experiments.common.errors import ExperimentError
 from experiments.config.part import OpenPart
@@ -58,6 +58,17 @@ def undeclared(settings: Mapping[str, Any], schema: type, path: str = "") -> Ite
             yield name
         elif is_dataclass(types[key]) and isinstance(value, Mapping) and not issubclass(types[key], OpenPart):
             yield from undeclared(value, types[key], f"{name}.")
+
+
+def groups_of_one_value(settings: Mapping[str, Any], schema: type, path: str = "") -> Iterator[str]:
+    """Yield the dotted name of each group of settings that is given as one text, such as ``validation: ${seed}``."""
+    types = _types_of(schema)
+    for key, value in settings.items():
+        kind = types.get(key)
+        if isinstance(value, str) and (is_dataclass(kind) or get_origin(kind) is dict):
+            yield f"{path}{key}"
+        elif is_dataclass(kind) and isinstance(kind, type) and isinstance(value, Mapping):
+            yield from groups_of_one_value(value, kind, f"{path}{key}.")
 
 
 def declared(schema: type, path: str = "") -> Iterator[str]:

@@ -96,3 +96,11 @@ def test_a_value_that_hydras_grammar_refuses_is_taken_as_it_is_typed(argument: s
 @pytest.mark.parametrize("argument", ["-m", "seed=1,2", "first_stage=[bm25", "~table", "--cfg=job", "data.path="])
 def test_other_arguments_are_left_to_hydra(argument: str):
     assert readable(argument) == argument
+
+
+@pytest.mark.parametrize(
+    "key", ["batch", "compute", "compute.tokens_per_batch", "data.queries", "init_from", "retrievers", "validation"]
+)
+def test_a_group_of_settings_is_not_one_value_of_another_key(key: str):
+    with pytest.raises(ExperimentError, match=rf"^{key} is 1, and it is a group of settings: set one of them, {key}\."):
+        compose.check(composed(f"{key}=${{seed}}"))
