@@ -21,9 +21,10 @@ from experiments.common.errors import ExperimentError, shown
 from experiments.data.ids import check_id
 from experiments.data.ragged import group_by_key
 from experiments.data.run_header import header_end, run_lines
-from experiments.data.run_lines import MOST_RANKS, TOP1000, fields_of, layout_of
+from experiments.data.run_lines import MOST_RANKS, RANK, TOP1000, fields_of, layout_of
 
 ODD = r"^#?$|^[\s\p{Z}]|[\s\p{Z}]$|\p{Cc}"  # no id: the beginning of a comment, blanks to strip, or a control character
+FEW = pa.dictionary(pa.int32(), pa.string())  # a column of few different texts
 BATCH = 1_000_000  # rows of Python objects held at once
 
 # per line: query id and passage id (Arrow dictionaries), sort key (more is better), and score if given
@@ -164,9 +165,9 @@ def _by_column(path: Path, layout: str, first: str, header: int) -> Columns | No
         names = ["query", "passage", "text of the query", "text of the passage"]
     else:
         names = ["query", "passage", "rank", "score"][: 4 if first.count("\t") == 3 else 3]
-    types = {"query": pa.string(), "passage": pa.string(), "rank": pa.uint32(), "score": pa.float64()}
-    if layout == "trec":  # no value is taken from these, but a line that was cut lacks the last
-        types |= dict.fromkeys(("q0", "rank", "name"), pa.dictionary(pa.int32(), pa.string()))
+    types = {"query": pa.string(), "passage": pa.string(), "rank": FEW, "score": pa.float64()}
+    if layout == "trec":  # no value is taken from these, but they tell a line that was cut, or has other separators
+        types |= dict.fromkeys(("q0", "name"), FEW)
     try:
         table = pyarrow.csv.read_csv(
             str(path),
@@ -179,20 +180,29 @@ def _by_column(path: Path, layout: str, first: str, header: int) -> Columns | No
     except (pa.ArrowInvalid, OSError):
         return None  # reading by line reports where
     queries, passages = _encoded(table.column("query").chunks), _encoded(table.column("passage").chunks)
-    if layout == "msmarco" and pc.max(table.column("rank")).as_py() > MOST_RANKS:
+    ranks = _ranks(table.column("rank")) if layout == "msmarco" else None
+    if layout == "msmarco" and ranks is None:
         return None
     with np.errstate(over="ignore"):  # too large a score becomes infinite, which is reported
         score = table.column("score").to_numpy().astype(np.float32) if "score" in names else None
     unused = [chunk for name in ("q0", "rank", "name") if layout == "trec" for chunk in table.column(name).chunks]
-    if any("" in chunk.dictionary.to_pylist() for chunk in unused):
-        return None
-    odd = any(pc.any(pc.match_substring_regex(ids.dictionary, ODD)).as_py() for ids in (queries, passages))
+    odd = any(pc.any(pc.match_substring_regex(x.dictionary, ODD)).as_py() for x in (queries, passages, *unused))
     if odd or (score is not None and not np.isfinite(score).all()) or _repeat(queries, passages) is not None:
         return None
     if layout == TOP1000:
         score = np.zeros(len(queries), np.float32)
-    merit = score if score is not None and layout != "msmarco" else -table.column("rank").to_numpy().astype(np.float32)
+    merit = score if ranks is None else -ranks
+    assert merit is not None  # of every format without ranks the scores were read
     return queries, passages, merit, score
+
+
+def _ranks(column: Any) -> NDArray[np.float32] | None:
+    """Return a column of few texts as ranks; None if one is no rank. Arrow's own numbers may be hexadecimal."""
+    texts = column.unify_dictionaries().combine_chunks()
+    if not all(RANK.fullmatch(text) and int(text) <= MOST_RANKS for text in texts.dictionary.to_pylist()):
+        return None
+    ranks: NDArray[np.float32] = np.array(texts.dictionary.to_pylist(), np.float32)[texts.indices.to_numpy()]
+    return ranks
 
 
 def _by_line(path: Path, layout: str, key: str, header: int) -> Columns:

@@ -14,6 +14,7 @@ TOP1000 = "top1000"  # MS MARCO's official candidates: no ranks, no scores
 CANDIDATES = "query, passage, text of the query, text of the passage, separated by tabs"
 FORMATS = ("auto", "trec", "msmarco", "scores", TOP1000)
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+ODD_BLANK, PLAIN_FIELD = re.compile(r"[\f\v]"), re.compile(r"[^ \t\r\n]+")
 RANK = re.compile("[0-9]{1,20}")
 MOST_RANKS = 2**24  # ranks are compared as float32, which has no larger whole numbers one by one
 TOO_LARGE = 3.4028235677973366e38  # rounds to infinity in float32
@@ -74,12 +75,17 @@ def fields_of(where: str, line: str, layout: str, key: str) -> tuple[str, str, i
 
 
 def _trec_fields(line: str) -> list[str] | None:
-    """Return the six fields of a TREC line, or None; more than six are a name with blanks if the rest fits a run."""
+    """Return the six fields of a TREC line, or None; more than six are a name with blanks if the rest fits a run.
+
+    Then no form feed may stand before the name: it would be a separator within a field, and move the score.
+    """
     parts = [field.strip() for field in line.split("\t")]
     if len(parts) == 6:
         return parts if all(parts) else None
     parts = fields(line)
     if len(parts) > 6 and not (parts[1].upper() in ("Q0", "0") and parts[3].isdecimal() and _is_number(parts[4])):
+        return None
+    if len(parts) > 6 and ODD_BLANK.search(line) and len(PLAIN_FIELD.findall(ODD_BLANK.split(line)[0])) < 6:
         return None
     return [*parts[:5], " ".join(parts[5:])] if len(parts) >= 6 else None
 

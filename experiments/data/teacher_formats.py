@@ -184,7 +184,9 @@ def _by_column(path: Path, columns: Sequence[str], delimiter: str, skip: int) ->
     import pyarrow.csv
 
     used = [name for name in columns if not name.startswith(UNUSED)]
-    wanted = {name: pa.float64() if name.startswith("score") else pa.string() for name in used}
+    # What stands between blanks is checked too, as a line may have others within it (a form feed); a tab's is any text.
+    unused = [name for name in columns if name not in used and delimiter == " "]
+    wanted = {name: pa.float64() if name.startswith("score") else pa.string() for name in (*used, *unused)}
     try:
         table = pyarrow.csv.read_csv(
             str(path),
@@ -202,16 +204,18 @@ def _by_column(path: Path, columns: Sequence[str], delimiter: str, skip: int) ->
         [chunk for _, passage, _ in parts for chunk in table.column(passage).chunks],
         np.concatenate([values[score] for _, _, score in parts]),
     )
-    odd = any(pc.any(pc.match_substring_regex(ids, ODD)).as_py() for ids in (scored.query_ids, scored.passage_ids))
+    texts = (scored.query_ids, scored.passage_ids, *map(table.column, unused))
+    odd = any(pc.any(pc.match_substring_regex(text, ODD)).as_py() for text in texts)
     return None if odd or not np.isfinite(scored.values_L).all() else scored
 
 
 def _by_line(path: Path, columns: Sequence[str], skip: int) -> Iterator[Row]:
     at = {name: place for place, name in enumerate(columns)}
+    used = [place for name, place in at.items() if not name.startswith(UNUSED)]
     expected = TRIPLE if TRIPLES[0] in at else ", ".join(columns)
     for number, line in islice(_content(path), skip, None):
         parts, where = _fields(line), f"{path}, line {number}"
-        if len(parts) != len(columns) or not all(parts):
+        if len(parts) != len(columns) or not all(parts[place] for place in used):
             raise ExperimentError(f"{where}: {expected} are expected, not {shown(line)}")
         for query, passage, score in _pairs_of(columns):
             check_id(where, parts[at[query]])

@@ -72,8 +72,19 @@ def test_a_later_line_that_is_no_rank_says_what_to_type(tmp_path: Path):
         "q0 Q0 p3 1 9.5 my own run\nq0 Q0 p1 2 7 my own run\r\nq2 Q0 p5 1 1 my own run\n",
         "q0\tQ0\tp3\t1\t9.5\tmy run\nq0\tQ0\tp1\t2\t7\tmy run\nq2\tQ0\tp5\t1\t1\tmy run\n",
         "# Q0 p9 1 99 x\nq0 Q0 p3 1 9.5 x\nq0 Q0 p1 2 7 x\nq2 Q0 p5 1 1 x\n",
+        "q0 Q0 p3 1 9.5 a\fb\nq0 Q0 p1 2 7 a\fb\nq2 Q0 p5 1 1 a\fb\n",
+        "q0\tp3\t 1 \nq0\tp1\t02\nq2\tp5\t1\n",
     ],
-    ids=["mark", "mark and tabs", "comments", "name with blanks", "the same with tabs", "a line taken out"],
+    ids=[
+        "mark",
+        "mark and tabs",
+        "comments",
+        "name with blanks",
+        "the same with tabs",
+        "a line taken out",
+        "name with a form feed",
+        "ranks with blanks and zeros",
+    ],
 )
 def test_dialects(tmp_path: Path, content: str):
     assert read(tmp_path, content) == {0: [3, 1], 2: [5]}
@@ -91,6 +102,17 @@ def test_an_id_may_begin_with_a_number_sign(tmp_path: Path):
 def test_an_id_with_blanks_that_is_taken_for_two_fields_is_refused(tmp_path: Path):
     with pytest.raises(ExperimentError, match="line 2: 'query Q0 passage rank score name' is expected"):
         read(tmp_path, "q0 Q0 p3 1 9.5 x\nq 0 Q0 p1 2 7 x\n")
+
+
+@pytest.mark.parametrize("line", ["q0 Q\f0 p1 2 7 x", "q0 Q\v0 p1 2 7 x", "q0 Q0 p1 1\f2 7 x"])
+def test_another_separator_within_a_field_that_is_not_used_is_not_read_over(tmp_path: Path, line: str):
+    with pytest.raises(ExperimentError, match="line 2: 'query Q0 passage rank score name' is expected"):
+        read(tmp_path, f"q0 Q0 p3 1 9.5 x\n{line}\nq2 Q0 p5 1 1 x\n")
+
+
+def test_a_rank_is_a_decimal_number(tmp_path: Path):
+    with pytest.raises(ExperimentError, match="line 2: the rank '0x2' is not a whole number"):
+        read(tmp_path, "q0\tp3\t1\nq0\tp1\t0x2\nq2\tp5\t1\n")
 
 
 IDS = ["doc 1", "1", "a b%20c", "a%20b", "caf\u00e9\u00a0noir", "p%"]

@@ -162,6 +162,8 @@ def run(content: bytes, layout: str) -> dict[str, list[tuple[str, float]]]:
             elif len(parts) > 6:
                 if not (parts[1].upper() in ("Q0", "0") and parts[3].isdecimal() and DECIMAL.fullmatch(parts[4])):
                     raise MalformedError
+                if re.match(r"([^ \t]*[ \t]+){,4}[^ \t]*[\f\v]", line.lstrip()):
+                    raise MalformedError
                 parts = [*parts[:5], " ".join(parts[5:])]
             if len(parts) != 6 or not all(parts):
                 raise MalformedError

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 from hydra.errors import HydraException
@@ -27,7 +27,7 @@ VALUES = {
     "nan": "no number", ".nan": "", "inf": "no number", "-inf": "no number", "-1": "negative", "0": "", "1": "",
     "-0.5": "negative", "1.5": "no whole number", "1e308": "", "-1e308": "negative", "1" + "0" * 30: "huge",
     "9223372036854775808": "huge", "2147483648": "", "1" * 5_000: "huge", "''": "blank", "' '": "blank",
-    "null": "null", "[]": "no scalar", "{}": "no scalar", "[1]": "no scalar", "{a:1}": "no scalar",
+    "null": "null", "[]": "no scalar", "{}": "no scalar", "[1]": "list", "{a:1}": "no scalar",
     "[nan]": "no scalar", "true": "", "x": "word", LONG: "prose", quoted("a\nb"): "prose",
     quoted("a\x00b"): "impossible", quoted("a\ud800b"): "impossible", quoted("a\tb"): "prose",
     quoted("a\x1bb"): "impossible", "..": "no name", "../../x": "", "a/b": "no name", ".": "no name", "/": "no name",
@@ -50,7 +50,7 @@ PATHS = (
 )  # fmt: skip
 MAY_BE_NEGATIVE = (
     "negatives.filter.absolute_margin", "negatives.filter.min_score", "negatives.filter.max_score", "audit.margin",
-    "data.fold",
+    "data.fold", "negatives.exclude_grade",  # grades go below 0 in TREC: at -1, passages judged -2 may still be drawn
 )  # fmt: skip
 BASES = (
     (), ("loss=hinge",), ("loss=margin_mse", "loss.teacher=x"), ("model=colbert",), ("model=dual_encoder",),
@@ -105,6 +105,8 @@ def cannot_be(key: str, what: str) -> bool:
     if what == "huge":
         return int in kinds
     number, name = bool(kinds & {int, float}) and bool not in kinds, key in NAMES
+    if what == "list":
+        what = "" if get_origin(kind) is list else "no scalar"
     if what == "impossible":
         return True
     if number:
