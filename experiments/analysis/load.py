@@ -20,8 +20,9 @@ from typing import Any
 
 from experiments.common.errors import ExperimentError, noted_reason
 from experiments.common.text import first_line, plural
+from experiments.config.saved import read_job_config
 from experiments.job_files.archive import as_given
-from experiments.job_files.checked_results import read_config, read_metrics, read_status
+from experiments.job_files.checked_results import read_metrics, read_status
 from experiments.job_files.files import CONFIG, METRICS, STATUS, as_mapping
 from experiments.job_files.integrity import refuse_unreportable
 from experiments.job_files.per_query import PerQuery, per_query_path, read_depths, read_per_query
@@ -117,7 +118,7 @@ def read_job(folder: Path) -> JobResult:
         state = str(status.get("state", "unknown"))
         if state == FINISHED:
             return _finished_job(folder, status)
-        config = read_config(folder) if (folder / CONFIG).is_file() else {}
+        config = read_job_config(folder) if (folder / CONFIG).is_file() else {}
         return JobResult(folder, state, noted_reason(status.get("error")), hash_of(status, folder.name), config)
     except ExperimentError as error:
         return JobResult(folder, UNREADABLE, first_line(as_given(error)), hash_of({}, folder.name))
@@ -147,7 +148,7 @@ def _finished_job(folder: Path, status: Mapping[str, Any]) -> JobResult:
         folder,
         FINISHED,
         hash=hash_of(status, folder.name),
-        config=read_config(folder),
+        config=read_job_config(folder),
         labels=labels,
         test=by_first_stage,
         compute=compute,

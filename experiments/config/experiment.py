@@ -206,8 +206,9 @@ class Experiment:
         """Raise ExperimentError for a part without keys of its own, such as ``retrievers.bm25=x``."""
         loss = self.loss if isinstance(self.loss, Mapping) else {}
         own = {"loss": self.loss, "loss.fn": loss.get("fn"), "data.source": self.data.source}
-        for key, part in {**own, **{f"retrievers.{name}": part for name, part in self.retrievers.items()}}.items():
-            if part is not None and not isinstance(part, Mapping):
+        retrievers = {f"retrievers.{name}": part for name, part in self.retrievers.items()}
+        for key, part in {**own, **retrievers}.items():
+            if (part is not None or key in retrievers) and not isinstance(part, Mapping):
                 raise ExperimentError(f"{key} is {shown(part)}: it must have the keys of a part, _target_ among them")
         check_folder("loss.name", loss.get("name", "none"))
 

@@ -17,6 +17,11 @@ SWEEPS = CONF / "sweeps" if INSTALLED else PACKAGE.parent / "sweeps"
 
 USER_FOLDER = "RERANK_ABLATIONS_CONFIG_DIR"  # the environment variable
 FLAGS = ("--config-dir", "-cd")
+# Groups of conf/ of which a config has one file: without it, values would be those of a dataclass, not those of a file.
+OF_ONE_FILE = (
+    "backbone", "budget", "data", "loss", "model", "negatives", "optimizer", "probe", "sample", "scale", "scheduler",
+    "trainer",
+)  # fmt: skip
 
 
 def user_folder() -> Path | None:

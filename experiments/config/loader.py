@@ -32,6 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiments.common.errors import ExperimentError
 from experiments.config.files import CONF
+from experiments.config.overrides import check_choices
 from experiments.config.overrides import parsed as parsed_override
 from experiments.config.sweeps_group import SweepsSource, below
 
@@ -162,6 +163,7 @@ class CachedLoader(ConfigLoaderImpl):
         from_shell: bool,
         validate_sweep_overrides: bool,
     ) -> DictConfig:
+        check_choices(overrides)
         parsed = [parsed_override(override) for override in overrides]
         if any(override.key_or_group == "hydra.searchpath" for override in parsed):
             return super()._load_configuration_impl(

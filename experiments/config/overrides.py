@@ -1,12 +1,14 @@
-"""Quote command-line arguments so that Hydra can read them."""
+"""Check command-line arguments, and quote them so that Hydra can read them."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 
-from experiments.common.errors import shown
+from experiments.common.errors import ExperimentError, shown
+from experiments.config.files import OF_ONE_FILE, group_options
 from experiments.config.job_overrides import quoted
 
 LONGEST = 100_000  # letters of an override
@@ -36,3 +38,13 @@ def readable(argument: str) -> str:
             continue
         return candidate
     return argument
+
+
+def check_choices(arguments: Iterable[str]) -> None:
+    """Raise ExperimentError for an argument that chooses no file of a group where one is needed: ``budget=[]``."""
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        group = key.lstrip("+~")
+        if group in OF_ONE_FILE and (key.startswith("~") or value.strip() == "[]"):
+            files = ", ".join(group_options()[group])
+            raise ExperimentError(f"{argument} leaves {group} without a file: choose one, {group}=... ({files})")

@@ -1,16 +1,23 @@
 """Compare the settings of each part of a config with the parameters of its target."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
-from experiments.common.errors import ExperimentError
+from experiments.common.errors import ExperimentError, shown
+from experiments.config.annotations import misfit
 from experiments.config.experiment import Experiment
 from experiments.config.keys import no_such_key
 from experiments.config.signatures import Parameters, parameters_of
 
 LOSS_KEYS = ("name", "logits", "fn", "teacher", "teacher_file", "job")
-OF_INSTANTIATE = {"_target_", "_partial_", "_recursive_", "_convert_"}  # keys that Hydra reads itself
+OF_INSTANTIATE = {  # keys that Hydra reads itself, and their types
+    "_target_": "str",
+    "_partial_": "bool",
+    "_recursive_": "bool",
+    "_convert_": "Literal['none', 'partial', 'object', 'all']",
+}
 GIVEN = {  # arguments that the framework passes, so that they are no settings
     "loss.fn": {"scores_QN", "teacher_QN", "labels_QN", "mask_QN"},
     "scheduler": {"step", "steps"},
@@ -23,7 +30,8 @@ def check_parts(experiment: Experiment) -> None:
     """Check every part that is named by ``_target_``.
 
     Raises:
-        ExperimentError: a target cannot be imported, or does not take a setting; the message names the key.
+        ExperimentError: a target cannot be imported, does not take a setting, or not such a value; the message names
+            the key.
     """
     _check_part("data.source", experiment.data.source)
     _check_loss(experiment.loss)
@@ -78,15 +86,18 @@ def _taken(key: str, part: Mapping[Any, Any]) -> Parameters:
         raise ExperimentError(f"{key}._target_: {target} cannot be imported ({error})") from error
     own = key.startswith(("callbacks.", "logger")) and target.startswith("experiments.")
     given = GIVEN_TO_OWN if own else GIVEN.get(key, set())
-    return Parameters(tuple(name for name in parameters.names if name not in given), parameters.open_ended)
+    return replace(parameters, names=tuple(name for name in parameters.names if name not in given))
 
 
 def _check_part(key: str, part: Any) -> None:
     settings = settings_of_part(key, part)
     taken = _taken(key, settings)
+    for name, annotation in {**taken.annotations, **OF_INSTANTIATE}.items():
+        if name in settings and (expected := misfit(settings[name], annotation)):
+            raise ExperimentError(f"{key}.{name} is {shown(settings[name])}: it must be {expected}")
     if taken.open_ended:
         return  # the target passes on what it does not name
-    for name in sorted(set(settings) - set(taken.names) - OF_INSTANTIATE):
+    for name in sorted(set(settings) - set(taken.names) - set(OF_INSTANTIATE)):
         meant = "".join(f" (did you mean {key}.{near}?)" for near in get_close_matches(name, taken.names, 1, 0.7))
         raise ExperimentError(
             f"{key}.{name} does not exist{meant}: "

@@ -6,7 +6,7 @@ Importing torch and Lightning takes ten seconds, which the check of a command or
 import ast
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
@@ -23,10 +23,13 @@ Definition = ast.ClassDef | ast.FunctionDef
 
 @dataclass(frozen=True)
 class Parameters:
-    """``names``: of all parameters, ``*args`` and ``**kwargs`` among them. ``open_ended``: takes other names, too."""
+    """``names``: of all parameters, ``*args`` and ``**kwargs`` among them. ``open_ended``: takes other names, too.
+    ``annotations``: as they are written, of those that have one.
+    """
 
     names: tuple[str, ...]
     open_ended: bool
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @cache
@@ -40,8 +43,13 @@ def parameters_of(target: str) -> Parameters:
         return read
     with importing("torch"):  # which parts of a training import
         part = resolve_name(target)
-    kinds = {name: parameter.kind for name, parameter in inspect.signature(part).parameters.items()}
-    return Parameters(tuple(kinds), VAR_KEYWORD in kinds.values())
+    taken = inspect.signature(part).parameters
+    annotations = {
+        name: one if isinstance(one := parameter.annotation, str) else inspect.formatannotation(one)
+        for name, parameter in taken.items()
+        if parameter.annotation is not parameter.empty
+    }
+    return Parameters(tuple(taken), VAR_KEYWORD in [each.kind for each in taken.values()], annotations)
 
 
 def read_parameters(target: str) -> Parameters | None:
@@ -160,7 +168,9 @@ def _of_function(module: _Module, function: ast.FunctionDef, method: bool) -> Pa
     names += [taken.vararg.arg] if taken.vararg else []
     names += [argument.arg for argument in taken.kwonlyargs]
     names += [taken.kwarg.arg] if taken.kwarg else []
-    return Parameters(tuple(names), taken.kwarg is not None)
+    single = (*taken.posonlyargs, *taken.args, *taken.kwonlyargs)
+    annotations = {one.arg: ast.unparse(one.annotation) for one in single if one.annotation is not None}
+    return Parameters(tuple(names), taken.kwarg is not None, annotations)
 
 
 def _keeps_parameters(module: _Module, decorator: ast.expr) -> bool:
@@ -184,4 +194,5 @@ def _of_dataclass(module: _Module, definition: ast.ClassDef) -> Parameters | Non
     fields = [node for node in definition.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
     if any("ClassVar" in (text := ast.unparse(node)) or "field(" in text or "InitVar" in text for node in fields):
         return None
-    return Parameters(tuple(node.target.id for node in fields if isinstance(node.target, ast.Name)), False)
+    annotations = {node.target.id: ast.unparse(node.annotation) for node in fields if isinstance(node.target, ast.Name)}
+    return Parameters(tuple(annotations), False, annotations)

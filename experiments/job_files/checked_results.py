@@ -49,7 +49,7 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     for key in PARTS:
         _part(path, key, config.get(key))
     for name, retriever in (config.get("retrievers") or {}).items():
-        _part(path, f"retrievers.{name}", retriever)
+        as_mapping(path, retriever, f"retrievers.{name}")
     for key in LISTS:
         names = config.get(key)
         if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):

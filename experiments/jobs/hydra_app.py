@@ -29,7 +29,7 @@ from experiments.config.help import help_text
 from experiments.config.identity import job_hash, job_name, short_name
 from experiments.config.loader import CachedLoader
 from experiments.config.measures import check_selection
-from experiments.config.overrides import readable
+from experiments.config.overrides import check_choices, readable
 from experiments.evaluation.measure_names import mean_name
 from experiments.job_files.files import GRID, TABLE
 from experiments.job_files.live_status import INTERRUPTED, LiveStatus
@@ -64,6 +64,7 @@ def entry(main: Callable[[], Any]) -> None:
     disk.note_log_errors()
     try:
         sys.argv[1:] = map(readable, take_user_folder(sys.argv[1:]))
+        check_choices(sys.argv[1:])
         if {"-h", "--help"} & set(sys.argv[1:]):
             print(help_text(sys.modules[main.__module__].__doc__ or ""), end="")
             return

@@ -16,10 +16,11 @@ from experiments.common.cache import Cache, fingerprint
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment
 from experiments.config.long_documents import MAX_P
+from experiments.config.saved import read_job_config
 from experiments.data.source import Source
 from experiments.data.splits import TEST, TRAIN
 from experiments.evaluation.measure_names import WHOLE_COLLECTION
-from experiments.job_files.checked_results import read_config, read_metrics, read_status
+from experiments.job_files.checked_results import read_metrics, read_status
 from experiments.job_files.files import METRICS
 from experiments.job_files.status import FINISHED
 
@@ -206,7 +207,7 @@ def _finished(folder: Path, wanted: set[Setting], dev: Mapping[str, int]) -> tup
     backbones = {setting.backbone for setting in wanted}
     if status["state"] != FINISHED or status["attempts"] != 1 or backbone not in backbones:
         return None
-    config = read_config(folder)
+    config = read_job_config(folder)
     device = str(compute["device"]).split(":")[0]
     threads = compute["threads"] if device == "cpu" else None
     data, validation = config["data"], config["validation"]

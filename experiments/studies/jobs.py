@@ -9,7 +9,8 @@ from typing import Any
 from experiments.common.errors import ExperimentError
 from experiments.config import Experiment, compose
 from experiments.config.grid import Grid, compose_grid
-from experiments.job_files.checked_results import read_config, read_launch
+from experiments.config.saved import read_job_config
+from experiments.job_files.checked_results import read_launch
 from experiments.job_files.files import read_yaml
 from experiments.job_files.status import DONE, JobStatus, job_folders, status_of
 from experiments.jobs.check_jobs import check_jobs
@@ -257,7 +258,7 @@ def _swept(column: Sequence[str]) -> str:
 def _budget(folder: Path) -> int | None:
     """Return the training groups of a job; None if this version cannot read its config."""
     try:
-        return cost_estimate.groups_of(compose.restored(read_config(folder)))
+        return cost_estimate.groups_of(compose.restored(read_job_config(folder)))
     except ExperimentError:
         return None
 
@@ -265,7 +266,7 @@ def _budget(folder: Path) -> int | None:
 def _run_by(folder: Path, folders: Sequence[Path]) -> Path | None:
     """Return the job of the study that measures its model on a test set in this folder; None for any other job."""
     try:
-        config = read_config(folder)
+        config = read_job_config(folder)
         place = Path(str(config["model"]["path"])).parent if config.get("test_set") else None
     except (ExperimentError, KeyError, TypeError):  # not begun, or damaged: status says so
         return None

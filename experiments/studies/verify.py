@@ -12,10 +12,11 @@ from experiments.common.errors import ExperimentError
 from experiments.common.manifest import FILES, FULL, MANIFEST, damages
 from experiments.common.text import plural
 from experiments.config.identity import RETRIEVED, first_stages_hash, job_hash
+from experiments.config.saved import read_job_config
 from experiments.data.run import read_trec
 from experiments.evaluation.measure_names import min_grade_in, resolve
 from experiments.evaluation.measures import evaluate
-from experiments.job_files.checked_results import read_config, read_metrics, read_status
+from experiments.job_files.checked_results import read_metrics, read_status
 from experiments.job_files.files import CONFIG, METRICS, STATUS, run_path
 from experiments.job_files.per_query import DEPTHS, PerQuery, per_query_path, read_depths, read_per_query
 from experiments.job_files.status import hash_of
@@ -69,7 +70,7 @@ def verify_job(folder: Path, load: Callable[[Mapping[str, Any]], CurrentInputs])
     """
     differences = Differences(folder.name)
     try:
-        config, status, metrics = read_config(folder), read_status(folder), read_metrics(folder)
+        config, status, metrics = read_job_config(folder), read_status(folder), read_metrics(folder)
         damaged = dict(damages(folder, status.get(FILES), FULL))
         for name, problem in damaged.items():
             differences.say(f"{name} {problem} since the job finished: run the study again, or delete the job's folder")

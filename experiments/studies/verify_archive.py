@@ -11,8 +11,9 @@ from typing import Any
 from experiments.common.errors import ExperimentError
 from experiments.config.identity import PLACES
 from experiments.config.negatives import RUN_SCORES
+from experiments.config.saved import read_job_config
 from experiments.job_files.archive import RUNS
-from experiments.job_files.checked_results import read_config, read_metrics, read_status
+from experiments.job_files.checked_results import read_metrics, read_status
 from experiments.job_files.files import METRICS
 from experiments.job_files.per_query import PROBE, per_query_path, read_per_query
 from experiments.studies.current_inputs import CurrentInputs
@@ -31,7 +32,7 @@ def verify_archived_job(folder: Path, load: Load) -> Verified:
         here = _with_this_cache(load)
         try:
             metrics = read_metrics(folder)
-            here({**read_config(folder), "retrieve": {"split": str(metrics.get("split", "test"))}})
+            here({**read_job_config(folder), "retrieve": {"split": str(metrics.get("split", "test"))}})
             return verify_job(folder, here)
         except ExperimentError as error:
             unscored = f"the runs were not scored again: {' '.join(str(error).split())}"
@@ -46,7 +47,7 @@ def _with_this_cache(load: Load) -> Load:
 def _verify_means(folder: Path, unscored: str) -> Verified:
     differences, means = Differences(folder.name), 0
     try:
-        config, metrics = read_config(folder), read_metrics(folder)
+        config, metrics = read_job_config(folder), read_metrics(folder)
         if not _names_places(config):  # a path is another one here, and so is the hash
             verify_hash(folder, config, read_status(folder), differences)
         for where, expected, saved in _means(folder, metrics):

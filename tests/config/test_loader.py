@@ -25,7 +25,7 @@ VALUES = [
     ["~logger", "+callbacks.early._target_=some.Callback", "loss=mse", "++loss.job={loss:lce,seed:2}"],
     ["retriever=[bm25,dense]", "+debug=one_step", "hydra.verbose=true", "hydra.job.env_copy=[HOME]", "seed=2"],
     ["hydra.searchpath=[pkg://hydra.conf]", "seed=3"],
-    ["tests=[numerics]", "first_stage_depth=[10,100]", "data.split={train:0.5}", "~scheduler"],
+    ["tests=[numerics]", "first_stage_depth=[10,100]", "data.split={train:0.5}", "~logger"],
 ]
 WRONG = ["loss=none_such", "no_such_key=1", "seed=1,2", "loss@here=lce", "+seed=1", "~nothing", "hydra.no=1", "seed=x"]
 

@@ -1,12 +1,14 @@
 """What a message about a command says works as it is typed, and arguments that Hydra's grammar refuses are read."""
 
 import pytest
+import yaml
 from helpers.jobs import composed
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.common.errors import ExperimentError
 from experiments.config import compose
-from experiments.config.overrides import readable
+from experiments.config.files import CONF, OF_ONE_FILE
+from experiments.config.overrides import check_choices, readable
 
 # What a file leaves open (???) and so must be given with it.
 
@@ -104,3 +106,45 @@ def test_other_arguments_are_left_to_hydra(argument: str):
 def test_a_group_of_settings_is_not_one_value_of_another_key(key: str):
     with pytest.raises(ExperimentError, match=rf"^{key} is 1, and it is a group of settings: set one of them, {key}\."):
         compose.check(composed(f"{key}=${{seed}}"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("retrievers.bm25.k1=x", "retrievers.bm25.k1 is 'x': it must be a number"),
+        ("retrievers.bm25.k1=[1]", "retrievers.bm25.k1 is [1]: it must be a number"),
+        ("data=beir data.path=x data.source.title=[]", "data.source.title is []: it must be true or false"),
+        ("loss=hinge loss.fn.margin=true", "loss.fn.margin is True: it must be a number"),
+        ("loss=gbce loss.fn.candidates=1.5", "loss.fn.candidates is 1.5: it must be a whole number"),
+        ("optimizer=sgd optimizer.momentum=x", "optimizer.momentum is 'x': it must be a number"),
+        (
+            "callbacks=early_stopping callbacks.early_stopping.patience=1.5",
+            "callbacks.early_stopping.patience is 1.5: it must be a whole number",
+        ),
+        ("logger=csv +logger.prefix=[]", "logger.prefix is []: it must be a text"),
+        ("loss.fn._partial_=x", "loss.fn._partial_ is 'x': it must be true or false"),
+        ("retrievers.bm25=null", "retrievers.bm25 is None: it must have the keys of a part, _target_ among them"),
+    ],
+)
+def test_a_setting_of_a_part_has_the_type_that_the_part_takes(override: str, message: str):
+    with pytest.raises(ExperimentError) as found:
+        compose.check(composed(*override.split()))
+    assert str(found.value) == message
+
+
+@pytest.mark.parametrize("argument", ["budget=[]", "~budget", "+budget=[]", "~budget=groups"])
+def test_a_group_of_one_file_has_one(argument: str):
+    expected = f"{argument} leaves budget without a file: choose one, budget=... (groups, pairs, tokens)"
+    with pytest.raises(ExperimentError) as found:
+        composed(argument)
+    assert str(found.value) == expected
+    with pytest.raises(ExperimentError) as found:
+        check_choices([argument])
+    assert str(found.value) == expected
+
+
+def test_every_group_of_the_config_that_has_one_file_is_known_as_such():
+    defaults = yaml.safe_load((CONF / "config.yaml").read_text(encoding="utf-8"))["defaults"]
+    chosen = [entry for line in defaults if isinstance(line, dict) for entry in line.items()]
+    of_one = {group for group, file in chosen if isinstance(file, str) and " " not in group}
+    assert of_one - set(OF_ONE_FILE) == {"callbacks", "logger"}  # there may be several, and none

@@ -11,6 +11,7 @@ import pytest
 from helpers.jobs import ROOT
 
 from experiments.config import signatures
+from experiments.config.annotations import misfit
 from experiments.config.signatures import Parameters, file_of_function, parameters_of, read_parameters
 
 PARTS = "callbacks", "data", "logger", "loss", "optimizer", "retriever", "scheduler", "trainer"
@@ -24,12 +25,29 @@ TARGETS = sorted(
     }
 )
 
+SCALARS = (bool, int, float, str)
+VALUES = (None, True, 1, 1.5, "x", [1])
+OF_TYPE = {  # which of these values are of a type
+    list[int]: [False, False, False, False, False, True],
+    str | None: [True, False, False, False, True, False],
+    int | None: [True, False, True, False, False, False],
+    float | None: [True, False, True, True, False, False],
+}
+
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_is_read_of_every_part_in_conf_is_what_importing_it_tells(target: str):
-    kinds = {name: found.kind for name, found in inspect.signature(resolve_name(target)).parameters.items()}
-    open_ended = inspect.Parameter.VAR_KEYWORD in kinds.values()
-    assert read_parameters(target) == Parameters(tuple(kinds), open_ended)
+    told = inspect.signature(resolve_name(target)).parameters
+    read = read_parameters(target)
+    assert read is not None
+    assert read.names == tuple(told)
+    assert read.open_ended == (inspect.Parameter.VAR_KEYWORD in [found.kind for found in told.values()])
+    for name, annotation in read.annotations.items():
+        imported = told[name].annotation
+        if imported in SCALARS:
+            assert annotation == imported.__name__
+        elif imported in OF_TYPE:
+            assert [misfit(value, annotation) is None for value in VALUES] == OF_TYPE[imported]
 
 
 def test_reading_imports_neither_torch_nor_lightning():
@@ -54,19 +72,19 @@ def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("source", "names", "open_ended"),
+    ("source", "expected"),
     [
-        ("def part(a, /, b, *c, d=1, **e): ...", ("a", "b", "c", "d", "e"), True),
-        ("class part:\n    def __init__(self, a, *, b=2): ...", ("a", "b"), False),
-        ("class Above:\n    def __init__(self, a): ...\n\nclass part(Above): ...", ("a",), False),
-        (f"{DATACLASS}class part:\n    a: int\n    b: str = ''", ("a", "b"), False),
+        ("def part(a, /, b: int, *c, d=1, **e): ...", Parameters(("a", "b", "c", "d", "e"), True, {"b": "int"})),
+        ("class part:\n    def __init__(self, a, *, b=2): ...", Parameters(("a", "b"), False)),
+        ("class Above:\n    def __init__(self, a: 'str'): ...\n\nclass part(Above): ...",
+         Parameters(("a",), False, {"a": "'str'"})),
+        (f"{DATACLASS}class part:\n    a: int\n    b: str = ''",
+         Parameters(("a", "b"), False, {"a": "int", "b": "str"})),
     ],
 )  # fmt: skip
-def test_parameters_are_read_from_functions_classes_and_dataclasses(
-    written: Path, source: str, names: tuple[str, ...], open_ended: bool
-):
+def test_parameters_are_read_from_functions_classes_and_dataclasses(written: Path, source: str, expected: Parameters):
     written.write_text(source, encoding="utf-8")
-    assert read_parameters("mine.part") == Parameters(names, open_ended)
+    assert read_parameters("mine.part") == expected
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,6 @@ def test_the_config_of_a_finished_job_is_read_for_its_digest_alone(tmp_path: Pat
     for number in (1, 2):
         _job(tmp_path, f"lce-{number}", {"model": {"path": "p"}}, state="finished")
     parsed: list[Path] = []
-    monkeypatch.setattr(jobs, "read_config", parsed.append)
+    monkeypatch.setattr(jobs, "read_job_config", parsed.append)
     assert [job.status.state for job in jobs_in(tmp_path)] == ["done", "done"]
     assert parsed == []

@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from stress.fuzzing.damages import damaged
 from stress.fuzzing.verdicts import Outcome, judge
@@ -52,6 +53,7 @@ MAY_BE_NEGATIVE = (
     "negatives.filter.absolute_margin", "negatives.filter.min_score", "negatives.filter.max_score", "audit.margin",
     "data.fold", "negatives.exclude_grade",  # grades go below 0 in TREC: at -1, passages judged -2 may still be drawn
 )  # fmt: skip
+MAY_BE_A_WORD = ("loss.fn.pos_weight",)  # settings of parts that are a number in the files of conf/
 BASES = (
     (), ("loss=hinge",), ("loss=margin_mse", "loss.teacher=x"), ("model=colbert",), ("model=dual_encoder",),
     ("negatives=stratified",), ("negatives=below_positive",), ("scheduler=inverse_time",),
@@ -84,6 +86,13 @@ def _leaves(value: Mapping[str, Any], path: str) -> Iterator[str]:
 
 
 @cache
+def defaults(more: tuple[str, ...]) -> dict[str, Any]:
+    """Return the value of every key of a composed config that no dataclass declares: settings of parts."""
+    config = compose.composed(*_base(), *more)
+    return {key: OmegaConf.select(config, key) for key in keys_of(more) if key not in types()}
+
+
+@cache
 def types() -> dict[str, Any]:
     """Return the declared type of every key of the dataclasses."""
     return dict(_declared(Experiment, ""))
@@ -96,8 +105,10 @@ def _declared(schema: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield from _declared(kind, f"{path}{name}.")
 
 
-def cannot_be(key: str, what: str) -> bool:
-    """Return whether a kind of value is one that a key can never have."""
+def cannot_be(key: str, what: str, default: Any = None) -> bool:
+    """Return whether a kind of value is one that a key can never have. ``default``: of a setting of a part."""
+    if isinstance(default, bool | int | float) and key not in MAY_BE_A_WORD:
+        return what in ("word", "blank", "no scalar", "list", "no name", "impossible", "prose")
     kind = types().get(key)
     kinds = {*get_args(kind), kind}
     if what == "prose":
@@ -129,7 +140,7 @@ def fuzz(rng: random.Random, folder: Path) -> tuple[str, Outcome, bytes]:
     key = rng.choice(keys_of(more))
     value, what = rng.choice(list(VALUES.items()))
     override = f"{key}={value}"
-    impossible = cannot_be(key, what)
+    impossible = cannot_be(key, what, defaults(more).get(key))
     if rng.random() < 0.15:
         _, content = damaged(rng, f"{key}=1".encode())
         override, impossible = content.decode("utf-8", "surrogateescape").replace("\n", ""), False
