@@ -55,10 +55,14 @@ def settings_of_part(key: str, part: Any) -> dict[str, Any]:
     """Return a part's ``_target_`` and settings.
 
     Raises:
-        ExperimentError: it has no ``_target_``.
+        ExperimentError: it has no ``_target_``, which cannot be imported, or a setting is of another type than the
+            parameter that takes it.
     """
     if not isinstance(part, Mapping) or "_target_" not in part:
         raise ExperimentError(f"{key} has no _target_: choose one of the files of its group in conf/")
+    for name, annotation in {**_taken(key, part).annotations, **OF_INSTANTIATE}.items():
+        if name in part and (expected := misfit(part[name], annotation)):
+            raise ExperimentError(f"{key}.{name} is {shown(part[name])}: it must be {expected}")
     return dict(part)
 
 
@@ -92,9 +96,6 @@ def _taken(key: str, part: Mapping[Any, Any]) -> Parameters:
 def _check_part(key: str, part: Any) -> None:
     settings = settings_of_part(key, part)
     taken = _taken(key, settings)
-    for name, annotation in {**taken.annotations, **OF_INSTANTIATE}.items():
-        if name in settings and (expected := misfit(settings[name], annotation)):
-            raise ExperimentError(f"{key}.{name} is {shown(settings[name])}: it must be {expected}")
     if taken.open_ended:
         return  # the target passes on what it does not name
     for name in sorted(set(settings) - set(taken.names) - set(OF_INSTANTIATE)):

@@ -3,7 +3,7 @@
 import random
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -107,7 +107,7 @@ def _declared(schema: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def cannot_be(key: str, what: str, default: Any = None) -> bool:
     """Return whether a kind of value is one that a key can never have. ``default``: of a setting of a part."""
-    if isinstance(default, bool | int | float) and key not in MAY_BE_A_WORD:
+    if isinstance(default, bool | int | float) and key not in MAY_BE_A_WORD and ".job." not in key:
         return what in ("word", "blank", "no scalar", "list", "no name", "impossible", "prose")
     kind = types().get(key)
     kinds = {*get_args(kind), kind}
@@ -146,9 +146,15 @@ def fuzz(rng: random.Random, folder: Path) -> tuple[str, Outcome, bytes]:
         override, impossible = content.decode("utf-8", "surrogateescape").replace("\n", ""), False
     return (
         f"{' '.join(more)} {override[:80]!r}",
-        judge(lambda: _checked([*_base(), *more, override]), lambda config: _wrong(config, impossible), harmless=False),
+        outcome_of(more, override, impossible),
         override.encode("utf-8", "surrogatepass"),
     )
+
+
+def outcome_of(more: Sequence[str], override: str, impossible: bool) -> Outcome:
+    """Judge a job with an override. ``impossible``: it must be refused."""
+    overrides = [*_base(), *more, override]
+    return judge(lambda: _checked(overrides), lambda config: _wrong(config, impossible), harmless=False)
 
 
 def _checked(overrides: list[str]) -> dict[str, Any]:
