@@ -6,7 +6,7 @@ CONTRIBUTING.md lists the modules that know Hydra.
 import importlib.util
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -114,7 +114,7 @@ def settings_of(config: DictConfig) -> DictConfig:
     model = class_of(chosen.get("_target_"))
     for key in undeclared(chosen, model, "model."):
         raise ExperimentError(no_such_key(key, [field.name for field in fields(model)], declared(Experiment)))
-    settings["model"] = OmegaConf.merge(OmegaConf.structured(model), chosen)
+    settings["model"] = _typed_as(model, chosen)
     for name, test_set in (unresolved.get("tests") or {}).items():
         settings["tests"][name] = _typed_test_set(f"tests.{name}.", test_set)
     return settings
@@ -125,9 +125,25 @@ def _typed_test_set(prefix: str, given: Any) -> DictConfig:
     given = given if isinstance(given, Mapping) else {}
     for key in undeclared(given, TestSet, prefix):
         raise ExperimentError(no_such_key(key, [field.name for field in fields(TestSet)], declared(Experiment)))
-    test_set = OmegaConf.merge(OmegaConf.structured(TestSet), given)
-    assert isinstance(test_set, DictConfig)
-    return test_set
+    return _typed_as(TestSet, given)
+
+
+def _typed_as(schema: type, given: Mapping[str, Any]) -> DictConfig:
+    """Return settings with the types of a dataclass. What is given as ``???`` stays so; a merge takes the default."""
+    settings = OmegaConf.merge(OmegaConf.structured(schema), given)
+    assert isinstance(settings, DictConfig)
+    for key in _missing(given):
+        OmegaConf.update(settings, key, "???")
+    return settings
+
+
+def _missing(given: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Yield the dotted key of each ``???``."""
+    for key, value in given.items():
+        if isinstance(value, Mapping):
+            yield from _missing(value, f"{path}{key}.")
+        elif value == "???":
+            yield f"{path}{key}"
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -160,3 +160,12 @@ def check_callbacks(callbacks: Mapping[str, Any]) -> None:
             )
     if "checkpoint" not in callbacks:
         raise ExperimentError("callbacks.checkpoint is missing: it keeps the weights that dev chooses")
+
+
+def check_logger(logger: Any) -> None:
+    """Raise ExperimentError for a logger without ``_target_``, or with a ``mode`` that W&B does not have."""
+    if logger is None:
+        return
+    if not isinstance(logger, Mapping) or "_target_" not in logger:
+        raise ExperimentError("logger has no _target_, the class of the logger: choose a file of conf/logger")
+    one_of("logger.mode", logger.get("mode", "auto"), ("auto", "online", "offline", "disabled"))

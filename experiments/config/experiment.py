@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import MISSING
 
-from experiments.common.checks import at_least, at_most, one_of
+from experiments.common.checks import at_least, at_most
 from experiments.common.errors import ExperimentError, shown
 from experiments.config.audit import Audit, Retrieve
 from experiments.config.compute import (
@@ -17,6 +17,7 @@ from experiments.config.compute import (
     Compute,
     Trainer,
     check_callbacks,
+    check_logger,
 )
 from experiments.config.data import Backbone, Data, Negatives
 from experiments.config.depths import depths_of
@@ -182,7 +183,7 @@ class Experiment:
         self.optimizer.check()
         check_scheduler(self.scheduler)
         check_callbacks(self.callbacks)
-        self._check_logger()
+        check_logger(self.logger)
         for name, test_set in self.tests.items():
             assert isinstance(test_set, TestSet)  # config.compose makes it one
             test_set.check(name)
@@ -196,8 +197,8 @@ class Experiment:
             )
         self._check_teacher()
         self.measures = resolve(self.measures, self.data.min_grade)
-        probe_measures = resolve(self.probe.measures, self.data.min_grade, "probe.measures")
-        self.probe = replace(self.probe, measures=probe_measures)
+        of_probe = resolve(self.probe.measures, self.data.min_grade, "probe.measures")
+        self.probe = replace(self.probe, measures=of_probe)
         if self.table is not None:
             table_of(self.table)
         self.batch.queries(self.negatives.count)
@@ -205,10 +206,10 @@ class Experiment:
     def _check_parts_are_mappings(self) -> None:
         """Raise ExperimentError for a part without keys of its own, such as ``retrievers.bm25=x``."""
         loss = self.loss if isinstance(self.loss, Mapping) else {}
-        own = {"loss": self.loss, "loss.fn": loss.get("fn"), "data.source": self.data.source}
-        retrievers = {f"retrievers.{name}": part for name, part in self.retrievers.items()}
-        for key, part in {**own, **retrievers}.items():
-            if (part is not None or key in retrievers) and not isinstance(part, Mapping):
+        parts = {"loss": self.loss, "loss.fn": loss.get("fn"), "data.source": self.data.source}
+        parts = {key: part for key, part in parts.items() if part is not None}
+        for key, part in {**parts, **{f"retrievers.{name}": part for name, part in self.retrievers.items()}}.items():
+            if not isinstance(part, Mapping):
                 raise ExperimentError(f"{key} is {shown(part)}: it must have the keys of a part, _target_ among them")
         check_folder("loss.name", loss.get("name", "none"))
 
@@ -255,12 +256,6 @@ class Experiment:
         """The optimiser and the schedule of its learning rate."""
         return Optimization(self.optimizer, self.scheduler)
 
-    def _check_logger(self) -> None:
-        if self.logger is not None:
-            if not isinstance(self.logger, Mapping) or "_target_" not in self.logger:
-                raise ExperimentError("logger has no _target_, the class of the logger: choose a file of conf/logger")
-            one_of("logger.mode", self.logger.get("mode", "auto"), ("auto", "online", "offline", "disabled"))
-
     def _check_teacher(self) -> None:
         if not self.learns_from_teacher:
             for key in ("job", "teacher_file"):
@@ -269,6 +264,7 @@ class Experiment:
                     raise ExperimentError(f"loss.{key} does not exist: loss={name} learns from no teacher")
             return
         check_job("loss.job", self.loss.get("job"))
+        check_path("loss.teacher", self.loss["teacher"])
         if self.loss["teacher"] is None and self.loss.get("job") is None:
             raise ExperimentError(
                 f"loss.teacher is null, but loss={self.loss.get('name')} learns from it: set it to the folder model of "

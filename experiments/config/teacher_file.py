@@ -65,7 +65,7 @@ def teacher_file_of(loss: Mapping[str, Any]) -> TeacherFile:
     Raises:
         ExperimentError: there is no such key, or its value is out of range.
     """
-    given = loss.get("teacher_file") or {}
+    given = {} if loss.get("teacher_file") is None else loss["teacher_file"]
     names = [field.name for field in fields(TeacherFile)]
     if not isinstance(given, Mapping):
         raise ExperimentError(f"{KEY} is {given!r}: it must have the keys {', '.join(names)}")

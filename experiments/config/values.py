@@ -51,10 +51,15 @@ def check_folder(key: str, value: Any) -> None:
         )
 
 
-def check_path(key: str, value: str | None) -> None:
-    """Raise ExperimentError for what cannot be a path or a hub id: a blank text, or a part that no folder can hold."""
+def check_path(key: str, value: Any) -> None:
+    """Raise ExperimentError for what cannot be a path or a hub id: no text, a blank one, or too long a part of a path.
+
+    ``value``: None if there is none.
+    """
     if value is None:
         return
+    if not isinstance(value, str):
+        raise ExperimentError(f"{key} is {shown(value)}: it must be a text")
     if not value.strip():
         raise ExperimentError(f"{key} is empty: give a path, or null where the key allows none")
     if any(len(part.encode()) > PART_BYTES for part in value.split("/")):

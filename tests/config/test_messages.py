@@ -123,10 +123,29 @@ def test_a_group_of_settings_is_not_one_value_of_another_key(key: str):
         ),
         ("logger=csv +logger.prefix=[]", "logger.prefix is []: it must be a text"),
         ("loss.fn._partial_=x", "loss.fn._partial_ is 'x': it must be true or false"),
+        ("model.max_length=???", "model.max_length must be given: add model.max_length=... to the command"),
+        (
+            "tests=[numerics] tests.numerics.first_stage_depth=???",
+            "tests.numerics.first_stage_depth must be given: add tests.numerics.first_stage_depth=... to the command",
+        ),
+        ("loss=margin_mse loss.teacher=[1]", "loss.teacher is [1]: it must be a text"),
+        (
+            "loss=margin_mse loss.teacher=''",
+            "loss.teacher is empty: give a path, or null where the key allows none",
+        ),
+        (
+            "loss=margin_mse loss.teacher=x loss.teacher_file=0",
+            "loss.teacher_file is 0: it must have the keys format, value, missing, coverage, repeated",
+        ),
+        (
+            "model=dual_encoder model.cross_encoder=''",
+            "model.cross_encoder is empty: give a path, or null where the key allows none",
+        ),
+        ("model=checkpoint model.path=''", "model.path is empty: give a path, or null where the key allows none"),
         ("retrievers.bm25=null", "retrievers.bm25 is None: it must have the keys of a part, _target_ among them"),
     ],
 )
-def test_a_setting_of_a_part_has_the_type_that_the_part_takes(override: str, message: str):
+def test_a_setting_that_cannot_be_is_named(override: str, message: str):
     with pytest.raises(ExperimentError) as found:
         compose.check(composed(*override.split()))
     assert str(found.value) == message

@@ -10,6 +10,7 @@ from experiments.common.model_files import model_in, name_of
 from experiments.config.job_overrides import check_job
 from experiments.config.long_documents import LongDocuments
 from experiments.config.model import Model
+from experiments.config.values import check_path
 
 if TYPE_CHECKING:
     from experiments.models.training_setup import TrainingInputs, TrainingSetup
@@ -57,6 +58,7 @@ class CheckpointConfig(Model, LongDocuments):
                 "model.path is null: set it to the folder or hub id of a trained model, or model.job to the overrides "
                 "of a job that trains one first"
             )
+        check_path("model.path", self.path)
         self.path = model_in(self.path) if self.path is not None else None
 
     def labels(self) -> dict[str, Any]:

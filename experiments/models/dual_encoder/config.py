@@ -10,6 +10,7 @@ from experiments.common.code_versions import PACKED, TEACHER, TEXTS, versions_of
 from experiments.common.errors import ExperimentError
 from experiments.config.job_overrides import check_job
 from experiments.config.model import Model, TrainedRetriever
+from experiments.config.values import check_path
 
 if TYPE_CHECKING:
     from experiments.models.training_setup import TrainingInputs, TrainingSetup
@@ -96,6 +97,7 @@ class DualEncoderConfig(Model):
         at_least("model.align_layer", self.align_layer, 0)
         at_least("model.align_weight", self.align_weight, 0, strictly=True)
         check_job("model.job", self.job)
+        check_path("model.cross_encoder", self.cross_encoder)
         if self._needs_cross_encoder and self.cross_encoder is None and self.job is None:
             raise ExperimentError(
                 f"model.cross_encoder is null, but {self._need()}: set model.cross_encoder to the folder model of a "

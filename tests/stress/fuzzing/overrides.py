@@ -32,7 +32,7 @@ VALUES = {
     "[nan]": "no scalar", "true": "", "x": "word", LONG: "prose", quoted("a\nb"): "prose",
     quoted("a\x00b"): "impossible", quoted("a\ud800b"): "impossible", quoted("a\tb"): "prose",
     quoted("a\x1bb"): "impossible", "..": "no name", "../../x": "", "a/b": "no name", ".": "no name", "/": "no name",
-    "é☃": "", "1,2": "", "${seed}": "", "${nothing}": "impossible", "???": "", "${": "impossible",
+    "é☃": "", "1,2": "", "${seed}": "", "${nothing}": "impossible", "???": "impossible", "${": "impossible",
 }  # fmt: skip
 NAMES = (
     "backbone.name",
@@ -47,7 +47,8 @@ NAMES = (
 VERSIONS = ("backbone.version", "backbone.revision", "backbone.sha256")
 PATHS = (
     "data.path", "backbone.path", "outputs", "cache", "checkpoint", "init_from.path", "audit.scorer",
-    "negatives.filter.scorer", "backbone.package", "backbone.folder",
+    "negatives.filter.scorer", "backbone.package", "backbone.folder", "loss.teacher",
+    "model.cross_encoder",
 )  # fmt: skip
 MAY_BE_NEGATIVE = (
     "negatives.filter.absolute_margin", "negatives.filter.min_score", "negatives.filter.max_score", "audit.margin",
