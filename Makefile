@@ -11,7 +11,7 @@ TORCH ?= $(if $(PIP_FIND_LINKS),,--torch-backend=auto)
 RUN := $(BIN)/python -m
 SOURCES := experiments tests docs
 
-.PHONY: help quickstart test test-slow check format docs findings bench statistics scale kills install sweeps lock fuzz stress soak clean
+.PHONY: help quickstart test test-slow check format docs findings bench statistics scale kills install sweeps lock fuzz stress stress-short soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -71,10 +71,18 @@ kills: $(STAMPS)/dev ## what kill -9 costs in the middle of long stages, into do
 	$(BIN)/python tests/benchmarks/measure_kills.py $(SIZE)
 
 # Programs of tests/stress, each of which takes one promise of docs/reliability.md and counts how often it was kept.
-STRESS := signals disk kills races users damages pickles cache_loss processors
+STRESS := signals disk kills races users damages pickles cache_loss processors every_value
 stress: $(STAMPS)/dev ## what is promised, attacked: kills, signals, full disks, races, damage; STRESS="kills" OPTIONS="--count 20"
 	@set -e; for program in $(STRESS); do \
 		echo "== $$program"; PYTHONPATH="tests:$$PYTHONPATH" $(RUN) stress.$$program $(OPTIONS); \
+	done
+
+# A try or two of each program, in three minutes: what CI runs.
+stress-short: $(STAMPS)/dev ## each promise attacked once or twice
+	@set -e; for program in "kills --count 1" "signals --count 4 --kinds job study_joblib" "disk --sizes 1 --short" \
+		"races --count 1 --processes 2" users "damages --every 20" "pickles --every 120" "cache_loss --count 1" \
+		"every_value --every 400" "soak --jobs 24 --interruptions 0"; do \
+		echo "== $$program"; PYTHONPATH="tests:$$PYTHONPATH" OMP_NUM_THREADS=1 $(RUN) stress.$$program; \
 	done
 
 install: $(STAMPS)/run ## what experiments need, without the development tools

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from stress.studies import ROOT, Counts, environment, new_mark, overrides_in, scratch, started
@@ -21,7 +22,7 @@ from stress.studies import ROOT, Counts, environment, new_mark, overrides_in, sc
 STUDY = "soak"
 MEGABYTES_A_JOB, DESCRIPTORS_A_JOB, LONGER = 0.5, 0.05, 1.5  # what growth is: the last, of the seconds of a job
 STATUS_SECONDS, REPORT_SECONDS = 2.0, 30.0
-INTERRUPTIONS = 3
+MANY = 30  # jobs of which the time on the clock is judged too; of fewer, other work on the machine decides it
 SETTLED = 10  # jobs after which a process has imported and cached what it will
 
 
@@ -33,20 +34,24 @@ class Sample:
     seconds: float
     megabytes: float
     descriptors: int
+    cpu: float  # seconds since the process began
 
 
 def main() -> int:
     """Run the study, look at its growth, time what reads it; returns 1 if anything is above its limit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=200)
-    jobs, counts = parser.parse_args().jobs, Counts()
+    parser.add_argument("--interruptions", type=int, default=3)
+    options = parser.parse_args()
+    jobs, counts = options.jobs, Counts()
     with scratch() as folder:
         study = folder / "outputs" / STUDY
         seeds = ",".join(str(seed) for seed in range(1, jobs + 1))
         command = ["train", "-m", *overrides_in(folder, folder, f"study={STUDY}", f"seed={seeds}")]
         samples: list[Sample] = []
-        for part in range(INTERRUPTIONS + 1):
-            stop_at = jobs * (part + 1) // (INTERRUPTIONS + 1) if part < INTERRUPTIONS else None
+        for part in range(options.interruptions + 1):
+            last = part == options.interruptions
+            stop_at = None if last else jobs * (part + 1) // (options.interruptions + 1)
             samples += watched(command, study, part, stop_at, folder / "log", counts)
         counts.expect(finished(study) == jobs, "jobs lost", f"{finished(study)} of {jobs} are finished")
         counts.add("jobs", finished(study))
@@ -65,6 +70,7 @@ def watched(
     command: Sequence[str], study: Path, part: int, stop_at: int | None, log: Path, counts: Counts
 ) -> list[Sample]:
     """Run the multirun until it ends, or interrupt it once so many jobs are finished; returns a sample a job."""
+    to_the_end = stop_at is None
     process = started(command, new_mark(), log)
     samples, known, before = [], finished(study), time.monotonic()
     while process.poll() is None:
@@ -77,7 +83,7 @@ def watched(
                 stop_at = None
                 counts.add("interruptions")
         time.sleep(0.02)
-    if part == INTERRUPTIONS:
+    if to_the_end:
         counts.expect(process.returncode == 0, "failures", log.read_text(encoding="utf-8")[-2000:])
     return samples
 
@@ -87,31 +93,47 @@ def finished(study: Path) -> int:
     return sum(1 for _ in study.glob("*/metrics.json"))
 
 
-def _size_of(process: int) -> tuple[float, int]:
-    """Return the resident megabytes and the open descriptors of a process; zeros of one that has just ended."""
+def _size_of(process: int) -> tuple[float, int, float]:
+    """Return the resident megabytes, open descriptors and CPU seconds of a process; zeros once it has ended."""
     try:
         pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20, len(os.listdir(f"/proc/{process}/fd"))
+        user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+        cpu = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20, len(os.listdir(f"/proc/{process}/fd")), cpu
     except (FileNotFoundError, ProcessLookupError):
-        return 0.0, 0
+        return 0.0, 0, 0.0
 
 
 def judge(samples: Sequence[Sample], counts: Counts) -> None:
     """Compare the jobs of the longest part with each other, after the first few."""
-    parts = [[sample for sample in samples if sample.part == part and sample.megabytes] for part in range(4)]
+    parts = [
+        [sample for sample in samples if sample.part == part and sample.megabytes]
+        for part in {sample.part for sample in samples}
+    ]
     own = max(parts, key=len)[SETTLED:]
     megabytes, descriptors = (slope([float(value) for value in values]) for values in (
         [sample.megabytes for sample in own], [sample.descriptors for sample in own]
     ))  # fmt: skip
-    quarter = max(1, len(own) // 4)
-    first, last = (statistics.median(s.seconds for s in part) for part in (own[:quarter], own[-quarter:]))
+    longer, longer_cpu = (
+        _last_over_first([sample.seconds for sample in own[1:]]),
+        _last_over_first([later.cpu - before.cpu for before, later in pairwise(own)]),
+    )
     counts.most("megabytes at most", round(max(sample.megabytes for sample in samples)))
     counts.most("megabytes a job", round(megabytes, 3))
     counts.most("descriptors at most", max(sample.descriptors for sample in samples))
-    counts.most("last jobs over first", round(last / first, 2))
+    counts.most("last jobs over first", round(longer, 2))
+    counts.most("the same in CPU seconds", round(longer_cpu, 2))
     counts.expect(megabytes <= MEGABYTES_A_JOB, "growth", f"memory grows by {megabytes:.2f} MB a job")
     counts.expect(descriptors <= DESCRIPTORS_A_JOB, "growth", f"descriptors grow by {descriptors:.2f} a job")
-    counts.expect(last <= LONGER * first, "growth", f"a job takes {last:.2f} s at the end, {first:.2f} at the start")
+    counts.expect(longer_cpu <= LONGER, "growth", f"a job takes {longer_cpu:.2f} times the CPU seconds at the end")
+    if len(own) >= MANY:
+        counts.expect(longer <= LONGER, "growth", f"a job takes {longer:.2f} times as long at the end")
+
+
+def _last_over_first(seconds: Sequence[float]) -> float:
+    """Return the median of the last quarter of the jobs over that of the first."""
+    quarter = max(1, len(seconds) // 4)
+    return statistics.median(seconds[-quarter:]) / statistics.median(seconds[:quarter])
 
 
 def slope(values: Sequence[float]) -> float:
