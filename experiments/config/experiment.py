@@ -201,7 +201,7 @@ class Experiment:
         self.probe = replace(self.probe, measures=of_probe)
         if self.table is not None:
             table_of(self.table)
-        self.batch.queries(self.negatives.count)
+        self.batch.check_shared(self.negatives.count, self.trainer.devices if self.model.trains else 1)
 
     def _check_parts_are_mappings(self) -> None:
         """Raise ExperimentError for a part without keys of its own, such as ``retrievers.bm25=x``."""

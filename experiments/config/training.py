@@ -39,6 +39,15 @@ class Batch:
             )
         return self.size // (negatives + 1)
 
+    def check_shared(self, negatives: int, devices: int) -> None:
+        """Raise ExperimentError unless a step is a whole number of groups on each device."""
+        queries = self.queries(negatives)
+        if queries % devices:
+            raise ExperimentError(
+                f"trainer.devices={devices} cannot evenly share the {queries} queries of a step: set a divisor of "
+                f"{queries}, or batch.size to a multiple"
+            )
+
 
 @dataclass
 class Budget:

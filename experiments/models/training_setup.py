@@ -88,17 +88,9 @@ class TrainingInputs:
         return Labels(self.sampler.positives, self.splits["train"].qrels)
 
     def schedule(self, batcher: Batcher) -> tuple[TrainingGroups, int]:
-        """Return the stream of groups and the optimiser steps of the budget. ``batcher``: encodes groups.
-
-        Raises:
-            ExperimentError: the devices cannot share a step evenly.
-        """
-        experiment, devices = self.experiment, self.experiment.trainer.devices
+        """Return the stream of groups and the optimiser steps of the budget. ``batcher``: encodes groups."""
+        experiment = self.experiment
         queries = experiment.batch.queries(experiment.negatives.count)
-        if queries % devices:
-            raise ExperimentError(
-                f"trainer.devices={devices} cannot evenly share the {queries} queries of a step: set a divisor"
-            )
         groups = TrainingGroups(self.sampler, queries, batcher, self._labels())
         steps = experiment.steps()
         if steps is None:  # a budget in tokens: count the tokens of the groups
@@ -117,9 +109,6 @@ class TrainingInputs:
         ``make_module``: builds the module from ``loss``, ``optimizer``, ``steps``, ``seed`` and ``dev``. ``batcher``:
         encodes groups. ``scoring``: called with a run, ``rank`` and ``ranks``, returns the batches in which the run is
         scored.
-
-        Raises:
-            ExperimentError: the devices cannot share a step evenly.
         """
         experiment = self.experiment
         groups, steps = self.schedule(batcher)

@@ -92,6 +92,10 @@ def test_paper_scale_is_pradeeps_setting():
         ("budget.unit=epochs", "budget.unit is 'epochs': it must be one of groups, pairs, tokens"),
         ("budget.size=0", "budget.size is 0"),
         ("batch={unit: pairs, size: 12}", "batch.size=12 pairs is no multiple of a group's 8"),
+        (
+            "batch.size=16;trainer.devices=3",
+            "trainer.devices=3 cannot evenly share the 16 queries of a step",
+        ),
         ("trainer.precision=bf16-true", "trainer.precision=bf16-true .* set trainer.precision=bf16-mixed"),
         ("optimizer.lr=0", "optimizer.lr is 0.0: it must be above 0"),
         ("optimizer.schedule=cosine", r"optimizer.schedule has moved: set scheduler \(such as scheduler=linear\)"),
