@@ -57,11 +57,17 @@ def write_answers_file(folder: Path, answers: Sequence[Answer], first_stage: str
     return path
 
 
-def write_study(folder: Path, table: Mapping[str, Any] | None = TABLE, texts: Mapping[str, str] | None = None) -> Path:
-    """Write a study of two jobs with answers, and its table. ``texts``: of queries, where they matter."""
+def write_study(
+    folder: Path,
+    table: Mapping[str, Any] | None = TABLE,
+    texts: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> Path:
+    """Write a study of two jobs with answers, and its table. ``texts``: of queries, where they matter. ``labels``: of
+    both jobs, beside the loss."""
     for name, values in REACHED.items():
         loss = name.partition("-")[0]
-        job = write_job(folder, name, values, labels={"loss": loss})
+        job = write_job(folder, name, values, labels={"loss": loss, **(labels or {})})
         write_answers_file(job, [answer(query, loss, text=(texts or {}).get(query)) for query in FIRST_STAGE])
         note_origin(job)
     if table is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from helpers.browser import browser
-from helpers.findings import BCE, LCE, small_findings
+from helpers.findings import BCE, LCE, TABLE, small_findings
 
 from experiments.reporting.page.page import write_page
 from experiments.reporting.plots.build import figures_of
@@ -53,6 +53,45 @@ def test_the_page_asks_for_itself_only_and_complains_of_nothing(chromium: Any, a
     opened = Opened(chromium, address)
     assert opened.asked == [address]
     assert opened.complaints == []
+
+
+ATTACKS = [
+    "<script>window.attacked=1</script>",
+    "</script><script>window.attacked=1</script>",
+    "</style></title></textarea><script>window.attacked=1</script>",
+    "<!--<script>window.attacked=1</script>-->",
+    "<img src=x onerror=window.attacked=1>",
+    "<svg onload=window.attacked=1>",
+    "<iframe srcdoc='<script>parent.attacked=1</script>'></iframe>",
+    "<a href=javascript:window.attacked=1 autofocus onfocus=window.attacked=1>x</a>",
+    "<details open ontoggle=window.attacked=1>x</details>",
+    "<meta http-equiv=refresh content='0;url=javascript:window.attacked=1'>",
+    '"><img src=x onerror=window.attacked=1>',
+    "' onmouseover='window.attacked=1' x='",
+    "';window.attacked=1;//",
+    "`${window.attacked=1}`",
+    "\u2028window.attacked=1//",
+    "{{constructor.constructor('window.attacked=1')()}}",
+    "javascript:window.attacked=1",
+]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_text_is_never_run(chromium: Any, tmp_path: Path, attack: str):
+    table = {**TABLE, "title": attack, "notes": attack, "source": attack}
+    table["claims"] = [{**TABLE["claims"][0], "says": attack, "published": attack}]
+    texts = dict.fromkeys(("q1", "q2", "q3", "q4"), attack)
+    findings = small_findings(tmp_path / "s", table=table, texts=texts, labels={"variant": attack})
+    address = write_page(findings, figures_of(findings), tmp_path / "report.html").as_uri()
+    opened = Opened(chromium, address)
+    opened.page.select_option("#job-a", index=0)
+    opened.page.select_option("#job-b", index=1)
+    opened.page.locator("#wins .card").first.hover()
+    opened.page.keyboard.press("Tab")
+    assert opened.page.evaluate("window.attacked") is None
+    assert opened.asked == [address]
+    shown = opened.page.evaluate("document.documentElement.textContent")
+    assert shown.count(attack) >= 8, "it is shown as it is written, in every place"
 
 
 def test_two_chosen_jobs_are_compared_query_by_query_with_their_passages(chromium: Any, address: str):
