@@ -58,7 +58,8 @@ def _type_of(node: ast.expr) -> _Type:
         choices = [one.value for one in inner if isinstance(one, ast.Constant)]
         return _Type(lambda value: value in choices, " or ".join(map(str, choices)))
     if name in LISTS:
-        return _list_of(_type_of(inner[0]))
+        each = _type_of(inner[0])  # several parts may be named by one text
+        return _list_of(each) if each.called or _name(inner[0]) == "Any" else _ANY
     return _mapping_of(_type_of(inner[-1])) if name in MAPPINGS else _ANY
 
 

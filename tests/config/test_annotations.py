@@ -26,7 +26,7 @@ NUMBER, WHOLE, TEXT = "a number", "a whole number", "a text"
         ("Sequence[str]", "x", "a list, each a text"), ("str | Sequence[str]", ["x"], None), ("list", "x", "a list"),
         ("Mapping[str, str | None]", {"a": None}, None),
         ("Mapping[str, str | None]", {"a": 1}, "named values, each a text or null"),
-        ("dict", [], "named values"), ("Sequence[Retriever]", "x", "a list"), ("Sequence[Retriever]", ["x"], None),
+        ("dict", [], "named values"), ("Sequence[Retriever]", "x", None), ("list[Any]", "x", "a list"), ("Sequence[Retriever]", ["x"], None),
         ("Tensor", "x", None), ("Retriever | None", "x", None), ("Union[float, Tensor]", "x", None), ("Any", [], None),
         ("'int'", "x", WHOLE), ("'int | None'", None, None), ("no type at all", "x", None),
     ],
