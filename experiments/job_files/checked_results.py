@@ -116,10 +116,12 @@ def _check_run(path: Path, key: str, measured: Mapping[str, Any]) -> None:
                 _numbers(path, f"{key}.depths.{depth}", at_depth)
                 if not isinstance(measured.get("queries"), int) or at_depth.get("pairs") is None:
                     raise ExperimentError(f"{path}: {key} has depths without the numbers of queries and pairs")
+        elif name in COUNTS_OF_RUN:
+            _number(path, f"{key}.{name}", value, whole=True, given=True)
         elif name == "first_stage" or isinstance(value, Mapping):
             _numbers(path, f"{key}.{name}", value)
         else:
-            _number(path, f"{key}.{name}", value, whole=name in COUNTS_OF_RUN)
+            _number(path, f"{key}.{name}", value)
 
 
 def _part(path: Path | str, key: str, value: Any) -> Mapping[str, Any]:

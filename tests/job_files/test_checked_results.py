@@ -40,6 +40,9 @@ def _with(path: Path, key: str, value: Any) -> None:
         ("compute.memory_spared", "yes", "compute.memory_spared is 'yes', which should be true or false"),
         ("compute.machine", 7, "compute.machine is 7, which should be a text"),
         ("test.bm25.ties", -1, "test.bm25.ties is -1, which should be a count"),
+        ("test.bm25.ties", None, "test.bm25.ties is None, which should be a count"),
+        ("test.bm25.ties", {}, "test.bm25.ties is {}, which should be a count"),
+        ("test.bm25.queries", {"a": 1}, "test.bm25.queries is {'a': 1}, which should be a count"),
         ("test.bm25.first_stage", "x", "its key 'test.bm25.first_stage' should hold named values, not str"),
         (
             "test.bm25.depths",

@@ -34,13 +34,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--of", choices=("commands", "saved"), help="these alone")
     parser.add_argument("--every", type=int, default=1, help="try every N-th value only")
+    parser.add_argument("--first", type=int, default=0, help="number of the first value to try")
     options, counts = parser.parse_args(), Counts()
     fuzz.prepare()
     logging.disable(logging.CRITICAL)
     for name, tries in (("commands", of_commands), ("saved", of_saved_studies)):
         if options.of not in (None, name):
             continue
-        for what, judged in islice(tries(), 0, None, options.every):
+        for what, judged in islice(tries(), options.first, None, options.every):
             outcome = judged()
             counts.add(f"{name}: values")
             for verdict in (ACCEPTED, REFUSED):
