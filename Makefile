@@ -81,7 +81,7 @@ stress: $(STAMPS)/dev ## what is promised, attacked: kills, signals, full disks,
 stress-short: $(STAMPS)/dev ## each promise attacked once or twice
 	@set -e; for program in "kills --count 1" "signals --count 4 --kinds job study_joblib" "disk --sizes 1 --short" \
 		"races --count 1 --processes 2" users "damages --every 20" "pickles --every 120" "cache_loss --count 1" \
-		"every_value --every 400" "soak --jobs 24 --interruptions 0"; do \
+		"every_value --every 400" "soak --jobs 45 --interruptions 0"; do \
 		echo "== $$program"; PYTHONPATH="tests:$$PYTHONPATH" OMP_NUM_THREADS=1 $(RUN) stress.$$program; \
 	done
 
